@@ -1,0 +1,156 @@
+r"""The one-layer network on pairs, as sums of small tables: exact, and many times cheaper.
+
+Only the last position of ``a b =`` is read, and it always holds ``=``. So its query is the
+same for every pair; the attention scores and values at the other positions are tables with
+one row per token; and the matrices behind the values can be multiplied before they meet the
+batch. With z the attention output per head (before W_O) and :math:`r` the embedding of ``=``,
+
+.. math::
+    \mathrm{pre} &= z\, W_O W_{in} + (r + b_O) W_{in} + b_{in} \\
+    \mathrm{logits} &= z\, W_O W_U + (r + b_O + b_{out}) W_U + b_U
+                       + \mathrm{act}(\mathrm{pre})\, W_{out} W_U .
+
+This is the function of the hooked model up to float rounding; both are compared in float64
+by the tests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from einops import einsum, rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.models.spec import ModelSpec
+from grokinterp.models.transformer import ACTIVATIONS, transformer_logits
+
+
+@dataclass(frozen=True, eq=False)
+class PairTables:
+    """The parameters as tables over tokens, and the products of matrices behind them."""
+
+    scores: Float[Tensor, "2 token head"]
+    """Scaled attention scores of ``=`` towards each token as a and as b."""
+    score_equals: Float[Tensor, " head"]
+    """Scaled attention score of ``=`` towards itself."""
+    values: Float[Tensor, "2 token head d_head"]
+    """Values of each token as a and as b."""
+    value_equals: Float[Tensor, "head d_head"]
+    """Value of ``=``."""
+    readout: Float[Tensor, "d_z_plus_1 d_mlp_plus_c"]
+    """Rows: the components of z, and one row of constants. Columns: the neurons'
+    pre-activations, then the part of the logits that does not go through the MLP."""
+    W_L: Float[Tensor, "d_mlp c"]
+    """Neuron-logit map W_out W_U."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairActivations:
+    """What the network computes at the last position, one row per pair."""
+
+    pattern: Float[Tensor, "pair head pos"]
+    """Attention of ``=`` to the positions a, b and ``=`` (last block)."""
+    neurons: Float[Tensor, "pair neuron"]
+    """Activations after the nonlinearity (last block)."""
+    logits: Float[Tensor, "pair c"]
+    """Logits of the p answers."""
+
+
+def has_pair_tables(spec: ModelSpec) -> bool:
+    """Whether the network is of the kind that this module computes exactly: one layer."""
+    return spec.n_layers == 1
+
+
+def pair_tables(parameters: Mapping[str, Tensor], spec: ModelSpec) -> PairTables:
+    """Build the tables of a one-layer network; differentiable in the parameters.
+
+    Raises
+    ------
+    KeyError
+        If a parameter is missing.
+    """
+    embedding, positions = parameters["embed.W_E"], parameters["pos_embed.W_pos"]
+    attn = {name: parameters[f"blocks.0.attn.{name}"] for name in _ATTENTION}
+    mlp = {name: parameters[f"blocks.0.mlp.{name}"] for name in ("W_in", "b_in", "W_out", "b_out")}
+    W_U, b_U = parameters["unembed.W_U"], parameters["unembed.b_U"]
+
+    operands = embedding[:-1] + positions[:2, None]
+    equals = embedding[-1] + positions[2]
+    query = einsum(equals, attn["W_Q"], "d_model, head d_model d_head -> head d_head") + attn["b_Q"]
+    # The query meets W_K first: one vector per head, instead of keys for every token.
+    key_direction = einsum(attn["W_K"], query, "head d_model d_head, head d_head -> d_model head")
+    key_offset = einsum(attn["b_K"], query, "head d_head, head d_head -> head")
+    scale = 1 / math.sqrt(spec.d_head)
+    W_V = rearrange(attn["W_V"], "head d_model d_head -> d_model (head d_head)")
+    b_V = rearrange(attn["b_V"], "head d_head -> (head d_head)")
+    W_O = rearrange(attn["W_O"], "head d_head d_model -> (head d_head) d_model")
+    constant = equals + attn["b_O"]
+    constants = torch.cat(
+        [constant @ mlp["W_in"] + mlp["b_in"], (constant + mlp["b_out"]) @ W_U + b_U]
+    )
+    return PairTables(
+        scores=(operands @ key_direction + key_offset) * scale,
+        score_equals=(equals @ key_direction + key_offset) * scale,
+        values=(operands @ W_V + b_V).unflatten(-1, (spec.n_heads, spec.d_head)),
+        value_equals=(equals @ W_V + b_V).unflatten(-1, (spec.n_heads, spec.d_head)),
+        readout=torch.cat([W_O @ torch.cat([mlp["W_in"], W_U], dim=1), constants[None]]),
+        W_L=mlp["W_out"] @ W_U,
+    )
+
+
+def forward_tables(
+    tables: PairTables, spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
+) -> PairActivations:
+    """Run the network on pairs, given its tables; differentiable by autograd."""
+    a, b = pairs[:, 0], pairs[:, 1]
+    at_equals = tables.score_equals.expand(len(pairs), -1)
+    scores = torch.stack([tables.scores[0, a], tables.scores[1, b], at_equals], dim=-1)
+    pattern = scores.softmax(dim=-1)
+    z = (
+        pattern[..., 0, None] * tables.values[0, a]
+        + pattern[..., 1, None] * tables.values[1, b]
+        + pattern[..., 2, None] * tables.value_equals
+    ).flatten(1)
+    read = torch.addmm(tables.readout[-1], z, tables.readout[:-1])
+    neurons = ACTIVATIONS[spec.act_fn](read[:, : spec.d_mlp])
+    return PairActivations(pattern, neurons, torch.addmm(read[:, spec.d_mlp :], neurons, tables.W_L))
+
+
+def forward_pairs(
+    parameters: Mapping[str, Tensor], spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
+) -> PairActivations:
+    """Run a network of any depth on pairs and keep what the analysis reads.
+
+    One-layer networks go through their tables, deeper ones through
+    :func:`~grokinterp.models.transformer.transformer_logits`.
+
+    Examples
+    --------
+    >>> from grokinterp.models.initialization import initial_parameters
+    >>> spec = ModelSpec(d_model=8, n_heads=2, d_head=4, d_mlp=16)
+    >>> parameters = initial_parameters(spec, d_vocab=6, n_ctx=3, d_vocab_out=5)
+    >>> tuple(forward_pairs(parameters, spec, torch.tensor([[0, 1], [4, 2]])).logits.shape)
+    (2, 5)
+    """
+    if has_pair_tables(spec):
+        return forward_tables(pair_tables(parameters, spec), spec, pairs)
+    last = spec.n_layers - 1
+    kept: dict[str, Tensor] = {}
+    wanted = (f"blocks.{last}.attn.hook_pattern", f"blocks.{last}.mlp.hook_post")
+
+    def keep(name: str, activation: Tensor) -> Tensor:
+        if name in wanted:
+            kept[name] = activation
+        return activation
+
+    equals = parameters["embed.W_E"].shape[0] - 1
+    tokens = torch.cat([pairs, torch.full_like(pairs[:, :1], equals)], dim=1)
+    logits = transformer_logits(parameters, tokens, spec, keep)[:, -1]
+    return PairActivations(kept[wanted[0]][:, :, -1], kept[wanted[1]][:, -1], logits)
+
+
+_ATTENTION = ("W_Q", "b_Q", "W_K", "b_K", "W_V", "b_V", "W_O", "b_O")

@@ -1,0 +1,125 @@
+"""Files that are whole or absent, however the process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from grokinterp.errors import RunFolderError
+
+TEMPORARY_PREFIX = ".writing-"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Raises
+    ------
+    RunFolderError
+        If the disk is full or the folder cannot be written; the old file is untouched.
+    """
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; a run folder is as readable as its owner's umask says.
+        os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101 (a file name, not a Path)
+        os.replace(temporary, path)  # noqa: PTH105
+        _sync_folder(path.parent)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise _cannot_write(path, error) from error
+
+
+def append_durably(path: Path, text: str) -> None:
+    """Append whole lines to a file and wait until they are on disk.
+
+    A process that dies in between may leave a last line without its line break; readers of
+    these files drop it (see :func:`whole_lines`).
+
+    Raises
+    ------
+    RunFolderError
+        If the disk is full or the file cannot be written.
+    """
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            size = file.tell()
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(path, size)
+                raise
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def whole_lines(path: Path) -> list[str]:
+    """Lines of a file that end with a line break, without it; none if there is no file."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+@contextmanager
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Hold the right to write into a run folder; the lock goes when its process does.
+
+    Raises
+    ------
+    RunFolderError
+        If another process holds it.
+    """
+    try:
+        descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError as error:
+        raise _cannot_write(folder / ".lock", error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunFolderError(
+                f"{folder} is being written by another process. Wait for it, or choose another "
+                "folder."
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"cannot write {path}: {error.strerror or error}. Files written before are intact; make "
+        "room or choose another folder, and start the same command again to go on."
+    )
+
+
+def _current_umask() -> int:
+    # The only portable way to read the umask is to set it, so it is read once, at import.
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+_UMASK = _current_umask()

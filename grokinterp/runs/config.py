@@ -1,0 +1,150 @@
+"""Everything that determines the numbers of a run, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from grokinterp.errors import ConfigError
+from grokinterp.models import ModelSpec
+from grokinterp.tasks import TaskSpec
+
+LossDtype = Literal["float64", "float32"]
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """AdamW with decoupled weight decay and a linear warm-up.
+
+    The update from step s to s + 1 uses ``learning_rate * min(s / warmup_steps, 1)``, so with
+    a warm-up the first update changes nothing, as in Nanda et al.'s code.
+    """
+
+    learning_rate: float = 1e-3
+    """η, per step."""
+    weight_decay: float = 1.0
+    """λ: every trained weight shrinks by (1 - ηλ) per step."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Decay rates of Adam's two moments."""
+    eps: float = 1e-8
+    """Adam's epsilon."""
+    warmup_steps: int = 10
+    """Steps of linear warm-up; 0 for none."""
+
+    def __post_init__(self) -> None:
+        _require(self, "learning_rate", self.learning_rate > 0, "It must be positive.")
+        _require(self, "weight_decay", self.weight_decay >= 0, "Use 0 for no weight decay.")
+        _require(self, "betas", all(0 <= b < 1 for b in self.betas), "Both must lie in [0, 1).")
+        _require(self, "eps", self.eps >= 0, "It must not be negative.")
+        _require(self, "warmup_steps", self.warmup_steps >= 0, "Use 0 for no warm-up.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A task, a network, an optimizer, and how long and how closely to watch.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> dataclasses.replace(PRESETS["nanda2023"], n_steps=100).n_steps
+    100
+    """
+
+    task: TaskSpec = field(default_factory=TaskSpec)
+    model: ModelSpec = field(default_factory=ModelSpec)
+    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
+    n_steps: int = 25_000
+    """Optimizer updates."""
+    loss_dtype: LossDtype = "float64"
+    """Precision of the log-softmax of the loss. float32 says nothing below about 1e-7."""
+    test_every: int = 10
+    """Steps between evaluations of test loss and of both accuracies."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints once the early, log-spaced ones are past."""
+
+    def __post_init__(self) -> None:
+        _require(self, "n_steps", self.n_steps >= 1, "It must be at least 1.")
+        _require(self, "test_every", self.test_every >= 1, "It must be at least 1.")
+        _require(self, "checkpoint_every", self.checkpoint_every >= 1, "It must be at least 1.")
+        _require(
+            self,
+            "loss_dtype",
+            self.loss_dtype in ("float64", "float32"),
+            "Choose float64 or float32.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dictionary, as written to config.json."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        ConfigError
+            If a field is unknown, or its value is not allowed.
+        """
+        values = dict(values)
+        for name, part in (("task", TaskSpec), ("model", ModelSpec), ("optimizer", OptimizerSpec)):
+            if name in values:
+                values[name] = _build(part, values[name], name)
+        return _build(cls, values, "config")
+
+    def hash(self) -> str:
+        """Return 12 hexadecimal digits that name this config."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps whose weights are kept: log-spaced early, then regular, first and last always.
+
+        1, 2, 4, 8, ... up to the spacing, then every `checkpoint_every` steps.
+        """
+        early = {2**i for i in range(self.n_steps.bit_length()) if 2**i < self.checkpoint_every}
+        regular = range(0, self.n_steps + 1, self.checkpoint_every)
+        return sorted({0, self.n_steps, *early, *regular} & set(range(self.n_steps + 1)))
+
+
+def _require(spec: Any, name: str, is_fine: bool, remedy: str) -> None:
+    value = getattr(spec, name)
+    is_number = isinstance(value, (int, float))
+    # A NaN compares false with everything, so it fails every bound; infinity does not.
+    if not is_fine or (is_number and not math.isfinite(value)):
+        raise ConfigError(f"{name}={value} is not allowed. {remedy}")
+
+
+def _build(part: type, values: Any, where: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where} is {type(values).__name__}, not a table of fields.")
+    known = {f.name: f for f in dataclasses.fields(part)}
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{where} has an unknown field {name!r}. Known: {', '.join(known)}.")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    try:
+        return part(**values)
+    except TypeError as error:
+        raise ConfigError(f"{where} has a value of the wrong type: {error}.") from None
+
+
+PRESETS: dict[str, TrainConfig] = {
+    "quick": TrainConfig(
+        task=TaskSpec(p=59, train_fraction=0.4),
+        optimizer=OptimizerSpec(),
+        n_steps=5000,
+        checkpoint_every=50,
+    ),
+    "nanda2023": TrainConfig(),
+    "tl_demo": TrainConfig(
+        task=TaskSpec(split_seed=598, split_method="torch_randperm"),
+        model=ModelSpec(biases="none", init="tl_demo", init_seed=999),
+        optimizer=OptimizerSpec(warmup_steps=0),
+    ),
+}
+"""Named configurations: ``quick``, ``nanda2023``, ``tl_demo``."""

@@ -1,0 +1,237 @@
+"""What training leaves on disk while it runs, in an order that survives any kill.
+
+At a checkpoint: the weights, their line in the index, the curve rows up to that step, and at
+last resume.safetensors. Whatever was written after the last resume file is computed again,
+with the same bits, when training goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from grokinterp.errors import CheckpointError, RunFolderError
+from grokinterp.runs.atomic import TEMPORARY_PREFIX, append_durably, exclusive_lock
+from grokinterp.runs.atomic import whole_lines, write_atomically
+from grokinterp.runs.config import TrainConfig
+from grokinterp.runs.run import CURVE_COLUMNS
+from grokinterp.runs.store import RunFolder, read_json, write_json
+from grokinterp.tasks import Split, Task, draw_split
+from grokinterp.training.environment import describe_environment, differences
+
+log = logging.getLogger(__name__)
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class State(Protocol):
+    """The part of a training that is saved."""
+
+    parameters: dict[str, Tensor]
+    trained: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer
+    n_updates: int
+
+
+@contextmanager
+def open_recorder(path: Path, config: TrainConfig) -> Iterator[Recorder]:
+    """Lock a run folder and make it ready for a config: new, continued or extended.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder holds another run or something else, or cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot make the run folder {path}: {error.strerror}. Choose another folder."
+        ) from None
+    folder = RunFolder(path)
+    _refuse_other_contents(folder, config)
+    with exclusive_lock(path):
+        folder.checkpoint_folder.mkdir(exist_ok=True)
+        for leftover in path.rglob(TEMPORARY_PREFIX + "*"):
+            leftover.unlink(missing_ok=True)
+        split = draw_split(Task(config.task))
+        if not (path / "split.safetensors").exists():
+            folder.write_split(split)
+        folder.write_config(config)
+        yield Recorder(folder, config, folder.read_split(split.task))
+
+
+class Recorder:
+    """Writes one run; made by :func:`open_recorder`."""
+
+    def __init__(self, folder: RunFolder, config: TrainConfig, split: Split) -> None:
+        self.folder, self.config, self.split = folder, config, split
+        self.resumed_step = -1
+        self._rows: list[tuple[Any, ...]] = []
+        self._timing_file = folder.path / "timing.csv"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do: all steps done, or the loss was not finite."""
+        step = _stored_step(self.folder.resume_file)
+        if step is None or not self.folder.curves_file.exists():
+            return False
+        curves = self.folder.read_curves()
+        is_diverged = bool(curves["train_loss"].isin([float("inf")]).any()) or bool(
+            curves["train_loss"].isna().any()
+        )
+        return step >= self.config.n_steps or is_diverged
+
+    def note_environment(self, step_name: str, device: str) -> None:
+        """Write environment.json, or warn where a resumed run's bits may differ."""
+        path, now = self.folder.path / "environment.json", describe_environment(step_name, device)
+        if not path.exists():
+            write_json(path, now)
+            return
+        before = read_json(path)
+        changed = differences(before, now)
+        if changed:
+            log.warning(
+                "this run was started elsewhere (%s): its numbers may differ in the last bits.",
+                "; ".join(changed),
+            )
+            before.setdefault("resumed_with", []).append(now)
+            write_json(path, before)
+
+    def restore(
+        self,
+        parameters: dict[str, Tensor],
+        trained: dict[str, Tensor],
+        optimizer: torch.optim.Optimizer,
+    ) -> int:
+        """Put weights and moments back where the run stopped; return its step.
+
+        Raises
+        ------
+        CheckpointError
+            If resume.safetensors is damaged.
+        """
+        step = _stored_step(self.folder.resume_file)
+        if step is None:
+            self.folder.truncate_curves(-1)
+            write_atomically(self._timing_file, b"step,seconds\n")
+            return 0
+        stored = _load_resume(self.folder.resume_file)
+        with torch.no_grad():
+            for name, value in parameters.items():
+                value.copy_(stored[f"parameters.{name}"])
+            for name, value in trained.items():
+                state: dict[str, Tensor] = {"step": torch.tensor(float(step))}
+                for moment in MOMENTS:
+                    # Fresh memory, aligned as torch aligns it, so that the bits agree.
+                    state[moment] = torch.empty_like(value).copy_(stored[f"{moment}.{name}"])
+                optimizer.state[value] = state
+        self.resumed_step = step
+        self.folder.truncate_curves(step)
+        kept = [x for x in whole_lines(self._timing_file)[1:] if int(x.split(",")[0]) <= step]
+        write_atomically(self._timing_file, "\n".join(["step,seconds", *kept, ""]).encode())
+        return step
+
+    def add_row(self, row: tuple[Any, ...]) -> None:
+        """Remember a row of the curves until the next save."""
+        self._rows.append(row)
+
+    def save(self, state: State, seconds: float) -> None:
+        """Write checkpoint, curves and resume file, in this order."""
+        step = state.n_updates
+        if step == self.resumed_step:
+            return
+        self.folder.write_checkpoint(step, state.parameters)
+        self._flush(step, seconds)
+        tensors = {f"parameters.{name}": value for name, value in state.parameters.items()}
+        for name, value in state.trained.items():
+            moments = state.optimizer.state.get(value) or {}
+            for moment in MOMENTS:
+                tensors[f"{moment}.{name}"] = moments.get(moment, torch.zeros_like(value))
+        content = safetensors.torch.save(
+            {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+            metadata={"step": str(step)},
+        )
+        write_atomically(self.folder.resume_file, content)
+
+    def finish_diverged(self, seconds: float) -> None:
+        """Write the curves up to the loss that is not finite; the checkpoints stay."""
+        self._flush(self._rows[-1][0], seconds)
+
+    def _flush(self, step: int, seconds: float) -> None:
+        self.folder.append_curves(self._rows)
+        self._rows = []
+        append_durably(self._timing_file, f"{step},{seconds:.3f}\n")
+
+
+def _refuse_other_contents(folder: RunFolder, config: TrainConfig) -> None:
+    ours = {".lock", "checkpoints", "curves.csv", "timing.csv", "environment.json"}
+    ours |= {"split.safetensors", "resume.safetensors", "analysis"}
+    names = {entry.name for entry in folder.path.iterdir()}
+    foreign = {name for name in names - ours if not name.startswith(TEMPORARY_PREFIX)}
+    if "config.json" not in names:
+        if foreign or folder.resume_file.exists():
+            raise RunFolderError(
+                f"{folder.path} is not empty and holds no run of grokinterp "
+                f"(it has {sorted(foreign or names)[0]!r}). Choose an empty or new folder."
+            )
+        return
+    there = folder.read_config()
+    if dataclasses.replace(there, n_steps=config.n_steps) != config:
+        raise RunFolderError(
+            f"{folder.path} holds a run with another config ({_first_difference(there, config)}). "
+            "Choose another folder, or train with the config in its config.json."
+        )
+    if there.n_steps > config.n_steps:
+        raise RunFolderError(
+            f"{folder.path} holds this run with n_steps={there.n_steps}, more than "
+            f"{config.n_steps}. Choose another folder, or n_steps={there.n_steps} or more."
+        )
+
+
+def _first_difference(there: TrainConfig, here: TrainConfig) -> str:
+    def flat(config: TrainConfig) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, value in config.to_dict().items():
+            nested = value if isinstance(value, dict) else {"": value}
+            values |= {f"{name}.{k}".rstrip("."): v for k, v in nested.items()}
+        return values
+
+    before, now = flat(there), flat(here)
+    name = next(n for n in before if before[n] != now[n] and n != "n_steps")
+    return f"{name} is {before[name]} there, {now[name]} here"
+
+
+def _stored_step(path: Path) -> int | None:
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int(file.metadata()["step"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise _damaged_resume(path, error) from None
+
+
+def _load_resume(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (SafetensorError, OSError) as error:
+        raise _damaged_resume(path, error) from None
+
+
+def _damaged_resume(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is damaged ({error}). The checkpoints beside it can still be analyzed; remove "
+        "the file to train again from the start."
+    )
+
+
+__all__ = ["CURVE_COLUMNS", "Recorder", "open_recorder"]

@@ -1,0 +1,111 @@
+"""The exact fast step against autograd through the transformer's forward pass."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from grokinterp.models import ModelSpec
+from grokinterp.models.initialization import initial_parameters, is_bias, is_trained
+from grokinterp.models.pair_tables import forward_pairs
+from grokinterp.models.transformer import transformer_logits
+from grokinterp.tasks import Task, TaskSpec, draw_split
+from grokinterp.training.pair_table_step import PairTableStep, allows_pair_table_step
+from grokinterp.training.step import AutogradStep
+
+# Algebra in float64 with sums of some thousand terms in another order.
+EXACT64 = {"rtol": 1e-9, "atol": 1e-13}
+
+
+def float64_parameters(spec, p):
+    """Random weights with biases that are not zero, so that every gradient is tested."""
+    generator = torch.Generator().manual_seed(7)
+    parameters = initial_parameters(spec, d_vocab=p + 1, n_ctx=3, d_vocab_out=p)
+    return {
+        name: (
+            torch.randn(value.shape, generator=generator, dtype=torch.float64) * 0.3
+            if is_bias(name)
+            else value.double()
+        ).requires_grad_(is_trained(name, spec))
+        for name, value in parameters.items()
+    }
+
+
+def batch(p, operation="addition"):
+    task = Task(TaskSpec(p=p, operation=operation, train_fraction=0.5))
+    rows = draw_split(task).train
+    return torch.tensor(task.pairs[rows]), torch.tensor(task.labels[rows])
+
+
+@pytest.mark.parametrize("p", [2, 3, 12, 13, 59])
+@pytest.mark.parametrize("biases", ["mlp", "none", "all"])
+@pytest.mark.parametrize("loss_dtype", ["float64", "float32"])
+def test_every_gradient_of_the_fast_step_is_that_of_autograd(p, biases, loss_dtype):
+    spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40, biases=biases)
+    parameters = float64_parameters(spec, p)
+    tolerance = EXACT64 if loss_dtype == "float64" else {"rtol": 1e-4, "atol": 1e-8}
+    reference = AutogradStep(parameters, spec, *batch(p), loss_dtype)
+    expected_loss = reference.loss_and_gradients()
+    expected = {n: v.grad.clone() for n, v in parameters.items() if v.grad is not None}
+    loss = PairTableStep(parameters, spec, *batch(p), loss_dtype).loss_and_gradients()
+
+    assert loss == pytest.approx(expected_loss, rel=1e-12 if loss_dtype == "float64" else 1e-6)
+    assert set(expected) == {n for n in parameters if is_trained(n, spec)}
+    for name, gradient in expected.items():
+        torch.testing.assert_close(parameters[name].grad, gradient, **tolerance, msg=name)
+
+
+def test_the_comparison_notices_a_single_wrong_weight():
+    spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40)
+    parameters = float64_parameters(spec, 13)
+    AutogradStep(parameters, spec, *batch(13), "float64").loss_and_gradients()
+    expected = parameters["blocks.0.attn.W_K"].grad.clone()
+    with torch.no_grad():
+        parameters["blocks.0.attn.W_Q"][0, 0, 0] += 1e-6
+    PairTableStep(parameters, spec, *batch(13), "float64").loss_and_gradients()
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(parameters["blocks.0.attn.W_K"].grad, expected, **EXACT64)
+
+
+@pytest.mark.parametrize("act_fn", ["relu", "gelu"])
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_activations_on_pairs_are_those_of_the_transformer(n_layers, act_fn):
+    spec = ModelSpec(
+        n_layers=n_layers, d_model=24, n_heads=3, d_head=8, d_mlp=40, act_fn=act_fn, biases="all"
+    )
+    parameters = float64_parameters(spec, 13)
+    pairs, _ = batch(13)
+    kept = {}
+
+    def keep(name, activation):
+        kept[name] = activation
+        return activation
+
+    tokens = torch.cat([pairs, torch.full_like(pairs[:, :1], 13)], dim=1)
+    logits = transformer_logits(parameters, tokens, spec, keep)[:, -1]
+    result = forward_pairs(parameters, spec, pairs)
+    prefix = f"blocks.{n_layers - 1}."
+    torch.testing.assert_close(result.logits, logits, **EXACT64)
+    torch.testing.assert_close(result.neurons, kept[prefix + "mlp.hook_post"][:, -1], **EXACT64)
+    torch.testing.assert_close(
+        result.pattern, kept[prefix + "attn.hook_pattern"][:, :, -1], **EXACT64
+    )
+
+
+def test_only_one_layer_of_relu_neurons_takes_the_fast_step():
+    assert allows_pair_table_step(ModelSpec())
+    assert not allows_pair_table_step(ModelSpec(n_layers=2))
+    assert not allows_pair_table_step(dataclasses.replace(ModelSpec(), act_fn="gelu"))
+
+
+def test_the_fast_step_gives_the_same_bits_twice():
+    spec = ModelSpec()
+    gradients = []
+    for _ in range(2):
+        parameters = {
+            n: v.requires_grad_(is_trained(n, spec))
+            for n, v in initial_parameters(spec, d_vocab=60, n_ctx=3, d_vocab_out=59).items()
+        }
+        PairTableStep(parameters, spec, *batch(59), "float64").loss_and_gradients()
+        gradients.append({n: v.grad for n, v in parameters.items() if v.grad is not None})
+    assert all(torch.equal(gradients[0][n], gradients[1][n]) for n in gradients[0])
