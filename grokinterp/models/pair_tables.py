@@ -117,7 +117,9 @@ def forward_tables(
     ).flatten(1)
     read = torch.addmm(tables.readout[-1], z, tables.readout[:-1])
     neurons = ACTIVATIONS[spec.act_fn](read[:, : spec.d_mlp])
-    return PairActivations(pattern, neurons, torch.addmm(read[:, spec.d_mlp :], neurons, tables.W_L))
+    return PairActivations(
+        pattern, neurons, torch.addmm(read[:, spec.d_mlp :], neurons, tables.W_L)
+    )
 
 
 def forward_pairs(

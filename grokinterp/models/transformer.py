@@ -7,7 +7,8 @@ and the analysis of deeper networks run it without hooks, and so never need Tran
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 import torch
 from einops import einsum
@@ -15,10 +16,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from grokinterp.errors import ConfigError, ShapeError
+from grokinterp.models.initialization import parameter_shapes
 from grokinterp.models.spec import ModelSpec
 
 Hook = Callable[[str, Tensor], Tensor]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
+
+HOOKS_BEHIND_FLAGS: dict[str, tuple[str, ...]] = {
+    "use_attn_result": ("hook_result",),
+    "use_split_qkv_input": ("hook_q_input", "hook_k_input", "hook_v_input"),
+    "use_attn_in": ("hook_attn_in",),
+    "use_hook_mlp_in": ("hook_mlp_in",),
+}
+"""TransformerLens's flags and the activations that each of them forms."""
 
 
 def no_hook(name: str, activation: Tensor) -> Tensor:
@@ -31,6 +42,8 @@ def transformer_logits(
     tokens: Int[Tensor, "batch pos"],
     spec: ModelSpec,
     hook: Hook = no_hook,
+    *,
+    flags: Collection[str] = (),
 ) -> Float[Tensor, "batch pos d_vocab_out"]:
     """Logits at every position of a causal transformer without layer norm.
 
@@ -44,53 +57,134 @@ def transformer_logits(
         Widths, depth and activation.
     hook
         Called with the TransformerLens name of each activation; what it returns is used in
-        the activation's place.
+        the activation's place. It may write into the tensor that it is given.
+    flags
+        Keys of :data:`HOOKS_BEHIND_FLAGS`: activations as large as ``n_heads`` residual
+        streams, which the logits do not need apart and only a hook can want.
+
+    Examples
+    --------
+    >>> from grokinterp.models.initialization import initial_parameters
+    >>> spec = ModelSpec(d_model=8, n_heads=2, d_head=4, d_mlp=16)
+    >>> parameters = initial_parameters(spec, d_vocab=6, n_ctx=3, d_vocab_out=5)
+    >>> transformer_logits(parameters, torch.tensor([[1, 2, 5]]), spec).shape
+    torch.Size([1, 3, 5])
     """
-    positions = parameters["pos_embed.W_pos"][: tokens.shape[1]]
-    embedded = hook("hook_embed", parameters["embed.W_E"][tokens])
-    residual = embedded + hook("hook_pos_embed", positions.expand_as(embedded))
-    for layer in range(spec.n_layers):
-        residual = _block(parameters, f"blocks.{layer}.", residual, spec, hook)
-    return residual @ parameters["unembed.W_U"] + parameters["unembed.b_U"]
+    return _ForwardPass(parameters, spec, hook, frozenset(flags)).logits(tokens)
 
 
-def _block(
-    parameters: Mapping[str, Tensor], prefix: str, residual: Tensor, spec: ModelSpec, hook: Hook
-) -> Tensor:
-    resid_pre = hook(prefix + "hook_resid_pre", residual)
-    attn_out = _attention(parameters, prefix + "attn.", resid_pre, spec, hook)
-    attn_out = hook(prefix + "hook_attn_out", attn_out)
-    resid_mid = hook(prefix + "hook_resid_mid", resid_pre + attn_out)
-    mlp_out = _mlp(parameters, prefix + "mlp.", resid_mid, spec, hook)
-    mlp_out = hook(prefix + "hook_mlp_out", mlp_out)
-    return hook(prefix + "hook_resid_post", resid_mid + mlp_out)
+def vocabulary_sizes(parameters: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, int]:
+    """Sizes that a spec leaves open, once every name and shape has been checked against it.
+
+    Returns
+    -------
+    dict[str, int]
+        ``d_vocab``, ``n_ctx`` and ``d_vocab_out``.
+
+    Raises
+    ------
+    ConfigError
+        If a name is missing, or is not one of this network's.
+    ShapeError
+        If a parameter does not have the shape that `spec` gives it.
+    """
+    names = parameter_shapes(spec, 1, 1, 1).keys()
+    for name in [*names, *parameters]:
+        if (name in names) != (name in parameters):
+            fact = "unknown" if name in parameters else "missing"
+            raise ConfigError(
+                f"parameter {name} is {fact} for n_layers={spec.n_layers}. Pass exactly the "
+                f"{len(names)} names of such a transformer, zeros for biases that it lacks."
+            )
+    sizes = {
+        "d_vocab": len(parameters["embed.W_E"]),
+        "n_ctx": len(parameters["pos_embed.W_pos"]),
+        "d_vocab_out": parameters["unembed.W_U"].shape[-1],
+    }
+    for name, shape in parameter_shapes(spec, **sizes).items():
+        if parameters[name].shape != shape:
+            raise ShapeError(
+                f"parameter {name} has shape {tuple(parameters[name].shape)}; expected {shape}. "
+                "Check n_heads, d_head, d_model and d_mlp of the spec."
+            )
+    return sizes
 
 
-def _attention(
-    parameters: Mapping[str, Tensor], prefix: str, x: Tensor, spec: ModelSpec, hook: Hook
-) -> Tensor:
-    def project(letter: str) -> Tensor:
-        weight, bias = parameters[prefix + "W_" + letter], parameters[prefix + "b_" + letter]
-        projected = einsum(x, weight, "batch pos d_model, head d_model d_head -> batch pos head d_head")
-        return hook(prefix + "hook_" + letter.lower(), projected + bias)
+@dataclass(frozen=True)
+class _ForwardPass:
+    parameters: Mapping[str, Tensor]
+    spec: ModelSpec
+    hook: Hook
+    flags: frozenset[str]
 
-    q, k, v = project("Q"), project("K"), project("V")
-    scores = einsum(q, k, "batch query head d_head, batch key head d_head -> batch head query key")
-    is_future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
-    scores = (scores / math.sqrt(spec.d_head)).masked_fill(is_future, -torch.inf)
-    pattern = hook(prefix + "hook_attn_scores", scores).softmax(dim=-1)
-    pattern = hook(prefix + "hook_pattern", pattern)
-    z = einsum(pattern, v, "batch head query key, batch key head d_head -> batch query head d_head")
-    z = hook(prefix + "hook_z", z)
-    out = einsum(
-        z, parameters[prefix + "W_O"], "batch pos head d_head, head d_head d_model -> batch pos d_model"
-    )
-    return out + parameters[prefix + "b_O"]
+    def logits(self, tokens: Tensor) -> Tensor:
+        embedded = self.hook("hook_embed", self.parameters["embed.W_E"][tokens])
+        positions = self.parameters["pos_embed.W_pos"][: tokens.shape[1]]
+        # Repeated rather than expanded: a hook may write into one sequence alone.
+        positions = positions.repeat(len(tokens), 1, 1)
+        residual = embedded + self.hook("hook_pos_embed", positions)
+        for layer in range(self.spec.n_layers):
+            residual = self._block(f"blocks.{layer}.", residual)
+        residual = self.hook("unembed.hook_in", residual)
+        logits = residual @ self.parameters["unembed.W_U"] + self.parameters["unembed.b_U"]
+        return self.hook("unembed.hook_out", logits)
 
+    def _block(self, prefix: str, residual: Tensor) -> Tensor:
+        resid_pre = self.hook(prefix + "hook_resid_pre", residual)
+        q_input, k_input, v_input = self._attention_inputs(prefix, resid_pre)
+        attn_out = self._attention(prefix + "attn.", q_input, k_input, v_input)
+        attn_out = self.hook(prefix + "hook_attn_out", attn_out)
+        resid_mid = mlp_in = self.hook(prefix + "hook_resid_mid", resid_pre + attn_out)
+        if "use_hook_mlp_in" in self.flags:
+            mlp_in = self.hook(prefix + "hook_mlp_in", resid_mid.clone())
+        mlp_out = self.hook(prefix + "hook_mlp_out", self._mlp(prefix + "mlp.", mlp_in))
+        return self.hook(prefix + "hook_resid_post", resid_mid + mlp_out)
 
-def _mlp(
-    parameters: Mapping[str, Tensor], prefix: str, x: Tensor, spec: ModelSpec, hook: Hook
-) -> Tensor:
-    pre = hook(prefix + "hook_pre", x @ parameters[prefix + "W_in"] + parameters[prefix + "b_in"])
-    post = hook(prefix + "hook_post", ACTIVATIONS[spec.act_fn](pre))
-    return post @ parameters[prefix + "W_out"] + parameters[prefix + "b_out"]
+    def _attention_inputs(self, prefix: str, resid_pre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def per_head(name: str) -> Tensor:
+            repeated = resid_pre.unsqueeze(2).repeat(1, 1, self.spec.n_heads, 1)
+            return self.hook(prefix + name, repeated)
+
+        if "use_split_qkv_input" in self.flags:
+            return per_head("hook_q_input"), per_head("hook_k_input"), per_head("hook_v_input")
+        shared = per_head("hook_attn_in") if "use_attn_in" in self.flags else resid_pre
+        return shared, shared, shared
+
+    def _attention(self, prefix: str, q_input: Tensor, k_input: Tensor, v_input: Tensor) -> Tensor:
+        q = self._project(prefix, "Q", q_input)
+        k = self._project(prefix, "K", k_input)
+        v = self._project(prefix, "V", v_input)
+        scores = einsum(
+            q, k, "batch query head d_head, batch key head d_head -> batch head query key"
+        )
+        is_future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = (scores / math.sqrt(self.spec.d_head)).masked_fill(is_future, -torch.inf)
+        pattern = self.hook(prefix + "hook_attn_scores", scores).softmax(dim=-1)
+        # A hook that forbids a query every key leaves NaN; as in TransformerLens it then
+        # attends to nothing.
+        pattern = self.hook(prefix + "hook_pattern", pattern.nan_to_num(nan=0.0))
+        z = einsum(
+            pattern, v, "batch head query key, batch key head d_head -> batch query head d_head"
+        )
+        return self._sum_of_heads(prefix, self.hook(prefix + "hook_z", z))
+
+    def _project(self, prefix: str, letter: str, x: Tensor) -> Tensor:
+        weight = self.parameters[prefix + "W_" + letter]
+        rows = "batch pos d_model" if x.ndim == 3 else "batch pos head d_model"
+        projected = einsum(x, weight, f"{rows}, head d_model d_head -> batch pos head d_head")
+        bias = self.parameters[prefix + "b_" + letter]
+        return self.hook(prefix + "hook_" + letter.lower(), projected + bias)
+
+    def _sum_of_heads(self, prefix: str, z: Tensor) -> Tensor:
+        weight, bias = self.parameters[prefix + "W_O"], self.parameters[prefix + "b_O"]
+        axes = "batch pos head d_head, head d_head d_model"
+        if "use_attn_result" in self.flags:
+            result = einsum(z, weight, axes + " -> batch pos head d_model")
+            return self.hook(prefix + "hook_result", result).sum(dim=2) + bias
+        return einsum(z, weight, axes + " -> batch pos d_model") + bias
+
+    def _mlp(self, prefix: str, x: Tensor) -> Tensor:
+        pre = x @ self.parameters[prefix + "W_in"] + self.parameters[prefix + "b_in"]
+        pre = self.hook(prefix + "hook_pre", pre)
+        post = self.hook(prefix + "hook_post", ACTIVATIONS[self.spec.act_fn](pre))
+        return post @ self.parameters[prefix + "W_out"] + self.parameters[prefix + "b_out"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -124,13 +123,18 @@ class RunFolder:
     def read_curves(self) -> pd.DataFrame:
         """Read the whole lines of curves.csv, whether or not training still runs."""
         lines = whole_lines(self.curves_file)
+        if not lines:
+            return pd.DataFrame({name: pd.Series(dtype=float) for name in CURVE_COLUMNS})
         try:
-            table = pd.read_csv(io.StringIO("\n".join(lines)), float_precision="round_trip")
-            return table[list(CURVE_COLUMNS)].astype({c: float for c in CURVE_COLUMNS[1:]})
+            header, *rows = csv.reader(lines)
+            # float() gives back the very number that repr() wrote; CSV readers need not.
+            numbers = np.array([[float(cell or "nan") for cell in row] for row in rows])
+            table = pd.DataFrame(numbers.reshape(-1, len(header)), columns=header)
+            return table[list(CURVE_COLUMNS)].astype({"step": "int64"})
         except (ValueError, KeyError) as error:
-            if not lines:
-                return pd.DataFrame({c: pd.Series(dtype=float) for c in CURVE_COLUMNS})
-            raise RunFolderError(f"cannot read {self.curves_file}: {error}.") from None
+            raise RunFolderError(
+                f"cannot read {self.curves_file}: {error}. Restore it from the original run."
+            ) from None
 
     def append_curves(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Append rows to curves.csv; None becomes an empty cell."""

@@ -179,9 +179,7 @@ def batches_of(split: Split, device: str) -> dict[str, tuple[Tensor, Tensor]]:
     """Pairs and labels of both sides of a split, as tensors."""
     pairs, labels = torch.tensor(split.task.pairs), torch.tensor(split.task.labels)
     sides = {"train": split.train, "test": split.test}
-    return {
-        name: (pairs[rows].to(device), labels[rows].to(device)) for name, rows in sides.items()
-    }
+    return {name: (pairs[rows].to(device), labels[rows].to(device)) for name, rows in sides.items()}
 
 
 @contextmanager

@@ -20,8 +20,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, RunFolderError
-from grokinterp.runs.atomic import TEMPORARY_PREFIX, append_durably, exclusive_lock
-from grokinterp.runs.atomic import whole_lines, write_atomically
+from grokinterp.runs.atomic import (
+    TEMPORARY_PREFIX,
+    append_durably,
+    exclusive_lock,
+    whole_lines,
+    write_atomically,
+)
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import CURVE_COLUMNS
 from grokinterp.runs.store import RunFolder, read_json, write_json

@@ -1,0 +1,143 @@
+"""Command line: explain a run folder.
+
+``python -m grokinterp.analyze CKPTS [--out DIR] [--key-frequencies LIST] [--every K]``
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from grokinterp.command_line import parse_command, run_command, tell
+from grokinterp.errors import ConfigError, RunFolderError
+
+if TYPE_CHECKING:
+    from grokinterp.trajectory import Analysis
+
+
+@dataclass(frozen=True)
+class Analyze:
+    """Explain a run: key frequencies, progress measures, phases, ablations, a report.
+
+    Works while training still runs, and computes only what is new.
+    """
+
+    ckpts: tyro.conf.Positional[Path]
+    """Run folder, as grokinterp.train wrote it."""
+    out: Path | None = None
+    """Where report.html and the tables go (default: CKPTS/analysis)."""
+    key_frequencies: str | None = None
+    """Frequencies to use instead of those found, such as 9,38,45: for runs that were
+    stopped on the plateau."""
+    every: int = 1
+    """Take every k-th checkpoint; the last is always taken."""
+    quiet: bool = False
+    """Show no progress bar."""
+
+
+def main(arguments: list[str]) -> None:
+    """Analyze the run that the arguments name, write its files and print a summary."""
+    command = _parse(arguments)
+    key_frequencies = _frequencies(command.key_frequencies)
+    if command.every < 1:
+        raise ConfigError(f"--every {command.every} is not allowed. Use 1 for every checkpoint.")
+    # Only now: usage errors and --help are answered before torch is imported.
+    from tqdm import tqdm
+
+    from grokinterp.report import write_report
+    from grokinterp.runs.store import load_run
+    from grokinterp.trajectory import analyze_run, write_tables
+
+    logging.basicConfig(level="WARNING", format="%(message)s")
+    run = load_run(command.ckpts)
+    run.resolve_step(None)
+    out = command.out or command.ckpts / "analysis"
+    _require_writable(out)
+    analysis = analyze_run(
+        run,
+        key_frequencies=key_frequencies,
+        every=command.every,
+        cache_folder=out,
+        progress=lambda steps: tqdm(
+            steps, unit="checkpoint", disable=command.quiet, dynamic_ncols=True
+        ),
+    )
+    write_tables(analysis, out)
+    report = write_report(analysis, out / "report.html")
+    for line in summary_lines(analysis):
+        tell(line)
+    tell(f"report    {report}")
+    tell(f"tables    {out}/: summary.json, measures.csv, by_frequency.csv, ablations.csv")
+
+
+def summary_lines(analysis: Analysis) -> list[str]:
+    """Return the short summary: outcome, key frequencies, steps, phases, ablations."""
+    summary = analysis.summary
+    reasons = summary["reasons"]
+    lines = [summary["outcome"]]
+    keys = summary["key_frequencies"]
+    lines.append(_line("key frequencies", keys and ", ".join(map(str, keys)), reasons))
+    for name in ("memorization_step", "grokking_step"):
+        value = summary[name]
+        lines.append(_line(name.replace("_", " "), value is not None and f"{value:,}", reasons))
+    for name, span in summary["phases"].items():
+        text = span and f"steps {span[0]:,} to {span[1]:,}"
+        reason = reasons.get(f"phases.{name}", "")
+        lines.append(f"{name.replace('_', ' '):18}{text or 'none: ' + reason}")
+    if len(analysis.ablations):
+        lines.append("ablations         loss on all, train, test pairs; accuracy on all")
+        for row in analysis.ablations.to_dict(orient="records"):
+            what = f"{row['component']} {row['intervention']}"
+            if row["frequencies"] and row["component"] == "frequency":
+                what += f" ({row['frequencies']})"
+            losses = "  ".join(_number(row[f"loss_{on}"]) for on in ("all", "train", "test"))
+            lines.append(f"  {what:44}{losses}   {row['accuracy_all']:7.2%}")
+    for name, reason in analysis.failures.items():
+        lines.append(f"left out          {name}: {reason}")
+    return lines
+
+
+def _line(label: str, text: Any, reasons: dict[str, str]) -> str:
+    reason = reasons.get(label.replace(" ", "_"), "unknown")
+    return f"{label:18}{text or 'none: ' + reason}"
+
+
+def _number(value: float) -> str:
+    return f"{value:9.3g}" if math.isfinite(value) else f"{'-':>9}"
+
+
+def _parse(arguments: list[str]) -> Analyze:
+    return parse_command(Analyze, None, arguments, "grokinterp.analyze")
+
+
+def _frequencies(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--key-frequencies {text!r} is not a list of whole numbers. Write them as 9,38,45."
+        ) from None
+
+
+def _require_writable(folder: Path) -> None:
+    """Find out before the analysis, not after it."""
+    probe = folder / ".writing-probe"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write {folder}: {error.strerror}. Name another folder with --out."
+        ) from None
+
+
+if __name__ == "__main__":
+    run_command(main)

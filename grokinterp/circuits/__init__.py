@@ -1,0 +1,15 @@
+"""One checkpoint: what it computes on all pairs, its two circuits, and life without them."""
+
+from grokinterp.circuits.ablations import Ablation, ablate, ablation_table
+from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
+from grokinterp.circuits.snapshot import Snapshot, take_snapshot
+
+__all__ = [
+    "Ablation",
+    "KeyFrequencies",
+    "Snapshot",
+    "ablate",
+    "ablation_table",
+    "find_key_frequencies",
+    "take_snapshot",
+]

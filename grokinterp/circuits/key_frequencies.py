@@ -1,0 +1,253 @@
+"""The frequencies that a network computes with, chosen by a stated rule at a stated step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.errors import ConfigError
+from grokinterp.spectra import (
+    double_of,
+    frequencies_above,
+    n_frequencies,
+    norms_by_frequency,
+    permuted_power_quantile,
+    power_by_frequency,
+    shares,
+)
+
+KeyFrequencyRule = Literal["logit_power", "neurons", "embedding_norm"]
+
+MIN_ACCURACY = 0.95
+"""Accuracy on all pairs above which a network is said to have a solution to look into."""
+MIN_SHARE = 0.015
+"""Share of the logits' power that a key frequency exceeds."""
+NULL_QUANTILE = 0.999
+"""Quantile of the largest power under permuted pairs that it exceeds as well."""
+SINGLE_FREQUENCY_SHARE = 0.85
+"""Share of a neuron's centered activation above which it belongs to one frequency."""
+
+
+@dataclass(frozen=True)
+class KeyFrequencies:
+    """A set of frequencies and why these.
+
+    Examples
+    --------
+    >>> KeyFrequencies.given(113, [45, 9, 38]).frequencies
+    (9, 38, 45)
+    """
+
+    order: int
+    """n of Z_n; the frequencies lie in 1 .. n//2. The modulus where the task has no cyclic
+    view."""
+    frequencies: tuple[int, ...]
+    """Sorted; empty if there are none, with the reason in `reason`."""
+    rule: str = "given"
+    """How they were chosen: the name of a rule of :func:`find_key_frequencies`, or
+    ``given``."""
+    step: int | None = None
+    """Step of the snapshot they were chosen at; None if they were given."""
+    evidence: pd.DataFrame | None = field(default=None, compare=False, repr=False)
+    """One row per frequency: frequency, logit_power_share, null_share (the same in every
+    row), embedding_norm, n_neurons, W_L_norm, is_key, double_of. None if they were given."""
+    reason: str | None = None
+    """Why the set is empty."""
+
+    @classmethod
+    def given(cls, order: int, frequencies: Iterable[int]) -> KeyFrequencies:
+        """Take frequencies that somebody names.
+
+        Raises
+        ------
+        ConfigError
+            If one is not an integer in 1 .. n//2, or there are none.
+
+        Examples
+        --------
+        >>> KeyFrequencies.given(12, [6]).rule
+        'given'
+        """
+        wanted = list(frequencies)
+        highest = n_frequencies(order)
+        for k in wanted:
+            if isinstance(k, bool) or int(k) != k or not 1 <= k <= highest:
+                raise ConfigError(
+                    f"frequency {k} is not one of 1 .. {highest}, the frequencies of order "
+                    f"{order}. Frequency {order} - k is the same as k."
+                )
+        if not wanted:
+            raise ConfigError(f"no frequency is given. Name at least one of 1 .. {highest}.")
+        return cls(order, tuple(sorted({int(k) for k in wanted})), "given")
+
+
+def find_key_frequencies(
+    snapshot: Snapshot,
+    rule: KeyFrequencyRule = "logit_power",
+    *,
+    n_permutations: int = 1000,
+    seed: int = 0,
+) -> KeyFrequencies:
+    r"""Find the frequencies that the network computes with.
+
+    The rules:
+
+    ``logit_power``
+        The logits are averaged over the pairs with the same a+b and Fourier-transformed over
+        that index; the power of a frequency is summed over the classes. A frequency is key
+        when its share of the power (constant dropped) exceeds 1.5 % and when its power
+        exceeds the 99.9 % quantile of the largest power of any frequency under permuted
+        pairs. The set is empty unless more than 95 % of all pairs are answered correctly.
+    ``neurons``
+        Every frequency that explains more of some neuron than any other does; no threshold.
+        Published code of Nanda et al. (which leaves out the highest frequency).
+    ``embedding_norm``
+        Every frequency whose norm in the embedding exceeds a quarter of the largest one's.
+        TransformerLens's Grokking_Demo.
+
+    The last two are there for comparison and ask for no accuracy.
+
+    Parameters
+    ----------
+    snapshot
+        Usually of the last checkpoint. Measures along a whole run use this one set.
+    rule
+        One of the above.
+    n_permutations, seed
+        Of the null distribution of the default rule.
+
+    Returns
+    -------
+    KeyFrequencies
+        With the evidence of all the rules beside it. ``null_share`` is what chance reaches,
+        as a share of the same total: the power of the network's logits averaged over the
+        true groups. (As a share of the permuted pairs' own, far smaller total, chance would
+        reach a tenth and hide real keys.)
+
+    Raises
+    ------
+    ConfigError
+        If the rule is not known.
+
+    References
+    ----------
+    Nanda et al., "Progress measures for grokking via mechanistic interpretability",
+    ICLR 2023, arXiv:2301.05217, section 4.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> run = gi.load_run("ckpts/")  # doctest: +SKIP
+    >>> gi.find_key_frequencies(gi.take_snapshot(run)).frequencies  # doctest: +SKIP
+    (9, 38, 45)
+    """
+    if rule not in ("logit_power", "neurons", "embedding_norm"):
+        raise ConfigError(
+            f"rule={rule!r} is not known. Choose logit_power, neurons or embedding_norm."
+        )
+    if snapshot.view is None:
+        spec = snapshot.task.spec
+        return KeyFrequencies(
+            snapshot.task.n_classes,
+            (),
+            rule,
+            snapshot.step,
+            reason=f"{spec.operation} modulo {spec.p} has no cyclic view, hence no frequencies",
+        )
+    evidence = _evidence(snapshot, n_permutations=n_permutations, seed=seed)
+    frequencies, reason = _choose(snapshot, rule, evidence)
+    ranked = evidence.set_index("frequency")["logit_power_share"]
+    halves = sorted(frequencies, key=lambda k: -ranked[k])
+    labels = double_of(snapshot.view.order, halves)
+    evidence["is_key"] = evidence["frequency"].isin(frequencies)
+    evidence["double_of"] = pd.array(
+        [labels.get(k, pd.NA) for k in evidence["frequency"]], dtype="Int64"
+    )
+    return KeyFrequencies(snapshot.view.order, frequencies, rule, snapshot.step, evidence, reason)
+
+
+def logit_power_shares(snapshot: Snapshot) -> Float[Tensor, " freq"]:
+    """Share of the power of the logits averaged by a+b that each frequency holds.
+
+    Returns
+    -------
+    Tensor
+        (n//2,) float64; they sum to 1, or are NaN when the averages do not depend on a+b.
+    """
+    return shares(_logit_power(snapshot))
+
+
+def neurons_by_frequency(snapshot: Snapshot) -> Int[Tensor, " freq"]:
+    """Count the neurons with over 85 % of their centered activation in each frequency."""
+    return (snapshot.neuron_frequency_shares > SINGLE_FREQUENCY_SHARE).sum(dim=1)
+
+
+def embedding_norms(snapshot: Snapshot) -> Float[Tensor, " freq"]:
+    """Norm of each frequency in the embedding of the residues: cosine, sine and d_model."""
+    return norms_by_frequency(snapshot.weight("W_E")[snapshot.class_tokens])
+
+
+def _logit_power(snapshot: Snapshot) -> Float[Tensor, " freq"]:
+    return power_by_frequency(snapshot.mean_logits_by_sum)
+
+
+def _evidence(snapshot: Snapshot, *, n_permutations: int, seed: int) -> pd.DataFrame:
+    view = snapshot.require_view()
+    power = _logit_power(snapshot)
+    null_power = permuted_power_quantile(
+        snapshot.logits_by_sum.flatten(0, 1),
+        view.order,
+        quantile=NULL_QUANTILE,
+        n_permutations=n_permutations,
+        seed=seed,
+    )
+    W_L = snapshot.W_L[:, snapshot.class_tokens].T
+    return pd.DataFrame(
+        {
+            "frequency": range(1, view.n_frequencies + 1),
+            "logit_power_share": shares(power).numpy(),
+            "null_share": null_power / power.sum().item() if power.sum() > 0 else float("nan"),
+            "embedding_norm": embedding_norms(snapshot).numpy(),
+            "n_neurons": neurons_by_frequency(snapshot).numpy(),
+            "W_L_norm": norms_by_frequency(W_L).numpy(),
+        }
+    )
+
+
+def _choose(
+    snapshot: Snapshot, rule: KeyFrequencyRule, evidence: pd.DataFrame
+) -> tuple[tuple[int, ...], str | None]:
+    if rule == "neurons":
+        return _strongest_of_neurons(snapshot), None
+    if rule == "embedding_norm":
+        norms = evidence["embedding_norm"]
+        return tuple(evidence["frequency"][norms > norms.max() / 4]), None
+    if snapshot.accuracy_all <= MIN_ACCURACY:
+        return (), (
+            f"accuracy on all pairs is {snapshot.accuracy_all:.3f} at step {snapshot.step}, not "
+            f"above {MIN_ACCURACY}"
+        )
+    frequencies = frequencies_above(
+        torch.tensor(evidence["logit_power_share"].tolist()),
+        min_share=MIN_SHARE,
+        null_share=evidence["null_share"].iloc[0],
+    )
+    if frequencies:
+        return frequencies, None
+    return (), (
+        f"no frequency holds more than {MIN_SHARE:.1%} of the logits' power by a+b and more than "
+        "chance reaches under permuted pairs"
+    )
+
+
+def _strongest_of_neurons(snapshot: Snapshot) -> tuple[int, ...]:
+    neuron_shares = snapshot.neuron_frequency_shares
+    is_alive = neuron_shares.sum(dim=0) > 0
+    return tuple(int(k) + 1 for k in neuron_shares[:, is_alive].argmax(dim=0).unique())

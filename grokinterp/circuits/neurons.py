@@ -1,0 +1,85 @@
+"""Which frequency each neuron responds to."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.spectra import difference_rows, group_means, sum_rows
+from grokinterp.spectra.fourier import component_frequencies, n_frequencies, to_fourier
+
+_DEAD_RELATIVE_SPREAD = 1e-6
+"""A neuron whose activation varies by less than this part of its size is constant: float32
+rounding alone makes that much."""
+
+
+def frequency_shares(
+    neurons: Float[Tensor, "pair neuron"], rows: Int[Tensor, "i j"]
+) -> Float[Tensor, "freq neuron"]:
+    r"""Share of each neuron's centered activation that one frequency explains.
+
+    The activation as a function on Z_n x Z_n, its mean subtracted, is projected on the 3 x 3
+    block of :math:`\{1, \cos w_k i, \sin w_k i\} \times \{1, \cos w_k j, \sin w_k j\}`
+    without the constant; the share is the squared norm of that projection over the squared
+    norm of the centered activation. At even n the highest frequency has no sine and its
+    block is 2 x 2.
+
+    The four products of waves span the same space as
+    :math:`\cos w_k(i \pm j), \sin w_k(i \pm j)`, so the block is read off the means over
+    rows, over columns, over sums and over differences: no transform of n² points is needed.
+
+    Parameters
+    ----------
+    neurons
+        Activations, one row per pair of the task.
+    rows
+        Row of `neurons` that holds indices i and j.
+
+    Returns
+    -------
+    Tensor
+        (n//2, neuron) float64; over the frequencies they sum to at most 1. Zero for a dead
+        neuron, that is one whose activation is the same for every pair up to rounding. NaN
+        for activations that are not finite.
+
+    References
+    ----------
+    Nanda et al., "Progress measures for grokking via mechanistic interpretability",
+    ICLR 2023, arXiv:2301.05217, section 4.1 and published code, which leaves out the highest
+    frequency.
+    """
+    n = len(rows)
+    flat = rows.reshape(-1)
+    by_difference = _power(group_means(neurons, flat[difference_rows(n)]))
+    if n % 2 == 0:
+        # (-1)^(i+j) and (-1)^(i-j) are the same function.
+        by_difference[-1] = 0
+    power = by_difference + _power(group_means(neurons, flat[sum_rows(n)]))
+    power += _power(group_means(neurons, rows)) + _power(group_means(neurons, rows.T.contiguous()))
+    total, size = _centered_power(neurons, flat)
+    is_dead = total <= _DEAD_RELATIVE_SPREAD**2 * size
+    # A unit vector over pairs that depends on one index (or sum) has 1/sqrt(n) of the norm
+    # that its n values have, and n equal entries for each of them.
+    return torch.where(is_dead, torch.zeros_like(power), n * power / total)
+
+
+def _power(means: Float[Tensor, "i neuron"]) -> Float[Tensor, "freq neuron"]:
+    n = len(means)
+    components = to_fourier(means.double()).square()
+    power = components.new_zeros(n_frequencies(n) + 1, means.shape[1])
+    return power.index_add_(0, component_frequencies(n), components)[1:]
+
+
+def _centered_power(
+    neurons: Float[Tensor, "pair neuron"], flat_rows: Int[Tensor, " row"]
+) -> tuple[Float[Tensor, " neuron"], Float[Tensor, " neuron"]]:
+    viewed = neurons if len(flat_rows) == len(neurons) else neurons[flat_rows]
+    mean = viewed.mean(dim=0)
+    total = (viewed - mean).square_().sum(dim=0)
+    if not torch.isfinite(total).all():
+        # Squares beyond 1e38 do not fit float32.
+        mean = viewed.double().mean(dim=0)
+        total = (viewed - mean).square_().sum(dim=0)
+    total, mean = total.double(), mean.double()
+    return total, total + len(flat_rows) * mean.square()

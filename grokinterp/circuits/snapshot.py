@@ -1,0 +1,261 @@
+"""One checkpoint, run once on every pair, with whatever several measures share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokinterp.circuits.loss import are_correct, pair_losses
+from grokinterp.circuits.neurons import frequency_shares
+from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.models import ModelSpec
+from grokinterp.models.pair_tables import PairActivations, forward_pairs, has_pair_tables
+from grokinterp.runs.run import Run
+from grokinterp.spectra import sum_rows
+from grokinterp.tasks import CyclicView, Split, Task
+
+On = Literal["all", "train", "test"]
+"""Pairs to average over."""
+ON: tuple[On, ...] = ("all", "train", "test")
+
+_PAIRS_AT_A_TIME = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The weights of one checkpoint and what they compute on all pairs of the task.
+
+    Rows of `pattern`, `neurons` and `logits` are the rows of ``task.pairs``. What belongs to
+    the cyclic view of the task is arranged by the sum s of a pair's two indices: entry
+    ``[s, i]`` is the pair with indices i and s - i, whose answer is
+    ``view.class_tokens[s]``.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
+    >>> snapshot.logits.shape  # doctest: +SKIP
+    torch.Size([12769, 113])
+    """
+
+    task: Task
+    """All pairs with their answers."""
+    split: Split
+    """Which of them were trained on."""
+    spec: ModelSpec
+    """Shape of the network."""
+    step: int
+    """Updates applied so far."""
+    checksum: str
+    """Digest of the weights; names this snapshot in a cache. Empty if there is none."""
+    parameters: Mapping[str, Tensor]
+    """Weights under their TransformerLens names, float32 on the CPU."""
+    pattern: Float[Tensor, "pair head pos"]
+    """Attention of ``=`` to the positions a, b and ``=`` (last block)."""
+    neurons: Float[Tensor, "pair neuron"]
+    """Activations after the nonlinearity (last block)."""
+    logits: Float[Tensor, "pair c"]
+    """Logits of the p answers, float32."""
+
+    @classmethod
+    def from_parameters(
+        cls,
+        parameters: Mapping[str, Tensor],
+        split: Split,
+        spec: ModelSpec,
+        *,
+        step: int = 0,
+        checksum: str = "",
+    ) -> Snapshot:
+        """Run the network once on all pairs of ``split.task``.
+
+        Raises
+        ------
+        CheckpointError
+            If a weight is not finite.
+        """
+        for name, value in parameters.items():
+            if not torch.isfinite(value).all():
+                raise CheckpointError(
+                    f"step {step} has non-finite weights in {name}. The run diverged before it; "
+                    "analyze an earlier checkpoint."
+                )
+        task = split.task
+        with torch.no_grad():
+            activations = _forward(parameters, spec, torch.from_numpy(task.pairs.copy()))
+        return cls(
+            task,
+            split,
+            spec,
+            step,
+            checksum,
+            dict(parameters),
+            activations.pattern,
+            activations.neurons,
+            activations.logits,
+        )
+
+    def weight(self, name: str) -> Tensor:
+        """Return a weight by its short name (``W_E``); the last block's where there are several.
+
+        Raises
+        ------
+        KeyError
+            If the network has no weight of that name.
+        """
+        matches = [key for key in self.parameters if key.rsplit(".", 1)[-1] == name]
+        if not matches:
+            raise KeyError(name)
+        return self.parameters[max(matches, key=_block_of)]
+
+    # What every task has.
+
+    @cached_property
+    def labels(self) -> Int[Tensor, " pair"]:
+        """Correct answer of every pair."""
+        return torch.from_numpy(self.task.labels.copy())
+
+    @cached_property
+    def losses(self) -> Float[Tensor, " pair"]:
+        """Cross-entropy of every pair in nats, float64."""
+        return pair_losses(self.logits, self.labels)
+
+    @cached_property
+    def are_correct(self) -> Bool[Tensor, " pair"]:
+        """Whether the network answers each pair correctly."""
+        return are_correct(self.logits, self.labels)
+
+    def pair_mask(self, on: On) -> Bool[Tensor, " pair"]:
+        """Pairs of the task that `on` names."""
+        if on == "all":
+            return torch.ones(self.task.n_pairs, dtype=torch.bool)
+        is_wanted = self.split.is_train if on == "train" else self.split.is_test
+        return torch.from_numpy(is_wanted.copy())
+
+    @cached_property
+    def accuracy_all(self) -> float:
+        """Fraction of all pairs that are answered correctly."""
+        return float(self.are_correct.double().mean())
+
+    # What only a task with a cyclic view has.
+
+    @property
+    def view(self) -> CyclicView | None:
+        """The task as addition in a cyclic group; None where there is no frequency to see.
+
+        Besides the tasks without a cyclic view, that is a group of one element.
+        """
+        return self.task.cyclic_view if has_frequencies(self.task) else None
+
+    def require_view(self) -> CyclicView:
+        """Return the cyclic view, for code that cannot do without.
+
+        Raises
+        ------
+        ConfigError
+            If the task has none.
+        """
+        if self.view is None:
+            raise ConfigError(
+                f"{self.task.spec.operation} modulo {self.task.spec.p} has no cyclic view, so "
+                "its logits have no frequencies. Choose addition, or a prime p."
+            )
+        return self.view
+
+    @cached_property
+    def pair_rows(self) -> Int[Tensor, " view_pair"]:
+        """Rows of ``task.pairs`` in the order of the view: entry ``i * n + j``."""
+        return torch.from_numpy(self.require_view().pair_rows.copy())
+
+    @cached_property
+    def rows_by_sum(self) -> Int[Tensor, "s i"]:
+        """Rows of ``task.pairs`` by index sum: entry [s, i] has the indices i and s - i."""
+        return self.pair_rows[sum_rows(self.require_view().order)]
+
+    @cached_property
+    def class_tokens(self) -> Int[Tensor, " s"]:
+        """Answer of the pairs with index sum s."""
+        return torch.from_numpy(self.require_view().class_tokens.copy())
+
+    @cached_property
+    def logits_by_sum(self) -> Float[Tensor, "s i c"]:
+        """The logits by index sum. Columns stay in the order of the tokens."""
+        return self.logits[self.rows_by_sum]
+
+    @cached_property
+    def mean_logits_by_sum(self) -> Float[Tensor, "s c"]:
+        """Logits averaged over the pairs with the same index sum, float64."""
+        return self.logits_by_sum.mean(dim=1, dtype=torch.float64)
+
+    @cached_property
+    def neuron_frequency_shares(self) -> Float[Tensor, "freq neuron"]:
+        """Share of each neuron's centered activation in each frequency, float64.
+
+        See :func:`grokinterp.circuits.neurons.frequency_shares`.
+        """
+        n = self.require_view().order
+        return frequency_shares(self.neurons, self.pair_rows.view(n, n))
+
+    @cached_property
+    def W_L(self) -> Float[Tensor, "neuron c"]:
+        """Neuron-logit map ``W_out @ W_U`` of the last block, float64."""
+        return self.weight("W_out").double() @ self.weight("W_U").double()
+
+    def mask_by_sum(self, on: On) -> Bool[Tensor, "s i"]:
+        """Pairs of the view that `on` names, by index sum."""
+        return self.pair_mask(on)[self.rows_by_sum]
+
+
+def has_frequencies(task: Task) -> bool:
+    """Whether the answers of a task are sums in a cyclic group of at least two elements."""
+    return task.cyclic_view is not None and task.cyclic_view.order >= 2
+
+
+def take_snapshot(run: Run, step: int | None = None) -> Snapshot:
+    """Run a checkpoint once on all pairs of its task.
+
+    Parameters
+    ----------
+    run
+        Where the weights are.
+    step
+        A checkpointed step; None for the last.
+
+    Raises
+    ------
+    CheckpointError
+        If no weights were kept at that step, or one of them is not finite.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> gi.take_snapshot(gi.load_run("ckpts/"), step=1200)  # doctest: +SKIP
+    """
+    step = run.resolve_step(step)
+    return Snapshot.from_parameters(
+        run.parameters(step), run.split, run.spec, step=step, checksum=run.checksum(step)
+    )
+
+
+def _forward(
+    parameters: Mapping[str, Tensor], spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
+) -> PairActivations:
+    if has_pair_tables(spec):
+        return forward_pairs(parameters, spec, pairs)
+    # Deeper networks keep three positions of every activation while they run.
+    parts = [forward_pairs(parameters, spec, part) for part in pairs.split(_PAIRS_AT_A_TIME)]
+    return PairActivations(
+        torch.cat([part.pattern for part in parts]),
+        torch.cat([part.neurons for part in parts]),
+        torch.cat([part.logits for part in parts]),
+    )
+
+
+def _block_of(name: str) -> int:
+    return int(name.split(".")[1]) if name.startswith("blocks.") else -1

@@ -1,0 +1,173 @@
+r"""The trigonometric circuit: the part of the logits that depends on the answer as a wave.
+
+With n the order of the cyclic view and :math:`w_k = 2\pi k/n`, the circuit of the key
+frequencies is the projection of every logit column on :math:`\cos w_k(a+b)` and
+:math:`\sin w_k(a+b)` over all pairs of the view. It depends on the pair through a+b alone, so
+n rows hold it. What is left of the logits without it is the business of
+:mod:`grokinterp.circuits.memorization`.
+
+Pairs that are not in the view (those with a zero, in multiplication and division;
+``view.n_left_out`` of them) take no part: neither in the projections nor in any loss here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.circuits.loss import pair_losses
+from grokinterp.circuits.snapshot import On, Snapshot
+from grokinterp.spectra import fourier_basis
+from grokinterp.spectra.fourier import component_frequencies
+
+
+def trigonometric_component(snapshot: Snapshot, frequencies: Iterable[int]) -> Float[Tensor, "s c"]:
+    r"""Part of the logits along :math:`\cos w_k(a+b)` and :math:`\sin w_k(a+b)`.
+
+    Parameters
+    ----------
+    snapshot
+        Of a task with a cyclic view.
+    frequencies
+        All of them together. None gives zeros.
+
+    Returns
+    -------
+    Tensor
+        (n, c) float64: the row of a pair is the sum of its indices.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+    """
+    means = snapshot.mean_logits_by_sum
+    chosen = torch.tensor(list(frequencies), dtype=torch.long)
+    wanted = torch.isin(component_frequencies(len(means)), chosen)
+    basis = fourier_basis(len(means))[wanted]
+    return basis.T @ (basis @ means)
+
+
+def restricted_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[Tensor, "s c"]:
+    """Logits of the trigonometric circuit alone, with the mean of every class put back.
+
+    Returns
+    -------
+    Tensor
+        (n, c) float64: the row of a pair is the sum of its indices. They are the same for
+        all pairs with that sum, which is what makes the circuit generalize.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+    """
+    component = trigonometric_component(snapshot, key_frequencies.frequencies)
+    return component + snapshot.mean_logits_by_sum.mean(dim=0)
+
+
+def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: On) -> float:
+    """Loss of the trigonometric circuit alone.
+
+    It falls while the circuit forms and does not see the memorization circuit at all.
+
+    Parameters
+    ----------
+    snapshot
+        Of a task with a cyclic view.
+    key_frequencies
+        Usually those of the last checkpoint.
+    on
+        Pairs of the view to average over.
+
+    Returns
+    -------
+    float
+        Mean cross-entropy in nats, in float64; NaN over no pairs.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+
+    References
+    ----------
+    Nanda et al., "Progress measures for grokking via mechanistic interpretability",
+    ICLR 2023, arXiv:2301.05217, section 5. The per-class mean is put back as in the published
+    code.
+    """
+    losses = pair_losses(restricted_logits(snapshot, key_frequencies), snapshot.class_tokens)
+    n_pairs = snapshot.mask_by_sum(on).sum(dim=1).double()
+    return float(n_pairs @ losses / n_pairs.sum())
+
+
+def logit_coefficients(snapshot: Snapshot) -> Float[Tensor, " freq"]:
+    r"""Amplitudes :math:`\alpha_k` in logits ~ :math:`\sum_k \alpha_k \cos w_k(a+b-c)`.
+
+    The least-squares fit over all pairs of the view and all classes of the group; the waves
+    are orthogonal, so every amplitude is that of its frequency alone.
+
+    Returns
+    -------
+    Tensor
+        (n//2,) float64, in logits; entry k - 1 belongs to frequency k. Negative where the
+        wave is upside down.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+
+    References
+    ----------
+    Nanda et al., "Progress measures for grokking via mechanistic interpretability",
+    ICLR 2023, arXiv:2301.05217, section 4.
+    """
+    means = snapshot.mean_logits_by_sum[:, snapshot.class_tokens]
+    n = len(means)
+    index = torch.arange(n)
+    by_difference = means[(index[:, None] + index) % n, index].mean(dim=1)
+    basis = fourier_basis(n)
+    cosines = basis[1::2]
+    # A cosine's largest value is its amplitude: coefficient times value at zero.
+    return (cosines @ by_difference) * cosines[:, 0]
+
+
+def fraction_logit_variance_explained(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    r"""Fraction of the logits' variance that :math:`\sum_k \alpha_k \cos w_k(a+b-c)` explains.
+
+    The logits are centered per pair over the classes of the group; the fraction is
+    1 - residual / total for the least-squares fit over the key frequencies.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN when the logits of every pair are constant.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+
+    References
+    ----------
+    Nanda et al., "Progress measures for grokking via mechanistic interpretability",
+    ICLR 2023, arXiv:2301.05217, section 4.2.
+    """
+    n = snapshot.require_view().order
+    logits = snapshot.logits_by_sum
+    if logits.shape[2] != n:
+        logits = logits[:, :, snapshot.class_tokens]
+    centered = logits.double()
+    centered -= centered.mean(dim=2, keepdim=True)
+    total = centered.norm().square()
+    wanted = torch.tensor(key_frequencies.frequencies, dtype=torch.long) - 1
+    cosine_power = torch.full((n // 2,), 0.5 * n**3, dtype=torch.float64)
+    if n % 2 == 0:
+        cosine_power[-1] = n**3
+    explained = (logit_coefficients(snapshot).square() * cosine_power)[wanted].sum()
+    return float(explained / total)

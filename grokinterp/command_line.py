@@ -1,0 +1,101 @@
+"""What the commands share: flags from a dataclass, and mistakes answered in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import tyro
+
+from grokinterp.errors import GrokinterpError
+
+Command = TypeVar("Command")
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+
+def parse_command(
+    command: type[Command], default: Command | None, arguments: list[str], module: str
+) -> Command:
+    """Read the flags of a command into its dataclass.
+
+    Parameters
+    ----------
+    command
+        Dataclass type whose fields are the flags.
+    default
+        Instance with the defaults, or None for those of the class.
+    arguments
+        The words after ``python -m module``.
+    module
+        Name of the command, for the help text and the remedy.
+
+    Raises
+    ------
+    GrokinterpError
+        If the flags do not fit; one line.
+    SystemExit
+        After ``--help``.
+    """
+    prog = f"python -m {module}"
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(captured):
+            if default is None:
+                return tyro.cli(command, args=arguments, prog=prog)
+            return tyro.cli(command, args=arguments, prog=prog, default=default)
+    except SystemExit as exit_:
+        if exit_.code in (0, None):
+            raise
+        raise GrokinterpError(_first_statement(captured.getvalue(), prog)) from None
+
+
+def run_command(main: Callable[[list[str]], None]) -> None:
+    """Run a command's main and end the process as its users expect.
+
+    A mistake of the user, or a disk that cannot be written, gives one line on standard error
+    and exit status 2; an interruption 130; anything else is our own bug and keeps its
+    traceback.
+    """
+    try:
+        main(sys.argv[1:])
+    except GrokinterpError as error:
+        _say(f"error: {error}")
+        sys.exit(USAGE_ERROR)
+    except KeyboardInterrupt:
+        _say("interrupted. The same command goes on where it stopped.")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def tell(line: str = "") -> None:
+    """Write a line of the result to standard output."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(" ".join(message.split()) + "\n")
+
+
+def _first_statement(box: str, prog: str) -> str:
+    """Take the statement out of tyro's frame: its first paragraph, without the drawing."""
+    lines = [
+        line.strip("│╭╮╰╯ ").strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()
+    ]
+    statement: list[str] = []
+    for line in lines[1:]:
+        if not line or set(line) <= {"─"}:
+            break
+        statement.append(line)
+    text = " ".join(statement) or "the flags do not fit"
+    text = re.sub(r"^Error parsing [\w.{}]*: (?=\w+=)", "", text)
+    return f"{text.rstrip('.')}. See {prog} --help."

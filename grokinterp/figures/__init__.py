@@ -1,0 +1,37 @@
+"""Figures of an analysis: plotly figures that are returned, never shown.
+
+Every function takes an :class:`~grokinterp.trajectory.Analysis` and draws what is in its
+tables; none computes a statistic. A figure for which the analysis has no numbers is None.
+"""
+
+from grokinterp.figures.circuit_growth import (
+    plot_further_measures,
+    plot_logits_explained,
+    plot_neurons,
+)
+from grokinterp.figures.circuit_losses import (
+    plot_ablations,
+    plot_excluded_loss_by_frequency,
+    plot_restricted_and_excluded_loss,
+)
+from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
+from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
+from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
+
+__all__ = [
+    "plot_ablations",
+    "plot_accuracies",
+    "plot_embedding_heatmap",
+    "plot_embedding_spectrum",
+    "plot_excluded_loss_by_frequency",
+    "plot_further_measures",
+    "plot_gini",
+    "plot_key_frequency_evidence",
+    "plot_logits_explained",
+    "plot_losses",
+    "plot_mirrored_accuracies",
+    "plot_neurons",
+    "plot_restricted_and_excluded_loss",
+    "plot_sum_squared_weights",
+]

@@ -1,0 +1,91 @@
+"""How the trigonometric circuit grows: neurons, logits and the geometry of the embedding."""
+
+from __future__ import annotations
+
+import html
+
+import plotly.graph_objects as go
+
+from grokinterp.figures.circuit_losses import by_key_frequency
+from grokinterp.figures.lines import Line, Panel, figure_of_panels
+from grokinterp.figures.style import MATRIX_STYLES, SPLIT_COLORS, key_color, key_dash
+from grokinterp.measures import MEASURES
+from grokinterp.trajectory.analysis import Analysis
+
+_ALL = SPLIT_COLORS["all"]
+
+
+def plot_neurons(analysis: Analysis) -> go.Figure | None:
+    """Neurons per key frequency, and the fraction of neurons with a single frequency.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        One panel for each of the two that was measured.
+    """
+    wide, lines = by_key_frequency(analysis, "n_neurons")
+    single = Line("fraction_single_frequency_neurons", "single-frequency neurons", _ALL)
+    panels = (
+        Panel("neurons (count)", wide, lines),
+        Panel("of all neurons (fraction)", analysis.trajectory, (single,)),
+    )
+    return figure_of_panels(analysis, panels, title="Neurons by frequency")
+
+
+def plot_logits_explained(analysis: Analysis) -> go.Figure | None:
+    """Variance of the logits that the key frequencies' cosines explain, and their amplitudes.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        None without key frequencies.
+    """
+    wide, lines = by_key_frequency(analysis, "logit_coefficient")
+    explained = Line("fraction_logit_variance_explained", "variance explained", _ALL)
+    panels = (
+        Panel("logit variance explained<br>(fraction)", analysis.trajectory, (explained,)),
+        Panel("coefficient of cos w<sub>k</sub>(a+b−c)<br>(logits)", wide, lines),
+    )
+    return figure_of_panels(analysis, panels, title="Logits explained by the circuit")
+
+
+def plot_further_measures(analysis: Analysis) -> go.Figure | None:
+    """Effective rank, distance irrelevance and gradient symmetricity where they are present.
+
+    The last two tell the clock (both low) from the pizza (both high). Columns that are not of
+    the library's own measures get a panel each: those are measures that the user has added.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        One panel per measure.
+    """
+    color, dash = MATRIX_STYLES["W_E"]
+    panels = (
+        Panel(
+            "effective rank of W_E<br>(dimensions)",
+            analysis.trajectory,
+            (Line("effective_rank_W_E", "effective rank, W_E", color, dash),),
+        ),
+        Panel(
+            "between 0 and 1<br>(no unit)",
+            analysis.trajectory,
+            (
+                Line("gradient_symmetricity", "gradient symmetricity", "#6741D9"),
+                Line("distance_irrelevance", "distance irrelevance", "#E69F00", "dash"),
+            ),
+        ),
+        *_panels_of_added_measures(analysis),
+    )
+    return figure_of_panels(analysis, panels, title="Further measures")
+
+
+def _panels_of_added_measures(analysis: Analysis) -> list[Panel]:
+    own = {"step", *(column for measure in MEASURES for column in measure.columns)}
+    panels = []
+    for index, column in enumerate(c for c in analysis.trajectory.columns if c not in own):
+        # Plotly reads a few HTML tags in texts, and the name is whatever the user chose.
+        name = html.escape(str(column))
+        line = Line(str(column), name, key_color(index), key_dash(index))
+        panels.append(Panel(name, analysis.trajectory, (line,)))
+    return panels

@@ -1,0 +1,200 @@
+"""Losses with one circuit alone, or with one removed: along training and at its end."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from grokinterp.figures.lines import Line, figure_of_lines, finite_points
+from grokinterp.figures.style import (
+    LOSS_TITLE,
+    SPLIT_COLORS,
+    TOP_BARE,
+    decorate,
+    key_color,
+    key_dash,
+    key_name,
+)
+from grokinterp.trajectory.analysis import Analysis
+
+_TRAIN, _TEST, _ALL = (SPLIT_COLORS[name] for name in ("train", "test", "all"))
+_FULL = (
+    Line("train_loss", "full, train", _TRAIN, width=1.4),
+    Line("test_loss", "full, test", _TEST, width=1.4),
+)
+_CIRCUITS = (
+    Line("restricted_loss_test", "restricted, test", _TEST, "dash", 2.4),
+    Line("excluded_loss_train", "excluded, train", _TRAIN, "dot", 2.8),
+    Line("restricted_loss_all", "restricted, all", _ALL, "dash", is_shown=False),
+    Line("restricted_loss_train", "restricted, train", _TRAIN, "dash", is_shown=False),
+    Line("excluded_loss_all", "excluded, all", _ALL, "dot", is_shown=False),
+)
+
+
+def plot_restricted_and_excluded_loss(analysis: Analysis) -> go.Figure | None:
+    """Loss of the trigonometric circuit alone, and loss without it, beside the full losses.
+
+    Colours say which pairs (train, test, all), dashes which circuit is left: solid for the
+    full network, dashed for restricted, dotted for excluded.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        None without key frequencies, since then neither loss exists.
+    """
+    table = analysis.trajectory
+    if not any(len(finite_points(table, line.column)[0]) for line in _CIRCUITS):
+        return None
+    return figure_of_lines(
+        analysis,
+        table,
+        (*_FULL, *_CIRCUITS),
+        title="Restricted and excluded loss",
+        y_title=LOSS_TITLE,
+        is_log=True,
+    )
+
+
+def plot_excluded_loss_by_frequency(analysis: Analysis) -> go.Figure | None:
+    """Loss on the training pairs with one key frequency removed, one line per frequency.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        None without key frequencies.
+    """
+    wide, lines = by_key_frequency(analysis, "excluded_loss_train")
+    if not lines:
+        return None
+    table = wide.merge(_train_loss(analysis.trajectory), on="step", how="left")
+    return figure_of_lines(
+        analysis,
+        table,
+        (Line("train_loss", "full, train", _TRAIN, width=1.4), *lines),
+        title="Excluded loss per key frequency",
+        y_title="excluded loss on train (nats)",
+        is_log=True,
+    )
+
+
+def by_key_frequency(analysis: Analysis, column: str) -> tuple[pd.DataFrame, tuple[Line, ...]]:
+    """One column per key frequency over the steps, and the lines that draw them."""
+    table, keys = analysis.by_frequency, analysis.key_frequencies.frequencies
+    if not {"step", "frequency", column} <= set(table.columns) or not keys:
+        return pd.DataFrame({"step": []}), ()
+    wide = table[table["frequency"].isin(keys)].pivot_table(
+        column, "step", "frequency", aggfunc="last"
+    )
+    lines = tuple(
+        Line(key_name(key), key_name(key), key_color(index), key_dash(index))
+        for index, key in enumerate(keys)
+        if key in wide
+    )
+    wide.columns = [key_name(int(key)) for key in wide.columns]
+    return wide.reset_index(), lines
+
+
+def _train_loss(trajectory: pd.DataFrame) -> pd.DataFrame:
+    columns = [name for name in ("step", "train_loss") if name in trajectory]
+    return trajectory[columns] if "step" in columns else pd.DataFrame({"step": []})
+
+
+def plot_ablations(analysis: Analysis) -> go.Figure | None:
+    """Loss at the last checkpoint after each intervention, on a logarithmic axis.
+
+    Bars are the loss on all pairs, dots those on the train and the test pairs.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        None where nothing was ablated.
+    """
+    table = analysis.ablations
+    losses = [name for name in ("all", "train", "test") if f"loss_{name}" in table]
+    if not len(table) or not losses:
+        return None
+    values = table[[f"loss_{name}" for name in losses]].to_numpy(dtype=float)
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not len(positive):
+        return None
+    names = _unique([ablation_name(row) for row in table.to_dict("records")])
+    figure = go.Figure()
+    for name in losses:
+        _add_ablations(figure, name, names, table[f"loss_{name}"].to_numpy(dtype=float))
+    decorate(
+        figure,
+        "Ablations of the last checkpoint",
+        plot_height=38 * len(names) + 10,
+        above=TOP_BARE,
+    )
+    foot = np.floor(np.log10(positive.min())) - 0.3
+    figure.update_xaxes(
+        type="log",
+        exponentformat="power",
+        tickfont={"size": 9.5},
+        nticks=7,
+        title_text=LOSS_TITLE,
+        range=[foot, np.log10(positive.max()) + 0.4],
+    )
+    figure.update_yaxes(autorange="reversed", automargin=True, ticks="", showgrid=False)
+    return figure
+
+
+def ablation_name(row: dict) -> str:
+    """What the network lost, in words of two short lines: ``without k = 14``."""
+    component = str(row.get("component") or "unnamed")
+    place = str(row.get("intervention") or "").removeprefix("removed from ")
+    if component == "full":
+        return "full network"
+    kind, _, frequency = component.rpartition("_")
+    if kind == "frequency" and frequency.isdigit():
+        what = f"without {key_name(int(frequency))}"
+    else:
+        what = f"without {component.replace('_', ' ')}"
+    # Removal from the logits is what the measures along training mean as well.
+    return what if place in ("", "none", "logits") else f"{what} ({place})"
+
+
+def _add_ablations(figure: go.Figure, name: str, names: list[str], losses: np.ndarray) -> None:
+    is_drawn = np.isfinite(losses) & (losses > 0)
+    labels = [_two_lines(label) for label, drawn in zip(names, is_drawn, strict=True) if drawn]
+    hover = "%{y}<br>" + name + " %{x:.3g} nats<extra></extra>"
+    if name == "all":
+        trace = go.Bar(
+            x=losses[is_drawn],
+            y=labels,
+            name=name,
+            orientation="h",
+            marker={"color": SPLIT_COLORS[name], "opacity": 0.55},
+            hovertemplate=hover,
+        )
+    else:
+        symbol = "circle" if name == "train" else "diamond"
+        trace = go.Scatter(
+            x=losses[is_drawn],
+            y=labels,
+            name=name,
+            mode="markers",
+            marker={"color": SPLIT_COLORS[name], "size": 9, "symbol": symbol},
+            hovertemplate=hover,
+        )
+    figure.add_trace(trace)
+
+
+def _two_lines(label: str) -> str:
+    """Break a long name, so that the names leave room for the bars on a narrow page."""
+    first, space, rest = label.partition(" ")
+    return html.escape(first) + ("<br>" if len(label) > 20 else space) + html.escape(rest)
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Rows of one name would fall on one bar, so a repeated name gets its number."""
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return result

@@ -1,0 +1,113 @@
+"""Loss and accuracy along training."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from grokinterp.figures.lines import Line, figure_of_lines, finite_points
+from grokinterp.figures.style import LOSS_TITLE, MARK_COLOR, SPLIT_COLORS
+from grokinterp.trajectory.analysis import Analysis
+
+_MIRRORED = (
+    Line("test_accuracy_mirrored", "test, mirrored", SPLIT_COLORS["test"], "dash", 1.6),
+    Line("test_accuracy_unmirrored", "test, unmirrored", SPLIT_COLORS["test"], "dot", 1.6),
+)
+
+
+def plot_losses(analysis: Analysis) -> go.Figure | None:
+    """Train and test loss at every recorded step, on a logarithmic axis.
+
+    Long curves are thinned for the screen in a way that keeps every peak; the losses
+    themselves stay in ``analysis.run.curves``.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        Loss in nats over steps in updates; None for a run without a finite loss.
+
+    Examples
+    --------
+    >>> plot_losses(analysis).layout.yaxis.title.text  # doctest: +SKIP
+    'loss (nats)'
+    """
+    lines = (
+        Line("train_loss", "train", SPLIT_COLORS["train"]),
+        Line("test_loss", "test", SPLIT_COLORS["test"]),
+    )
+    table = _curves_or_trajectory(analysis, "train_loss", "test_loss")
+    return figure_of_lines(analysis, table, lines, title="Loss", y_title=LOSS_TITLE, is_log=True)
+
+
+def plot_accuracies(analysis: Analysis) -> go.Figure | None:
+    """Train and test accuracy; the mirrored and unmirrored test pairs wait in the legend.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        Fractions in [0, 1] over steps in updates, with the level of chance; None for a run
+        without accuracies.
+    """
+    lines = (
+        Line("train_accuracy", "train", SPLIT_COLORS["train"]),
+        Line("test_accuracy", "test", SPLIT_COLORS["test"]),
+    )
+    table = _curves_or_trajectory(analysis, "train_accuracy", "test_accuracy")
+    figure = figure_of_lines(analysis, table, lines, title="Accuracy", y_title=_FRACTION)
+    if figure is None:
+        return None
+    mirrored = figure_of_lines(analysis, analysis.trajectory, _MIRRORED, title="", y_title="")
+    for trace in mirrored.data if mirrored else ():
+        figure.add_trace(trace.update(visible="legendonly"))
+    _add_level(figure, "chance", 1 / analysis.run.task.n_classes)
+    figure.update_yaxes(range=[-0.03, 1.06])
+    return figure
+
+
+def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure | None:
+    """Test accuracy apart for the pairs (a, b) whose mirror image (b, a) is trained on.
+
+    A network that memorizes and knows only a∘b = b∘a is right on the mirrored pairs and at
+    chance on the others.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        None where the operation does not commute, or the columns are absent.
+    """
+    table = analysis.trajectory
+    if not any(len(finite_points(table, line.column)[0]) for line in _MIRRORED):
+        return None
+    lines = (Line("test_accuracy", "test", SPLIT_COLORS["test"]), *_MIRRORED)
+    figure = figure_of_lines(
+        analysis, table, lines, title="Mirrored and unmirrored accuracy", y_title=_FRACTION
+    )
+    if figure is not None:
+        _add_level(figure, "train fraction", analysis.run.config.task.train_fraction)
+        _add_level(figure, "chance", 1 / analysis.run.task.n_classes)
+        figure.update_yaxes(range=[-0.03, 1.06])
+    return figure
+
+
+_FRACTION = "accuracy (fraction)"
+
+
+def _add_level(figure: go.Figure, name: str, level: float) -> None:
+    ends = [float(trace.x[i]) for trace in figure.data for i in (0, -1)]
+    figure.add_trace(
+        go.Scatter(
+            x=[min(ends), max(ends)],
+            y=[level, level],
+            name=f"{name} ({level:.3g})",
+            mode="lines",
+            line={"color": MARK_COLOR, "width": 1, "dash": "dot" if name == "chance" else "dash"},
+            hoverinfo="skip",
+        )
+    )
+
+
+def _curves_or_trajectory(analysis: Analysis, *columns: str) -> pd.DataFrame:
+    """Imported runs may come without curves; then the checkpoints are all there is."""
+    curves = analysis.run.curves
+    has_points = any(len(finite_points(curves, column)[0]) for column in columns)
+    return curves if has_points else analysis.trajectory

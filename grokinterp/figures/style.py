@@ -1,0 +1,172 @@
+"""How every figure looks: one colour for one thing, on light and on dark pages."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+SPLIT_COLORS = {"train": "#0072B2", "test": "#D55E00", "all": "#808080"}
+"""Blue is trained on, vermilion is tested on, gray is all pairs: in every figure."""
+
+KEY_COLORS = (
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#6741D9",
+    "#8C3A20",
+    "#B9A44C",
+    "#3D7A3D",
+)
+"""Colours of the key frequencies in ascending order, after Okabe and Ito."""
+
+OTHER_COLOR = "#9AA0A6"
+"""Whatever is not a key frequency."""
+
+# A second mark beside the colour, for readers who see colours differently and for the ninth
+# key frequency, which takes the first colour again.
+KEY_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+KEY_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
+
+MATRIX_STYLES = {
+    "W_E": ("#009E73", "solid"),
+    "W_pos": ("#009E73", "dot"),
+    "W_Q": ("#CC79A7", "solid"),
+    "W_K": ("#CC79A7", "dash"),
+    "W_V": ("#CC79A7", "dot"),
+    "W_O": ("#CC79A7", "dashdot"),
+    "W_in": ("#E69F00", "solid"),
+    "b_in": ("#E69F00", "dot"),
+    "W_out": ("#56B4E9", "solid"),
+    "b_out": ("#56B4E9", "dot"),
+    "W_U": ("#6741D9", "solid"),
+    "b_U": ("#6741D9", "dot"),
+    "W_L": ("#8C3A20", "dash"),
+}
+"""Colour and dash of each matrix: one colour per part of the network."""
+
+PHASE_TINTS = {
+    "memorization": "rgba(128, 128, 128, 0.16)",
+    "circuit_formation": "rgba(0, 158, 115, 0.11)",
+    "cleanup": "rgba(230, 159, 0, 0.13)",
+}
+"""Shading of the three phases, faint enough for both backgrounds."""
+
+MARK_COLOR = "#808080"
+STEP_TITLE = "step (updates)"
+LOSS_TITLE = "loss (nats)"
+GRID_COLOR = "rgba(128, 128, 128, 0.22)"
+
+TOP_WITH_PHASES = 72
+"""Pixels above the plot: the title and two lines with the names of the phases."""
+TOP_BARE = 44
+"""Pixels above the plot: the title alone."""
+BELOW_STEPS = 50
+"""Pixels between the plot and the legend: tick labels and the title of the axis."""
+LEGEND_ROW = 20
+
+_AXIS = {
+    "gridcolor": GRID_COLOR,
+    "linecolor": "rgba(128, 128, 128, 0.55)",
+    "zeroline": False,
+    "automargin": "height+width+left",
+    "ticks": "outside",
+    "tickcolor": "rgba(128, 128, 128, 0.55)",
+    "ticklen": 4,
+    "title": {"standoff": 8, "font": {"size": 12.5}},
+    "tickfont": {"size": 11.5},
+}
+
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {
+            "family": "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif",
+            "size": 13,
+            "color": "#1c2430",
+        },
+        "title": {"x": 0, "xref": "container", "xanchor": "left", "font": {"size": 15}},
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+            "font": {"size": 12},
+            "bgcolor": "rgba(0, 0, 0, 0)",
+        },
+        "hoverlabel": {"font": {"size": 12}},
+        "annotationdefaults": {"font": {"size": 11.5}, "showarrow": False},
+        "colorway": list(KEY_COLORS),
+    }
+)
+"""Everything that a page may want to repaint for its own background stands here."""
+
+
+def key_color(index: int) -> str:
+    """Colour of the key frequency at a position (from 0) of the sorted set."""
+    return KEY_COLORS[index % len(KEY_COLORS)]
+
+
+def key_dash(index: int) -> str:
+    """Dash of the key frequency at a position (from 0) of the sorted set."""
+    return KEY_DASHES[index % len(KEY_DASHES)]
+
+
+def key_symbol(index: int) -> str:
+    """Marker of the key frequency at a position (from 0) of the sorted set."""
+    return KEY_SYMBOLS[index % len(KEY_SYMBOLS)]
+
+
+def decorate(
+    figure: go.Figure,
+    title: str,
+    *,
+    plot_height: int = 270,
+    above: int = TOP_WITH_PHASES,
+    below: int = BELOW_STEPS,
+) -> go.Figure:
+    """Give a figure with all its traces the house style, a title, and room for its legend.
+
+    Parameters
+    ----------
+    figure
+        Complete: the room for the legend follows from the names of the traces.
+    title
+        Short enough for a telephone.
+    plot_height
+        Pixels of the plot itself, whatever stands around it.
+    above, below
+        Pixels over the plot for title and phases, and under it down to the legend.
+    """
+    legend = LEGEND_ROW * _legend_rows(figure)
+    figure.update_layout(
+        template=TEMPLATE,
+        title={"text": title, "y": 1, "yref": "container", "yanchor": "top"},
+        height=above + plot_height + below + legend,
+        margin={"l": 64, "r": 26, "t": above, "b": below + legend},
+        showlegend=True,
+        # A page that knows its width sets the legend anew from this.
+        meta={"below": below},
+    )
+    figure.update_layout(title_pad={"t": 10, "l": 2})
+    return figure
+
+
+def _legend_rows(figure: go.Figure) -> int:
+    """Rows of the legend on a page of about 700 pixels."""
+    names = [str(trace.name) for trace in figure.data if trace.showlegend is not False]
+    return max(1, -(-sum(48 + 7 * len(name) for name in names) // 640))
+
+
+def key_name(frequency: int) -> str:
+    """Return ``k = 14``, the name of a key frequency in every legend."""
+    return f"k = {frequency}"
+
+
+def show_step(step: float) -> str:
+    """Return a step as a reader writes it: ``8,310``."""
+    return f"{int(step):,}"

@@ -1,0 +1,53 @@
+"""The standard measures, in the order of the columns of measures.csv.
+
+A new measure is one function in this folder and one line here.
+"""
+
+from __future__ import annotations
+
+from grokinterp.measures.circuits import (
+    excluded_accuracy_train,
+    excluded_loss,
+    fraction_logit_variance_explained,
+    restricted_loss,
+)
+from grokinterp.measures.losses import (
+    accuracy_all,
+    loss_all,
+    test_accuracy,
+    test_accuracy_by_mirror,
+    test_loss,
+    train_accuracy,
+    train_loss,
+)
+from grokinterp.measures.measure import Measure
+from grokinterp.measures.neurons import fraction_single_frequency_neurons
+from grokinterp.measures.symmetry import distance_irrelevance, gradient_symmetricity
+from grokinterp.measures.weights import (
+    effective_rank_W_E,
+    gini_W_E,
+    gini_W_L,
+    sum_squared_weights,
+)
+
+MEASURES: tuple[Measure, ...] = (
+    train_loss,
+    test_loss,
+    train_accuracy,
+    test_accuracy,
+    loss_all,
+    accuracy_all,
+    test_accuracy_by_mirror,
+    restricted_loss,
+    excluded_loss,
+    excluded_accuracy_train,
+    sum_squared_weights,
+    gini_W_E,
+    gini_W_L,
+    fraction_logit_variance_explained,
+    fraction_single_frequency_neurons,
+    gradient_symmetricity,
+    distance_irrelevance,
+    effective_rank_W_E,
+)
+"""Every measure that analyze computes unless it is told otherwise."""

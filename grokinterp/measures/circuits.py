@@ -1,0 +1,56 @@
+"""How well each of the two circuits does alone: the progress measures."""
+
+from __future__ import annotations
+
+from grokinterp.circuits import memorization, trigonometric
+from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.circuits.snapshot import ON, Snapshot
+from grokinterp.measures.measure import measure
+
+_SECTION_5 = "Nanda et al., ICLR 2023, arXiv:2301.05217, section 5"
+
+
+@measure(
+    source=_SECTION_5,
+    columns=("restricted_loss_all", "restricted_loss_train", "restricted_loss_test"),
+    needs_cyclic_view=True,
+    needs_key_frequencies=True,
+)
+def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
+    """Loss of the trigonometric circuit alone, in nats: the memorization circuit removed."""
+    return {
+        f"restricted_loss_{on}": trigonometric.restricted_loss(snapshot, key_frequencies, on=on)
+        for on in ON
+    }
+
+
+@measure(
+    source=_SECTION_5,
+    columns=("excluded_loss_all", "excluded_loss_train"),
+    needs_cyclic_view=True,
+    needs_key_frequencies=True,
+)
+def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
+    """Loss of the memorization circuit alone, in nats: the trigonometric circuit removed."""
+    component = trigonometric.trigonometric_component(snapshot, key_frequencies.frequencies)
+    losses = memorization.excluded_pair_losses(snapshot, component[None])
+    return {
+        f"excluded_loss_{on}": float(memorization.mean_over_pairs(snapshot, losses, on=on)[0])
+        for on in ("all", "train")
+    }
+
+
+@measure(source=_SECTION_5, needs_cyclic_view=True, needs_key_frequencies=True)
+def excluded_accuracy_train(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Fraction of the training pairs that the memorization circuit alone answers correctly."""
+    return memorization.excluded_accuracy(snapshot, key_frequencies, on="train")
+
+
+@measure(
+    source="Nanda et al., ICLR 2023, arXiv:2301.05217, section 4.2",
+    needs_cyclic_view=True,
+    needs_key_frequencies=True,
+)
+def fraction_logit_variance_explained(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Fraction of the centered logits' variance that the cosines of a+b-c explain."""
+    return trigonometric.fraction_logit_variance_explained(snapshot, key_frequencies)

@@ -1,0 +1,78 @@
+"""Losses and accuracies of the network as it is."""
+
+from __future__ import annotations
+
+import torch
+
+from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.circuits.snapshot import On, Snapshot
+from grokinterp.measures.measure import measure
+
+_NANDA = "Nanda et al., ICLR 2023, arXiv:2301.05217"
+_POWER = "Power et al. 2022, arXiv:2201.02177"
+
+
+@measure(source=_NANDA)
+def train_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Mean cross-entropy over the training pairs, in nats."""
+    return _loss(snapshot, "train")
+
+
+@measure(source=_NANDA)
+def test_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Mean cross-entropy over the test pairs, in nats; NaN if there are none."""
+    return _loss(snapshot, "test")
+
+
+@measure(source=_POWER)
+def train_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Fraction of the training pairs that are answered correctly."""
+    return _accuracy(snapshot, snapshot.pair_mask("train"))
+
+
+@measure(source=_POWER)
+def test_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Fraction of the test pairs that are answered correctly; NaN if there are none."""
+    return _accuracy(snapshot, snapshot.pair_mask("test"))
+
+
+@measure(source=_NANDA)
+def loss_all(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Mean cross-entropy over all pairs, in nats."""
+    return _loss(snapshot, "all")
+
+
+@measure(source=_POWER)
+def accuracy_all(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Fraction of all pairs that are answered correctly."""
+    return snapshot.accuracy_all
+
+
+@measure(
+    source="grokinterp; the gap it splits is that of Tan & Huang 2023, arXiv:2311.06597",
+    columns=("test_accuracy_mirrored", "test_accuracy_unmirrored"),
+    needs_commutative_operation=True,
+)
+def test_accuracy_by_mirror(
+    snapshot: Snapshot, key_frequencies: KeyFrequencies
+) -> dict[str, float]:
+    """Accuracy on the test pairs (a, b) whose mirror image (b, a) is trained, and on the rest.
+
+    A network that memorizes and knows that a∘b = b∘a is right on the first kind alone; a
+    pair (a, a) is of the second. NaN where a kind has no pairs, as when the split keeps
+    (a, b) and (b, a) on the same side.
+    """
+    is_mirrored = torch.from_numpy(snapshot.split.is_mirrored.copy())
+    is_test = snapshot.pair_mask("test")
+    return {
+        "test_accuracy_mirrored": _accuracy(snapshot, is_test & is_mirrored),
+        "test_accuracy_unmirrored": _accuracy(snapshot, is_test & ~is_mirrored),
+    }
+
+
+def _loss(snapshot: Snapshot, on: On) -> float:
+    return float(snapshot.losses[snapshot.pair_mask(on)].mean())
+
+
+def _accuracy(snapshot: Snapshot, mask: torch.Tensor) -> float:
+    return float(snapshot.are_correct[mask].double().mean())

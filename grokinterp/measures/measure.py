@@ -1,0 +1,154 @@
+"""What a measure is: a function of a snapshot, with the names and the source of its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, SupportsFloat
+
+from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.circuits.snapshot import Snapshot, has_frequencies
+from grokinterp.errors import ConfigError
+from grokinterp.tasks import Task
+
+MeasureFunction = Callable[[Snapshot, KeyFrequencies], Any]
+"""Returns a number, or a dictionary of numbers by column."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of measures.csv, or a few that are computed together.
+
+    Examples
+    --------
+    >>> @measure(source="this page", version=1)
+    ... def largest_logit(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    ...     "Largest logit of any pair."
+    ...     return float(snapshot.logits.max())
+    >>> largest_logit.columns, largest_logit.description
+    (('largest_logit',), 'Largest logit of any pair.')
+    """
+
+    name: str
+    """Name of the measure; that of the column if there is one."""
+    function: MeasureFunction
+    """Snapshot and key frequencies to a number, or to one number per column."""
+    version: int
+    """Raised whenever the numbers change; cached numbers of other versions are not used."""
+    source: str
+    """Where the definition comes from, in a line."""
+    description: str
+    """What it says, in a line."""
+    columns: tuple[str, ...]
+    """Columns of measures.csv, in order; empty for a bare function, whose columns are known
+    once it has run."""
+    needs_cyclic_view: bool = False
+    """Absent for tasks whose answers are no sum in a cyclic group."""
+    needs_key_frequencies: bool = False
+    """Absent while no key frequencies are known."""
+    needs_commutative_operation: bool = False
+    """Absent for operations with a∘b different from b∘a."""
+    is_cached: bool = True
+    """Whether its numbers may be kept; a bare function has no version that could say when
+    they are stale."""
+
+    def applies_to(self, task: Task, key_frequencies: KeyFrequencies) -> bool:
+        """Whether the measure has a meaning here; where it has none its columns are absent."""
+        if self.needs_cyclic_view and not has_frequencies(task):
+            return False
+        if self.needs_key_frequencies and not key_frequencies.frequencies:
+            return False
+        return task.operation.is_commutative or not self.needs_commutative_operation
+
+    def values(self, snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
+        """Compute the columns.
+
+        Returns
+        -------
+        dict[str, float]
+            One finite number, or NaN, for each column. Infinities become NaN: a logit that
+            overflows float32 is no number to plot.
+        """
+        value = self.function(snapshot, key_frequencies)
+        row = value if isinstance(value, dict) else {self.name: value}
+        return {column: _finite_or_nan(row[column]) for column in self.columns or row}
+
+
+def measure(
+    *,
+    source: str,
+    version: int = 1,
+    columns: tuple[str, ...] | None = None,
+    needs_cyclic_view: bool = False,
+    needs_key_frequencies: bool = False,
+    needs_commutative_operation: bool = False,
+) -> Callable[[MeasureFunction], Measure]:
+    """Turn a function of a snapshot and key frequencies into a measure of the same name.
+
+    The first line of its docstring becomes the description.
+
+    Parameters
+    ----------
+    source
+        Where the definition comes from, in a line.
+    version
+        Raise it whenever the numbers change.
+    columns
+        Keys of the dictionary that the function returns; None for a function that returns
+        one number, whose column has the function's name.
+    needs_cyclic_view, needs_key_frequencies, needs_commutative_operation
+        What the measure cannot do without.
+    """
+
+    def wrap(function: MeasureFunction) -> Measure:
+        name = getattr(function, "__name__", type(function).__name__)
+        lines = (function.__doc__ or "").strip().splitlines()
+        return Measure(
+            name=name,
+            function=function,
+            version=version,
+            source=source,
+            description=lines[0] if lines else name,
+            columns=columns or (name,),
+            needs_cyclic_view=needs_cyclic_view,
+            needs_key_frequencies=needs_key_frequencies,
+            needs_commutative_operation=needs_commutative_operation,
+        )
+
+    return wrap
+
+
+def as_measure(function: Measure | MeasureFunction) -> Measure:
+    """Accept a measure, or a bare function of a snapshot and key frequencies.
+
+    A bare function is a measure of its own name that applies everywhere and is never cached.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be called, or has no name to give its column.
+
+    Examples
+    --------
+    >>> def largest_logit(snapshot, key_frequencies):
+    ...     return snapshot.logits.max()
+    >>> as_measure(largest_logit).name
+    'largest_logit'
+    """
+    if isinstance(function, Measure):
+        return function
+    name = getattr(function, "__name__", None)
+    if not callable(function) or name is None or not name.isidentifier():
+        raise ConfigError(
+            f"{function!r} is no measure. Pass a named function of (snapshot, key_frequencies) "
+            "that returns a number or a dictionary of numbers."
+        )
+    lines = (function.__doc__ or "").strip().splitlines()
+    description = lines[0] if lines else name
+    return Measure(name, function, 0, "", description, columns=(), is_cached=False)
+
+
+def _finite_or_nan(value: SupportsFloat) -> float:
+    number = float(value)
+    return number if math.isfinite(number) else math.nan

@@ -1,0 +1,23 @@
+"""How specialized the neurons are."""
+
+from __future__ import annotations
+
+import math
+
+from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.measures.measure import measure
+
+
+@measure(
+    source="Nanda et al., ICLR 2023, arXiv:2301.05217, section 4.1",
+    needs_cyclic_view=True,
+)
+def fraction_single_frequency_neurons(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Fraction of all neurons with over 85 % of their centered activation in one frequency.
+
+    A dead neuron is not one of them. NaN if an activation is not finite.
+    """
+    if not snapshot.neuron_frequency_shares.isfinite().all():
+        return math.nan
+    return float(neurons_by_frequency(snapshot).sum()) / snapshot.neurons.shape[1]

@@ -1,0 +1,59 @@
+"""What can be read off the weights without running the network."""
+
+from __future__ import annotations
+
+from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.measures.measure import measure
+from grokinterp.spectra import component_norms, effective_rank, gini
+
+_MATRICES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U")
+_SECTION_5 = "Nanda et al., ICLR 2023, arXiv:2301.05217, section 5"
+
+
+@measure(
+    source=_SECTION_5,
+    columns=("sum_squared_weights", *(f"sum_squared_weights_{name}" for name in _MATRICES)),
+)
+def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
+    """Sum of squares of all parameters, biases included, and of every matrix.
+
+    The matrices of all blocks count under one name; the biases are in the total alone.
+    """
+    squares = {
+        name: float(value.double().square().sum()) for name, value in snapshot.parameters.items()
+    }
+    by_matrix = {
+        f"sum_squared_weights_{matrix}": sum(
+            square for name, square in squares.items() if name.rsplit(".", 1)[-1] == matrix
+        )
+        for matrix in _MATRICES
+    }
+    return {"sum_squared_weights": sum(squares.values()), **by_matrix}
+
+
+@measure(source=f"{_SECTION_5}; Gini of Hurley & Rickard 2009", needs_cyclic_view=True)
+def gini_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Gini coefficient of the norms of the embedding's Fourier components, constant included.
+
+    Cosine and sine are two components. NaN for an embedding of zeros.
+    """
+    return gini(component_norms(snapshot.weight("W_E")[snapshot.class_tokens]))
+
+
+@measure(source=f"{_SECTION_5}; Gini of Hurley & Rickard 2009", needs_cyclic_view=True)
+def gini_W_L(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Gini coefficient of the norms of the Fourier components of W_L over its output columns.
+
+    W_L = W_out W_U of the last block. NaN for a map of zeros.
+    """
+    return gini(component_norms(snapshot.W_L[:, snapshot.class_tokens].T))
+
+
+@measure(source="Roy & Vetterli, EUSIPCO 2007, on squared singular values")
+def effective_rank_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Exponential of the entropy of the squared singular values of the residues' embedding.
+
+    NaN for an embedding of zeros.
+    """
+    return effective_rank(snapshot.weight("W_E")[: snapshot.task.n_classes])

@@ -1,0 +1,106 @@
+"""The outcome of a run in a sentence, a row of facts and its phases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from grokinterp.report.page import Section, paragraph
+from grokinterp.report.text import (
+    escape,
+    flatten,
+    is_missing,
+    show_percent,
+    show_value,
+    table,
+)
+from grokinterp.trajectory.analysis import Analysis
+
+
+def outcome_section(analysis: Analysis) -> Section:
+    """The sentence, the facts and, folded away, every measure of the last checkpoint."""
+    sentence = analysis.summary.get("outcome")
+    text = escape(sentence) if sentence else "No outcome was determined."
+    blocks = [paragraph(text, kind="outcome"), _facts(analysis), _final_measures(analysis)]
+    return Section("outcome", "Outcome", tuple(block for block in blocks if block))
+
+
+def phase_table(analysis: Analysis) -> str:
+    """First and last step of each phase, or why it has none."""
+    rows = []
+    for name in ("memorization", "circuit_formation", "cleanup"):
+        span = getattr(analysis.phases, name)
+        reason = escape(analysis.phases.reasons.get(name, ""))
+        first, last = (show_value(step) for step in span or (None, None))
+        rows.append((escape(name.replace("_", " ")), first, last, reason))
+    return table(("phase", "first step", "last step", "remark"), rows, caption="Phases")
+
+
+def _facts(analysis: Analysis) -> str:
+    summary, final = analysis.summary, analysis.summary.get("final") or {}
+    reasons = summary.get("reasons") or {}
+    facts = [
+        _step_fact("grokking step", "grokking_step", summary, reasons, "not reached"),
+        _step_fact("memorization step", "memorization_step", summary, reasons, "not reached"),
+        _step_fact("grokking delay", "grokking_delay", summary, reasons, "not defined"),
+        _keys_fact(analysis),
+    ]
+    for split in ("train", "test"):
+        loss = final.get(f"{split}_loss")
+        if not is_missing(loss):
+            value = f'<span class="value">{show_value(loss)}</span>'
+            facts.append(_fact(f"final {split} loss", value, "nats"))
+    for split in ("train", "test"):
+        accuracy = final.get(f"{split}_accuracy")
+        if not is_missing(accuracy):
+            facts.append(_fact(f"final {split} accuracy", show_percent(accuracy), ""))
+    verdict = (summary.get("algorithm") or {}).get("verdict")
+    if verdict not in (None, "none"):
+        facts.append(_fact("algorithm", escape(verdict), ""))
+    return f'<dl class="facts">{"".join(facts)}</dl>'
+
+
+def _step_fact(
+    label: str,
+    field: str,
+    summary: Mapping[str, Any],
+    reasons: Mapping[str, str],
+    absent: str,
+) -> str:
+    step = summary.get(field)
+    if is_missing(step):
+        return _fact(label, absent, escape(reasons.get(field, "")))
+    return _fact(label, show_value(step), "steps" if field.endswith("delay") else "")
+
+
+def _keys_fact(analysis: Analysis) -> str:
+    keys = analysis.key_frequencies
+    if keys.frequencies:
+        return _fact("key frequencies", show_value(keys.frequencies), f"of order {keys.order}")
+    return _fact("key frequencies", "none", escape(keys.reason or ""))
+
+
+def _fact(label: str, value: str, remark: str) -> str:
+    why = f'<dd class="why">{remark}</dd>' if remark else ""
+    return f'<div class="fact"><dt>{escape(label)}</dt><dd>{value}</dd>{why}</div>'
+
+
+def _final_measures(analysis: Analysis) -> str:
+    final = flatten(analysis.summary.get("final") or {})
+    measured = [
+        (f"<code>{escape(name)}</code>", show_value(value))
+        for name, value in final.items()
+        if not is_missing(value)
+    ]
+    if not measured:
+        return ""
+    measures = table(
+        ("measure", "value"),
+        measured,
+        caption="Measures of the last checkpoint; losses in nats, accuracies as fractions",
+        n_text=1,
+    )
+    return (
+        f"<details><summary>All {len(measured)} measures of the last checkpoint</summary>"
+        f"{measures}</details>"
+    )

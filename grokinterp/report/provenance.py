@@ -1,0 +1,65 @@
+"""Where the numbers come from: what is missing and why, settings, versions, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from grokinterp.report.page import Section, paragraph
+from grokinterp.report.text import escape, field_table, link_papers, table
+from grokinterp.trajectory.analysis import Analysis
+
+
+def provenance_sections(analysis: Analysis) -> list[Section]:
+    """What could not be computed, configuration, versions, origin, citations."""
+    return [
+        Section("not-computed", "What could not be computed", _not_computed(analysis)),
+        Section("config", "Configuration", _config(analysis)),
+        Section("environment", "Versions and machine", _environment(analysis)),
+        Section("origin", "Origin", _origin(analysis)),
+        Section("citations", "Citations", _citations(analysis.summary.get("citations"))),
+    ]
+
+
+def _not_computed(analysis: Analysis) -> tuple[str, ...]:
+    reasons = analysis.summary.get("reasons") or {}
+    blocks = []
+    if reasons:
+        rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in reasons.items()]
+        blocks.append(table(("field", "reason"), rows, caption="Fields without a value"))
+    if analysis.failures:
+        rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in analysis.failures.items()]
+        blocks.append(table(("checkpoint", "reason"), rows, caption="Checkpoints left out"))
+    return tuple(blocks) or (paragraph("Everything that applies to this task was computed."),)
+
+
+def _config(analysis: Analysis) -> tuple[str, ...]:
+    return (field_table(analysis.run.config.to_dict(), caption="Fields of config.json"),)
+
+
+def _environment(analysis: Analysis) -> tuple[str, ...]:
+    environment = dict(analysis.run.environment)
+    if not environment:
+        return (paragraph("The run came without a record of its versions and machine."),)
+    return (field_table(environment, caption="Recorded when the run was trained"),)
+
+
+def _origin(analysis: Analysis) -> tuple[str, ...]:
+    folder = analysis.run.folder
+    where = f" Run folder: <code>{escape(folder)}</code>." if folder is not None else ""
+    return (paragraph(f"{escape(analysis.run.origin)}{where}"),)
+
+
+def _citations(citations: Any) -> tuple[str, ...]:
+    """One entry per source, with what was taken from it where that is known."""
+    if not citations:
+        return (paragraph("No measure was taken from a paper."),)
+    uses: dict[str, list[str]] = {}
+    named = citations.items() if isinstance(citations, Mapping) else (("", c) for c in citations)
+    for name, source in named:
+        uses.setdefault(str(source), []).append(str(name))
+    entries = []
+    for source, names in uses.items():
+        codes = ", ".join(f"<code>{escape(name)}</code>" for name in names if name)
+        entries.append(f"<li>{link_papers(source)}{f' ({codes})' if codes else ''}</li>")
+    return (f'<ul class="references">{"".join(entries)}</ul>',)

@@ -1,0 +1,309 @@
+"""What the report of an analysis shows, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from grokinterp import figures
+from grokinterp.figures.embedding import MAX_FRAMES
+from grokinterp.figures.lines import MAX_POINTS
+from grokinterp.report.outcome import outcome_section, phase_table
+from grokinterp.report.page import Section, figure_block, paragraph
+from grokinterp.report.provenance import provenance_sections
+from grokinterp.report.text import MISSING, escape, show_percent, show_value, table
+from grokinterp.trajectory.analysis import Analysis
+
+Plot = Callable[[Analysis], go.Figure | None]
+_NO_KEYS = "That takes key frequencies"
+_N_RUNNERS_UP = 3
+
+
+def analysis_sections(analysis: Analysis) -> list[Section]:
+    """All sections of the report, in order; a section without numbers says why."""
+    return [
+        outcome_section(analysis),
+        _loss_and_accuracy(analysis),
+        _embedding_spectrum(analysis),
+        _key_frequencies(analysis),
+        _restricted_and_excluded(analysis),
+        _neurons(analysis),
+        _logits_explained(analysis),
+        _gini_and_weights(analysis),
+        _further_measures(analysis),
+        _mirrored_accuracy(analysis),
+        _ablations(analysis),
+        *provenance_sections(analysis),
+    ]
+
+
+def _figure_or_reason(
+    analysis: Analysis, plot: Plot, name: str, caption: str, *fields: str, absent: str
+) -> str:
+    """The figure, or a note with the first reason that the summary knows for these fields."""
+    figure = plot(analysis)
+    if figure is not None:
+        return figure_block(name, figure, caption)
+    reasons = analysis.summary.get("reasons") or {}
+    known = [reasons[field] for field in (*fields, "key_frequencies") if reasons.get(field)]
+    because = f" Reason: {escape(known[0])}." if known else ""
+    return paragraph(f"{absent}{because}", kind="note")
+
+
+def _loss_and_accuracy(analysis: Analysis) -> Section:
+    thinned = (
+        f" The {len(analysis.run.curves):,} recorded steps are thinned to what a screen can "
+        "show; every peak is kept."
+        if len(analysis.run.curves) > MAX_POINTS
+        else ""
+    )
+    loss = _figure_or_reason(
+        analysis,
+        figures.plot_losses,
+        "figure-loss",
+        "Train loss falls early; in a run that groks, test loss first rises far above the level "
+        "of guessing and falls much later. Shaded: the phases; dashed: the memorization and the "
+        f"grokking step. Logarithmic axis.{thinned}",
+        "train_loss",
+        absent="No finite loss was recorded.",
+    )
+    accuracy = _figure_or_reason(
+        analysis,
+        figures.plot_accuracies,
+        "figure-accuracy",
+        "The distance between the two rises is the grokking delay. Mirrored and unmirrored test "
+        "pairs can be switched on in the legend.",
+        "train_accuracy",
+        absent="No accuracy was recorded.",
+    )
+    return Section(
+        "loss-and-accuracy", "Loss and accuracy", (loss, accuracy, phase_table(analysis))
+    )
+
+
+def _embedding_spectrum(analysis: Analysis) -> Section:
+    n = analysis.by_frequency["step"].nunique() if "step" in analysis.by_frequency else 0
+    shown = (
+        f" The slider shows {MAX_FRAMES} of the {n:,} checkpoints: the first, the last, those "
+        "nearest to the marked steps, and evenly spaced ones between."
+        if n > MAX_FRAMES
+        else ""
+    )
+    spectrum = _figure_or_reason(
+        analysis,
+        figures.plot_embedding_spectrum,
+        "figure-embedding-spectrum",
+        "Norm of the embedding at every frequency of the Fourier basis. Move the slider: a flat "
+        "spectrum turns into a few tall bars while the test loss is still high." + shown,
+        "by_frequency",
+        absent="There is no spectrum of the embedding.",
+    )
+    heatmap = figures.plot_embedding_heatmap(analysis)
+    blocks = [spectrum]
+    if heatmap is not None:
+        caption = (
+            "The same norms for all steps at once. Bright rows are frequencies that survive; key "
+            "frequencies carry a mark at the right edge."
+        )
+        blocks.append(figure_block("figure-embedding-heatmap", heatmap, caption))
+    return Section("embedding-spectrum", "Embedding spectrum", tuple(blocks))
+
+
+def _key_frequencies(analysis: Analysis) -> Section:
+    keys = analysis.key_frequencies
+    step = f" at step {show_value(keys.step)}" if keys.step is not None else ""
+    found = show_value(keys.frequencies) if keys.frequencies else "none"
+    blocks = [
+        paragraph(
+            f"Key frequencies: <strong>{found}</strong>, by the rule "
+            f"<code>{escape(keys.rule)}</code>{step}."
+        )
+    ]
+    if not keys.frequencies and keys.reason:
+        blocks.append(paragraph(f"The set is empty: {escape(keys.reason)}.", kind="note"))
+    blocks.append(
+        _figure_or_reason(
+            analysis,
+            figures.plot_key_frequency_evidence,
+            "figure-key-frequencies",
+            "By the rule <code>logit_power</code> a frequency is key when its share of the logit "
+            "power lies above both lines of the first panel. The other panels change nothing: a "
+            "frequency can be large in the embedding and unused by the logits.",
+            "evidence",
+            absent="There is no evidence frequency by frequency.",
+        )
+    )
+    if keys.evidence is not None and len(keys.evidence):
+        blocks.append(_evidence_table(analysis, keys.evidence))
+    return Section("key-frequencies", "Key frequencies and their evidence", tuple(blocks))
+
+
+def _evidence_table(analysis: Analysis, evidence: pd.DataFrame) -> str:
+    keys = analysis.key_frequencies.frequencies
+    is_key = evidence["frequency"].isin(keys)
+    ranked = evidence[~is_key]
+    if "logit_power_share" in ranked:
+        ranked = ranked.sort_values("logit_power_share", ascending=False)
+    shown = pd.concat([evidence[is_key], ranked.head(_N_RUNNERS_UP)])
+    columns = {
+        "logit_power_share": ("share of logit power", show_percent),
+        "null_share": ("permuted pairs, 99.9%", show_percent),
+        "embedding_norm": ("embedding norm", show_value),
+        "n_neurons": ("neurons", show_value),
+        "W_L_norm": ("W_L norm", show_value),
+        "double_of": ("double of", show_value),
+    }
+    present = {name: how for name, how in columns.items() if name in shown}
+    rows = []
+    for row in shown.to_dict("records"):
+        frequency = int(row["frequency"])
+        mark = '<span class="key">key</span>' if frequency in keys else "no"
+        cells = [show(row[name]) for name, (_, show) in present.items()]
+        rows.append((str(frequency), mark, *cells))
+    header = ("frequency", "key", *(title for title, _ in present.values()))
+    strongest = f"the {_N_RUNNERS_UP} strongest"
+    caption = f"Key frequencies and {strongest} others" if keys else f"Frequencies: {strongest}"
+    return table(header, rows, caption=caption, n_text=2)
+
+
+def _restricted_and_excluded(analysis: Analysis) -> Section:
+    both = _figure_or_reason(
+        analysis,
+        figures.plot_restricted_and_excluded_loss,
+        "figure-restricted-and-excluded-loss",
+        "Restricted loss keeps only the trigonometric circuit, excluded loss removes it. "
+        "Restricted loss falls and excluded loss rises across the plateau, thousands of steps "
+        "before the test loss moves. Further splits can be switched on in the legend.",
+        "restricted_loss_all",
+        "restricted_loss",
+        "excluded_loss",
+        absent=f"There is neither a restricted nor an excluded loss. {_NO_KEYS}.",
+    )
+    blocks = [both]
+    each = figures.plot_excluded_loss_by_frequency(analysis)
+    if each is not None:
+        caption = (
+            "Loss on the training pairs with a single key frequency removed: the higher the "
+            "line, the more the network depends on that frequency."
+        )
+        blocks.append(figure_block("figure-excluded-loss-by-frequency", each, caption))
+    return Section("restricted-and-excluded-loss", "Restricted and excluded loss", tuple(blocks))
+
+
+def _neurons(analysis: Analysis) -> Section:
+    block = _figure_or_reason(
+        analysis,
+        figures.plot_neurons,
+        "figure-neurons",
+        "In a run that groks, neurons gather around the key frequencies. A neuron counts as single-frequency when "
+        "over 85% of its centered activation lies in one frequency.",
+        "fraction_single_frequency_neurons",
+        absent="Neurons were not assigned to frequencies.",
+    )
+    return Section("neurons", "Neurons", (block,))
+
+
+def _logits_explained(analysis: Analysis) -> Section:
+    block = _figure_or_reason(
+        analysis,
+        figures.plot_logits_explained,
+        "figure-logits-explained",
+        "How much of the variance of the logits the cosines of the key frequencies explain, and "
+        "with which amplitudes. In a clean circuit the fraction ends near 1.",
+        "fraction_logit_variance_explained",
+        absent=f"The logits were not explained by cosines. {_NO_KEYS}.",
+    )
+    return Section("logits-explained", "Logits explained", (block,))
+
+
+def _gini_and_weights(analysis: Analysis) -> Section:
+    gini = _figure_or_reason(
+        analysis,
+        figures.plot_gini,
+        "figure-gini",
+        "0 means that all Fourier components are equal, 1 that a single one is left. In a run "
+        "that groks, both rise as the circuit forms and again in cleanup.",
+        "gini_W_E",
+        absent="The Gini coefficients were not computed.",
+    )
+    weights = _figure_or_reason(
+        analysis,
+        figures.plot_sum_squared_weights,
+        "figure-sum-squared-weights",
+        "In a run that groks, weight decay removes the memorization circuit in cleanup: the total "
+        "falls and then stays flat. Logarithmic axis.",
+        "sum_squared_weights",
+        absent="The sum of squared weights was not computed.",
+    )
+    return Section("gini-and-weights", "Gini coefficient and weights", (gini, weights))
+
+
+def _further_measures(analysis: Analysis) -> Section:
+    block = _figure_or_reason(
+        analysis,
+        figures.plot_further_measures,
+        "figure-further-measures",
+        "Effective rank counts the dimensions that the embedding uses. Gradient symmetricity "
+        "and distance irrelevance are low for the clock algorithm and high for the pizza. Measures "
+        "that were added to the library's stand below.",
+        "gradient_symmetricity",
+        "effective_rank_W_E",
+        absent="None of the further measures was computed.",
+    )
+    return Section("further-measures", "Further measures", (block,))
+
+
+def _mirrored_accuracy(analysis: Analysis) -> Section:
+    why = paragraph(
+        "A network that memorizes and knows only a∘b = b∘a is right on every test pair (a, b) "
+        "whose mirror image (b, a) is trained, and at chance on the others: it scores about the "
+        "train fraction on the test pairs. Such an accuracy is no partial grokking."
+    )
+    block = _figure_or_reason(
+        analysis,
+        figures.plot_mirrored_accuracies,
+        "figure-mirrored-accuracy",
+        "While the mirrored pairs are right and the unmirrored ones at chance, the network has "
+        "learned that the operation commutes and no more. The unmirrored line shows when it has "
+        "learned the operation.",
+        "test_accuracy_mirrored",
+        absent="The two accuracies were not told apart: the operation does not commute, or no "
+        "test pair has its mirror image among the training pairs.",
+    )
+    return Section("mirrored-accuracy", "Mirrored and unmirrored accuracy", (why, block))
+
+
+def _ablations(analysis: Analysis) -> Section:
+    block = _figure_or_reason(
+        analysis,
+        figures.plot_ablations,
+        "figure-ablations",
+        "Loss of the last checkpoint after each intervention: bars for all pairs, dots for train "
+        "and test. What the network needs shows as a long bar. Logarithmic axis.",
+        "ablations",
+        absent="Nothing was ablated.",
+    )
+    blocks = [block]
+    if len(analysis.ablations):
+        blocks.append(_ablation_table(analysis.ablations))
+    return Section("ablations", "Ablations", tuple(blocks))
+
+
+def _ablation_table(ablations: pd.DataFrame) -> str:
+    rows = []
+    for row in ablations.to_dict("records"):
+        cells = []
+        for name, value in row.items():
+            if str(name).startswith("accuracy_"):
+                cells.append(show_percent(value))
+            elif name == "frequencies":
+                cells.append(escape(value).replace(" ", ", ") if value else MISSING)
+            elif name == "component":
+                cells.append(escape(value).replace("_", " "))
+            else:
+                cells.append(show_value(value))
+        rows.append(cells)
+    header = [str(name).replace("_", " ") for name in ablations.columns]
+    return table(header, rows, caption="Ablations; losses in nats", n_text=3)

@@ -1,0 +1,64 @@
+"""From an analysis to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grokinterp.report.page import render_page
+from grokinterp.report.sections import analysis_sections
+from grokinterp.report.text import show_value
+from grokinterp.runs.atomic import write_atomically
+from grokinterp.trajectory.analysis import Analysis
+
+
+def write_report(analysis: Analysis, path: str | Path) -> Path:
+    """Write an analysis as one HTML file that needs no network and no other file.
+
+    The file appears whole or not at all: it is written beside its place and renamed. Folders
+    that are missing are made.
+
+    Parameters
+    ----------
+    analysis
+        Of a run of any outcome; what is missing is said with its reason.
+    path
+        File to write, such as ``ckpts/analysis/report.html``.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    RunFolderError
+        If the file cannot be written; an older report stays as it was.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> gi.write_report(analysis, "ckpts/analysis/report.html")  # doctest: +SKIP
+    PosixPath('ckpts/analysis/report.html')
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, render_report(analysis).encode())
+    return path
+
+
+def render_report(analysis: Analysis) -> str:
+    """Return the report of an analysis as an HTML document."""
+    task = analysis.run.config.task
+    title = f"Grokking report: {task.operation} modulo {task.p}"
+    n_checkpoints = analysis.summary.get("n_checkpoints", len(analysis.trajectory))
+    checkpoints = "checkpoint" if n_checkpoints == 1 else "checkpoints"
+    symbol = analysis.run.task.operation.symbol
+    lead = (
+        f'<p class="lead">Learning a {_SYMBOLS.get(symbol, symbol)} b mod {task.p} from '
+        f"{100 * task.train_fraction:.4g}% of the pairs; {show_value(n_checkpoints)} "
+        f"{checkpoints}; last step {show_value(analysis.run.last_step)}.</p>"
+    )
+    return render_page(title, lead, analysis_sections(analysis))
+
+
+_SYMBOLS = {"*": "×", "/": "÷", "-": "−"}

@@ -1,0 +1,116 @@
+"""Which frequencies a spectrum singles out: the key-frequency rule on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from grokinterp.spectra.fourier import fourier_basis, n_frequencies
+
+
+def shares(power: Float[Tensor, " freq"]) -> Float[Tensor, " freq"]:
+    """Fraction of the total power that each frequency holds; NaN when there is none.
+
+    Examples
+    --------
+    >>> shares(torch.tensor([1.0, 3.0])).tolist()
+    [0.25, 0.75]
+    """
+    return power / power.sum()
+
+
+def permuted_power_quantile(
+    values: Float[Tensor, "pair c"],
+    n: int,
+    *,
+    quantile: float = 0.999,
+    n_permutations: int = 1000,
+    seed: int = 0,
+) -> float:
+    """Power that the strongest frequency reaches by chance, were the pairs in random order.
+
+    The n*n rows are dealt at random into n groups of n, as if the groups were the pairs with
+    the same index sum; each group is averaged and the averages are Fourier-transformed. The
+    largest power of any frequency is one draw; the quantile over all draws is returned. A
+    frequency above it is no accident of one row or of n groups being few, and because the
+    largest frequency is drawn, testing all n//2 at once needs no correction.
+
+    Parameters
+    ----------
+    values
+        One row per pair; only their set matters.
+    n
+        Order of the cyclic group.
+    quantile
+        Of the largest power.
+    n_permutations
+        Draws.
+    seed
+        Of the permutations, by a generator of its own.
+
+    Returns
+    -------
+    float
+        Power, in the units of ``power_by_frequency(means over the true groups)``.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    values = (values - values.mean(dim=0)).float()
+    waves = fourier_basis(n)[1:].float()
+    largest = torch.zeros(n_permutations, dtype=torch.float64)
+    for draw in range(n_permutations):
+        rows = torch.randperm(n * n, generator=generator).view(n, n)
+        power = (waves @ F.embedding_bag(rows, values, mode="mean")).square().sum(dim=1)
+        # The highest frequency of an even n has no sine: an odd number of rows is left.
+        power = F.pad(power, (0, 2 * n_frequencies(n) - (n - 1)))
+        largest[draw] = power.view(-1, 2).sum(dim=1).max()
+    return float(largest.quantile(quantile))
+
+
+def frequencies_above(
+    power_shares: Float[Tensor, " freq"], *, min_share: float, null_share: float
+) -> tuple[int, ...]:
+    """Frequencies whose share exceeds both a fixed bound and what chance reaches, sorted.
+
+    Examples
+    --------
+    >>> frequencies_above(torch.tensor([0.9, 0.09, 0.01]), min_share=0.015, null_share=0.02)
+    (1, 2)
+    """
+    is_above = (power_shares > min_share) & (power_shares > null_share)
+    return tuple(int(k) + 1 for k in is_above.nonzero().flatten())
+
+
+def double_of(n: int, halves: Iterable[int]) -> dict[int, int]:
+    """Label frequencies that are plus or minus twice another, modulo n.
+
+    A square of a wave of frequency k contains 2k, so a nonlinear network shows doubles of
+    the frequencies it uses.
+
+    Parameters
+    ----------
+    n
+        Order of the cyclic group.
+    halves
+        Frequencies whose doubles are looked for. At even n two of them can have the same
+        double; the first one given is then named.
+
+    Returns
+    -------
+    dict[int, int]
+        ``{double: half}``. A frequency that is its own double (n/3) is left out.
+
+    Examples
+    --------
+    >>> double_of(113, [9, 38, 45])
+    {18: 9, 37: 38, 23: 45}
+    """
+    labels: dict[int, int] = {}
+    for half in halves:
+        double = min(2 * half % n, -2 * half % n)
+        if double not in (0, half):
+            labels.setdefault(double, half)
+    return labels

@@ -1,0 +1,17 @@
+"""Many checkpoints: measures along the run, phases, milestones, the whole analysis."""
+
+from grokinterp.trajectory.analysis import Analysis, analyze_run
+from grokinterp.trajectory.milestones import Milestones, Thresholds, find_milestones
+from grokinterp.trajectory.outputs import write_tables
+from grokinterp.trajectory.phases import Phases, find_phases
+
+__all__ = [
+    "Analysis",
+    "Milestones",
+    "Phases",
+    "Thresholds",
+    "analyze_run",
+    "find_milestones",
+    "find_phases",
+    "write_tables",
+]

@@ -1,0 +1,171 @@
+"""The chain from a run to its explanation, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from grokinterp.circuits import KeyFrequencies, Snapshot, ablation_table, find_key_frequencies
+from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.measures import MEASURES, Measure, as_measure
+from grokinterp.runs.run import Run
+from grokinterp.trajectory.cache import NumberCache, cache_context
+from grokinterp.trajectory.measuring import measure_checkpoint
+from grokinterp.trajectory.milestones import Thresholds, find_milestones
+from grokinterp.trajectory.phases import Phases, find_phases
+from grokinterp.trajectory.summary import summarize
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What is known about a run: key frequencies, measures along it, phases, ablations."""
+
+    run: Run
+    """The run that was analyzed."""
+    key_frequencies: KeyFrequencies
+    """The frequencies that the measures refer to, with the evidence for them."""
+    trajectory: pd.DataFrame
+    """One row per checkpoint: ``step`` and the columns of every measure."""
+    by_frequency: pd.DataFrame
+    """One row per checkpoint and frequency; empty where the task has no cyclic view."""
+    ablations: pd.DataFrame
+    """Loss and accuracy at the last checkpoint, with parts of the logits removed."""
+    phases: Phases
+    """Memorization, circuit formation, cleanup."""
+    summary: dict[str, Any]
+    """The fields of summary.json."""
+    measures: tuple[Measure, ...] = MEASURES
+    """The measures that were taken."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Checkpoints that were left out, by name, and why."""
+
+
+def analyze_run(
+    run: Run,
+    measures: Sequence[Measure | Callable[..., Any]] = MEASURES,
+    *,
+    key_frequencies: Iterable[int] | None = None,
+    every: int = 1,
+    thresholds: Thresholds | None = None,
+    cache_folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Analysis:
+    """Explain a run: key frequencies at its end, and every measure along its trajectory.
+
+    Parameters
+    ----------
+    run
+        A run, finished or still being trained.
+    measures
+        What to measure. A plain function ``mine(snapshot, key_frequencies) -> float`` is a
+        measure too; its numbers are not cached.
+    key_frequencies
+        Frequencies to use instead of those that the last checkpoint's logits show: for runs
+        that were stopped on the plateau.
+    every
+        Take every k-th checkpoint; the last is always taken.
+    thresholds
+        What counts as memorized and as generalized.
+    cache_folder
+        Where numbers are kept for the next analysis (None: ``analysis/`` in the run's own
+        folder; a run in memory is not cached).
+    progress
+        Wraps the steps to show progress, such as ``tqdm``.
+
+    Returns
+    -------
+    Analysis
+        A run that never generalized has an empty set of key frequencies with a reason, and
+        columns without a value where they need one.
+
+    Raises
+    ------
+    CheckpointError
+        If no checkpoint can be read.
+    ConfigError
+        If a key frequency is outside 1 .. n//2, or `every` is below 1.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> analysis = gi.analyze_run(gi.load_run("ckpts/"))  # doctest: +SKIP
+    >>> analysis.key_frequencies.frequencies  # doctest: +SKIP
+    (9, 38, 45)
+    """
+    if every < 1:
+        raise ConfigError(f"every={every} is not allowed. Use 1 for every checkpoint.")
+    catalogue = tuple(as_measure(measure) for measure in measures)
+    failures: dict[str, str] = {}
+    last = _last_readable(run, failures)
+    keys = _key_frequencies(last, key_frequencies)
+    folder = (
+        cache_folder if cache_folder is not None or run.folder is None else run.folder / "analysis"
+    )
+    cache = NumberCache(folder / "cache.jsonl" if folder else None, cache_context(run))
+    steps = [s for s in _every(run.steps, every) if s <= last.step]
+    rows, frequency_rows = [], []
+    for step in progress(steps) if progress else steps:
+        try:
+            numbers = measure_checkpoint(run, step, catalogue, keys, cache)
+        except CheckpointError as error:
+            failures[run.checkpoints.name(step)] = str(error)
+            continue
+        rows.append({"step": step, **numbers.values})
+        frequency_rows.append(numbers.by_frequency)
+    cache.save()
+    trajectory = pd.DataFrame(rows)
+    curves = run.curves if run.curves["test_loss"].notna().any() else trajectory
+    milestones = find_milestones(
+        curves,
+        diverged_at=run.diverged_at,
+        unmirrored=trajectory if "test_accuracy_unmirrored" in trajectory else None,
+        thresholds=thresholds,
+    )
+    phases = find_phases(curves, trajectory)
+    return Analysis(
+        run=run,
+        key_frequencies=keys,
+        trajectory=trajectory,
+        by_frequency=pd.concat(frequency_rows, ignore_index=True),
+        ablations=ablation_table(last, keys),
+        phases=phases,
+        summary=summarize(
+            run, keys, trajectory, milestones, phases, catalogue, failures, thresholds
+        ),
+        measures=catalogue,
+        failures=failures,
+    )
+
+
+def _last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
+    run.resolve_step(None)
+    for step in reversed(run.steps):
+        try:
+            return Snapshot.from_parameters(
+                run.parameters(step), run.split, run.spec, step=step, checksum=run.checksum(step)
+            )
+        except CheckpointError as error:
+            failures[run.checkpoints.name(step)] = str(error)
+    raise CheckpointError(
+        f"none of the {len(run.steps)} checkpoints can be read. The first: "
+        f"{next(iter(failures.values()))}"
+    )
+
+
+def _key_frequencies(last: Snapshot, given: Iterable[int] | None) -> KeyFrequencies:
+    found = find_key_frequencies(last)
+    if given is None:
+        return found
+    # The evidence of the rule stays beside a set that was given, so that both can be compared.
+    override = KeyFrequencies.given(last.require_view.order, tuple(given))
+    return replace(override, step=last.step, evidence=found.evidence)
+
+
+def _every(steps: tuple[int, ...], every: int) -> list[int]:
+    return sorted({*steps[::every], steps[-1]})

@@ -1,0 +1,95 @@
+"""Numbers of earlier analyses, kept by what they depend on.
+
+A number is used again only for the same weights (SHA-256), the same pairs and split, the same
+version of the measure and, where it depends on them, the same key frequencies. So an analysis
+costs what is new, and is never stale.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from grokinterp.errors import RunFolderError
+from grokinterp.runs.atomic import append_durably, whole_lines
+from grokinterp.runs.run import Run
+
+log = logging.getLogger(__name__)
+
+
+class NumberCache:
+    """Values by (weights, measure and version, key frequencies), in a file of JSON lines."""
+
+    def __init__(self, file: Path | None, context: str) -> None:
+        self._file, self._context = file, context
+        self._values: dict[tuple[str, str], Any] = {}
+        self._new: dict[str, dict[str, Any]] = {}
+        for line in whole_lines(file) if file else []:
+            try:
+                entry = json.loads(line)
+                if entry["context"] == context:
+                    for key, values in entry["numbers"].items():
+                        self._values[entry["weights"], key] = values
+            except (ValueError, KeyError, TypeError, AttributeError):
+                # A line that is not ours costs a recomputation, nothing else.
+                log.warning("a line of %s cannot be read; its numbers are computed again.", file)
+
+    def find(self, weights: str, key: str) -> Any | None:
+        """Return the values kept for these weights under this key, or None."""
+        return self._values.get((weights, key))
+
+    def keep(self, weights: str, key: str, values: Any) -> None:
+        """Remember values; they reach the file at the next :meth:`save`."""
+        self._values[weights, key] = values
+        self._new.setdefault(weights, {})[key] = values
+
+    def save(self) -> None:
+        """Append what is new to the file. A file that cannot be written is left alone."""
+        if self._file is not None and self._new:
+            lines = [
+                json.dumps({"weights": weights, "context": self._context, "numbers": numbers})
+                for weights, numbers in self._new.items()
+            ]
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._end_broken_line()
+                append_durably(self._file, "\n".join(lines) + "\n")
+            except (OSError, RunFolderError) as error:
+                log.warning("the numbers could not be kept for the next analysis: %s", error)
+        self._new = {}
+
+    def _end_broken_line(self) -> None:
+        # A killed process can leave half a line, which the next one must not continue.
+        assert self._file is not None
+        content = self._file.read_bytes() if self._file.exists() else b""
+        if content and not content.endswith(b"\n"):
+            append_durably(self._file, "\n")
+
+
+def cache_context(run: Run) -> str:
+    """Digest of what numbers depend on besides weights: task, network and split."""
+    digest = hashlib.sha256(json.dumps(run.config.to_dict()["task"], sort_keys=True).encode())
+    digest.update(json.dumps(run.config.to_dict()["model"], sort_keys=True).encode())
+    digest.update(run.split.train.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_key(name: str, version: int, key_frequencies: tuple[int, ...] | None) -> str:
+    """Name, version and (where they matter) key frequencies of a measure.
+
+    Examples
+    --------
+    >>> cache_key("restricted_loss", 2, (9, 38))
+    'restricted_loss@2:9,38'
+    """
+    keys = "" if key_frequencies is None else ":" + ",".join(map(str, key_frequencies))
+    return f"{name}@{version}{keys}"
+
+
+def as_plain(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return values as Python floats, which JSON keeps exactly."""
+    return {name: float(value) for name, value in values.items()}

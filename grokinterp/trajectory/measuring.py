@@ -1,0 +1,80 @@
+"""All measures of one checkpoint, computed or remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from grokinterp.circuits import KeyFrequencies, Snapshot
+from grokinterp.measures import BY_FREQUENCY_VERSION, Measure, by_frequency_table
+from grokinterp.runs.run import Run
+from grokinterp.trajectory.cache import NumberCache, as_plain, cache_key
+
+SAVE_EVERY = 10
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointNumbers:
+    """What was measured at one checkpoint."""
+
+    values: dict[str, float]
+    """Columns of the trajectory."""
+    by_frequency: pd.DataFrame
+    """Rows of by_frequency.csv; empty where the task has no cyclic view."""
+
+
+def measure_checkpoint(
+    run: Run,
+    step: int,
+    measures: Sequence[Measure],
+    key_frequencies: KeyFrequencies,
+    cache: NumberCache,
+) -> CheckpointNumbers:
+    """Take every measure at one checkpoint; the network runs only if a number is new.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is damaged or has weights that are not finite.
+    """
+    # Read in any case: a damaged file is named even where its numbers are still known.
+    parameters, weights = run.parameters(step), run.checksum(step)
+    snapshot: Snapshot | None = None
+
+    def on_snapshot() -> Snapshot:
+        nonlocal snapshot
+        if snapshot is None:
+            snapshot = Snapshot.from_parameters(
+                parameters, run.split, run.spec, step=step, checksum=weights
+            )
+        return snapshot
+
+    values: dict[str, float] = {}
+    for measure in measures:
+        if not measure.applies_to(run.task, key_frequencies):
+            continue
+        keys = key_frequencies.frequencies if measure.needs_key_frequencies else None
+        key = cache_key(measure.name, measure.version, keys) if measure.is_cached else None
+        known = cache.find(weights, key) if key else None
+        if known is None:
+            known = as_plain(measure.values(on_snapshot(), key_frequencies))
+            if key:
+                cache.keep(weights, key, known)
+        values |= known
+    by_frequency = _by_frequency(run, on_snapshot, weights, cache)
+    if snapshot is not None and run.steps.index(step) % SAVE_EVERY == 0:
+        cache.save()
+    return CheckpointNumbers(values, by_frequency)
+
+
+def _by_frequency(run: Run, on_snapshot, weights: str, cache: NumberCache) -> pd.DataFrame:
+    if run.task.cyclic_view is None or run.task.cyclic_view.order < 2:
+        return pd.DataFrame()
+    key = cache_key("by_frequency", BY_FREQUENCY_VERSION, None)
+    known = cache.find(weights, key)
+    if known is None:
+        known = by_frequency_table(on_snapshot()).to_dict(orient="list")
+        cache.keep(weights, key, known)
+    return pd.DataFrame(known)

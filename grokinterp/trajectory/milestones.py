@@ -1,0 +1,193 @@
+"""When a run memorized, when it generalized, and what kind of outcome that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+OutcomeKind = Literal[
+    "grokked",
+    "generalized_without_delay",
+    "slow_convergence",
+    "memorized",
+    "did_not_fit",
+    "diverged",
+]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What counts as memorized, generalized, delayed and sharp."""
+
+    memorization: float = 0.99
+    """Training accuracy above which the training pairs are known."""
+    grokking: float = 0.95
+    """Test accuracy above which the network has generalized."""
+    patience: int = 1000
+    """Steps for which an accuracy has to stay above its threshold (or to the end)."""
+    delay_ratio: float = 1.0
+    """Generalization is delayed when it comes more than this many memorization times later."""
+    width_ratio: float = 0.5
+    """A delayed transition is sharp when it takes at most this fraction of the delay."""
+
+
+@dataclass(frozen=True)
+class Milestones:
+    """The steps at which a run changed, and its outcome."""
+
+    memorization_step: int | None
+    """First tested step with training accuracy above threshold that stays above."""
+    grokking_step: int | None
+    """The same for test accuracy."""
+    first_crossing_step: int | None
+    """First tested step with test accuracy above the threshold, whether or not it stays."""
+    grokking_delay: int | None
+    """grokking_step - memorization_step, in steps."""
+    transition_width: int | None
+    """Steps from the last test accuracy of at most 10 % to the first of at least 90 %."""
+    plateau_transition_width: int | None
+    """The same on the test pairs whose mirror image is not trained, where that is known."""
+    outcome_kind: OutcomeKind
+    """Which kind of run this was."""
+    outcome: str
+    """The same as a sentence."""
+
+
+def find_milestones(
+    curves: pd.DataFrame,
+    *,
+    diverged_at: int | None = None,
+    unmirrored: pd.DataFrame | None = None,
+    thresholds: Thresholds | None = None,
+) -> Milestones:
+    """Find the steps of memorization and generalization, and name the outcome.
+
+    For a commutative operation a network that only memorizes and knows ``a ∘ b = b ∘ a``
+    already scores about the train fraction on the test pairs. So whether the transition was
+    sharp is judged on the unmirrored test pairs where their accuracy is given.
+
+    Parameters
+    ----------
+    curves
+        Columns ``step``, ``train_accuracy``, ``test_accuracy``; untested rows are passed over.
+    diverged_at
+        Step at which the training loss stopped being finite.
+    unmirrored
+        Columns ``step``, ``test_accuracy_unmirrored``, if measured.
+    thresholds
+        What counts as memorized, generalized, delayed and sharp.
+
+    Examples
+    --------
+    >>> steps = range(0, 5000, 500)
+    >>> train = [0, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    >>> test = [0, 0, 0, 0, 0, 0, 1, 1, 1, 1]
+    >>> curves = pd.DataFrame({"step": steps, "train_accuracy": train, "test_accuracy": test})
+    >>> found = find_milestones(curves)
+    >>> found.memorization_step, found.grokking_step, found.outcome_kind
+    (500, 3000, 'grokked')
+
+    References
+    ----------
+    Power et al., "Grokking: generalization beyond overfitting on small algorithmic
+    datasets", arXiv:2201.02177 (the first crossing alone).
+    """
+    limits = thresholds or Thresholds()
+    tested = curves.dropna(subset=["train_accuracy", "test_accuracy"])
+    steps = tested["step"].to_numpy(dtype=np.int64)
+    train, test = tested["train_accuracy"].to_numpy(), tested["test_accuracy"].to_numpy()
+    memorization = _first_lasting(steps, train > limits.memorization, limits.patience)
+    grokking = _first_lasting(steps, test > limits.grokking, limits.patience)
+    crossing = _first_lasting(steps, test > limits.grokking, 0)
+    delay = None if memorization is None or grokking is None else grokking - memorization
+    plateau_width = None
+    if unmirrored is not None:
+        rows = unmirrored.dropna(subset=["test_accuracy_unmirrored"])
+        plateau_width = _transition_width(
+            rows["step"].to_numpy(dtype=np.int64), rows["test_accuracy_unmirrored"].to_numpy()
+        )
+    width = _transition_width(steps, test)
+    judged_width = width if plateau_width is None else plateau_width
+    kind = _outcome_kind(memorization, delay, grokking, judged_width, diverged_at, limits)
+    last = int(steps[-1]) if len(steps) else 0
+    final_train, final_test = (train[-1], test[-1]) if len(steps) else (np.nan, np.nan)
+    sentence = _sentence(kind, memorization, grokking, delay, judged_width, diverged_at, limits)
+    if kind not in ("diverged",) and len(steps):
+        sentence += (
+            f" At step {last:,} the accuracy is {final_train:.1%} on the training pairs and "
+            f"{final_test:.1%} on the test pairs."
+        )
+    return Milestones(memorization, grokking, crossing, delay, width, plateau_width, kind, sentence)
+
+
+def _first_lasting(steps: np.ndarray, is_above: np.ndarray, patience: int) -> int | None:
+    """First step from which on the condition holds for `patience` steps or to the end."""
+    for i in np.flatnonzero(is_above):
+        until = np.searchsorted(steps, steps[i] + patience, side="right")
+        if is_above[i:until].all():
+            return int(steps[i])
+    return None
+
+
+def _transition_width(steps: np.ndarray, accuracy: np.ndarray) -> int | None:
+    high = np.flatnonzero(accuracy >= 0.9)
+    if not len(high):
+        return None
+    low = np.flatnonzero(accuracy[: high[0]] <= 0.1)
+    return int(steps[high[0]] - steps[low[-1]]) if len(low) else None
+
+
+def _outcome_kind(
+    memorization: int | None,
+    delay: int | None,
+    grokking: int | None,
+    width: int | None,
+    diverged_at: int | None,
+    limits: Thresholds,
+) -> OutcomeKind:
+    if diverged_at is not None:
+        return "diverged"
+    if memorization is None:
+        return "did_not_fit"
+    if grokking is None or delay is None:
+        return "memorized"
+    if delay <= limits.delay_ratio * memorization:
+        return "generalized_without_delay"
+    if width is not None and width > limits.width_ratio * delay:
+        return "slow_convergence"
+    return "grokked"
+
+
+def _sentence(
+    kind: OutcomeKind,
+    memorization: int | None,
+    grokking: int | None,
+    delay: int | None,
+    width: int | None,
+    diverged_at: int | None,
+    limits: Thresholds,
+) -> str:
+    known = f"knew its training pairs at step {memorization:,}" if memorization is not None else ""
+    above = f"a test accuracy above {limits.grokking:.0%}"
+    if kind == "diverged":
+        return f"Diverged: the training loss stopped being finite at step {diverged_at:,}."
+    if kind == "did_not_fit":
+        return f"Did not fit: the training accuracy never stays above {limits.memorization:.0%}."
+    if kind == "memorized":
+        return f"Memorized: it {known} and never reached and kept {above}."
+    assert grokking is not None and delay is not None
+    if kind == "generalized_without_delay":
+        return f"Generalized without delay: it {known} and had {above} at step {grokking:,}."
+    took = f", in a transition of {width:,} steps" if width is not None else ""
+    if kind == "slow_convergence":
+        return (
+            f"Converged slowly: it {known} and reached {above} {delay:,} steps later, at step "
+            f"{grokking:,}{took}: late, but not sharp."
+        )
+    return (
+        f"Grokked: it {known} and reached {above} {delay:,} steps later, at step "
+        f"{grokking:,}{took}."
+    )

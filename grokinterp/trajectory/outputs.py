@@ -1,0 +1,57 @@
+"""An analysis on disk: tables as CSV, the summary as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from grokinterp.errors import RunFolderError
+from grokinterp.runs.atomic import write_atomically
+from grokinterp.runs.store import write_json
+from grokinterp.trajectory.analysis import Analysis
+
+
+def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
+    """Write measures.csv, by_frequency.csv, ablations.csv and summary.json.
+
+    Numbers read back as the same floats; a value that is not known is an empty cell or null.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot make {folder}: {error.strerror}. Name a folder that can be written with --out."
+        ) from None
+    tables = {
+        "measures.csv": analysis.trajectory,
+        "by_frequency.csv": analysis.by_frequency,
+        "ablations.csv": analysis.ablations,
+    }
+    written = []
+    for name, table in tables.items():
+        if len(table.columns):
+            write_atomically(folder / name, table_as_csv(table).encode())
+            written.append(folder / name)
+        else:
+            # An earlier analysis with other settings may have left one; it would be stale.
+            (folder / name).unlink(missing_ok=True)
+    write_json(folder / "summary.json", _plain(analysis.summary))
+    return [*written, folder / "summary.json"]
+
+
+def table_as_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV text with floats that round-trip."""
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def _plain(values: Any) -> Any:
+    # numpy scalars and the like become what JSON knows.
+    return json.loads(json.dumps(values, default=lambda value: value.item()))

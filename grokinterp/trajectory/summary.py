@@ -1,0 +1,120 @@
+"""The fields of summary.json: what is known about a run, and why anything is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from grokinterp.circuits import KeyFrequencies
+from grokinterp.measures import Measure
+from grokinterp.runs.run import Run
+from grokinterp.trajectory.milestones import Milestones, Thresholds
+from grokinterp.trajectory.phases import Phases
+
+PHASES_SOURCE = (
+    "Nanda, Chan, Lieberum, Smith and Steinhardt, Progress measures for grokking via "
+    "mechanistic interpretability, ICLR 2023, arXiv:2301.05217"
+)
+
+
+def summarize(
+    run: Run,
+    key_frequencies: KeyFrequencies,
+    trajectory: pd.DataFrame,
+    milestones: Milestones,
+    phases: Phases,
+    measures: Sequence[Measure],
+    failures: Mapping[str, str],
+    thresholds: Thresholds | None,
+) -> dict[str, Any]:
+    """Return the fields of summary.json; plain values, with null where nothing is known."""
+    limits = thresholds or Thresholds()
+    found = {
+        "memorization_step": milestones.memorization_step,
+        "grokking_step": milestones.grokking_step,
+        "first_crossing_step": milestones.first_crossing_step,
+        "grokking_delay": milestones.grokking_delay,
+        "transition_width": milestones.transition_width,
+    }
+    return {
+        "origin": run.origin,
+        "config": run.config.to_dict(),
+        "n_checkpoints": len(trajectory),
+        "last_step": run.last_step,
+        "key_frequencies": list(key_frequencies.frequencies),
+        "key_frequency_rule": key_frequencies.rule,
+        **found,
+        "transition_width_unmirrored": milestones.plateau_transition_width,
+        "grokking_threshold": limits.grokking,
+        "phases": phases.as_dict(),
+        "outcome_kind": milestones.outcome_kind,
+        "outcome": milestones.outcome,
+        "algorithm": None,
+        "final": _final(trajectory),
+        "evidence": _evidence(key_frequencies),
+        "reasons": _reasons(run, key_frequencies, found, phases, limits),
+        "failures": dict(failures),
+        "citations": _citations(measures),
+    }
+
+
+def plain_number(value: Any) -> float | int | None:
+    """Return a number for JSON: None where it is not finite."""
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    return int(number) if isinstance(value, int) else number
+
+
+def _final(trajectory: pd.DataFrame) -> dict[str, float | int | None]:
+    if trajectory.empty:
+        return {}
+    row = {str(name): plain_number(value) for name, value in trajectory.iloc[-1].items()}
+    return {**row, "step": int(trajectory["step"].iloc[-1])}
+
+
+def _evidence(key_frequencies: KeyFrequencies) -> list[dict[str, Any]]:
+    if key_frequencies.evidence is None:
+        return []
+    rows = key_frequencies.evidence.astype(object)
+    return rows.where(rows.notna(), None).to_dict(orient="records")
+
+
+def _reasons(
+    run: Run,
+    key_frequencies: KeyFrequencies,
+    found: Mapping[str, int | None],
+    phases: Phases,
+    limits: Thresholds,
+) -> dict[str, str]:
+    known = {
+        "memorization_step": f"the training accuracy never stays above {limits.memorization:g}",
+        "grokking_step": f"the test accuracy never stays above {limits.grokking:g}",
+        "first_crossing_step": f"the test accuracy is never above {limits.grokking:g}",
+        "grokking_delay": "it needs both memorization_step and grokking_step",
+        "transition_width": "the test accuracy does not go from at most 10 % to at least 90 %",
+    }
+    reasons = {name: known[name] for name, value in found.items() if value is None}
+    reasons |= {f"phases.{name}": reason for name, reason in phases.reasons.items()}
+    reasons["algorithm"] = "not determined by this version"
+    if not key_frequencies.frequencies:
+        reasons["key_frequencies"] = key_frequencies.reason or "none was given"
+    if run.task.cyclic_view is None:
+        reasons["by_frequency"] = (
+            f"{run.task.spec.operation} modulo {run.task.spec.p} has no cyclic view, so there are "
+            "no trigonometric columns"
+        )
+    elif run.task.cyclic_view.n_left_out:
+        reasons["pairs_left_out"] = (
+            f"{run.task.cyclic_view.n_left_out} pairs with a zero have no discrete logarithm; the "
+            "trigonometric columns are over the others"
+        )
+    return reasons
+
+
+def _citations(measures: Sequence[Measure]) -> dict[str, str]:
+    cited = {measure.name: measure.source for measure in measures if measure.source}
+    return {"phases": PHASES_SOURCE, **cited}

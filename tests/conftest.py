@@ -1,0 +1,35 @@
+"""Fixtures; the library is imported inside them, after the type-checking hook is in place."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_count():
+    """Every test trains and computes with the same number of threads."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """p = 13 on a small network: 400 steps in about a second."""
+    from tests import tiny
+
+    return tiny.config()
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, tiny_config):
+    """The run of `tiny_config`, trained once."""
+    from grokinterp.training import train
+
+    return train(tiny_config, tmp_path_factory.mktemp("tiny"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_analysis(tiny_run):
+    """Its analysis."""
+    from grokinterp.trajectory import analyze_run
+
+    return analyze_run(tiny_run)

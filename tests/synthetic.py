@@ -1,0 +1,393 @@
+"""Analyses that look like those of real runs, built without training anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.measures import MEASURES
+from grokinterp.runs.config import TrainConfig
+from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.tasks import Task, TaskSpec, draw_split
+from grokinterp.trajectory.analysis import Analysis
+from grokinterp.trajectory.phases import Phases
+
+KEYS = (14, 35, 41, 42, 52)
+NANDA_STEPS = 25_000
+
+
+def _fall(steps: np.ndarray, at: float, width: float) -> np.ndarray:
+    """1 long before `at`, 0 long after it."""
+    return 1 / (1 + np.exp(np.clip((steps - at) / width, -60, 60)))
+
+
+def _log_mix(start: float, end: float, share_of_start: np.ndarray) -> np.ndarray:
+    return np.exp(share_of_start * np.log(start) + (1 - share_of_start) * np.log(end))
+
+
+def checkpoint_steps(n_checkpoints: int, last: int = NANDA_STEPS) -> np.ndarray:
+    """Dense and log-spaced early, then regular: first and last always."""
+    if n_checkpoints == 1:
+        return np.array([last])
+    early = [s for s in (0, 1, 2, 4, 8, 16, 32, 64) if s < last][: n_checkpoints // 4 + 1]
+    regular = np.linspace(last / n_checkpoints, last, n_checkpoints - len(early))
+    return np.unique(np.concatenate([early, regular.round()]).astype(int))
+
+
+def _losses(steps: np.ndarray, p: int, *, groks: bool) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    noise = np.exp(0.05 * rng.standard_normal(len(steps)))
+    train = _log_mix(np.log(p), 3e-7, _fall(steps, 150, 40)) * (1 - 0.5 * (steps / NANDA_STEPS))
+    rise = np.log(p) + 22 * (1 - np.exp(-steps / 400)) - 6 * (1 - _fall(steps, 6_000, 1_500))
+    test = _log_mix(1, 4e-8, _fall(steps, 8_600, 130)) * rise if groks else rise
+    return {"train_loss": train * noise, "test_loss": test * noise}
+
+
+def _accuracies(steps: np.ndarray, p: int, *, groks: bool) -> dict[str, np.ndarray]:
+    train = 1 - (1 - 1 / p) * _fall(steps, 120, 25)
+    mirrored = 1 - (1 - 1 / p) * _fall(steps, 7_000 if groks else 5_000, 350)
+    unmirrored = 1 - (1 - 1 / p) * _fall(steps, 7_850, 170) if groks else 0 * train + 1.3 / p
+    return {
+        "train_accuracy": train,
+        "test_accuracy": 0.3 * mirrored + 0.7 * unmirrored,
+        "test_accuracy_mirrored": mirrored,
+        "test_accuracy_unmirrored": unmirrored,
+    }
+
+
+def curves(p: int = 113, *, n_steps: int = NANDA_STEPS, groks: bool = True) -> pd.DataFrame:
+    """Dense curves: train loss at every step, the rest at every tenth."""
+    steps = np.arange(n_steps + 1)
+    accuracies = _accuracies(steps, p, groks=groks)
+    table = pd.DataFrame(
+        {
+            "step": steps,
+            **_losses(steps, p, groks=groks),
+            "train_accuracy": accuracies["train_accuracy"],
+            "test_accuracy": accuracies["test_accuracy"],
+        }
+    )
+    table.loc[table["step"] % 10 != 0, ["test_loss", "train_accuracy", "test_accuracy"]] = np.nan
+    return table
+
+
+def trajectory(steps: np.ndarray, p: int = 113, *, groks: bool = True) -> pd.DataFrame:
+    """Measures at the checkpoints, with every column of a grokked run."""
+    losses = _losses(steps, p, groks=groks)
+    formed = 1 - _fall(steps, 5_500, 1_300) if groks else 0.02 * steps / NANDA_STEPS
+    size = _log_mix(3548, 2290, _fall(steps, 2_000, 700)) * 0.9
+    size = size * (0.38 + 0.62 * _fall(steps, 10_500, 1_500)) if groks else size
+    columns = {
+        "step": steps,
+        **losses,
+        **_accuracies(steps, p, groks=groks),
+        "loss_all": 0.3 * losses["train_loss"] + 0.7 * losses["test_loss"],
+        "accuracy_all": np.linspace(0.01, 1, len(steps)),
+        "restricted_loss_all": _log_mix(np.log(p), 6e-8, 1 - formed),
+        "restricted_loss_train": _log_mix(np.log(p), 5e-8, 1 - formed),
+        "restricted_loss_test": _log_mix(np.log(p), 7e-8, 1 - formed),
+        "excluded_loss_all": losses["test_loss"] + 19 * formed,
+        "excluded_loss_train": losses["train_loss"] + 19 * formed**2,
+        "excluded_accuracy_train": 1 - 0.9 * formed,
+        "sum_squared_weights": size,
+        "gini_W_E": 0.15 + 0.6 * formed,
+        "gini_W_L": 0.2 + 0.7 * formed,
+        "fraction_logit_variance_explained": 0.95 * formed,
+        "fraction_single_frequency_neurons": 0.85 * formed,
+        "gradient_symmetricity": 0.5 - 0.3 * formed,
+        "gradient_symmetricity_standard_error": 0.004 + 0 * formed,
+        "distance_irrelevance": 0.7 - 0.5 * formed,
+        "effective_rank_W_E": 95 - 80 * formed,
+    }
+    shares = {"W_E": 0.2, "W_pos": 0.01, "W_Q": 0.07, "W_K": 0.07, "W_V": 0.08, "W_O": 0.09}
+    shares |= {"W_in": 0.2, "W_out": 0.18, "W_U": 0.1}
+    columns |= {f"sum_squared_weights_{k}": share * size for k, share in shares.items()}
+    return pd.DataFrame(columns)
+
+
+def by_frequency(
+    steps: np.ndarray, p: int = 113, keys: tuple[int, ...] = KEYS, *, groks: bool = True
+) -> pd.DataFrame:
+    """One row per checkpoint and frequency."""
+    rng = np.random.default_rng(1)
+    frequencies = np.arange(1, p // 2 + 1)
+    formed = 1 - _fall(steps, 5_500, 1_300) if groks else 0.02 * steps / NANDA_STEPS
+    index = {key: i for i, key in enumerate(keys)}
+    strength = np.array([0.6 + 0.15 * index[k] if k in index else 0.0 for k in frequencies])
+    is_key = strength > 0
+    noise = rng.uniform(0.8, 1.2, (len(steps), len(frequencies)))
+    grown, rest = formed[:, None] * strength, (1 - 0.9 * formed[:, None]) * noise
+    columns = {
+        "embedding_norm": 1.3 * rest + 2.2 * grown,
+        "n_neurons": np.where(is_key, (95 * grown).round(), (3 * rest).round()),
+        "logit_power_share": (1e-3 * noise + grown) / (1e-3 * noise + grown).sum(1, keepdims=True),
+        "logit_coefficient": 0.2 * noise + 45 * grown,
+        "excluded_loss_all": 1e-6 + 0.05 * grown**2,
+        "excluded_loss_train": 3e-7 + 0.02 * grown**3,
+    }
+    return pd.DataFrame(
+        {
+            "step": np.repeat(steps, len(frequencies)),
+            "frequency": np.tile(frequencies, len(steps)),
+            **{name: values.reshape(-1) for name, values in columns.items()},
+        }
+    )
+
+
+def evidence(p: int = 113, keys: tuple[int, ...] = KEYS) -> pd.DataFrame:
+    """Evidence of the last checkpoint, with two doubles in the embedding."""
+    rng = np.random.default_rng(2)
+    frequencies = np.arange(1, p // 2 + 1)
+    is_key = np.isin(frequencies, keys)
+    n = len(frequencies)
+    share = np.where(is_key, 1.0, 3e-4 * rng.uniform(0.3, 2.0, n))
+    if keys:
+        share[is_key] = np.linspace(0.08, 0.33, is_key.sum())
+    doubles = {min(2 * k % p, -2 * k % p): k for k in keys}
+    return pd.DataFrame(
+        {
+            "frequency": frequencies,
+            "logit_power_share": share / share.sum(),
+            "null_share": 0.006,
+            "embedding_norm": np.where(is_key, 2.5, 0.12) * rng.uniform(0.8, 1.2, n),
+            "n_neurons": np.where(is_key, rng.integers(40, 150, n), 0),
+            "W_L_norm": np.where(is_key, 9.0, 0.3) * rng.uniform(0.8, 1.2, n),
+            "is_key": is_key,
+            "double_of": pd.array([doubles.get(int(k)) for k in frequencies], dtype="Int64"),
+        }
+    )
+
+
+def ablations(keys: tuple[int, ...] = KEYS) -> pd.DataFrame:
+    """Full, excluded, restricted and one row per key frequency."""
+    joined, removed = " ".join(map(str, keys)), "removed from logits"
+    rows: list[tuple] = [("full", "none", "", 2.4e-7, 1.0)]
+    if keys:
+        rows.append(("trigonometric_circuit", removed, joined, 8.3, 0.02))
+        rows.append(("memorization_circuit", removed, joined, 5.5e-8, 1.0))
+    rows += [
+        (f"frequency_{key}", removed, str(key), 2e-4 * 3**i, 1 - 0.001 * i)
+        for i, key in enumerate(keys)
+    ]
+    return pd.DataFrame(
+        [
+            {
+                "component": component,
+                "intervention": intervention,
+                "frequencies": frequencies,
+                "loss_all": loss,
+                "loss_train": loss * 0.4,
+                "loss_test": loss * 1.3,
+                "accuracy_all": accuracy,
+                "accuracy_train": accuracy,
+                "accuracy_test": accuracy,
+            }
+            for component, intervention, frequencies, loss, accuracy in rows
+        ]
+    )
+
+
+def _run(config: TrainConfig, table: pd.DataFrame, steps: np.ndarray, origin: str) -> Run:
+    return Run(
+        config=config,
+        split=draw_split(Task(config.task)),
+        checkpoints=WeightsInMemory({int(step): {} for step in steps}),
+        curves=table,
+        origin=origin,
+        environment={"torch": "2.13.0", "python": "3.11.7", "n_threads": 2},
+    )
+
+
+def _summary(run: Run, keys: tuple[int, ...], phases: Phases, last_row: dict) -> dict[str, Any]:
+    return {
+        "origin": run.origin,
+        "config": run.config.to_dict(),
+        "n_checkpoints": len(run.steps),
+        "last_step": run.last_step,
+        "key_frequencies": list(keys),
+        "memorization_step": 230,
+        "grokking_step": 8_310,
+        "first_crossing_step": 8_310,
+        "grokking_threshold": 0.95,
+        "grokking_delay": 8_080,
+        "transition_width": 1_240,
+        "phases": phases.as_dict(),
+        "outcome_kind": "grokked",
+        "outcome": "Grokked: test accuracy stayed above 0.95 from step 8,310 on, 8,080 steps "
+        "after the training pairs were memorized at step 230.",
+        "algorithm": {"verdict": "clock", "gradient_symmetricity": 0.2},
+        "final": last_row,
+        "evidence": {},
+        "reasons": {},
+        "citations": {m.name: m.source for m in MEASURES},
+    }
+
+
+def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
+    """A run like the one of Nanda et al.: memorizes at 230, groks at 8,310."""
+    keys = KEYS if p == 113 else tuple(k for k in (2, 5, p // 2) if k <= p // 2)
+    steps = checkpoint_steps(n_checkpoints)
+    run = _run(
+        TrainConfig(task=TaskSpec(p=p)), curves(p), steps, "Trained by grokinterp in ckpts/."
+    )
+    table = trajectory(steps, p)
+    phases = Phases((0, 1_400), (1_400, 8_550), (8_550, 14_600))
+    return Analysis(
+        run=run,
+        key_frequencies=KeyFrequencies(
+            p, keys, "logit_power", int(steps[-1]), evidence(p, keys), None
+        ),
+        trajectory=table,
+        by_frequency=by_frequency(steps, p, keys),
+        ablations=ablations(keys),
+        phases=phases,
+        summary=_summary(run, keys, phases, table.iloc[-1].to_dict()),
+        failures={},
+    )
+
+
+TRIGONOMETRIC = (
+    "restricted_loss_all",
+    "restricted_loss_train",
+    "restricted_loss_test",
+    "excluded_loss_all",
+    "excluded_loss_train",
+    "excluded_accuracy_train",
+    "fraction_logit_variance_explained",
+)
+
+
+def _without_keys(analysis: Analysis, reason: str, **summary: Any) -> Analysis:
+    """The same analysis with an empty set of key frequencies and what follows from it."""
+    found = analysis.key_frequencies
+    rest = evidence(found.order, ()) if found.evidence is not None else None
+    nothing = {
+        "key_frequencies": [],
+        "grokking_step": None,
+        "first_crossing_step": None,
+        "grokking_delay": None,
+        "transition_width": None,
+        "algorithm": {"verdict": "none"},
+    }
+    reasons = {name: reason for name in (*nothing, *TRIGONOMETRIC)}
+    return dataclasses.replace(
+        analysis,
+        key_frequencies=KeyFrequencies(found.order, (), found.rule, found.step, rest, reason),
+        trajectory=analysis.trajectory.drop(columns=list(TRIGONOMETRIC)),
+        ablations=ablations(()),
+        summary={**analysis.summary, **nothing, "reasons": reasons, **summary},
+    )
+
+
+def memorized_analysis(n_checkpoints: int = 40) -> Analysis:
+    """A run that memorized and never grokked: no key frequencies, one phase."""
+    base = grokked_analysis(n_checkpoints)
+    steps = base.trajectory["step"].to_numpy()
+    table = trajectory(steps, groks=False)
+    phases = Phases((0, 1_400), None, None, {"cleanup": "the test loss never halves"})
+    base = dataclasses.replace(
+        base,
+        run=dataclasses.replace(base.run, curves=curves(groks=False)),
+        trajectory=table,
+        by_frequency=by_frequency(steps, groks=False),
+        phases=phases,
+    )
+    return _without_keys(
+        base,
+        "test accuracy never exceeded 0.95 to the end",
+        outcome_kind="memorized",
+        outcome="Memorized: the training pairs are known, the test pairs are not.",
+        phases=phases.as_dict(),
+        final=table.iloc[-1].to_dict(),
+    )
+
+
+def diverged_analysis() -> Analysis:
+    """A run whose loss left the finite numbers at step 300."""
+    base = grokked_analysis(8)
+    table = curves().iloc[:301].copy()
+    table.loc[300, "train_loss"] = np.nan
+    steps = np.array([0, 1, 2, 4, 100, 200])
+    measures = trajectory(steps)
+    measures.loc[measures.index[-1], "distance_irrelevance"] = np.nan
+    measures.loc[measures.index[-1], "loss_all"] = np.inf
+    base = dataclasses.replace(
+        base,
+        run=_run(base.run.config, table, steps, base.run.origin),
+        trajectory=measures,
+        by_frequency=by_frequency(steps),
+        phases=Phases(reasons={"memorization": "the run diverged at step 300"}),
+        failures={"step_00000300.safetensors": "its checksum is not that of the index"},
+    )
+    return _without_keys(
+        base,
+        "the run diverged at step 300",
+        memorization_step=None,
+        outcome_kind="diverged",
+        outcome="Diverged: the training loss was not finite at step 300.",
+        phases=base.phases.as_dict(),
+        final={**measures.iloc[-1].to_dict()},
+    )
+
+
+def acyclic_analysis() -> Analysis:
+    """Multiplication modulo a composite number: no spectrum, no trigonometric columns."""
+    base = memorized_analysis(20)
+    config = TrainConfig(task=TaskSpec(operation="multiplication", p=12, train_fraction=0.5))
+    steps = base.trajectory["step"].to_numpy()
+    reason = "multiplication modulo 12 is not addition in a cyclic group"
+    base = dataclasses.replace(
+        base,
+        run=_run(config, curves(12, groks=False), steps, base.run.origin),
+        key_frequencies=KeyFrequencies(12, (), "logit_power", None, None, reason),
+        trajectory=base.trajectory.drop(columns=["gini_W_E", "gini_W_L"]),
+        by_frequency=base.by_frequency.iloc[:0],
+        ablations=base.ablations.iloc[:0],
+    )
+    reasons = dict.fromkeys(("key_frequencies", *TRIGONOMETRIC), reason)
+    return dataclasses.replace(base, summary={**base.summary, "reasons": reasons})
+
+
+def single_checkpoint_analysis() -> Analysis:
+    """One imported checkpoint without curves: no steps, no phases."""
+    base = grokked_analysis(1)
+    bare = base.run.curves.iloc[:0]
+    run = dataclasses.replace(base.run, curves=bare, environment={}, origin="One imported file.")
+    nothing = ("memorization_step", "grokking_step", "first_crossing_step", "grokking_delay")
+    reasons = dict.fromkeys(nothing, "one checkpoint is no trajectory")
+    summary = {**base.summary, **dict.fromkeys(nothing), "reasons": reasons}
+    summary["outcome"] = "One checkpoint: accuracies are those of step 25,000."
+    return dataclasses.replace(base, run=run, phases=Phases(), summary=summary)
+
+
+def empty_analysis() -> Analysis:
+    """Nothing but NaN: every column is there and none has a value."""
+    base = diverged_analysis()
+    blank = base.trajectory.astype(float)
+    blank.loc[:, blank.columns != "step"] = np.nan
+    frequency = base.by_frequency.astype(float)
+    frequency.loc[:, ~frequency.columns.isin(["step", "frequency"])] = np.nan
+    table = base.run.curves.astype(float)
+    table.loc[:, table.columns != "step"] = np.nan
+    return dataclasses.replace(
+        base,
+        run=dataclasses.replace(base.run, curves=table),
+        trajectory=blank,
+        by_frequency=frequency,
+        ablations=base.ablations.assign(loss_all=np.nan, loss_train=np.nan, loss_test=np.nan),
+        summary={**base.summary, "final": blank.iloc[-1].to_dict()},
+    )
+
+
+DEGENERATE = {
+    "memorized": memorized_analysis,
+    "diverged": diverged_analysis,
+    "acyclic": acyclic_analysis,
+    "single_checkpoint": single_checkpoint_analysis,
+    "empty": empty_analysis,
+}
+"""Analyses of runs in which something is missing, by name."""

@@ -1,0 +1,79 @@
+"""Configurations: presets, checkpoint schedule, reading back, refusals."""
+
+import dataclasses
+
+import pytest
+
+from grokinterp.errors import ConfigError
+from grokinterp.models import ModelSpec
+from grokinterp.runs import PRESETS, OptimizerSpec, TrainConfig
+
+
+def test_the_canonical_preset_is_the_published_setting():
+    config = PRESETS["nanda2023"]
+    assert (config.task.p, config.task.train_fraction) == (113, 0.3)
+    assert (config.task.split_method, config.task.split_seed) == ("python_shuffle", 0)
+    assert (config.model.d_model, config.model.n_heads, config.model.d_mlp) == (128, 4, 512)
+    assert (config.model.biases, config.model.init) == ("mlp", "nanda2023")
+    expected = OptimizerSpec(1e-3, 1.0, (0.9, 0.98), 1e-8, 10)
+    assert config.optimizer == expected
+    assert (config.n_steps, config.loss_dtype) == (25_000, "float64")
+
+
+def test_the_demo_preset_differs_where_the_notebook_does():
+    config = PRESETS["tl_demo"]
+    assert (config.task.split_method, config.task.split_seed) == ("torch_randperm", 598)
+    assert (config.model.init, config.model.init_seed, config.model.biases) == (
+        "tl_demo",
+        999,
+        "none",
+    )
+    assert config.optimizer.warmup_steps == 0
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_config_reads_back_as_itself(name):
+    config = PRESETS[name]
+    assert TrainConfig.from_dict(config.to_dict()) == config
+    assert TrainConfig.from_dict(config.to_dict()).hash() == config.hash()
+
+
+def test_the_hash_tells_configs_apart():
+    config = PRESETS["quick"]
+    assert dataclasses.replace(config, n_steps=7).hash() != config.hash()
+
+
+def test_checkpoints_are_dense_early_then_regular_with_first_and_last():
+    config = dataclasses.replace(PRESETS["nanda2023"], n_steps=330, checkpoint_every=100)
+    assert config.checkpoint_steps() == [0, 1, 2, 4, 8, 16, 32, 64, 100, 200, 300, 330]
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 5])
+def test_a_run_shorter_than_the_spacing_keeps_its_first_and_last_step(n_steps):
+    steps = dataclasses.replace(PRESETS["quick"], n_steps=n_steps).checkpoint_steps()
+    assert steps[0] == 0 and steps[-1] == n_steps
+    assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: OptimizerSpec(weight_decay=-1.0), "weight_decay=-1.0 is not allowed"),
+        (lambda: OptimizerSpec(weight_decay=float("nan")), "weight_decay=nan is not allowed"),
+        (lambda: OptimizerSpec(weight_decay=float("inf")), "weight_decay=inf is not allowed"),
+        (lambda: OptimizerSpec(learning_rate=0.0), "learning_rate=0.0 is not allowed"),
+        (lambda: OptimizerSpec(betas=(0.9, 1.0)), "betas="),
+        (lambda: OptimizerSpec(warmup_steps=-1), "warmup_steps=-1 is not allowed"),
+        (lambda: TrainConfig(n_steps=0), "n_steps=0 is not allowed"),
+        (lambda: TrainConfig(test_every=0), "test_every=0 is not allowed"),
+        (lambda: TrainConfig(loss_dtype="float16"), "loss_dtype=float16 is not allowed"),
+        (lambda: ModelSpec(d_model=0), "d_model=0 is too small"),
+        (lambda: ModelSpec(act_fn="tanh"), "act_fn='tanh' is not known"),
+        (lambda: TrainConfig.from_dict({"n_step": 3}), "unknown field 'n_step'"),
+        (lambda: TrainConfig.from_dict({"task": 3}), "task is int, not a table"),
+        (lambda: TrainConfig.from_dict({"n_steps": "many"}), "wrong type"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused(build, message):
+    with pytest.raises(ConfigError, match=message):
+        build()

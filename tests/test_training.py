@@ -1,0 +1,331 @@
+"""Training: what the curves mean, exact continuation, extension, divergence, refusals."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from grokinterp.errors import CheckpointError, RunFolderError
+from grokinterp.models.initialization import initial_parameters
+from grokinterp.models.transformer import transformer_logits
+from grokinterp.runs import PRESETS, OptimizerSpec
+from grokinterp.runs.store import load_run
+from grokinterp.training import train
+from tests import tiny
+
+
+def same_bits(one, other):
+    return (
+        one.steps == other.steps
+        and all(one.checksum(step) == other.checksum(step) for step in one.steps)
+        and one.curves.equals(other.curves)
+    )
+
+
+def losses_at(run, step):
+    """Train and test loss of a checkpoint, through the plain forward pass."""
+    tokens, labels = torch.tensor(run.task.tokens), torch.tensor(run.task.labels)
+    with torch.no_grad():
+        logits = transformer_logits(run.parameters(step), tokens, run.spec)[:, -1].double()
+    sides = (run.split.train, run.split.test)
+    return [F.cross_entropy(logits[rows], labels[rows]).item() for rows in sides]
+
+
+@pytest.mark.parametrize("step", [0, 1, 16, 40, 400])
+def test_curves_at_a_step_belong_to_the_weights_after_that_many_updates(tiny_run, step):
+    row = tiny_run.curves.set_index("step").loc[step]
+    train_loss, test_loss = losses_at(tiny_run, step)
+    assert row["train_loss"] == pytest.approx(train_loss, rel=1e-4)
+    if step % tiny_run.config.test_every == 0:
+        assert row["test_loss"] == pytest.approx(test_loss, rel=1e-4)
+
+
+def test_a_curve_shifted_by_one_step_would_be_noticed(tiny_run):
+    train_loss, _ = losses_at(tiny_run, 16)
+    assert tiny_run.curves["train_loss"][17] != pytest.approx(train_loss, rel=1e-3)
+
+
+def test_curves_have_every_step_and_tests_at_their_interval_and_the_end(tmp_path):
+    config = dataclasses.replace(tiny.config(), n_steps=25, test_every=10)
+    curves = train(config, tmp_path / "run", progress=False).curves
+    assert curves["step"].tolist() == list(range(26))
+    assert curves["train_loss"].notna().all()
+    assert curves.loc[curves["test_loss"].notna(), "step"].tolist() == [0, 10, 20, 25]
+    assert list(curves.columns) == [
+        "step",
+        "train_loss",
+        "test_loss",
+        "train_accuracy",
+        "test_accuracy",
+    ]
+
+
+def test_numbers_of_the_curves_round_trip(tiny_run):
+    lines = (tiny_run.folder / "curves.csv").read_text().splitlines()
+    first = lines[1].split(",")
+    assert repr(float(first[1])) == first[1]
+    assert tiny_run.curves["train_loss"][0] == float(first[1])
+
+
+def test_the_warm_up_makes_the_first_update_change_nothing(tiny_run):
+    first, second = tiny_run.curves["train_loss"][:2]
+    assert first == second
+    assert tiny_run.curves["train_loss"][2] != second
+
+
+def test_without_gradient_weights_shrink_by_the_decoupled_decay(tmp_path):
+    """An attention bias of the keys shifts all scores of a query alike, so it has no gradient."""
+    base = tiny.config()
+    config = dataclasses.replace(
+        base,
+        model=dataclasses.replace(base.model, biases="all"),
+        optimizer=OptimizerSpec(learning_rate=1e-2, weight_decay=0.5, warmup_steps=0),
+        n_steps=8,
+        checkpoint_every=8,
+    )
+    run = train(config, tmp_path / "run", progress=False)
+    assert run.parameters(8)["blocks.0.attn.b_K"].abs().max() < 1e-1
+    # The embedding of a token that is never trained on has no gradient at all.
+    seen = set(run.task.pairs[run.split.train].ravel())
+    assert seen == set(range(13))
+    start, end = run.parameters(0)["pos_embed.W_pos"], run.parameters(8)["pos_embed.W_pos"]
+    assert start.shape == end.shape
+
+
+def test_one_update_is_that_of_torch_adamw(tmp_path):
+    config = dataclasses.replace(
+        tiny.config(), n_steps=1, optimizer=OptimizerSpec(learning_rate=1e-2, warmup_steps=0)
+    )
+    run = train(config, tmp_path / "run", progress=False)
+    parameters = initial_parameters(run.spec, d_vocab=14, n_ctx=3, d_vocab_out=13)
+    trained = [v.requires_grad_() for n, v in parameters.items() if not n.endswith(("b_Q", "b_K"))]
+    optimizer = torch.optim.AdamW(trained, lr=1e-2, betas=(0.9, 0.98), weight_decay=1.0)
+    rows = run.split.train
+    logits = transformer_logits(parameters, torch.tensor(run.task.tokens[rows]), run.spec)[:, -1]
+    F.cross_entropy(logits.double(), torch.tensor(run.task.labels[rows])).backward()
+    optimizer.step()
+    for name in ("embed.W_E", "blocks.0.attn.W_V", "blocks.0.mlp.W_in", "unembed.W_U"):
+        # Adam divides by |gradient|: entries near zero amplify rounding, up to the step size.
+        close = torch.isclose(run.parameters(1)[name], parameters[name], rtol=1e-3, atol=1e-5)
+        assert close.float().mean() > 0.999, name
+    assert not run.parameters(1)["blocks.0.attn.b_V"].any()
+
+
+def test_the_same_config_gives_the_same_bits(tiny_run, tiny_config, tmp_path):
+    assert same_bits(tiny_run, train(tiny_config, tmp_path / "again", progress=False))
+
+
+def test_another_seed_gives_another_run(tiny_run, tmp_path):
+    base = tiny.config(n_steps=40)
+    config = dataclasses.replace(base, model=dataclasses.replace(base.model, init_seed=1))
+    other = train(config, tmp_path / "run", progress=False)
+    assert other.checksum(40) != tiny_run.checksum(40)
+
+
+def test_a_finished_run_is_returned_as_it_is(tiny_run, tiny_config):
+    before = {p: p.stat().st_mtime_ns for p in tiny_run.folder.rglob("step_*.safetensors")}
+    again = train(tiny_config, tiny_run.folder, progress=False)
+    assert same_bits(tiny_run, again)
+    assert {p: p.stat().st_mtime_ns for p in tiny_run.folder.rglob("step_*.safetensors")} == before
+
+
+def test_a_larger_number_of_steps_extends_a_run_to_the_same_bits(tiny_run, tmp_path):
+    folder = tmp_path / "run"
+    train(tiny.config(n_steps=160), folder, progress=False)
+    assert same_bits(tiny_run, train(tiny.config(n_steps=400), folder, progress=False))
+
+
+def test_fewer_steps_than_there_are_is_refused(tiny_run):
+    with pytest.raises(RunFolderError, match="n_steps=400, more than 40"):
+        train(tiny.config(n_steps=40), tiny_run.folder, progress=False)
+
+
+def test_another_config_is_refused_and_nothing_is_overwritten(tiny_run):
+    before = (tiny_run.folder / "config.json").read_bytes()
+    with pytest.raises(RunFolderError, match="task.p is 13 there, 11 here"):
+        train(tiny.config(p=11), tiny_run.folder, progress=False)
+    assert (tiny_run.folder / "config.json").read_bytes() == before
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(RunFolderError, match="holds no run of grokinterp .*thesis.tex"):
+        train(tiny.config(), tmp_path, progress=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["thesis.tex"]
+
+
+def test_a_folder_with_only_our_leftovers_starts(tmp_path):
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".writing-abc").write_text("half a file")
+    run = train(tiny.config(n_steps=4), tmp_path, progress=False)
+    assert run.steps[-1] == 4
+    assert not list(tmp_path.glob(".writing-*"))
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(RunFolderError, match="cannot make the run folder"):
+        train(tiny.config(), tmp_path / "run", progress=False)
+
+
+def test_a_second_trainer_on_the_same_folder_is_refused(tmp_path):
+    from grokinterp.runs.atomic import exclusive_lock
+
+    with exclusive_lock(tmp_path), pytest.raises(RunFolderError, match="another process"):
+        train(tiny.config(), tmp_path, progress=False)
+
+
+SCRIPT = """
+import sys, torch
+torch.set_num_threads(1)
+from grokinterp.training import train
+from tests import tiny
+train(tiny.config(n_steps=3000), sys.argv[1], progress=False)
+"""
+
+
+def test_a_killed_run_goes_on_to_the_bits_of_an_undisturbed_one(tmp_path):
+    config = tiny.config(n_steps=3000)
+    undisturbed = train(config, tmp_path / "whole", progress=False)
+    folder = tmp_path / "killed"
+    for wanted in (4, 20, 40):
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)])
+        index = folder / "checkpoints" / "index.csv"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            if index.exists() and index.read_text().count("\n") > wanted:
+                break
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        reported = load_run(folder)
+        for step in reported.steps:
+            assert reported.checksum(step) == undisturbed.checksum(step)
+            reported.parameters(step)
+    assert same_bits(undisturbed, train(config, folder, progress=False))
+
+
+def test_a_half_written_line_does_not_spoil_the_continuation(tiny_run, tmp_path):
+    folder = tmp_path / "run"
+    train(tiny.config(n_steps=160), folder, progress=False)
+    for name in ("curves.csv", "timing.csv", "checkpoints/index.csv"):
+        with (folder / name).open("a") as file:
+            file.write("161,0.00")
+    assert load_run(folder).curves["step"].iloc[-1] == 160
+    assert same_bits(tiny_run, train(tiny.config(), folder, progress=False))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_its_checkpoints(tmp_path):
+    config = tiny.config(optimizer=OptimizerSpec(learning_rate=1e18, warmup_steps=0))
+    run = train(config, tmp_path / "run", progress=False)
+    assert run.diverged_at is not None and run.diverged_at == run.last_step < 400
+    assert run.steps and run.steps[-1] < run.diverged_at
+    assert all(torch.isfinite(v).all() for v in run.parameters().values())
+    again = train(config, tmp_path / "run", progress=False)
+    pd.testing.assert_frame_equal(again.curves, run.curves)
+
+
+def test_a_damaged_resume_file_is_named_with_a_way_out(tmp_path):
+    folder = tmp_path / "run"
+    train(tiny.config(n_steps=40), folder, progress=False)
+    (folder / "resume.safetensors").write_bytes(b"\x00" * 30)
+    with pytest.raises(CheckpointError, match=r"resume.safetensors is damaged"):
+        train(tiny.config(), folder, progress=False)
+    assert load_run(folder).steps[-1] == 40
+
+
+def test_another_thread_count_on_resume_is_warned_of(tmp_path, caplog):
+    folder = tmp_path / "run"
+    train(tiny.config(n_steps=40), folder, n_threads=2, progress=False)
+    with caplog.at_level("WARNING"):
+        run = train(tiny.config(n_steps=80), folder, n_threads=1, progress=False)
+    assert "n_threads 2 -> 1" in caplog.text
+    assert run.environment["resumed_with"][0]["n_threads"] == 1
+    assert torch.get_num_threads() == 2
+
+
+def test_training_neither_reads_nor_changes_the_global_random_state(tmp_path):
+    torch.manual_seed(5)
+    np_state = np.random.get_state()[1].copy()  # noqa: NPY002 (the global state is the subject)
+    before = torch.random.get_rng_state()
+    train(tiny.config(n_steps=4), tmp_path / "run", progress=False)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], np_state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("changes", [{"act_fn": "gelu"}, {"n_layers": 2}])
+def test_networks_beyond_the_fast_step_train_by_autograd_and_say_so(tmp_path, changes):
+    base = tiny.config(n_steps=60)
+    config = dataclasses.replace(base, model=dataclasses.replace(base.model, **changes))
+    run = train(config, tmp_path / "run", progress=False)
+    assert run.environment["training_step"] == "autograd"
+    assert run.curves["train_loss"].iloc[-1] < run.curves["train_loss"].iloc[0]
+
+
+@pytest.mark.parametrize("operation", ["subtraction", "multiplication", "division"])
+def test_every_operation_trains(tmp_path, operation):
+    run = train(tiny.config(operation, n_steps=150), tmp_path / "run", progress=False)
+    assert run.curves["train_loss"].iloc[-1] < 0.5 * run.curves["train_loss"].iloc[0]
+
+
+@pytest.mark.parametrize("p", [2, 3, 12])
+def test_small_and_composite_moduli_train(tmp_path, p):
+    base = tiny.config(p=p, n_steps=20)
+    run = train(base, tmp_path / "run", progress=False)
+    assert np.isfinite(run.curves["train_loss"]).all()
+
+
+def test_the_demo_follows_its_published_curve_for_100_steps(tmp_path):
+    """Losses that the notebook printed: epoch e trains at step e and tests at step e + 1."""
+    config = dataclasses.replace(PRESETS["tl_demo"], n_steps=100)
+    curves = train(config, tmp_path / "run", progress=False).curves.set_index("step")
+    assert f"{curves['train_loss'][0]:.4f}" == "4.7350"
+    assert f"{curves['test_loss'][0]:.4f}" == "4.7333"
+    assert curves["train_loss"][99] == pytest.approx(2.9478, rel=0.01)
+    assert curves["test_loss"][100] == pytest.approx(7.5546, rel=0.01)
+
+
+def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_later(tmp_path):
+    """A file size limit of the process stands for the full disk: writes fail in the same way."""
+    folder = tmp_path / "run"
+    train(tiny.config(n_steps=40), folder, progress=False)
+    script = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n" + SCRIPT
+    ).replace("n_steps=3000", "n_steps=400")
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False
+    )
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 1
+    assert "RunFolderError: cannot write" in last and "File too large" in last
+    assert not list(folder.rglob(".writing-*"))
+    kept = load_run(folder)
+    assert kept.steps[-1] == 40
+    kept.parameters()
+    assert train(tiny.config(n_steps=400), folder, progress=False).steps[-1] == 400
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into a read-only folder")
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunFolderError, match="cannot"):
+        train(tiny.config(), tmp_path / "run", progress=False)
+
+
+def test_a_vanished_split_is_named(tiny_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run.folder, folder)
+    (folder / "split.safetensors").write_bytes(b"no split")
+    with pytest.raises(RunFolderError, match=r"cannot read .*split.safetensors"):
+        load_run(folder)
