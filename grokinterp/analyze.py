@@ -92,9 +92,9 @@ def summary_lines(analysis: Analysis) -> list[str]:
     if len(analysis.ablations):
         lines.append("ablations         loss on all, train, test pairs; accuracy on all")
         for row in analysis.ablations.to_dict(orient="records"):
-            what = f"{row['component']} {row['intervention']}"
-            if row["frequencies"] and row["component"] == "frequency":
-                what += f" ({row['frequencies']})"
+            what = str(row["component"]).replace("_", " ")
+            if row["intervention"] != "none":
+                what += f" {row['intervention']}"
             losses = "  ".join(_number(row[f"loss_{on}"]) for on in ("all", "train", "test"))
             lines.append(f"  {what:44}{losses}   {row['accuracy_all']:7.2%}")
     for name, reason in analysis.failures.items():

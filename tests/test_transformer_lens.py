@@ -29,7 +29,7 @@ SAME_SUMS64 = {"rtol": 1e-11, "atol": 1e-12}
 """float64; both form the same sums of some hundred terms in another order."""
 
 SAME_SUMS32 = {"rtol": 1e-4, "atol": 1e-5}
-"""The same in float32: a thousandfold of its epsilon for logits that cancel; measured: 2e-6."""
+"""The same in float32: measured: 3e-7 of the largest logit, which others cancel from."""
 
 SPECS = {
     "one-relu": ModelSpec(d_model=10, n_heads=3, d_head=4, d_mlp=7),
@@ -232,7 +232,19 @@ def test_a_bridge_caches_the_activations_that_ours_does():
         _, ours = model.run_with_cache(TOKENS)
         _, theirs = to_transformer_lens(model).run_with_cache(TOKENS)
     for name in ours.keys():
-        torch.testing.assert_close(theirs[name], ours[name], **SAME_SUMS64, msg=name)
+        # There is no hook between a bridge's scores and its softmax: the name holds patterns.
+        counterpart = name.replace("attn_scores", "pattern")
+        torch.testing.assert_close(theirs[name], ours[counterpart], **SAME_SUMS64, msg=name)
+
+
+@needs_4
+def test_the_logit_lens_of_a_cache_ends_in_the_logits():
+    model = random_model(SPECS["two-gelu"]).eval()
+    with torch.no_grad():
+        logits, cache = model.run_with_cache(TOKENS)
+    lens = cache.logit_lens(return_type="logits")
+    assert lens.labels == ["0_pre", "1_pre", "final_post"]
+    torch.testing.assert_close(lens.values[-1], logits[:, -1], **SAME_SUMS64)
 
 
 # --- hook by hook against TransformerLens's own class -----------------------------------
@@ -398,7 +410,9 @@ def test_cache_methods_give_the_same_tables(spec):
                 }
             )
     for name, table in tables[0].items():
-        torch.testing.assert_close(table, tables[1][name], **SAME_SUMS64, msg=name)
+        # TransformerLens 3 adds up the biases of a full decomposition in float32.
+        tolerance = SAME_SUMS32 if name == "full" else SAME_SUMS64
+        torch.testing.assert_close(table, tables[1][name], **tolerance, msg=name)
 
 
 @needs_3

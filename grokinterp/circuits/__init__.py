@@ -2,7 +2,7 @@
 
 from grokinterp.circuits.ablations import Ablation, ablate, ablation_table
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
-from grokinterp.circuits.snapshot import Snapshot, take_snapshot
+from grokinterp.circuits.snapshot import Snapshot, has_frequencies, take_snapshot
 
 __all__ = [
     "Ablation",
@@ -11,5 +11,6 @@ __all__ = [
     "ablate",
     "ablation_table",
     "find_key_frequencies",
+    "has_frequencies",
     "take_snapshot",
 ]

@@ -59,6 +59,12 @@ def gradient_symmetricity(
     ----------
     Zhong et al., "The clock and the pizza: two stories in mechanistic explanation of neural
     networks", NeurIPS 2023, arXiv:2306.17844, section 4.2, with 100 triples.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
+    >>> gradient_symmetricity(snapshot, n_triples=100).mean  # doctest: +SKIP
     """
     rows, classes = _triples(snapshot, n_triples, seed)
     tokens = torch.from_numpy(snapshot.task.tokens.copy())

@@ -104,7 +104,8 @@ def find_key_frequencies(
         that index; the power of a frequency is summed over the classes. A frequency is key
         when its share of the power (constant dropped) exceeds 1.5 % and when its power
         exceeds the 99.9 % quantile of the largest power of any frequency under permuted
-        pairs. The set is empty unless more than 95 % of all pairs are answered correctly.
+        pairs. The set is empty unless more than 95 % of all pairs are answered correctly, and
+        at n = 2 and 3, where a permutation too often restores the groups.
     ``neurons``
         Every frequency that explains more of some neuron than any other does; no threshold.
         Published code of Nanda et al. (which leaves out the highest frequency).

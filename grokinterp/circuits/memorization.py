@@ -75,6 +75,13 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: On
     ----------
     Nanda et al., "Progress measures for grokking via mechanistic interpretability",
     ICLR 2023, arXiv:2301.05217, section 5.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
+    >>> keys = gi.find_key_frequencies(snapshot)  # doctest: +SKIP
+    >>> excluded_loss(snapshot, keys, on="train")  # doctest: +SKIP
     """
     component = trigonometric_component(snapshot, key_frequencies.frequencies)
     losses = excluded_pair_losses(snapshot, component[None])

@@ -48,6 +48,13 @@ def frequency_shares(
     Nanda et al., "Progress measures for grokking via mechanistic interpretability",
     ICLR 2023, arXiv:2301.05217, section 4.1 and published code, which leaves out the highest
     frequency.
+
+    Examples
+    --------
+    >>> i = torch.arange(5.0)[:, None].expand(5, 5)
+    >>> neuron = torch.cos(2 * torch.pi * 2 * i / 5).reshape(25, 1)
+    >>> frequency_shares(neuron, torch.arange(25).view(5, 5)).round().flatten().tolist()
+    [0.0, 1.0]
     """
     n = len(rows)
     flat = rows.reshape(-1)

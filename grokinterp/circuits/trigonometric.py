@@ -99,6 +99,13 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: 
     Nanda et al., "Progress measures for grokking via mechanistic interpretability",
     ICLR 2023, arXiv:2301.05217, section 5. The per-class mean is put back as in the published
     code.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
+    >>> keys = gi.find_key_frequencies(snapshot)  # doctest: +SKIP
+    >>> restricted_loss(snapshot, keys, on="test")  # doctest: +SKIP
     """
     losses = pair_losses(restricted_logits(snapshot, key_frequencies), snapshot.class_tokens)
     n_pairs = snapshot.mask_by_sum(on).sum(dim=1).double()

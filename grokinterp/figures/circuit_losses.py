@@ -98,8 +98,8 @@ def by_key_frequency(analysis: Analysis, column: str) -> tuple[pd.DataFrame, tup
 
 
 def _train_loss(trajectory: pd.DataFrame) -> pd.DataFrame:
-    columns = [name for name in ("step", "train_loss") if name in trajectory]
-    return trajectory[columns] if "step" in columns else pd.DataFrame({"step": []})
+    steps, losses = finite_points(trajectory, "train_loss")
+    return pd.DataFrame({"step": steps, "train_loss": losses})
 
 
 def plot_ablations(analysis: Analysis) -> go.Figure | None:

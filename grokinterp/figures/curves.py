@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from grokinterp.figures.lines import Line, figure_of_lines, finite_points
-from grokinterp.figures.style import LOSS_TITLE, MARK_COLOR, SPLIT_COLORS
+from grokinterp.figures.style import LOSS_TITLE, MARK_COLOR, SPLIT_COLORS, traces
 from grokinterp.trajectory.analysis import Analysis
 
 _MIRRORED = (
@@ -57,7 +57,7 @@ def plot_accuracies(analysis: Analysis) -> go.Figure | None:
     if figure is None:
         return None
     mirrored = figure_of_lines(analysis, analysis.trajectory, _MIRRORED, title="", y_title="")
-    for trace in mirrored.data if mirrored else ():
+    for trace in traces(mirrored) if mirrored else ():
         figure.add_trace(trace.update(visible="legendonly"))
     _add_level(figure, "chance", 1 / analysis.run.task.n_classes)
     figure.update_yaxes(range=[-0.03, 1.06])
@@ -93,7 +93,7 @@ _FRACTION = "accuracy (fraction)"
 
 
 def _add_level(figure: go.Figure, name: str, level: float) -> None:
-    ends = [float(trace.x[i]) for trace in figure.data for i in (0, -1)]
+    ends = [float(trace.x[i]) for trace in traces(figure) for i in (0, -1)]
     figure.add_trace(
         go.Scatter(
             x=[min(ends), max(ends)],

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from grokinterp.circuits.key_frequencies import MIN_SHARE
-from grokinterp.figures.lines import set_log_axis
+from grokinterp.figures.lines import numbers, set_log_axis
 from grokinterp.figures.style import (
     MARK_COLOR,
     OTHER_COLOR,
@@ -51,7 +51,7 @@ def plot_key_frequency_evidence(
     evidence = analysis.key_frequencies.evidence
     if evidence is None or not len(evidence):
         return None
-    columns = [c for c in _PANELS if c in evidence and _has_numbers(evidence[c])]
+    columns = [c for c in _PANELS if c in evidence and _has_numbers(evidence, c)]
     if not columns:
         return None
     figure = make_subplots(len(columns), 1, shared_xaxes=True, vertical_spacing=0.16 / len(columns))
@@ -66,19 +66,19 @@ def plot_key_frequency_evidence(
     return decorate(figure, "Key frequencies: the evidence", plot_height=height, above=TOP_BARE)
 
 
-def _has_numbers(column: pd.Series) -> bool:
-    return bool(np.isfinite(pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)).any())
+def _has_numbers(table: pd.DataFrame, column: str) -> bool:
+    return bool(np.isfinite(numbers(table, column)).any())
 
 
 def _add_panel(
     figure: go.Figure, analysis: Analysis, evidence: pd.DataFrame, column: str, row: int
 ) -> None:
     keys = analysis.key_frequencies.frequencies
-    is_key = evidence["frequency"].isin(keys)
+    is_other = ~np.isin(numbers(evidence, "frequency"), keys)
     rest = "other frequencies" if keys else "frequencies"
-    groups = [(rest, OTHER_COLOR, evidence[~is_key])]
+    groups = [(rest, OTHER_COLOR, pd.DataFrame(evidence[is_other]))]
     for index, key in enumerate(keys):
-        rows = evidence[evidence["frequency"] == key]
+        rows = pd.DataFrame(evidence[evidence["frequency"] == key])
         groups.append((key_name(key), key_color(index), rows))
     for name, color, rows in groups:
         if len(rows):
@@ -92,8 +92,8 @@ def _add_panel(
 def _points(rows: pd.DataFrame, column: str, name: str, color: str, is_first: bool) -> go.Scatter:
     # Bars have no honest foot on a logarithmic axis.
     return go.Scatter(
-        x=rows["frequency"].to_numpy(),
-        y=pd.to_numeric(rows[column]).to_numpy(dtype=float),
+        x=np.asarray(rows["frequency"]),
+        y=numbers(rows, column),
         name=name,
         legendgroup=name,
         showlegend=is_first,
@@ -105,8 +105,8 @@ def _points(rows: pd.DataFrame, column: str, name: str, color: str, is_first: bo
 
 def _bars(rows: pd.DataFrame, column: str, name: str, color: str, is_first: bool) -> go.Bar:
     return go.Bar(
-        x=rows["frequency"].to_numpy(),
-        y=pd.to_numeric(rows[column]).to_numpy(dtype=float),
+        x=np.asarray(rows["frequency"]),
+        y=numbers(rows, column),
         name=name,
         legendgroup=name,
         showlegend=is_first,
@@ -122,9 +122,12 @@ def _add_levels(
     if analysis.key_frequencies.rule != "logit_power":
         return
     levels = [("threshold", min_share, "dash")]
-    if "null_share" in evidence and _has_numbers(evidence["null_share"]):
-        levels.append(("permuted pairs, 99.9%", float(evidence["null_share"].max()), "dot"))
-    ends = [int(evidence["frequency"].min()), int(evidence["frequency"].max())]
+    if "null_share" in evidence and _has_numbers(evidence, "null_share"):
+        levels.append(
+            ("permuted pairs, 99.9%", float(np.nanmax(numbers(evidence, "null_share"))), "dot")
+        )
+    frequencies = numbers(evidence, "frequency")
+    ends = [int(frequencies.min()), int(frequencies.max())]
     for name, level, dash in levels:
         figure.add_trace(
             go.Scatter(

@@ -16,6 +16,7 @@ from grokinterp.figures.style import (
     STEP_TITLE,
     decorate,
     show_step,
+    traces,
 )
 from grokinterp.trajectory.analysis import Analysis
 
@@ -43,9 +44,15 @@ def finite_points(table: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndar
     """Steps and values of a column where the value is finite; empty if there is no column."""
     if column not in table or "step" not in table:
         return np.empty(0), np.empty(0)
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+    values = numbers(table, column)
     is_finite = np.isfinite(values)
-    return table["step"].to_numpy()[is_finite], values[is_finite]
+    return np.asarray(table["step"])[is_finite], values[is_finite]
+
+
+def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
+    """Values of a column as float64; NaN for whatever is not a number."""
+    values = pd.Series(pd.to_numeric(pd.Series(table[column]), errors="coerce"))
+    return np.asarray(values.astype(float))
 
 
 def thin_points(
@@ -175,7 +182,7 @@ def figure_of_panels(
     figure.update_xaxes(tickformat=",d")
     figure.update_xaxes(title_text=STEP_TITLE, row=len(kept), col=1)
     drawn_before: set[str] = set()
-    for trace in figure.data:
+    for trace in traces(figure):
         # The same thing in two panels needs one legend entry, which switches both.
         trace.update(legendgroup=trace.name, showlegend=trace.name not in drawn_before)
         drawn_before.add(trace.name)
@@ -200,7 +207,7 @@ def set_log_axis(figure: go.Figure, row: int | None = None) -> None:
 
 def mark_steps(figure: go.Figure, analysis: Analysis) -> None:
     """Shade the phases with their names and mark the memorization and the grokking step."""
-    drawn = [float(trace.x[i]) for trace in figure.data for i in (0, -1) if len(trace.x)]
+    drawn = [float(trace.x[i]) for trace in traces(figure) for i in (0, -1) if len(trace.x)]
     last = max(drawn, default=0.0)
     if last <= min(drawn, default=0.0):
         return
@@ -233,8 +240,6 @@ def _shade_phase(
         line_width=0,
         layer="below",
         name=name,
-        row="all" if len(list(figure.select_yaxes())) > 1 else None,
-        col="all" if len(list(figure.select_yaxes())) > 1 else None,
     )
     is_late = steps[0] > 0.7 * last
     figure.add_annotation(
@@ -251,13 +256,10 @@ def _shade_phase(
 
 
 def _mark_step(figure: go.Figure, step: float, text: str, height: float, last: float) -> None:
-    n_panels = len(list(figure.select_yaxes()))
     figure.add_vline(
         x=step,
         line={"color": MARK_COLOR, "width": 1.4, "dash": "dash"},
         name=text,
-        row="all" if n_panels > 1 else None,
-        col="all" if n_panels > 1 else None,
     )
     figure.add_annotation(
         x=step,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import plotly.graph_objects as go
 
 SPLIT_COLORS = {"train": "#0072B2", "test": "#D55E00", "all": "#808080"}
@@ -158,8 +160,13 @@ def decorate(
 
 def _legend_rows(figure: go.Figure) -> int:
     """Rows of the legend on a page of about 700 pixels."""
-    names = [str(trace.name) for trace in figure.data if trace.showlegend is not False]
+    names = [str(trace.name) for trace in traces(figure) if trace.showlegend is not False]
     return max(1, -(-sum(48 + 7 * len(name) for name in names) // 640))
+
+
+def traces(figure: go.Figure) -> list[Any]:
+    """The traces of a figure, whose attributes plotly makes at run time."""
+    return list(cast(Any, figure).data)
 
 
 def key_name(frequency: int) -> str:

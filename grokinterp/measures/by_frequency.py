@@ -48,6 +48,12 @@ def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
     Nanda et al., "Progress measures for grokking via mechanistic interpretability",
     ICLR 2023, arXiv:2301.05217, sections 4 and 5; published code leaves out the highest
     frequency.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> table = by_frequency_table(gi.take_snapshot(gi.load_run("ckpts/")))  # doctest: +SKIP
+    >>> table.nlargest(5, "logit_power_share")  # doctest: +SKIP
     """
     if snapshot.view is None:
         return pd.DataFrame(columns=pd.Index(BY_FREQUENCY_COLUMNS))

@@ -57,6 +57,8 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention, then MLP."""
 
+    hook_out_is_single_residual_stream = True  # what ``cache.logit_lens`` of 4.x asks for
+
     def __init__(self) -> None:
         super().__init__()
         self.attn = Attention()

@@ -40,8 +40,9 @@
     var legend = plot.box.querySelector(".legend .bg");
     var rows = legend ? legend.getBBox().height : 0;
     var bottom = Math.ceil((plot.layout.meta || {}).below + rows + 4);
+    // A few pixels are not worth drawing the figure once more.
+    if (Math.abs(bottom - plot.box.layout.margin.b) <= 5) return null;
     var height = plot.layout.height - plot.layout.margin.b + bottom;
-    if (plot.box.style.height === height + "px" && plot.box.layout.margin.b === bottom) return null;
     plot.box.style.height = height + "px";
     return Plotly.relayout(plot.box, { height: height, "margin.b": bottom });
   }

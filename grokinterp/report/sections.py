@@ -84,7 +84,8 @@ def _loss_and_accuracy(analysis: Analysis) -> Section:
 
 
 def _embedding_spectrum(analysis: Analysis) -> Section:
-    n = analysis.by_frequency["step"].nunique() if "step" in analysis.by_frequency else 0
+    table = analysis.by_frequency
+    n = len(set(table["step"])) if "step" in table else 0
     shown = (
         f" The slider shows {MAX_FRAMES} of the {n:,} checkpoints: the first, the last, those "
         "nearest to the marked steps, and evenly spaced ones between."
@@ -142,11 +143,9 @@ def _key_frequencies(analysis: Analysis) -> Section:
 
 def _evidence_table(analysis: Analysis, evidence: pd.DataFrame) -> str:
     keys = analysis.key_frequencies.frequencies
-    is_key = evidence["frequency"].isin(keys)
-    ranked = evidence[~is_key]
-    if "logit_power_share" in ranked:
-        ranked = ranked.sort_values("logit_power_share", ascending=False)
-    shown = pd.concat([evidence[is_key], ranked.head(_N_RUNNERS_UP)])
+    rows_of_keys = [row for row in evidence.to_dict("records") if row["frequency"] in keys]
+    others = [row for row in evidence.to_dict("records") if row["frequency"] not in keys]
+    others.sort(key=lambda row: -row.get("logit_power_share", 0.0))
     columns = {
         "logit_power_share": ("share of logit power", show_percent),
         "null_share": ("permuted pairs, 99.9%", show_percent),
@@ -155,9 +154,9 @@ def _evidence_table(analysis: Analysis, evidence: pd.DataFrame) -> str:
         "W_L_norm": ("W_L norm", show_value),
         "double_of": ("double of", show_value),
     }
-    present = {name: how for name, how in columns.items() if name in shown}
+    present = {name: how for name, how in columns.items() if name in evidence}
     rows = []
-    for row in shown.to_dict("records"):
+    for row in [*rows_of_keys, *others[:_N_RUNNERS_UP]]:
         frequency = int(row["frequency"])
         mark = '<span class="key">key</span>' if frequency in keys else "no"
         cells = [show(row[name]) for name, (_, show) in present.items()]
@@ -197,8 +196,8 @@ def _neurons(analysis: Analysis) -> Section:
         analysis,
         figures.plot_neurons,
         "figure-neurons",
-        "In a run that groks, neurons gather around the key frequencies. A neuron counts as single-frequency when "
-        "over 85% of its centered activation lies in one frequency.",
+        "In a run that groks, neurons gather around the key frequencies. A neuron "
+        "counts as single-frequency when over 85% of its centered activation lies in one frequency.",
         "fraction_single_frequency_neurons",
         absent="Neurons were not assigned to frequencies.",
     )
@@ -250,7 +249,7 @@ def _further_measures(analysis: Analysis) -> Section:
         "that were added to the library's stand below.",
         "gradient_symmetricity",
         "effective_rank_W_E",
-        absent="None of the further measures was computed.",
+        absent="No further measure was computed.",
     )
     return Section("further-measures", "Further measures", (block,))
 

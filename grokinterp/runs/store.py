@@ -74,7 +74,7 @@ class RunFolder:
         try:
             values = json.loads(self.config_file.read_text(encoding="utf-8"))
             version = values.pop("format_version")
-        except (ValueError, KeyError, AttributeError, OSError):
+        except (ValueError, KeyError, AttributeError, TypeError, OSError):
             raise RunFolderError(
                 f"{self.config_file} does not describe a run of grokinterp (no format_version). "
                 "Name a folder that grokinterp.train wrote."
@@ -170,12 +170,19 @@ class RunFolder:
         if index.get(step) == (file, digest) and (self.checkpoint_folder / file).exists():
             return
         write_atomically(self.checkpoint_folder / file, content)
-        if step in index or not self.index_file.exists():
-            index[step] = (file, digest)
-            lines = [INDEX_HEADER, *(f"{s},{f},{d}" for s, (f, d) in sorted(index.items()))]
-            write_atomically(self.index_file, ("\n".join(lines) + "\n").encode())
+        if step in index or not index:
+            self._write_index({**index, step: (file, digest)})
         else:
             append_durably(self.index_file, f"{step},{file},{digest}\n")
+
+    def mend_index(self) -> None:
+        """Drop a half-written last line, so that the next one starts on its own."""
+        if self.index_file.exists():
+            self._write_index(self.read_index())
+
+    def _write_index(self, index: Mapping[int, tuple[str, str]]) -> None:
+        lines = [INDEX_HEADER, *(f"{s},{f},{d}" for s, (f, d) in sorted(index.items()))]
+        write_atomically(self.index_file, ("\n".join(lines) + "\n").encode())
 
 
 class StoredCheckpoints:

@@ -125,6 +125,7 @@ class Recorder:
             If resume.safetensors is damaged.
         """
         step = _stored_step(self.folder.resume_file)
+        self.folder.mend_index()
         if step is None:
             self.folder.truncate_curves(-1)
             write_atomically(self._timing_file, b"step,seconds\n")

@@ -12,7 +12,7 @@ import pandas as pd
 from grokinterp.circuits import KeyFrequencies, Snapshot, ablation_table, find_key_frequencies
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, Measure, as_measure
-from grokinterp.runs.run import Run
+from grokinterp.runs.run import CURVE_COLUMNS, Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.measuring import measure_checkpoint
 from grokinterp.trajectory.milestones import Thresholds, find_milestones
@@ -120,7 +120,9 @@ def analyze_run(
         frequency_rows.append(numbers.by_frequency)
     cache.save()
     trajectory = pd.DataFrame(rows)
-    curves = run.curves if run.curves["test_loss"].notna().any() else trajectory
+    # A run from elsewhere may come without curves; then the checkpoints have to do.
+    is_tested = run.curves["test_loss"].notna().any()
+    curves = run.curves if is_tested else trajectory.reindex(columns=list(CURVE_COLUMNS))
     milestones = find_milestones(
         curves,
         diverged_at=run.diverged_at,
@@ -163,7 +165,7 @@ def _key_frequencies(last: Snapshot, given: Iterable[int] | None) -> KeyFrequenc
     if given is None:
         return found
     # The evidence of the rule stays beside a set that was given, so that both can be compared.
-    override = KeyFrequencies.given(last.require_view.order, tuple(given))
+    override = KeyFrequencies.given(last.require_view().order, tuple(given))
     return replace(override, step=last.step, evidence=found.evidence)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from grokinterp.circuits import KeyFrequencies, Snapshot
+from grokinterp.circuits import KeyFrequencies, Snapshot, has_frequencies
 from grokinterp.measures import BY_FREQUENCY_VERSION, Measure, by_frequency_table
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, as_plain, cache_key
@@ -63,18 +63,21 @@ def measure_checkpoint(
             if key:
                 cache.keep(weights, key, known)
         values |= known
-    by_frequency = _by_frequency(run, on_snapshot, weights, cache)
+    by_frequency = _by_frequency(run, step, on_snapshot, weights, cache)
     if snapshot is not None and run.steps.index(step) % SAVE_EVERY == 0:
         cache.save()
     return CheckpointNumbers(values, by_frequency)
 
 
-def _by_frequency(run: Run, on_snapshot, weights: str, cache: NumberCache) -> pd.DataFrame:
-    if run.task.cyclic_view is None or run.task.cyclic_view.order < 2:
+def _by_frequency(
+    run: Run, step: int, on_snapshot: Callable[[], Snapshot], weights: str, cache: NumberCache
+) -> pd.DataFrame:
+    if not has_frequencies(run.task):
         return pd.DataFrame()
     key = cache_key("by_frequency", BY_FREQUENCY_VERSION, None)
     known = cache.find(weights, key)
     if known is None:
         known = by_frequency_table(on_snapshot()).to_dict(orient="list")
         cache.keep(weights, key, known)
-    return pd.DataFrame(known)
+    # Two steps can have the same weights (a warm-up's first update changes nothing).
+    return pd.DataFrame({**known, "step": step})

@@ -77,6 +77,8 @@ def find_phases(curves: pd.DataFrame, weights: pd.DataFrame) -> Phases:
 
 
 def _end_of_cleanup(weights: pd.DataFrame, start: int) -> tuple[int | None, str]:
+    if "sum_squared_weights" not in weights:
+        return None, "the sum of squared weights was not measured"
     later = weights.loc[(weights["step"] >= start) & weights["sum_squared_weights"].notna()]
     if len(later) < 2:
         return None, f"there are fewer than two checkpoints after step {start}"

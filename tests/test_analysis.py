@@ -1,0 +1,252 @@
+"""The chain from a run to its files: columns, cache, failures, ordinary bad outcomes."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.measures import MEASURES, measure
+from grokinterp.runs import OptimizerSpec
+from grokinterp.runs.store import load_run
+from grokinterp.training import train
+from grokinterp.trajectory import analyze_run, measuring, write_tables
+from tests import tiny
+
+COLUMNS = """step train_loss test_loss train_accuracy test_accuracy loss_all accuracy_all
+test_accuracy_mirrored test_accuracy_unmirrored sum_squared_weights sum_squared_weights_W_E
+gini_W_E gini_W_L fraction_single_frequency_neurons gradient_symmetricity distance_irrelevance
+effective_rank_W_E""".split()
+KEY_COLUMNS = """restricted_loss_all restricted_loss_train restricted_loss_test excluded_loss_all
+excluded_loss_train excluded_accuracy_train fraction_logit_variance_explained""".split()
+SUMMARY_FIELDS = """origin config n_checkpoints last_step key_frequencies memorization_step
+grokking_step first_crossing_step grokking_threshold grokking_delay transition_width phases
+outcome_kind outcome algorithm final evidence reasons citations""".split()
+
+
+@pytest.fixture
+def copied(tiny_run, tmp_path):
+    """A copy of the tiny run's folder, free to be damaged."""
+    return shutil.copytree(tiny_run.folder, tmp_path / "copy")
+
+
+def test_the_trajectory_has_a_row_per_checkpoint_and_the_documented_columns(tiny_run):
+    analysis = analyze_run(tiny_run, key_frequencies=[1, 4])
+    assert analysis.trajectory["step"].tolist() == list(tiny_run.steps)
+    assert set(COLUMNS + KEY_COLUMNS) <= set(analysis.trajectory.columns)
+    assert list(analysis.trajectory.columns)[:5] == COLUMNS[:5]
+    assert set(SUMMARY_FIELDS) <= set(analysis.summary)
+
+
+def test_by_frequency_has_a_row_for_every_frequency_of_every_checkpoint(tiny_analysis):
+    table = tiny_analysis.by_frequency
+    assert table.columns.tolist()[:3] == ["step", "frequency", "embedding_norm"]
+    assert len(table) == len(tiny_analysis.run.steps) * 6
+    assert sorted(set(table["frequency"])) == [1, 2, 3, 4, 5, 6]
+    assert table["step"].drop_duplicates().tolist() == list(tiny_analysis.run.steps)
+
+
+def test_losses_along_the_trajectory_are_those_of_the_curves(tiny_analysis):
+    curves = tiny_analysis.run.curves.set_index("step")
+    rows = tiny_analysis.trajectory.set_index("step")
+    for name in ("train_loss", "test_loss"):
+        tested = curves[name].reindex(rows.index).dropna()
+        assert np.allclose(rows.loc[tested.index, name], tested, rtol=1e-4)
+
+
+def test_key_frequencies_can_be_given_and_are_checked(tiny_run):
+    analysis = analyze_run(tiny_run, key_frequencies=[5, 2])
+    assert analysis.summary["key_frequencies"] == [2, 5]
+    assert analysis.key_frequencies.evidence is not None
+    with pytest.raises(ConfigError, match=r"7.*1 .. 6|7.*1 to 6|7.*1\.\.6"):
+        analyze_run(tiny_run, key_frequencies=[7])
+
+
+def test_a_function_is_a_measure(tiny_run):
+    def largest_weight(snapshot, key_frequencies):
+        return max(float(v.abs().max()) for v in snapshot.parameters.values())
+
+    analysis = analyze_run(tiny_run, measures=(*MEASURES, largest_weight))
+    assert analysis.trajectory["largest_weight"].gt(0).all()
+
+
+def test_every_takes_a_part_of_the_checkpoints_and_always_the_last(tiny_run):
+    steps = analyze_run(tiny_run, every=4).trajectory["step"].tolist()
+    assert steps == sorted({*tiny_run.steps[::4], tiny_run.steps[-1]})
+    with pytest.raises(ConfigError, match="every=0"):
+        analyze_run(tiny_run, every=0)
+
+
+def count_snapshots(monkeypatch):
+    taken = []
+    original = measuring.Snapshot.from_parameters
+
+    def counting(*arguments, **named):
+        taken.append(named["step"])
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(measuring.Snapshot, "from_parameters", counting)
+    return taken
+
+
+def test_the_second_analysis_runs_the_network_only_at_the_end(copied, monkeypatch):
+    first = analyze_run(load_run(copied))
+    taken = count_snapshots(monkeypatch)
+    again = analyze_run(load_run(copied))
+    assert taken == [400]
+    pd.testing.assert_frame_equal(again.trajectory, first.trajectory)
+    pd.testing.assert_frame_equal(again.by_frequency, first.by_frequency, check_dtype=False)
+
+
+def test_other_key_frequencies_recompute_only_what_depends_on_them(copied, monkeypatch):
+    one = analyze_run(load_run(copied), key_frequencies=[1]).trajectory
+    two = analyze_run(load_run(copied), key_frequencies=[2]).trajectory
+    assert not np.allclose(one["restricted_loss_all"], two["restricted_loss_all"])
+    assert one["gini_W_E"].equals(two["gini_W_E"])
+    taken = count_snapshots(monkeypatch)
+    back = analyze_run(load_run(copied), key_frequencies=[1]).trajectory
+    assert taken == [400]
+    pd.testing.assert_frame_equal(back, one)
+
+
+def test_a_new_version_of_a_measure_is_computed_again(copied):
+    def versioned(number):
+        @measure(source="a test", version=number)
+        def answer(snapshot, key_frequencies):
+            return float(number)
+
+        return answer
+
+    for number in (1, 2, 1):
+        analysis = analyze_run(load_run(copied), measures=(versioned(number),))
+        assert set(analysis.trajectory["answer"]) == {float(number)}
+
+
+def test_a_broken_cache_costs_time_and_nothing_else(copied):
+    first = analyze_run(load_run(copied)).trajectory
+    cache = copied / "analysis" / "cache.jsonl"
+    lines = cache.read_text().splitlines()
+    cache.write_text("\n".join(["not json", '{"weights": 3}', lines[0][:50], lines[1]]))
+    pd.testing.assert_frame_equal(analyze_run(load_run(copied)).trajectory, first)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_others_are_analyzed(copied):
+    analyze_run(load_run(copied))
+    (copied / "checkpoints" / "step_00000040.safetensors").write_bytes(b"gone")
+    analysis = analyze_run(load_run(copied))
+    assert list(analysis.failures) == ["checkpoints/step_00000040.safetensors"]
+    assert 40 not in analysis.trajectory["step"].tolist()
+    assert analysis.summary["n_checkpoints"] == len(analysis.run.steps) - 1
+
+
+def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(copied):
+    (copied / "checkpoints" / "step_00000400.safetensors").write_bytes(b"gone")
+    analysis = analyze_run(load_run(copied))
+    assert analysis.trajectory["step"].iloc[-1] == 360
+    assert "checkpoints/step_00000400.safetensors" in analysis.failures
+
+
+def test_no_readable_checkpoint_is_an_error_that_says_so(copied):
+    for path in (copied / "checkpoints").glob("step_*"):
+        path.write_bytes(b"gone")
+    with pytest.raises(CheckpointError, match=r"none of the \d+ checkpoints can be read"):
+        analyze_run(load_run(copied))
+
+
+def test_tables_round_trip(tiny_analysis, tmp_path):
+    written = write_tables(tiny_analysis, tmp_path / "out")
+    assert {p.name for p in written} == {
+        "measures.csv",
+        "by_frequency.csv",
+        "ablations.csv",
+        "summary.json",
+    }
+    text = (tmp_path / "out" / "measures.csv").read_text().splitlines()
+    assert float(text[1].split(",")[1]) == tiny_analysis.trajectory["train_loss"].iloc[0]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(SUMMARY_FIELDS) <= set(summary)
+    assert summary["final"]["step"] == 400
+
+
+def has_no_nan(values):
+    """Whether JSON that forbids NaN takes the values."""
+    json.dumps(values, allow_nan=False, default=float)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kind"),
+    [
+        ("never fits", {"optimizer": OptimizerSpec(learning_rate=1e-6)}, {"did_not_fit"}),
+        (
+            "memorizes",
+            {"optimizer": OptimizerSpec(learning_rate=3e-3, weight_decay=0.0)},
+            {"memorized"},
+        ),
+        ("diverges", {"optimizer": OptimizerSpec(learning_rate=1e18)}, {"diverged"}),
+    ],
+)
+def test_a_run_without_generalization_is_an_ordinary_result(tmp_path, name, changes, kind):
+    base = tiny.config()
+    config = dataclasses.replace(
+        base, n_steps=300, task=dataclasses.replace(base.task, train_fraction=0.4), **changes
+    )
+    analysis = analyze_run(train(config, tmp_path / "run", progress=False))
+    summary = analysis.summary
+    assert summary["outcome_kind"] in kind
+    assert summary["key_frequencies"] == []
+    assert summary["reasons"]["key_frequencies"]
+    assert summary["grokking_step"] is None and summary["reasons"]["grokking_step"]
+    assert not set(KEY_COLUMNS) & set(analysis.trajectory.columns)
+    assert "nan" not in summary["outcome"].lower()
+    write_tables(analysis, tmp_path / "out")
+    assert has_no_nan(json.loads((tmp_path / "out" / "summary.json").read_text()))
+
+
+@pytest.mark.parametrize("operation", ["subtraction", "multiplication", "division"])
+def test_other_operations_have_the_same_columns_through_their_group(tmp_path, operation):
+    run = train(tiny.config(operation, n_steps=80), tmp_path / "run", progress=False)
+    analysis = analyze_run(run, key_frequencies=[3])
+    assert "restricted_loss_all" in analysis.trajectory
+    is_commutative = operation == "multiplication"
+    assert ("test_accuracy_mirrored" in analysis.trajectory) == is_commutative
+    left_out = analysis.summary["reasons"].get("pairs_left_out", "")
+    expected = {"subtraction": "", "multiplication": "25 pairs", "division": "12 pairs"}
+    assert left_out.startswith(expected[operation])
+    assert bool(left_out) == bool(expected[operation])
+
+
+def test_without_a_cyclic_view_trigonometric_columns_are_absent(tmp_path):
+    run = train(tiny.config("multiplication", p=12, n_steps=40), tmp_path / "run", progress=False)
+    analysis = analyze_run(run)
+    assert not {"gini_W_E", "restricted_loss_all"} & set(analysis.trajectory.columns)
+    assert analysis.by_frequency.empty
+    assert "no cyclic view" in analysis.summary["reasons"]["by_frequency"]
+    written = write_tables(analysis, tmp_path / "out")
+    assert "by_frequency.csv" not in {p.name for p in written}
+
+
+@pytest.mark.parametrize("p", [2, 3])
+def test_the_smallest_moduli_are_analyzed(tmp_path, p):
+    run = train(tiny.config(p=p, n_steps=20), tmp_path / "run", progress=False)
+    assert len(analyze_run(run).trajectory) == len(run.steps)
+
+
+def test_two_layers_are_analyzed(tmp_path):
+    base = tiny.config(n_steps=40)
+    config = dataclasses.replace(base, model=dataclasses.replace(base.model, n_layers=2))
+    run = train(config, tmp_path / "run", progress=False)
+    assert "fraction_single_frequency_neurons" in analyze_run(run).trajectory
+
+
+def test_a_run_that_is_still_being_written_is_analyzed_as_far_as_it_is(copied):
+    index = copied / "checkpoints" / "index.csv"
+    index.write_text("\n".join(index.read_text().splitlines()[:6]) + "\n120,step_0000")
+    curves = copied / "curves.csv"
+    curves.write_text("\n".join(curves.read_text().splitlines()[:90]) + "\n89,0.3")
+    analysis = analyze_run(load_run(copied))
+    assert analysis.summary["last_step"] == 88
+    assert analysis.summary["n_checkpoints"] == 5

@@ -1,0 +1,346 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from grokinterp import figures
+from grokinterp.figures import lines, style
+from grokinterp.figures.embedding import chosen_steps
+from tests import synthetic
+
+PLOTS = [getattr(figures, name) for name in figures.__all__]
+UNITS = ("(nats)", "(updates)", "(fraction)", "(count)", "(no unit)", "(weight units)", "(cycles)")
+UNITS = (*UNITS, "(logits)", "(dimensions)")
+
+
+@pytest.fixture(scope="module")
+def grokked():
+    return synthetic.grokked_analysis(250)
+
+
+def trace(figure, name, nth=0):
+    return [t for t in figure.data if t.name == name][nth]
+
+
+def texts(node):
+    """Every string of a figure that a reader could see."""
+    if isinstance(node, dict):
+        return [t for key, v in node.items() if key != "bdata" for t in texts(v)]
+    if isinstance(node, (list, tuple)):
+        return [t for v in node for t in texts(v)]
+    return [node] if isinstance(node, str) else []
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
+def test_every_figure_of_a_grokked_run_has_a_title_and_axes_with_units(grokked, plot):
+    figure = plot(grokked)
+    assert isinstance(figure, go.Figure) and figure.layout.title.text
+    titled = [a.title.text for a in (*figure.select_xaxes(), *figure.select_yaxes())]
+    titled = [text for text in titled if text]
+    n_categorical = 1 if plot is figures.plot_ablations else 0
+    assert len(titled) + n_categorical >= 2
+    assert all(any(unit in text for unit in UNITS) for text in titled), titled
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
+@pytest.mark.parametrize("case", synthetic.DEGENERATE)
+def test_missing_numbers_give_fewer_traces_and_never_a_nan_in_text(case, plot):
+    figure = plot(synthetic.DEGENERATE[case]())
+    if figure is not None:
+        assert len(figure.data)
+        shown = " ".join(texts(figure.to_dict()))
+        assert not {"nan", "none", "nat", "inf"} & set(shown.lower().replace(",", " ").split())
+
+
+@pytest.mark.parametrize("case", ["memorized", "diverged", "acyclic"])
+def test_no_key_frequencies_means_no_figure_of_their_circuit(case):
+    analysis = synthetic.DEGENERATE[case]()
+    assert figures.plot_restricted_and_excluded_loss(analysis) is None
+    assert figures.plot_excluded_loss_by_frequency(analysis) is None
+    assert figures.plot_logits_explained(analysis) is None
+
+
+def test_a_table_of_nans_gives_no_figure_at_all():
+    analysis = synthetic.empty_analysis()
+    without_evidence = dataclasses.replace(
+        analysis, key_frequencies=dataclasses.replace(analysis.key_frequencies, evidence=None)
+    )
+    assert [plot(without_evidence) for plot in PLOTS] == [None] * len(PLOTS)
+
+
+def test_losses_are_those_of_the_curves_on_a_logarithmic_axis(grokked):
+    figure = figures.plot_losses(grokked)
+    assert [t.name for t in figure.data] == ["train", "test"]
+    assert figure.layout.yaxis.type == "log" and figure.layout.yaxis.title.text == "loss (nats)"
+    curves = grokked.run.curves.set_index("step")
+    for split in ("train", "test"):
+        drawn = trace(figure, split)
+        np.testing.assert_array_equal(drawn.y, curves.loc[drawn.x, f"{split}_loss"])
+        assert len(drawn.x) <= lines.MAX_POINTS
+        assert drawn.y.max() == curves[f"{split}_loss"].max()
+        assert drawn.y.min() == curves[f"{split}_loss"].min()
+        assert (drawn.x[0], drawn.x[-1]) == (0, 25_000)
+
+
+def test_runs_without_curves_are_drawn_from_their_checkpoints():
+    base = synthetic.grokked_analysis(30)
+    run = dataclasses.replace(base.run, curves=base.run.curves.iloc[:0])
+    drawn = trace(figures.plot_losses(dataclasses.replace(base, run=run)), "test")
+    np.testing.assert_array_equal(drawn.y, base.trajectory["test_loss"])
+
+
+@pytest.mark.parametrize("at", [0, 1, 777, 24_998, 24_999])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_thinning_keeps_every_peak_and_every_dip(at, sign):
+    steps, values = np.arange(25_000), np.zeros(25_000)
+    values[at] = sign
+    x, y = lines.thin_points(steps, values, 1000)
+    assert len(x) <= 1000 and (np.diff(x) > 0).all() and (x[0], x[-1]) == (0, 24_999)
+    assert y[list(x).index(at)] == sign
+
+
+def test_taking_every_tenth_point_would_have_lost_the_peak():
+    values = np.zeros(25_000)
+    values[777] = 1
+    assert values[::25].max() == 0 < lines.thin_points(np.arange(25_000), values, 1000)[1].max()
+
+
+def test_accuracies_show_the_mirrored_pairs_and_the_level_of_chance(grokked):
+    figure = figures.plot_accuracies(grokked)
+    names = [t.name for t in figure.data]
+    assert names[:4] == ["train", "test", "test, mirrored", "test, unmirrored"]
+    assert trace(figure, "test, mirrored").visible == "legendonly"
+    assert figure.data[4].name.startswith("chance") and figure.data[4].y[0] == 1 / 113
+    apart = figures.plot_mirrored_accuracies(grokked)
+    for kind in ("mirrored", "unmirrored"):
+        expected = grokked.trajectory[f"test_accuracy_{kind}"]
+        np.testing.assert_array_equal(trace(apart, f"test, {kind}").y, expected)
+    assert trace(apart, "train fraction (0.3)").y[0] == 0.3
+
+
+def test_operations_that_do_not_commute_have_no_figure_of_mirrored_pairs(grokked):
+    columns = ["test_accuracy_mirrored", "test_accuracy_unmirrored"]
+    without = dataclasses.replace(grokked, trajectory=grokked.trajectory.drop(columns=columns))
+    assert figures.plot_mirrored_accuracies(without) is None
+    assert "test, mirrored" not in [t.name for t in figures.plot_accuracies(without).data]
+
+
+def test_the_slider_shows_the_norms_of_at_most_sixty_checkpoints(grokked):
+    figure = figures.plot_embedding_spectrum(grokked)
+    shown = [int(frame.name) for frame in figure.frames]
+    steps = list(grokked.trajectory["step"])
+    assert len(shown) <= 60 and shown == sorted(shown)
+    assert {steps[0], steps[-1], min(steps, key=lambda s: abs(s - 8_310))} <= set(shown)
+    slider = figure.layout.sliders[0]
+    assert [s.args[0][0] for s in slider.steps] == [f.name for f in figure.frames]
+    assert slider.active == len(shown) - 1
+    norms = grokked.by_frequency.pivot(index="step", columns="frequency", values="embedding_norm")
+    for frame in figure.frames:
+        for bars, update in zip(figure.data, frame.data, strict=True):
+            np.testing.assert_array_equal(update.y, norms.loc[int(frame.name), list(bars.x)])
+    drawn = sorted(k for bars in figure.data for k in bars.x)
+    assert drawn == list(range(1, 57))
+    np.testing.assert_array_equal(figure.data[0].y, figure.frames[-1].data[0].y)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 59, 60, 61, 400])
+def test_chosen_checkpoints_are_few_and_keep_both_ends_and_the_events(n):
+    steps = list(range(0, 100 * n, 100))
+    events = [steps[n // 3], steps[n // 2]]
+    chosen = chosen_steps(steps, 60, events)
+    assert len(chosen) == min(n, len(chosen)) <= 60
+    assert set(chosen) <= set(steps) and {steps[0], steps[-1], *events} <= set(chosen)
+    assert n < 60 or len(chosen) > 50
+
+
+def test_the_heatmap_is_the_table_and_marks_the_key_frequencies(grokked):
+    figure = figures.plot_embedding_heatmap(grokked)
+    norms = grokked.by_frequency.pivot(index="frequency", columns="step", values="embedding_norm")
+    np.testing.assert_array_equal(figure.data[0].z, norms.loc[:, list(figure.data[0].x)])
+    assert [t.y[0] for t in figure.data[1:]] == list(synthetic.KEYS)
+
+
+def test_the_evidence_stands_beside_the_threshold_that_decides(grokked):
+    figure = figures.plot_key_frequency_evidence(grokked)
+    assert [a.type for a in figure.select_yaxes()][0] == "log"
+    assert trace(figure, "threshold (0.015)").y[0] == 0.015
+    assert trace(figure, "permuted pairs, 99.9% (0.006)").y[0] == 0.006
+    evidence = grokked.key_frequencies.evidence.set_index("frequency")
+    for row, column in enumerate(("logit_power_share", "embedding_norm", "n_neurons", "W_L_norm")):
+        assert trace(figure, "k = 35", row).y[0] == evidence.loc[35, column]
+        rest = trace(figure, "other frequencies", row)
+        np.testing.assert_array_equal(rest.y, evidence.loc[list(rest.x), column])
+
+
+def test_another_rule_has_no_threshold_of_logit_power(grokked):
+    other = dataclasses.replace(grokked.key_frequencies, rule="neurons")
+    figure = figures.plot_key_frequency_evidence(
+        dataclasses.replace(grokked, key_frequencies=other)
+    )
+    assert not [t for t in figure.data if t.name.startswith(("threshold", "permuted"))]
+
+
+def test_restricted_and_excluded_losses_stand_beside_the_full_ones(grokked):
+    figure = figures.plot_restricted_and_excluded_loss(grokked)
+    assert figure.layout.yaxis.type == "log" and figure.layout.yaxis.title.text == "loss (nats)"
+    for name, column in {
+        "full, train": "train_loss",
+        "full, test": "test_loss",
+        "restricted, test": "restricted_loss_test",
+        "excluded, train": "excluded_loss_train",
+    }.items():
+        np.testing.assert_array_equal(trace(figure, name).y, grokked.trajectory[column])
+        assert trace(figure, name).visible is True
+
+
+@pytest.mark.parametrize(
+    ("plot", "column"),
+    [
+        (figures.plot_excluded_loss_by_frequency, "excluded_loss_train"),
+        (figures.plot_neurons, "n_neurons"),
+        (figures.plot_logits_explained, "logit_coefficient"),
+    ],
+)
+def test_lines_of_key_frequencies_are_their_rows_of_the_table(grokked, plot, column):
+    figure = plot(grokked)
+    for key in synthetic.KEYS:
+        rows = grokked.by_frequency[grokked.by_frequency["frequency"] == key]
+        np.testing.assert_array_equal(trace(figure, f"k = {key}").y, rows[column])
+
+
+def test_the_highest_frequency_is_a_key_frequency_like_any_other():
+    analysis = synthetic.grokked_analysis(20, p=13)
+    assert analysis.key_frequencies.frequencies[-1] == 6
+    for plot in (figures.plot_embedding_spectrum, figures.plot_excluded_loss_by_frequency):
+        assert "k = 6" in [t.name for t in plot(analysis).data]
+
+
+def test_ablations_are_bars_and_dots_of_the_table(grokked):
+    figure = figures.plot_ablations(grokked)
+    assert figure.layout.xaxis.type == "log" and figure.layout.xaxis.title.text == "loss (nats)"
+    bars = trace(figure, "all")
+    assert bars.type == "bar" and bars.orientation == "h"
+    for on in ("all", "train", "test"):
+        np.testing.assert_array_equal(trace(figure, on).x, grokked.ablations[f"loss_{on}"])
+    assert list(bars.y)[:2] == ["full network", "without<br>trigonometric circuit"]
+    assert list(bars.y)[3:] == [f"without k = {key}" for key in synthetic.KEYS]
+
+
+def test_ablations_at_several_places_keep_a_bar_each(grokked):
+    neurons = grokked.ablations.iloc[1:].assign(intervention="removed from neurons")
+    both = pd.concat([grokked.ablations, neurons], ignore_index=True)
+    figure = figures.plot_ablations(dataclasses.replace(grokked, ablations=both))
+    assert len(set(trace(figure, "all").y)) == len(both)
+
+
+def test_weights_and_gini_are_their_columns(grokked):
+    weights = figures.plot_sum_squared_weights(grokked)
+    np.testing.assert_array_equal(
+        trace(weights, "all weights").y, grokked.trajectory["sum_squared_weights"]
+    )
+    np.testing.assert_array_equal(
+        trace(weights, "W_E").y, grokked.trajectory["sum_squared_weights_W_E"]
+    )
+    gini = figures.plot_gini(grokked)
+    np.testing.assert_array_equal(trace(gini, "W_L").y, grokked.trajectory["gini_W_L"])
+
+
+def test_a_measure_of_the_users_own_gets_a_panel_and_its_name_no_markup(grokked):
+    table = grokked.trajectory.assign(**{"<a href='x'>mine</a>": 3.0})
+    figure = figures.plot_further_measures(dataclasses.replace(grokked, trajectory=table))
+    assert trace(figure, "&lt;a href=&#x27;x&#x27;&gt;mine&lt;/a&gt;").y[0] == 3.0
+    assert not [text for text in texts(figure.to_dict()) if "<a href" in text]
+
+
+def test_phases_are_shaded_with_their_names_and_both_steps_are_marked(grokked):
+    figure = figures.plot_losses(grokked)
+    boxes = {s.name: (s.x0, s.x1) for s in figure.layout.shapes if s.type == "rect"}
+    assert boxes == {
+        "memorization": (0, 1_400),
+        "circuit_formation": (1_400, 8_550),
+        "cleanup": (8_550, 14_600),
+    }
+    written = [a.text for a in figure.layout.annotations]
+    assert {"memorization", "circuit formation", "cleanup"} <= set(written)
+    assert {"memorization step 230", "grokking step 8,310"} <= set(written)
+    assert {s.x0 for s in figure.layout.shapes if s.type == "line"} == {230, 8_310}
+
+
+def test_what_never_happened_is_not_marked():
+    figure = figures.plot_losses(synthetic.memorized_analysis())
+    written = [a.text for a in figure.layout.annotations]
+    assert written == ["memorization", "memorization step 230"]
+    assert not figures.plot_losses(synthetic.diverged_analysis()).layout.annotations
+
+
+def test_panels_share_the_phases_and_one_legend_entry_per_name(grokked):
+    figure = figures.plot_neurons(grokked)
+    assert len([s for s in figure.layout.shapes if s.type == "rect"]) == 2 * 3
+    shown = [t.name for t in figure.data if t.showlegend]
+    assert len(shown) == len(set(shown))
+
+
+def test_one_thing_has_one_color_in_every_figure(grokked):
+    colors: dict[str, set[str]] = {}
+    for plot in PLOTS:
+        for t in plot(grokked).data:
+            color = (t.line.color if t.type == "scatter" else None) or (
+                t.marker.color if t.type != "heatmap" else None
+            )
+            if color:
+                colors.setdefault(t.name, set()).add(color)
+    expected = {"train": "train", "full, train": "train", "test": "test", "all": "all"}
+    for name, split in expected.items():
+        assert colors[name] == {style.SPLIT_COLORS[split]}
+    for index, key in enumerate(synthetic.KEYS):
+        assert colors[f"k = {key}"] == {style.KEY_COLORS[index]}
+
+
+# Linear RGB as seen with deuteranopia and protanopia: Machado, Oliveira & Fernandes 2009, table 1.
+SIGHT = {
+    "typical": np.eye(3),
+    "deuteranopia": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "protanopia": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+}
+
+
+def lab(color, sight):
+    """CIELAB of a hexadecimal sRGB color seen through a matrix of `SIGHT`."""
+    rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [[0.41246, 0.35758, 0.18044], [0.21267, 0.71515, 0.07217], [0.01933, 0.11919, 0.95030]]
+    )
+    xyz = to_xyz @ np.clip(SIGHT[sight] @ linear, 0, 1) / [0.95047, 1, 1.08883]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_lines_that_meet_in_a_figure_differ_in_color_or_in_dash(sight):
+    keys = [(c, style.key_dash(i)) for i, c in enumerate(style.KEY_COLORS)]
+    for (one, one_dash), (other, other_dash) in itertools.combinations(keys, 2):
+        distance = np.linalg.norm(lab(one, sight) - lab(other, sight))
+        assert distance > 16 or (distance > 12 and one_dash != other_dash), (one, other)
+    train, test = (lab(style.SPLIT_COLORS[name], sight) for name in ("train", "test"))
+    assert np.linalg.norm(train - test) > 40
+
+
+def test_red_and_green_of_one_lightness_would_not_pass():
+    green, red = lab("#5E8A00", "deuteranopia"), lab("#B0703C", "deuteranopia")
+    assert np.linalg.norm(green - red) < 16

@@ -1,0 +1,402 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from grokinterp.circuits import KeyFrequencies, Snapshot
+from grokinterp.circuits.gradients import gradient_symmetricity
+from grokinterp.errors import ConfigError
+from grokinterp.measures import MEASURES, as_measure, by_frequency_table
+from grokinterp.models import ModelSpec
+from grokinterp.models.initialization import initial_parameters
+from grokinterp.models.transformer import transformer_logits
+from tests import planted
+from tests.tolerances import CHAINED64, EXACT64, FLOAT32
+
+BY_NAME = {measure.name: measure for measure in MEASURES}
+COLUMNS = """
+    train_loss test_loss train_accuracy test_accuracy loss_all accuracy_all
+    test_accuracy_mirrored test_accuracy_unmirrored
+    restricted_loss_all restricted_loss_train restricted_loss_test
+    excluded_loss_all excluded_loss_train excluded_accuracy_train
+    sum_squared_weights sum_squared_weights_W_E sum_squared_weights_W_pos
+    sum_squared_weights_W_Q sum_squared_weights_W_K sum_squared_weights_W_V
+    sum_squared_weights_W_O sum_squared_weights_W_in sum_squared_weights_W_out
+    sum_squared_weights_W_U gini_W_E gini_W_L fraction_logit_variance_explained
+    fraction_single_frequency_neurons gradient_symmetricity
+    gradient_symmetricity_standard_error distance_irrelevance effective_rank_W_E
+""".split()
+SPEC = ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=24)
+
+
+def measured(snapshot, keys):
+    row = {}
+    for measure in MEASURES:
+        if measure.applies_to(snapshot.task, keys):
+            row |= measure.values(snapshot, keys)
+    return row
+
+
+def random_snapshot(p, operation="addition", spec=SPEC, scale=1.0, **split_changes):
+    split = planted.split(p, operation, **split_changes)
+    parameters = initial_parameters(spec, d_vocab=p + 1, n_ctx=3, d_vocab_out=p)
+    parameters = {name: scale * value for name, value in parameters.items()}
+    return Snapshot.from_parameters(parameters, split, spec)
+
+
+def keys_of(snapshot):
+    n = snapshot.view.order if snapshot.view else snapshot.task.n_classes
+    return KeyFrequencies.given(n, {1, n // 2})
+
+
+def test_the_catalogue_has_the_columns_of_the_table_in_their_order():
+    assert [column for measure in MEASURES for column in measure.columns] == COLUMNS
+
+
+def test_every_measure_has_a_source_and_says_what_it_is():
+    for measure in MEASURES:
+        assert len(measure.source) > 5
+        assert measure.description.endswith(".")
+        assert measure.version >= 1
+
+
+@pytest.mark.parametrize("p", [2, 3, 12, 13])
+def test_a_random_network_has_every_number(p):
+    snapshot = random_snapshot(p)
+    row = measured(snapshot, keys_of(snapshot))
+    assert list(row) == COLUMNS
+    may_be_empty = {"test_accuracy_mirrored", "test_accuracy_unmirrored"}
+    assert all(math.isfinite(row[column]) for column in COLUMNS if column not in may_be_empty)
+
+
+@pytest.mark.parametrize(
+    ("operation", "p", "absent"),
+    [
+        ("subtraction", 13, {"test_accuracy_mirrored", "test_accuracy_unmirrored"}),
+        ("division", 13, {"test_accuracy_mirrored", "test_accuracy_unmirrored"}),
+        ("multiplication", 13, set()),
+        (
+            "multiplication",
+            12,
+            {column for column in COLUMNS if column.startswith(("restricted", "excluded", "gini"))}
+            | {
+                "fraction_logit_variance_explained",
+                "fraction_single_frequency_neurons",
+                "distance_irrelevance",
+            },
+        ),
+    ],
+)
+def test_what_has_no_meaning_is_absent(operation, p, absent):
+    snapshot = random_snapshot(p, operation)
+    row = measured(snapshot, keys_of(snapshot))
+    assert set(COLUMNS) - set(row) == absent
+    assert not any(math.isnan(value) for value in row.values())
+
+
+def test_without_key_frequencies_their_columns_are_absent():
+    snapshot = random_snapshot(5)
+    row = measured(snapshot, KeyFrequencies(5, (), reason="not grokked"))
+    assert {"restricted_loss_all", "excluded_loss_train", "excluded_accuracy_train"}.isdisjoint(row)
+    assert "gini_W_E" in row
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e8, 1e30])
+@pytest.mark.parametrize("operation", ["addition", "multiplication"])
+def test_absurd_weights_give_numbers_or_nan_but_no_exception(scale, operation):
+    snapshot = random_snapshot(5, operation, scale=scale)
+    row = measured(snapshot, keys_of(snapshot))
+    assert not any(math.isinf(value) for value in row.values())
+    by_frequency_table(snapshot)
+    if scale == 0:
+        assert row["loss_all"] == pytest.approx(math.log(5), **EXACT64)
+        assert row["excluded_loss_all"] == pytest.approx(math.log(row_classes(snapshot)), **EXACT64)
+        assert math.isnan(row["gradient_symmetricity"])
+        assert math.isnan(row["distance_irrelevance"])
+        assert math.isnan(row["fraction_logit_variance_explained"])
+        assert math.isnan(row["gini_W_E"])
+        assert row["fraction_single_frequency_neurons"] == 0
+
+
+def row_classes(snapshot):
+    return snapshot.logits.shape[1]
+
+
+def test_huge_logits_give_no_exception():
+    snapshot = planted.snapshot(1e30 * planted.noise(25, 5).float(), planted.split(5))
+    row = measured(snapshot, keys_of(snapshot))
+    assert 1e28 < row["loss_all"] < 1e32
+    assert 0 <= row["fraction_logit_variance_explained"] <= 1
+
+
+def test_permuting_the_neurons_leaves_every_measure_unchanged():
+    snapshot = random_snapshot(13)
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
+    parameters = dict(snapshot.parameters)
+    for name, dim in (("W_in", 1), ("b_in", 0), ("W_out", 0)):
+        key = f"blocks.0.mlp.{name}"
+        parameters[key] = parameters[key].index_select(dim, order)
+    permuted = Snapshot.from_parameters(parameters, snapshot.split, SPEC)
+    keys = keys_of(snapshot)
+    assert measured(permuted, keys) == pytest.approx(measured(snapshot, keys), rel=1e-4, abs=1e-5)
+    before, after = by_frequency_table(snapshot), by_frequency_table(permuted)
+    assert after.to_numpy() == pytest.approx(before.to_numpy(), rel=1e-3, abs=1e-4)
+    parameters["blocks.0.mlp.W_out"] = snapshot.parameters["blocks.0.mlp.W_out"]
+    broken = Snapshot.from_parameters(parameters, snapshot.split, SPEC)
+    assert measured(broken, keys) != pytest.approx(measured(snapshot, keys), rel=1e-4, abs=1e-5)
+
+
+def test_adding_a_constant_to_the_logits_of_a_pair_leaves_every_loss_unchanged():
+    split = planted.split(13)
+    logits = planted.noise(169, 13)
+    before = planted.snapshot(logits, split)
+    after = planted.snapshot(logits + planted.noise(169, 1, seed=1, scale=9.0), split)
+    keys = keys_of(before)
+    first, second = measured(before, keys), measured(after, keys)
+    for column in COLUMNS:
+        if "loss" in column or "accuracy" in column or "variance" in column:
+            assert second[column] == pytest.approx(first[column], **CHAINED64)
+    assert second["distance_irrelevance"] != pytest.approx(first["distance_irrelevance"], rel=1e-3)
+
+
+def test_squared_weights_count_every_parameter_and_scale_with_the_square():
+    snapshot = random_snapshot(13)
+    snapshot.parameters["blocks.0.mlp.b_in"].fill_(2.0)
+    measure = BY_NAME["sum_squared_weights"]
+    keys = keys_of(snapshot)
+    row = measure.values(snapshot, keys)
+    expected = sum(float((v.double() ** 2).sum()) for v in snapshot.parameters.values())
+    assert row["sum_squared_weights"] == pytest.approx(expected, **EXACT64)
+    matrices = sum(row[column] for column in measure.columns[1:])
+    assert row["sum_squared_weights"] - matrices == pytest.approx(24 * 4.0, **CHAINED64)
+    tripled = {name: 3 * value for name, value in snapshot.parameters.items()}
+    scaled = measure.values(dataclasses.replace(snapshot, parameters=tripled), keys)
+    for column, value in row.items():
+        assert scaled[column] == pytest.approx(9 * value, **FLOAT32)
+
+
+def test_matrices_of_all_blocks_count_under_one_name():
+    deep = dataclasses.replace(SPEC, n_layers=2)
+    snapshot = random_snapshot(5, spec=deep)
+    row = BY_NAME["sum_squared_weights"].values(snapshot, keys_of(snapshot))
+    expected = sum(
+        float((snapshot.parameters[f"blocks.{i}.mlp.W_in"].double() ** 2).sum()) for i in (0, 1)
+    )
+    assert row["sum_squared_weights_W_in"] == pytest.approx(expected, **EXACT64)
+
+
+def test_accuracy_splits_by_whether_the_mirror_image_is_trained():
+    # Answers every trained pair and, by commutativity alone, their mirror images.
+    split = planted.split(13, train_fraction=0.6)
+    known = torch.tensor(split.is_train | split.is_mirrored)
+    labels = torch.tensor(split.task.labels)
+    logits = torch.nn.functional.one_hot(torch.where(known, labels, (labels + 1) % 13)).double()
+    snapshot = planted.snapshot(logits, split)
+    row = measured(snapshot, keys_of(snapshot))
+    assert (row["test_accuracy_mirrored"], row["test_accuracy_unmirrored"]) == (1.0, 0.0)
+    assert 0.3 < row["test_accuracy"] < 0.8
+
+
+def test_an_accuracy_over_no_pairs_is_nan():
+    split = planted.split(13, split_unit="unordered_pairs")
+    snapshot = planted.snapshot(planted.noise(169, 13), split)
+    row = BY_NAME["test_accuracy_by_mirror"].values(snapshot, keys_of(snapshot))
+    assert math.isnan(row["test_accuracy_mirrored"])
+    assert 0 <= row["test_accuracy_unmirrored"] <= 1
+
+
+@pytest.mark.parametrize("p", [13, 59])
+def test_a_planted_network_has_the_sparsity_that_was_planted(p):
+    frequencies = [2, p // 4, p // 2]
+    snapshot = planted.pizza_snapshot(p, frequencies)
+    row = measured(snapshot, KeyFrequencies.given(p, frequencies))
+    # Six equal components of p; and as many equal singular values.
+    assert row["gini_W_E"] == pytest.approx(1 - 6 / p, rel=1e-5)
+    assert row["gini_W_L"] == pytest.approx(1 - 6 / p, rel=1e-5)
+    assert row["effective_rank_W_E"] == pytest.approx(6, rel=1e-5)
+    assert row["fraction_single_frequency_neurons"] == 1.0
+    assert row["accuracy_all"] == 1.0
+
+
+@pytest.mark.parametrize("p", [12, 13])
+def test_dead_and_mixed_neurons_are_not_of_one_frequency(p):
+    split = planted.split(p)
+    i, j = torch.meshgrid(torch.arange(p).double(), torch.arange(p).double(), indexing="ij")
+    highest = torch.cos(2 * math.pi * (p // 2) * i / p).flatten()
+    mixed = highest + torch.cos(2 * math.pi * j / p).flatten()
+    neurons = torch.stack([highest, mixed, 0 * highest, 0 * highest + 1.5], dim=1)
+    snapshot = planted.snapshot(planted.noise(p * p, p), split, neurons)
+    row = BY_NAME["fraction_single_frequency_neurons"].values(snapshot, keys_of(snapshot))
+    assert row == {"fraction_single_frequency_neurons": 0.25}
+    table = by_frequency_table(snapshot)
+    assert table["n_neurons"].tolist() == [0] * (p // 2 - 1) + [1]
+
+
+# Which algorithm
+
+
+def test_distance_irrelevance_is_one_without_distance_and_zero_with_nothing_else():
+    p, measure = 13, BY_NAME["distance_irrelevance"]
+    split = planted.split(p)
+    labels = torch.tensor(split.task.labels)
+    i, j = torch.tensor(split.task.pairs).T
+    expected = {"i": 1.0, "i+j": 1.0, "i-j": 0.0}
+    of = {"i": i % p, "i+j": (i + j) % p, "i-j": (i - j) % p}
+    for name, value in expected.items():
+        profile = planted.noise(p, seed=3)
+        logits = planted.noise(p * p, p)
+        logits[torch.arange(p * p), labels] = profile[of[name]]
+        snapshot = planted.snapshot(logits, split)
+        found = measure.values(snapshot, keys_of(snapshot))["distance_irrelevance"]
+        assert found == pytest.approx(value, **CHAINED64)
+
+
+def test_distance_irrelevance_is_the_published_formula():
+    p = 7
+    split = planted.split(p)
+    logits = planted.noise(p * p, p)
+    snapshot = planted.snapshot(logits, split)
+    correct = logits.view(p, p, p)
+    table = [[float(correct[a, b, (a + b) % p]) for b in range(p)] for a in range(p)]
+
+    def std(values):
+        mean = sum(values) / len(values)
+        return math.sqrt(sum((x - mean) ** 2 for x in values) / len(values))
+
+    by_distance = [std([table[i][(i + d) % p] for i in range(p)]) for d in range(p)]
+    expected = sum(by_distance) / p / std([x for row in table for x in row])
+    row = BY_NAME["distance_irrelevance"].values(snapshot, keys_of(snapshot))
+    assert row["distance_irrelevance"] == pytest.approx(expected, **CHAINED64)
+
+
+def test_a_pizza_is_gradient_symmetric_and_its_logits_depend_on_the_distance():
+    snapshot = planted.pizza_snapshot(31, [3, 7, 15])
+    row = measured(snapshot, KeyFrequencies.given(31, [3, 7, 15]))
+    # Uniform attention reads only the sum of the two embeddings.
+    assert row["gradient_symmetricity"] == pytest.approx(1.0, **FLOAT32)
+    assert row["distance_irrelevance"] < 0.2
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize("act_fn", ["relu", "gelu"])
+def test_gradient_symmetricity_is_the_mean_cosine_of_the_models_own_gradients(n_layers, act_fn):
+    p = 5
+    spec = ModelSpec(n_layers, 10, 2, 4, 12, act_fn)
+    shapes = initial_parameters(spec, d_vocab=p + 1, n_ctx=3, d_vocab_out=p)
+    parameters = {
+        name: planted.noise(*value.shape, seed=index, scale=0.5).float()
+        for index, (name, value) in enumerate(shapes.items())
+    }
+    snapshot = Snapshot.from_parameters(parameters, planted.split(p), spec)
+    cosines = []
+    for row in range(p * p):
+        for c in range(p):
+            embedded = parameters["embed.W_E"][torch.tensor(snapshot.task.tokens[row])].double()
+            embedded = embedded.requires_grad_()
+            logits = transformer_logits(
+                {name: value.double() for name, value in parameters.items()},
+                torch.tensor(snapshot.task.tokens[row : row + 1]),
+                spec,
+                lambda name, x, e=embedded: e[None] if name == "hook_embed" else x,
+            )
+            (gradient,) = torch.autograd.grad(logits[0, -1, c], embedded)
+            a, b = gradient[0], gradient[1]
+            cosines.append(float(a @ b / (a.norm() * b.norm())))
+    found = gradient_symmetricity(snapshot, n_triples=None)
+    expected = sum(cosines) / len(cosines)
+    assert found.mean == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert (found.n_triples, found.standard_error) == (125, 0.0)
+    assert abs(expected) < 0.95
+    sample = gradient_symmetricity(snapshot, n_triples=2000, seed=5)
+    assert abs(sample.mean - expected) < 5 * sample.standard_error
+    assert 0 < sample.standard_error < 0.03
+
+
+def test_the_triples_are_drawn_from_their_own_seed():
+    snapshot = random_snapshot(7)
+    state = torch.random.get_rng_state()
+    first = gradient_symmetricity(snapshot)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert gradient_symmetricity(snapshot) == first
+    assert gradient_symmetricity(snapshot, seed=1).mean != first.mean
+    with torch.no_grad():
+        assert gradient_symmetricity(snapshot).mean == first.mean
+
+
+# One row for every frequency
+
+
+@pytest.mark.parametrize(
+    ("p", "operation"), [(12, "addition"), (13, "subtraction"), (13, "division")]
+)
+def test_by_frequency_has_a_row_for_every_frequency(p, operation):
+    split = planted.split(p, operation)
+    n = split.task.cyclic_view.order
+    snapshot = planted.snapshot(planted.cosines(split.task, {2: 3.0, n // 2: 1.0}), split)
+    table = by_frequency_table(snapshot)
+    assert list(table.columns) == [
+        "step",
+        "frequency",
+        "embedding_norm",
+        "n_neurons",
+        "logit_power_share",
+        "logit_coefficient",
+        "excluded_loss_all",
+        "excluded_loss_train",
+    ]
+    assert table["frequency"].tolist() == list(range(1, n // 2 + 1))
+    expected = [3.0 if k == 2 else 1.0 if k == n // 2 else 0.0 for k in table["frequency"]]
+    assert table["logit_coefficient"].to_numpy() == pytest.approx(expected, **CHAINED64)
+    assert table["logit_power_share"].sum() == pytest.approx(1, **EXACT64)
+    # Removing a frequency that is not there changes nothing.
+    in_view = snapshot.rows_by_sum.flatten()
+    assert table["excluded_loss_all"][0] == pytest.approx(
+        float(snapshot.losses[in_view].mean()), **CHAINED64
+    )
+    assert table["excluded_loss_all"][1] > 2 * table["excluded_loss_all"][0]
+
+
+def test_embedding_norms_by_frequency_follow_the_embedding():
+    snapshot = planted.pizza_snapshot(31, [3, 7])
+    norms = by_frequency_table(snapshot)["embedding_norm"]
+    # A cosine and a sine of amplitude one each.
+    expected = [math.sqrt(31) if k in (3, 7) else 0.0 for k in range(1, 16)]
+    assert norms.to_numpy() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_by_frequency_is_empty_without_a_view():
+    snapshot = random_snapshot(12, "multiplication")
+    assert by_frequency_table(snapshot).empty
+
+
+# Measures of one's own
+
+
+def largest_logit(snapshot, key_frequencies):
+    return snapshot.logits.max()
+
+
+def test_a_bare_function_becomes_a_measure_that_is_never_cached():
+    measure = as_measure(largest_logit)
+    snapshot = random_snapshot(5)
+    keys = keys_of(snapshot)
+    assert measure.applies_to(snapshot.task, keys)
+    assert not measure.is_cached
+    assert measure.values(snapshot, keys) == {"largest_logit": float(snapshot.logits.max())}
+    assert as_measure(MEASURES[0]) is MEASURES[0]
+
+
+def test_a_bare_function_can_return_several_numbers():
+    def spread(snapshot, key_frequencies):
+        return {"low": snapshot.logits.min(), "high": math.inf}
+
+    snapshot = random_snapshot(5)
+    row = as_measure(spread).values(snapshot, keys_of(snapshot))
+    assert list(row) == ["low", "high"]
+    assert math.isnan(row["high"])
+
+
+def test_what_has_no_name_is_refused():
+    with pytest.raises(ConfigError, match="is no measure"):
+        as_measure(lambda snapshot, key_frequencies: 0.0)

@@ -1,0 +1,285 @@
+import dataclasses
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from plotly.offline import get_plotlyjs
+
+from grokinterp.errors import RunFolderError
+from grokinterp.report import render_report, write_report
+from grokinterp.report.page import Section, figure_block, figure_json, render_page
+from grokinterp.report.text import link_papers, show_percent, show_value
+from tests import synthetic
+
+SECTIONS = [
+    "outcome",
+    "loss-and-accuracy",
+    "embedding-spectrum",
+    "key-frequencies",
+    "restricted-and-excluded-loss",
+    "neurons",
+    "logits-explained",
+    "gini-and-weights",
+    "further-measures",
+    "mirrored-accuracy",
+    "ablations",
+    "not-computed",
+    "config",
+    "environment",
+    "origin",
+    "citations",
+]
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with attributes, visible text, resources."""
+
+    VOID = {"meta", "link", "img", "br", "hr", "input", "source"}
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.text, self.open = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"script", "style", "title"} & set(self.open):
+            self.text.append(data)
+
+    @property
+    def words(self):
+        return " ".join(self.text)
+
+    def all(self, tag):
+        return [attrs for name, attrs in self.elements if name == tag]
+
+    def outside_resources(self):
+        """Addresses that a browser would fetch to show the page."""
+        fetching = ("src", "srcset", "poster", "data", "background", "xlink:href")
+        found = [a[k] for _, a in self.elements for k in fetching if a.get(k)]
+        found += [a["href"] for tag, a in self.elements if tag in ("link", "base", "use")]
+        return [address for address in found if not address.startswith(("data:", "#"))]
+
+
+@pytest.fixture(scope="module")
+def grokked_html():
+    return render_report(synthetic.grokked_analysis(400))
+
+
+@pytest.fixture(scope="module")
+def page(grokked_html):
+    return Page(grokked_html)
+
+
+def test_the_sections_stand_in_order_and_the_contents_lead_to_them(page):
+    assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
+    links = [a["href"] for a in page.all("a") if a["href"].startswith("#")]
+    assert links == ["#main", *(f"#{name}" for name in SECTIONS)]
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids)) and {link[1:] for link in links} <= set(ids)
+
+
+def test_the_page_opens_without_fetching_anything(grokked_html, page):
+    assert page.outside_resources() == []
+    style = re.search(r"<style>(.*?)</style>", grokked_html, re.S)
+    assert style and "url(" not in style[1] and "@import" not in style[1]
+    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
+    assert "default-src 'none'" in policy and "http" not in policy
+    assert grokked_html.count("plotly.js v") == 1
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        '<script src="https://cdn.plot.ly/plotly.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example/x.css">',
+        '<img src="figure.png">',
+    ],
+)
+def test_a_fetched_resource_would_have_been_noticed(planted):
+    assert len(Page(f"<main>{planted}</main>").outside_resources()) == 1
+
+
+def test_links_to_papers_are_plain_anchors(page):
+    papers = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
+    assert "https://arxiv.org/abs/2301.05217" in papers
+    assert all(address.startswith("https://arxiv.org/abs/") for address in papers)
+
+
+def test_figures_have_captions_and_names_for_screen_readers(page):
+    figures = page.all("figure")
+    assert len(figures) == 14 == len(page.all("figcaption"))
+    plots = [a for a in page.all("div") if a.get("class") == "plot"]
+    assert len(plots) == 14 and all(a["role"] == "img" and a["aria-label"] for a in plots)
+    assert page.all("html") == [{"lang": "en"}]
+
+
+def test_headings_never_skip_a_level(page):
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_the_facts_of_the_run_can_be_read(page):
+    for fact in ("8,310", "230", "8,080", "14, 35, 41, 42, 52", "100.00%", "clock"):
+        assert fact in page.words
+    assert "scores about the train fraction on the test pairs" in " ".join(page.words.split())
+    assert "60 of the 400 checkpoints" in " ".join(page.words.split())
+    assert "weight_decay" in page.words and "Trained by grokinterp" in page.words
+
+
+def test_four_hundred_checkpoints_cost_little_more_than_plotly(grokked_html):
+    own = len(grokked_html.encode()) - len(get_plotlyjs().encode())
+    assert own < 600_000
+
+
+def test_a_page_with_unthinned_curves_would_be_too_large():
+    steps = np.arange(25_001)
+    curve = go.Figure([go.Scatter(x=steps, y=np.sin(steps)) for _ in range(4)])
+    curve.update_layout(title_text="four raw curves")
+    assert len(figure_block("raw", curve, "")) > 600_000
+
+
+@pytest.mark.parametrize("case", synthetic.DEGENERATE)
+def test_reports_of_odd_runs_say_why_and_never_nan(case):
+    page = Page(render_report(synthetic.DEGENERATE[case]()))
+    assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
+    words = set(re.findall(r"[\w<>]+", page.words))
+    assert not {"nan", "NaN", "None", "NaT", "<NA>", "inf", "null", "undefined"} & words
+
+
+def test_a_nan_in_the_text_would_have_been_noticed():
+    assert "nan" in set(re.findall(r"[\w<>]+", Page("<p>final loss nan nats</p>").words))
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("memorized", "test accuracy never exceeded 0.95 to the end"),
+        ("diverged", "the run diverged at step 300"),
+        ("diverged", "its checksum is not that of the index"),
+        ("acyclic", "multiplication modulo 12 is not addition in a cyclic group"),
+        ("single_checkpoint", "one checkpoint is no trajectory"),
+        ("single_checkpoint", "without a record of its versions"),
+    ],
+)
+def test_what_is_missing_is_said_with_its_reason(case, said):
+    assert said in " ".join(Page(render_report(synthetic.DEGENERATE[case]())).words.split())
+
+
+def _hostile():
+    base = synthetic.memorized_analysis(8)
+    run = dataclasses.replace(
+        base.run, origin=EVIL, environment={EVIL: EVIL, "nested": {"a": EVIL}}, folder=Path(EVIL)
+    )
+    keys = dataclasses.replace(base.key_frequencies, rule=EVIL, reason=EVIL)
+    summary = {
+        **base.summary,
+        "outcome": EVIL,
+        "reasons": {EVIL: EVIL, "grokking_step": EVIL, "restricted_loss": EVIL},
+        "algorithm": {"verdict": EVIL},
+        "citations": {EVIL: EVIL},
+        "final": {EVIL: 1.0},
+    }
+    return dataclasses.replace(
+        base,
+        run=run,
+        key_frequencies=keys,
+        summary=summary,
+        failures={EVIL: EVIL},
+        trajectory=base.trajectory.assign(**{EVIL: 1.0}),
+        ablations=base.ablations.assign(component=EVIL, intervention=EVIL, frequencies=EVIL),
+    )
+
+
+def test_foreign_text_stays_text():
+    html, harmless = render_report(_hostile()), render_report(synthetic.memorized_analysis(8))
+    page = Page(html)
+    assert EVIL not in html and EVIL in page.words
+    assert page.all("img") == []
+    # Figures of two more things were drawn, each with its data; no other script came in.
+    extra = len(page.all("figure")) - len(Page(harmless).all("figure"))
+    assert len(page.all("script")) == len(Page(harmless).all("script")) + extra
+
+
+def test_titles_and_settings_stay_text():
+    html = render_page(EVIL, "", [Section("a", EVIL, ())])
+    assert EVIL not in html and EVIL in Page(html).words
+
+
+def test_the_data_of_a_figure_cannot_end_its_script():
+    text = figure_json(go.Figure(go.Scatter(x=[1.0], y=[2.0], name="</script><!--")))
+    assert "<" not in text and "\\u003c/script>" in text
+
+
+def test_figure_data_is_rounded_for_the_screen_and_has_no_nan():
+    text = figure_json(go.Figure(go.Scatter(x=[1 / 3], y=[float("nan")])))
+    assert "0.33333" in text and "0.333333333" not in text and "NaN" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (25_000, "25,000"),
+        (True, "yes"),
+        (2.412e-7, "2.412\xa0×\xa010<sup>−7</sup>"),
+        (-1.5, "−1.5"),
+        (0.0, "0"),
+        (12.345, "12.35"),
+        ("<b>", "&lt;b&gt;"),
+        ([9, 38], "9, 38"),
+    ],
+)
+def test_values_are_shown_as_a_reader_writes_them(value, shown):
+    assert show_value(value) == shown
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), np.float64("nan"), []])
+def test_nothing_is_shown_as_a_dash(value):
+    assert "–" in show_value(value) and "nan" not in show_value(value)
+
+
+def test_fractions_are_percentages():
+    assert show_percent(0.99984) == "99.98%" and show_percent(1 / 113) == "0.88%"
+
+
+def test_references_are_escaped_before_they_are_linked():
+    assert link_papers("<i> arXiv:2301.05217") == (
+        '&lt;i&gt; <a href="https://arxiv.org/abs/2301.05217">arXiv:2301.05217</a>'
+    )
+
+
+def test_writing_makes_folders_and_returns_the_file(tmp_path):
+    path = write_report(synthetic.single_checkpoint_analysis(), tmp_path / "a" / "report.html")
+    assert path == tmp_path / "a" / "report.html" and path.read_text().endswith("</html>\n")
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+def test_a_failed_write_leaves_the_older_report(tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("older")
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full_disk)
+    with pytest.raises(RunFolderError, match="No space left"):
+        write_report(synthetic.single_checkpoint_analysis(), path)
+    assert path.read_text() == "older" and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_report_of_a_trained_run_has_all_sections(tiny_analysis, tmp_path):
+    page = Page(write_report(tiny_analysis, tmp_path / "report.html").read_text())
+    assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
+    assert len(page.all("figure")) >= 6

@@ -1,0 +1,160 @@
+"""Reports opened in a real browser: wide, narrow, and broken on purpose."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from grokinterp.report import render_report
+from tests import synthetic
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(BROWSER is None, reason="neither chromium nor google-chrome is installed"),
+]
+
+# A browser window cannot be as narrow as a telephone, a frame can. Frames of `srcdoc` share
+# the origin of the page around them, so it can look inside.
+LOOK_INSIDE = """
+const results = {};
+function box(element) { return element ? element.getBoundingClientRect() : null; }
+function overlaps(plot) {
+  const legend = box(plot.querySelector(".legend .bg"));
+  const title = box([...plot.querySelectorAll(".g-xtitle text")].pop());
+  return Boolean(legend && title && legend.height && legend.top < title.bottom - 1);
+}
+function outside(plot) {
+  const around = box(plot), legend = box(plot.querySelector(".legend .bg"));
+  return Boolean(legend && legend.height && legend.bottom > around.bottom + 2);
+}
+async function look(frame) {
+  const inner = frame.contentWindow, root = inner.document.documentElement;
+  for (let i = 0; i < 150 && !root.dataset.figuresDrawn; i++)
+    await new Promise(resolve => setTimeout(resolve, 100));
+  const plots = [...inner.document.querySelectorAll(".plot")];
+  const result = {
+    errors: root.dataset.errors || "",
+    drawn: Number(root.dataset.figuresDrawn || 0),
+    plots: plots.length,
+    rendered: plots.filter(plot => plot.querySelector(".main-svg")).length,
+    empty: plots.filter(plot => !plot.querySelector(".trace, .barlayer .point, .hm")).length,
+    page_width: root.scrollWidth,
+    window_width: inner.innerWidth,
+    overlapping: plots.filter(overlaps).map(plot => plot.parentNode.id),
+    cut_off: plots.filter(outside).map(plot => plot.parentNode.id),
+    fetched: inner.performance.getEntriesByType("resource").map(entry => entry.name),
+    buttons: [...inner.document.querySelectorAll(".modebar-btn")].map(b => b.dataset.title)
+  };
+  const spectrum = inner.document.querySelector("#figure-embedding-spectrum .plot");
+  if (spectrum && result.drawn) {
+    const still = { mode: "immediate", frame: { duration: 0, redraw: true } };
+    const frames = spectrum._transitionData._frames.length;
+    await inner.Plotly.animate(spectrum, ["0"], { ...still, transition: { duration: 0 } });
+    result.frames = frames;
+    result.first_norms = spectrum.calcdata[0].map(bar => bar.s1);
+  }
+  results[frame.name] = result;
+}
+addEventListener("load", async () => {
+  for (const frame of document.querySelectorAll("iframe")) await look(frame);
+  document.documentElement.dataset.results = JSON.stringify(results);
+});
+"""
+
+VIEWS = {"wide": 1200, "narrow": 400}
+
+
+def _frame(name, width, report):
+    source = html.escape(report, quote=True)
+    return f'<iframe name="{name}" style="width:{width}px;height:900px" srcdoc="{source}"></iframe>'
+
+
+def _look(folder, frames):
+    page = folder / "frames.html"
+    page.write_text(
+        f"<!DOCTYPE html><html><body><script>{LOOK_INSIDE}</script>{''.join(frames)}</body></html>"
+    )
+    command = [
+        str(BROWSER),
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={folder / 'profile'}",
+        # No name resolves and no proxy answers: whatever the page needs, it has to carry.
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--proxy-server=127.0.0.1:9",
+        "--window-size=1300,1000",
+        "--virtual-time-budget=10000",
+        "--dump-dom",
+        page.as_uri(),
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
+    found = re.search(r'<html[^>]* data-results="([^"]*)"', dom[: dom.find("<head")])
+    assert found, "the browser wrote no results"
+    return json.loads(html.unescape(found[1]))
+
+
+@pytest.fixture(scope="module")
+def analysis():
+    return synthetic.grokked_analysis(100)
+
+
+@pytest.fixture(scope="module")
+def views(analysis, tmp_path_factory):
+    report = render_report(analysis)
+    acyclic = render_report(synthetic.acyclic_analysis())
+    broken = acyclic.replace(
+        "</header>", '<div style="width:900px">wide</div><script>missing()</script></header>'
+    )
+    frames = [_frame(name, width, report) for name, width in VIEWS.items()]
+    frames.append(_frame("broken", 400, broken))
+    frames.append(_frame("acyclic", 400, acyclic))
+    return _look(tmp_path_factory.mktemp("browser"), frames)
+
+
+@pytest.mark.parametrize("name", [*VIEWS, "acyclic"])
+def test_the_report_runs_without_an_error_and_fetches_nothing(views, name):
+    assert views[name]["errors"] == "" and views[name]["fetched"] == []
+
+
+@pytest.mark.parametrize("name", [*VIEWS, "acyclic"])
+def test_all_figures_are_drawn(views, name):
+    view = views[name]
+    assert view["plots"] == view["drawn"] == view["rendered"] == (6 if name == "acyclic" else 14)
+    assert view["empty"] == 0
+
+
+@pytest.mark.parametrize("name", [*VIEWS, "acyclic"])
+def test_the_page_does_not_scroll_sideways(views, name):
+    view = views[name]
+    assert view["window_width"] in (400, 1200) and view["page_width"] <= view["window_width"]
+
+
+@pytest.mark.parametrize("name", [*VIEWS, "acyclic"])
+def test_legends_lie_below_the_axes_and_inside_their_figures(views, name):
+    assert views[name]["overlapping"] == [] and views[name]["cut_off"] == []
+
+
+def test_the_slider_shows_the_norms_of_the_step_it_stands_at(views, analysis):
+    table = analysis.by_frequency
+    keys = analysis.key_frequencies.frequencies
+    first = table[(table["step"] == 0) & ~table["frequency"].isin(keys)]
+    assert views["wide"]["frames"] <= 60
+    assert views["wide"]["first_norms"] == pytest.approx(list(first["embedding_norm"]), rel=1e-4)
+
+
+def test_no_button_sends_a_figure_to_a_server(views):
+    assert views["wide"]["buttons"]
+    assert not [title for title in views["wide"]["buttons"] if title and "loud" in title]
+
+
+def test_an_error_and_a_page_that_is_too_wide_are_noticed(views):
+    view = views["broken"]
+    assert "missing is not defined" in view["errors"]
+    assert view["page_width"] > view["window_width"]
