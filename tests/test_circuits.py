@@ -347,6 +347,18 @@ def test_dead_and_constant_neurons_have_no_share_and_huge_ones_have_theirs():
     assert (shares[:, 3].sum() > 0.1).all()
 
 
+def test_a_constant_neuron_that_rounding_moves_is_dead():
+    n = 5
+    i = torch.arange(25) // n
+    wave = torch.cos(2 * math.pi * i / n)[:, None]
+    constant = torch.tensor(0.3)
+    rounded = constant + torch.finfo(torch.float32).eps / 4 * wave.sign()
+    assert rounded.unique().numel() > 1
+    assert (frequency_shares(rounded, torch.arange(25).view(n, n)) == 0).all()
+    alive = frequency_shares(constant + 1e-3 * wave, torch.arange(25).view(n, n))
+    assert float(alive[0, 0]) == pytest.approx(1, rel=1e-3)
+
+
 def test_neurons_of_a_task_in_another_order_are_read_through_its_view():
     split = planted.split(7, "multiplication")
     view = split.task.cyclic_view

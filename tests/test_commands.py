@@ -171,7 +171,7 @@ def test_help_and_mistakes_come_before_torch(module):
         "import runpy, sys\n"
         f"sys.argv = ['grokinterp.{module}', '--help']\n"
         "try:\n"
-        f"    runpy.run_module('grokinterp.{module}', run_name='__main__')\n"
+        f"    runpy.run_module('grokinterp.{module}', run_name='__main__', alter_sys=True)\n"
         "except SystemExit as exit_:\n"
         "    assert not exit_.code, exit_.code\n"
         "heavy = {'torch', 'pandas', 'plotly', 'transformer_lens'} & set(sys.modules)\n"

@@ -365,6 +365,21 @@ def test_embedding_norms_by_frequency_follow_the_embedding():
     assert norms.to_numpy() == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
+def test_the_weights_of_multiplication_are_read_along_its_powers():
+    snapshot = random_snapshot(13, "multiplication")
+    tokens = torch.tensor(snapshot.view.class_tokens)
+    wave = torch.cos(2 * math.pi * 5 * torch.arange(12) / 12)
+    for name, dim in (("embed.W_E", 0), ("unembed.W_U", 1)):
+        planted_rows = torch.zeros_like(snapshot.parameters[name])
+        planted_rows.movedim(dim, 0)[tokens] = wave[:, None]
+        snapshot.parameters[name].copy_(planted_rows)
+    norms = by_frequency_table(snapshot)["embedding_norm"]
+    assert norms.to_numpy() == pytest.approx([0, 0, 0, 0, math.sqrt(16 * 6), 0], abs=1e-5)
+    row = measured(snapshot, keys_of(snapshot))
+    assert row["gini_W_E"] == pytest.approx(1 - 1 / 12, rel=1e-5)
+    assert row["gini_W_L"] == pytest.approx(1 - 1 / 12, rel=1e-5)
+
+
 def test_by_frequency_is_empty_without_a_view():
     snapshot = random_snapshot(12, "multiplication")
     assert by_frequency_table(snapshot).empty

@@ -22,8 +22,8 @@ from grokinterp.trajectory.analysis import Analysis
 
 _TRAIN, _TEST, _ALL = (SPLIT_COLORS[name] for name in ("train", "test", "all"))
 _FULL = (
-    Line("train_loss", "full, train", _TRAIN, width=1.4),
-    Line("test_loss", "full, test", _TEST, width=1.4),
+    Line("train_loss", "full, train", _TRAIN, width=1.8),
+    Line("test_loss", "full, test", _TEST, width=1.8),
 )
 _CIRCUITS = (
     Line("restricted_loss_test", "restricted, test", _TEST, "dash", 2.4),
@@ -73,7 +73,7 @@ def plot_excluded_loss_by_frequency(analysis: Analysis) -> go.Figure | None:
     return figure_of_lines(
         analysis,
         table,
-        (Line("train_loss", "full, train", _TRAIN, width=1.4), *lines),
+        (Line("train_loss", "full, train", _TRAIN, width=1.8), *lines),
         title="Excluded loss per key frequency",
         y_title="excluded loss on train (nats)",
         is_log=True,

@@ -23,7 +23,9 @@ from torch import Tensor
 from grokinterp.models.spec import ModelSpec
 
 
-def parameter_shapes(spec: ModelSpec, d_vocab: int, n_ctx: int, d_vocab_out: int) -> dict:
+def parameter_shapes(
+    spec: ModelSpec, d_vocab: int, n_ctx: int, d_vocab_out: int
+) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter under its TransformerLens name, in the order of drawing.
 
     Examples
@@ -32,7 +34,10 @@ def parameter_shapes(spec: ModelSpec, d_vocab: int, n_ctx: int, d_vocab_out: int
     (4, 128, 32)
     """
     per_head = (spec.n_heads, spec.d_model, spec.d_head)
-    shapes = {"embed.W_E": (d_vocab, spec.d_model), "pos_embed.W_pos": (n_ctx, spec.d_model)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "embed.W_E": (d_vocab, spec.d_model),
+        "pos_embed.W_pos": (n_ctx, spec.d_model),
+    }
     for layer in range(spec.n_layers):
         attn, mlp = f"blocks.{layer}.attn.", f"blocks.{layer}.mlp."
         shapes |= {attn + name: per_head for name in ("W_Q", "W_K", "W_V")}

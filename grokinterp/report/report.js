@@ -85,8 +85,17 @@
     waiting = setTimeout(function () { plots.forEach(makeRoomForLegend); }, 400);
   }
 
-  var boxes = Array.prototype.slice.call(document.querySelectorAll(".plot"));
-  Promise.all(boxes.map(draw)).then(
+  // One figure after another, with a breath between, so that the page can be read meanwhile.
+  var drawn = Array.prototype.reduce.call(
+    document.querySelectorAll(".plot"),
+    function (before, box) {
+      return before
+        .then(function () { return new Promise(function (next) { setTimeout(next, 0); }); })
+        .then(function () { return draw(box); });
+    },
+    Promise.resolve()
+  );
+  drawn.then(
     function () {
       root.dataset.figuresDrawn = String(plots.length);
       isDark.addEventListener("change", repaint);

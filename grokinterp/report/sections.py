@@ -197,7 +197,8 @@ def _neurons(analysis: Analysis) -> Section:
         figures.plot_neurons,
         "figure-neurons",
         "In a run that groks, neurons gather around the key frequencies. A neuron "
-        "counts as single-frequency when over 85% of its centered activation lies in one frequency.",
+        "counts as single-frequency when over 85% of its centered activation lies in one "
+        "frequency.",
         "fraction_single_frequency_neurons",
         absent="Neurons were not assigned to frequencies.",
     )

@@ -129,8 +129,9 @@ class RunFolder:
             header, *rows = csv.reader(lines)
             # float() gives back the very number that repr() wrote; CSV readers need not.
             numbers = np.array([[float(cell or "nan") for cell in row] for row in rows])
-            table = pd.DataFrame(numbers.reshape(-1, len(header)), columns=header)
-            return table[list(CURVE_COLUMNS)].astype({"step": "int64"})
+            columns = dict(zip(header, numbers.reshape(-1, len(header)).T, strict=True))
+            steps = columns["step"].astype(np.int64)
+            return pd.DataFrame({**{n: columns[n] for n in CURVE_COLUMNS}, "step": steps})
         except (ValueError, KeyError) as error:
             raise RunFolderError(
                 f"cannot read {self.curves_file}: {error}. Restore it from the original run."

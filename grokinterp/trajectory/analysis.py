@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from grokinterp.circuits import KeyFrequencies, Snapshot, ablation_table, find_key_frequencies
@@ -121,7 +122,7 @@ def analyze_run(
     cache.save()
     trajectory = pd.DataFrame(rows)
     # A run from elsewhere may come without curves; then the checkpoints have to do.
-    is_tested = run.curves["test_loss"].notna().any()
+    is_tested = bool(np.isfinite(run.curves["test_loss"].to_numpy()).any())
     curves = run.curves if is_tested else trajectory.reindex(columns=list(CURVE_COLUMNS))
     milestones = find_milestones(
         curves,
