@@ -11,6 +11,16 @@ def _one_thread_count():
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def without_type_checks():
+    """Call the library as a user does: its own errors, not those of the checks under pytest."""
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="session")
 def tiny_config():
     """p = 13 on a small network: 400 steps in about a second."""

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from grokinterp.circuits import KeyFrequencies, ablate, ablation_table
+from grokinterp.circuits import KeyFrequencies, Snapshot, ablate, ablation_table
 from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.memorization import excluded_accuracy, excluded_loss
 from grokinterp.circuits.trigonometric import restricted_loss
@@ -30,6 +30,7 @@ def pizza():
 
 
 KEYS = KeyFrequencies(31, (3, 7, 15))
+REMAINS_AT_EMBEDDING = {"circuit": "memorization_circuit", "at": "embedding"}
 
 
 def noisy_snapshot():
@@ -99,11 +100,24 @@ def test_an_embedding_without_waves_leaves_a_network_that_knows_nothing(pizza):
 
 def test_removing_nothing_from_the_embedding_changes_nothing(pizza):
     every = KeyFrequencies.given(31, range(1, 16))
-    kept = ablate(pizza, every, circuit="memorization_circuit", at="embedding")
+    kept = ablate(pizza, every, **REMAINS_AT_EMBEDDING)
     assert kept.losses["all"] == pytest.approx(float(pizza.losses.mean()), rel=1e-4)
     unused = KeyFrequencies.given(31, [5])
     without = ablate(pizza, unused, circuit="trigonometric_circuit", at="embedding")
     assert without.losses["all"] == pytest.approx(float(pizza.losses.mean()), rel=1e-4)
+
+
+def test_the_constant_of_the_embedding_belongs_to_neither_circuit():
+    parameters = planted.pizza_parameters(31, [3, 7, 15])
+    parameters["embed.W_E"][:31, :6] += 0.2
+    snapshot = Snapshot.from_parameters(
+        parameters, planted.split(31), planted.pizza_spec([3, 7, 15])
+    )
+    every = KeyFrequencies.given(31, range(1, 16))
+    kept = ablate(snapshot, every, **REMAINS_AT_EMBEDDING)
+    assert kept.losses["all"] == pytest.approx(float(snapshot.losses.mean()), rel=1e-4)
+    centered = ablate(planted.pizza_snapshot(31, [3, 7, 15]), every, **REMAINS_AT_EMBEDDING)
+    assert centered.losses["all"] != pytest.approx(kept.losses["all"], rel=1e-2)
 
 
 def test_neurons_of_one_frequency_are_removed_with_their_effect_on_the_logits():

@@ -74,6 +74,7 @@ def test_a_run_shorter_than_the_spacing_keeps_its_first_and_last_step(n_steps):
         (lambda: TrainConfig.from_dict({"n_steps": "many"}), "wrong type"),
     ],
 )
+@pytest.mark.usefixtures("without_type_checks")
 def test_a_setting_that_means_nothing_is_refused(build, message):
     with pytest.raises(ConfigError, match=message):
         build()

@@ -219,6 +219,14 @@ def test_a_planted_network_has_the_sparsity_that_was_planted(p):
     assert row["accuracy_all"] == 1.0
 
 
+def test_the_embedding_of_the_equals_sign_is_not_a_residue():
+    snapshot = planted.pizza_snapshot(13, [2, 5])
+    snapshot.parameters["embed.W_E"][13] = 100.0
+    row = measured(snapshot, KeyFrequencies.given(13, [2, 5]))
+    assert row["effective_rank_W_E"] == pytest.approx(4, rel=1e-5)
+    assert row["gini_W_E"] == pytest.approx(1 - 4 / 13, rel=1e-5)
+
+
 @pytest.mark.parametrize("p", [12, 13])
 def test_dead_and_mixed_neurons_are_not_of_one_frequency(p):
     split = planted.split(p)

@@ -1,4 +1,6 @@
+import base64
 import dataclasses
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -221,6 +223,14 @@ def test_titles_and_settings_stay_text():
 def test_the_data_of_a_figure_cannot_end_its_script():
     text = figure_json(go.Figure(go.Scatter(x=[1.0], y=[2.0], name="</script><!--")))
     assert "<" not in text and "\\u003c/script>" in text
+
+
+def test_arrays_are_stored_in_single_precision():
+    values = np.linspace(0, 1, 1000)
+    stored = json.loads(figure_json(go.Figure(go.Scatter(y=values))))["data"][0]["y"]
+    read = np.frombuffer(base64.b64decode(stored["bdata"]), dtype=np.dtype(stored["dtype"]))
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, values.astype(np.float32))
 
 
 def test_figure_data_is_rounded_for_the_screen_and_has_no_nan():

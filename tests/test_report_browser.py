@@ -23,19 +23,21 @@ pytestmark = [
 # A browser window cannot be as narrow as a telephone, a frame can. Frames of `srcdoc` share
 # the origin of the page around them, so it can look inside.
 LOOK_INSIDE = """
-const results = {};
 function box(element) { return element ? element.getBoundingClientRect() : null; }
 function overlaps(plot) {
-  const legend = box(plot.querySelector(".legend .bg"));
-  const title = box([...plot.querySelectorAll(".g-xtitle text")].pop());
-  return Boolean(legend && title && legend.height && legend.top < title.bottom - 1);
+  const last = selector => [...plot.querySelectorAll(selector)].map(box)
+    .reduce((lowest, next) => next.bottom > lowest.bottom ? next : lowest);
+  const legend = last(".legend .bg"), ticks = last(".cartesianlayer [class^=x][class$=tick] text");
+  const title = last("[class^=g-x][class$=title] text");
+  return title.top < ticks.bottom - 2 || legend.top < title.bottom - 2;
 }
 function outside(plot) {
   const around = box(plot), legend = box(plot.querySelector(".legend .bg"));
   return Boolean(legend && legend.height && legend.bottom > around.bottom + 2);
 }
-async function look(frame) {
-  const inner = frame.contentWindow, root = inner.document.documentElement;
+addEventListener("load", async () => {
+  const frame = document.querySelector("iframe"), inner = frame.contentWindow;
+  const root = inner.document.documentElement;
   for (let i = 0; i < 150 && !root.dataset.figuresDrawn; i++)
     await new Promise(resolve => setTimeout(resolve, 100));
   const plots = [...inner.document.querySelectorAll(".plot")];
@@ -56,30 +58,25 @@ async function look(frame) {
   if (spectrum && result.drawn) {
     const still = { mode: "immediate", frame: { duration: 0, redraw: true } };
     const frames = spectrum._transitionData._frames.length;
+    // Under virtual time a browser without a screen hardly ever paints, and animations wait for it.
+    inner.requestAnimationFrame = then => setTimeout(() => then(performance.now()), 16);
     await inner.Plotly.animate(spectrum, ["0"], { ...still, transition: { duration: 0 } });
     result.frames = frames;
     result.first_norms = spectrum.calcdata[0].map(bar => bar.s1);
   }
-  results[frame.name] = result;
-}
-addEventListener("load", async () => {
-  for (const frame of document.querySelectorAll("iframe")) await look(frame);
-  document.documentElement.dataset.results = JSON.stringify(results);
+  document.documentElement.dataset.result = JSON.stringify(result);
 });
 """
 
 VIEWS = {"wide": 1200, "narrow": 400}
 
 
-def _frame(name, width, report):
-    source = html.escape(report, quote=True)
-    return f'<iframe name="{name}" style="width:{width}px;height:900px" srcdoc="{source}"></iframe>'
-
-
-def _look(folder, frames):
-    page = folder / "frames.html"
+def _look(folder, report, width):
+    """What the browser found in a report shown `width` pixels wide."""
+    page = folder / "frame.html"
+    frame = f'<iframe style="width:{width}px;height:900px" srcdoc="{html.escape(report)}"></iframe>'
     page.write_text(
-        f"<!DOCTYPE html><html><body><script>{LOOK_INSIDE}</script>{''.join(frames)}</body></html>"
+        f"<!DOCTYPE html><html><body><script>{LOOK_INSIDE}</script>{frame}</body></html>"
     )
     command = [
         str(BROWSER),
@@ -91,13 +88,13 @@ def _look(folder, frames):
         "--host-resolver-rules=MAP * ~NOTFOUND",
         "--proxy-server=127.0.0.1:9",
         "--window-size=1300,1000",
-        "--virtual-time-budget=60000",
+        "--virtual-time-budget=20000",
         "--dump-dom",
         page.as_uri(),
     ]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
-    found = re.search(r'<html[^>]* data-results="([^"]*)"', dom[: dom.find("<head")])
-    assert found, "the browser wrote no results"
+    found = re.search(r'<html[^>]* data-result="([^"]*)"', dom[: dom.find("<head")])
+    assert found, "the browser wrote no result"
     return json.loads(html.unescape(found[1]))
 
 
@@ -111,9 +108,11 @@ def views(analysis, tmp_path_factory):
     report = render_report(analysis)
     fault = '<div style="width:900px">wide</div><script>missing()</script>'
     broken = render_page("broken", fault, [])
-    frames = [_frame(name, width, report) for name, width in VIEWS.items()]
-    frames.append(_frame("broken", 400, broken))
-    return _look(tmp_path_factory.mktemp("browser"), frames)
+    shown = {name: (report, width) for name, width in VIEWS.items()} | {"broken": (broken, 400)}
+    return {
+        name: _look(tmp_path_factory.mktemp(name), html_text, width)
+        for name, (html_text, width) in shown.items()
+    }
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -148,8 +147,8 @@ def test_the_slider_shows_the_norms_of_the_step_it_stands_at(views, analysis):
 
 
 def test_no_button_sends_a_figure_to_a_server(views):
-    assert views["wide"]["buttons"]
-    assert not [title for title in views["wide"]["buttons"] if title and "loud" in title]
+    harmless = {"Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"}
+    assert set(views["wide"]["buttons"]) == harmless
 
 
 def test_an_error_and_a_page_that_is_too_wide_are_noticed(views):

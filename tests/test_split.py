@@ -47,6 +47,7 @@ def test_seed_zero_shuffles_and_seeds_differ(method):
     assert rows(0) != rows(1)
 
 
+@pytest.mark.usefixtures("without_type_checks")
 def test_drawing_a_split_leaves_the_global_random_states_alone():
     before = random.getstate(), torch.random.get_rng_state()
     for method in ("python_shuffle", "torch_randperm"):

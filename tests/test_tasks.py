@@ -112,6 +112,7 @@ def test_labels_are_materialized_once_and_cannot_be_changed():
         ({"split_unit": "triples"}, "split_unit='triples' is not known"),
     ],
 )
+@pytest.mark.usefixtures("without_type_checks")
 def test_a_setting_that_means_nothing_is_refused_with_a_remedy(fields, message):
     with pytest.raises(ConfigError, match=message):
         TaskSpec(**fields)

@@ -41,6 +41,13 @@ def losses_at(run, step):
     return [F.cross_entropy(logits[rows], labels[rows]).item() for rows in sides]
 
 
+def accuracy_at(run, step, side):
+    tokens, labels = torch.tensor(run.task.tokens), torch.tensor(run.task.labels)
+    logits = transformer_logits(run.parameters(step), tokens, run.spec)[:, -1]
+    rows = getattr(run.split, side)
+    return (logits[rows].argmax(-1) == labels[rows]).double().mean().item()
+
+
 @pytest.mark.parametrize("step", [0, 1, 16, 40, 400])
 def test_curves_at_a_step_belong_to_the_weights_after_that_many_updates(tiny_run, step):
     row = tiny_run.curves.set_index("step").loc[step]
@@ -48,6 +55,8 @@ def test_curves_at_a_step_belong_to_the_weights_after_that_many_updates(tiny_run
     assert row["train_loss"] == pytest.approx(train_loss, rel=1e-4)
     if step % tiny_run.config.test_every == 0:
         assert row["test_loss"] == pytest.approx(test_loss, rel=1e-4)
+        for side in ("train", "test"):
+            assert row[f"{side}_accuracy"] == accuracy_at(tiny_run, step, side)
 
 
 def test_a_curve_shifted_by_one_step_would_be_noticed(tiny_run):
@@ -187,15 +196,15 @@ import sys, torch
 torch.set_num_threads(1)
 from grokinterp.training import train
 from tests import tiny
-train(tiny.config(n_steps=3000), sys.argv[1], progress=False)
+train(tiny.config(n_steps=1500), sys.argv[1], progress=False)
 """
 
 
 def test_a_killed_run_goes_on_to_the_bits_of_an_undisturbed_one(tmp_path):
-    config = tiny.config(n_steps=3000)
+    config = tiny.config(n_steps=1500)
     undisturbed = train(config, tmp_path / "whole", progress=False)
     folder = tmp_path / "killed"
-    for wanted in (4, 20, 40):
+    for wanted in (4, 15, 30):
         process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)])
         index = folder / "checkpoints" / "index.csv"
         deadline = time.monotonic() + 60
@@ -300,7 +309,7 @@ def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_later(tmp_path):
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n" + SCRIPT
-    ).replace("n_steps=3000", "n_steps=400")
+    ).replace("n_steps=1500", "n_steps=400")
     result = subprocess.run(
         [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False
     )

@@ -46,14 +46,13 @@ def plot_embedding_spectrum(
         return None
     steps = chosen_steps(list(norms.index), max_frames, _steps_of_interest(analysis))
     norms = norms.loc[steps]
-    # Lists, because plotly.js does not read the packed arrays of numpy inside frames.
     groups = _bar_groups(analysis, list(norms.columns))
     figure = go.Figure(
         data=[_bars(norms.loc[steps[-1]], group) for group in groups],
         frames=[
             go.Frame(
                 name=str(step),
-                data=[{"type": "bar", "y": norms.loc[step, list(g[2])].tolist()} for g in groups],
+                data=[{"type": "bar", "y": norms.loc[step, list(g[2])].to_numpy()} for g in groups],
             )
             for step in steps
         ],

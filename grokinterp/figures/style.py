@@ -64,7 +64,8 @@ TOP_BARE = 44
 """Pixels above the plot: the title alone."""
 BELOW_STEPS = 50
 """Pixels between the plot and the legend: tick labels and the title of the axis."""
-LEGEND_ROW = 20
+LEGEND_ROW = 19
+LEGEND_PADDING = 14
 
 _AXIS = {
     "gridcolor": GRID_COLOR,
@@ -144,7 +145,7 @@ def decorate(
     above, below
         Pixels over the plot for title and phases, and under it down to the legend.
     """
-    legend = LEGEND_ROW * _legend_rows(figure)
+    legend = LEGEND_PADDING + LEGEND_ROW * _legend_rows(figure)
     figure.update_layout(
         template=TEMPLATE,
         title={"text": title, "y": 1, "yref": "container", "yanchor": "top"},
@@ -174,6 +175,6 @@ def key_name(frequency: int) -> str:
     return f"k = {frequency}"
 
 
-def show_step(step: float) -> str:
+def show_step(step: int | float) -> str:
     """Return a step as a reader writes it: ``8,310``."""
     return f"{int(step):,}"

@@ -37,7 +37,7 @@ def plot_sum_squared_weights(analysis: Analysis) -> go.Figure | None:
     plotly.graph_objects.Figure or None
         None where no sum was measured.
     """
-    lines = [Line(_PREFIX, "all weights", SPLIT_COLORS["all"], width=3)]
+    lines = [Line(_PREFIX, "all weights", SPLIT_COLORS["all"], width=3.0)]
     for column in analysis.trajectory.columns:
         name = str(column).removeprefix(f"{_PREFIX}_")
         if name != column:

@@ -135,10 +135,7 @@ def _build(part: type, values: Any, where: str) -> Any:
 
 PRESETS: dict[str, TrainConfig] = {
     "quick": TrainConfig(
-        task=TaskSpec(p=59, train_fraction=0.4),
-        optimizer=OptimizerSpec(),
-        n_steps=5000,
-        checkpoint_every=50,
+        task=TaskSpec(p=59, train_fraction=0.5), n_steps=4000, checkpoint_every=50
     ),
     "nanda2023": TrainConfig(),
     "tl_demo": TrainConfig(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from grokinterp.tasks import Split, Task
 CURVE_COLUMNS = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
+@runtime_checkable
 class Checkpoints(Protocol):
     """Where the weights of a run come from."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
 from grokinterp.runs.store import load_run
 from grokinterp.tasks import Split
-from grokinterp.training.loss import cross_entropy
+from grokinterp.training.loss import accuracy, cross_entropy
 from grokinterp.training.pair_table_step import PairTableStep, allows_pair_table_step
 from grokinterp.training.recorder import Recorder, open_recorder
 from grokinterp.training.step import AutogradStep, TrainingStep
@@ -119,14 +119,13 @@ class _Training:
         n_updates = recorder.restore(parameters, trained, optimizer)
         return cls(config, parameters, trained, optimizer, step, batches, n_updates)
 
-    def measure(self, which: str) -> tuple[float, float]:
-        """Loss in nats and accuracy on the train or test pairs."""
-        pairs, labels = self.batches[which]
+    def test(self) -> tuple[float, float]:
+        """Loss in nats and accuracy on the test pairs."""
+        pairs, labels = self.batches["test"]
         with torch.no_grad():
             logits = forward_pairs(self.parameters, self.config.model, pairs).logits
-            loss = cross_entropy(logits, labels, self.config.loss_dtype)
-            accuracy = (logits.argmax(-1) == labels).double().mean()
-        return loss.item(), accuracy.item()
+            loss = cross_entropy(logits, labels, self.config.loss_dtype).item()
+        return loss, accuracy(logits, labels)
 
     def update(self) -> None:
         """Apply one optimizer update with the warmed-up learning rate."""
@@ -139,7 +138,7 @@ class _Training:
 
 
 def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
-    config, is_resumed = training.config, training.n_updates > 0
+    config = training.config
     keep = set(config.checkpoint_steps())
     bar = tqdm(
         total=config.n_steps,
@@ -156,11 +155,11 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
             train_loss = training.step.loss_and_gradients()
             is_last = step == config.n_steps
             is_fine = math.isfinite(train_loss)
-            if not is_resumed or step > recorder.resumed_step:
+            if step > recorder.resumed_step:
                 row: list[Any] = [step, train_loss, None, None, None]
                 if is_fine and (step % config.test_every == 0 or is_last):
-                    test_loss, test_accuracy = training.measure("test")
-                    row[2:] = test_loss, training.measure("train")[1], test_accuracy
+                    test_loss, test_accuracy = training.test()
+                    row[2:] = test_loss, training.step.accuracy(), test_accuracy
                 recorder.add_row(tuple(row))
             if not is_fine:
                 recorder.finish_diverged(time.monotonic() - start)
@@ -185,9 +184,8 @@ def batches_of(split: Split, device: str) -> dict[str, tuple[Tensor, Tensor]]:
 @contextmanager
 def _threads(n_threads: int | None) -> Iterator[None]:
     before = torch.get_num_threads()
-    set_threads: Callable[[int], None] = torch.set_num_threads
     try:
-        set_threads(n_threads or before)
+        torch.set_num_threads(n_threads or before)
         yield
     finally:
-        set_threads(before)
+        torch.set_num_threads(before)

@@ -26,6 +26,17 @@ def cross_entropy(
     return F.cross_entropy(logits.to(DTYPES[loss_dtype]), labels)
 
 
+def accuracy(logits: Float[Tensor, "pair c"], labels: Int[Tensor, " pair"]) -> float:
+    """Fraction of pairs whose largest logit is that of the label.
+
+    Examples
+    --------
+    >>> accuracy(torch.eye(4), torch.tensor([0, 1, 2, 0]))
+    0.75
+    """
+    return (logits.argmax(-1) == labels).double().mean().item()
+
+
 class LossBuffers:
     """Cross-entropy of a fixed batch and its gradient, with memory that is used again.
 

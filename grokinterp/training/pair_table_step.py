@@ -14,7 +14,7 @@ from torch import Tensor
 
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import PairTables, has_pair_tables, pair_tables
-from grokinterp.training.loss import LossBuffers
+from grokinterp.training.loss import LossBuffers, accuracy
 
 
 def allows_pair_table_step(spec: ModelSpec) -> bool:
@@ -41,7 +41,8 @@ class PairTableStep:
         self._a, self._b = pairs[order, 0].contiguous(), pairs[order, 1].contiguous()
         self._parameters, self._spec = parameters, spec
         n_classes = parameters["unembed.W_U"].shape[1]
-        self._loss = LossBuffers(labels[order], n_classes, loss_dtype)
+        self._labels = labels[order]
+        self._loss = LossBuffers(self._labels, n_classes, loss_dtype)
         n, d_z, like = len(pairs), spec.n_heads * spec.d_head, parameters["embed.W_E"]
 
         def buffer(*shape: int) -> Tensor:
@@ -72,6 +73,10 @@ class PairTableStep:
             [*gradients, readout_gradient, W_L_gradient],
         )
         return loss.item()
+
+    def accuracy(self) -> float:
+        """Return the training accuracy at the weights of the last loss; costs no pass."""
+        return accuracy(self._read[:, self._spec.d_mlp :], self._labels)
 
     def _mix_values(self, tables: PairTables) -> Tensor:
         """Fill z with the values of a, b and ``=`` weighted by the attention; return it."""

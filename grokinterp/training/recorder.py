@@ -12,8 +12,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,7 +29,6 @@ from grokinterp.runs.atomic import (
     write_atomically,
 )
 from grokinterp.runs.config import TrainConfig
-from grokinterp.runs.run import CURVE_COLUMNS
 from grokinterp.runs.store import RunFolder, read_json, write_json
 from grokinterp.tasks import Split, Task, draw_split
 from grokinterp.training.environment import describe_environment, differences
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
+@runtime_checkable
 class State(Protocol):
     """The part of a training that is saved."""
 
@@ -90,9 +91,7 @@ class Recorder:
         if step is None or not self.folder.curves_file.exists():
             return False
         curves = self.folder.read_curves()
-        is_diverged = bool(curves["train_loss"].isin([float("inf")]).any()) or bool(
-            curves["train_loss"].isna().any()
-        )
+        is_diverged = not np.isfinite(curves["train_loss"].to_numpy()).all()
         return step >= self.config.n_steps or is_diverged
 
     def note_environment(self, step_name: str, device: str) -> None:
@@ -238,6 +237,3 @@ def _damaged_resume(path: Path, error: Exception) -> CheckpointError:
         f"{path} is damaged ({error}). The checkpoints beside it can still be analyzed; remove "
         "the file to train again from the start."
     )
-
-
-__all__ = ["CURVE_COLUMNS", "Recorder", "open_recorder"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from grokinterp.models import ModelSpec
 from grokinterp.models.transformer import transformer_logits
-from grokinterp.training.loss import cross_entropy
+from grokinterp.training.loss import accuracy, cross_entropy
 
 
+@runtime_checkable
 class TrainingStep(Protocol):
     """Computes the training loss and leaves gradients in the parameters."""
 
@@ -21,6 +22,10 @@ class TrainingStep(Protocol):
 
     def loss_and_gradients(self) -> float:
         """Return the loss in nats at the present weights and set ``.grad`` of each."""
+        ...
+
+    def accuracy(self) -> float:
+        """Return the training accuracy at the weights of the last loss; costs no pass."""
         ...
 
 
@@ -44,6 +49,7 @@ class AutogradStep:
         self._tokens = torch.cat([pairs, torch.full_like(pairs[:, :1], equals)], dim=1)
         self._parameters, self._spec = parameters, spec
         self._labels, self._loss_dtype = labels, loss_dtype
+        self._logits: Tensor | None = None
 
     def loss_and_gradients(self) -> float:
         """Return the loss in nats at the present weights and set ``.grad`` of each."""
@@ -52,4 +58,10 @@ class AutogradStep:
         logits = transformer_logits(self._parameters, self._tokens, self._spec)[:, -1]
         loss = cross_entropy(logits, self._labels, self._loss_dtype)
         loss.backward()
+        self._logits = logits.detach()
         return loss.item()
+
+    def accuracy(self) -> float:
+        """Return the training accuracy at the weights of the last loss; costs no pass."""
+        assert self._logits is not None
+        return accuracy(self._logits, self._labels)
