@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     command = _parse(arguments)
     # Only now: usage errors and --help are answered before torch is imported.
     from grokinterp.training import train
-    from grokinterp.trajectory import find_milestones
+    from grokinterp.trajectory import find_milestones, unmirrored_accuracies
 
     logging.basicConfig(level="INFO", format="%(message)s")
     run = train(
@@ -56,7 +56,9 @@ def main(arguments: list[str]) -> None:
         device=command.device,
         progress=not command.quiet,
     )
-    milestones = find_milestones(run.curves, diverged_at=run.diverged_at)
+    milestones = find_milestones(
+        run.curves, diverged_at=run.diverged_at, unmirrored=unmirrored_accuracies(run)
+    )
     tell(milestones.outcome)
     tell(f"{len(run.steps)} checkpoints in {command.out}")
     tell(f"Explain it: python -m grokinterp.analyze {command.out}")

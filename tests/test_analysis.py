@@ -13,7 +13,7 @@ from grokinterp.measures import MEASURES, measure
 from grokinterp.runs import OptimizerSpec
 from grokinterp.runs.store import load_run
 from grokinterp.training import train
-from grokinterp.trajectory import analyze_run, measuring, write_tables
+from grokinterp.trajectory import analyze_run, measuring, unmirrored_accuracies, write_tables
 from tests import tiny
 
 COLUMNS = """step train_loss test_loss train_accuracy test_accuracy loss_all accuracy_all
@@ -55,6 +55,13 @@ def test_losses_along_the_trajectory_are_those_of_the_curves(tiny_analysis):
     for name in ("train_loss", "test_loss"):
         tested = curves[name].reindex(rows.index).dropna()
         assert np.allclose(rows.loc[tested.index, name], tested, rtol=1e-4)
+
+
+def test_unmirrored_accuracies_alone_are_those_of_the_analysis(tiny_analysis):
+    alone = unmirrored_accuracies(tiny_analysis.run)
+    expected = tiny_analysis.trajectory[["step", "test_accuracy_unmirrored"]]
+    pd.testing.assert_frame_equal(alone, expected, check_exact=True)
+    assert alone["test_accuracy_unmirrored"].nunique() > 3
 
 
 def test_key_frequencies_can_be_given_and_are_checked(tiny_run):

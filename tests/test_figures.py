@@ -269,6 +269,12 @@ def test_phases_are_shaded_with_their_names_and_both_steps_are_marked(grokked):
     assert {s.x0 for s in figure.layout.shapes if s.type == "line"} == {230, 8_310}
 
 
+def test_one_checkpoint_has_one_tick_and_no_slider():
+    analysis = synthetic.single_checkpoint_analysis()
+    assert figures.plot_losses(analysis).layout.xaxis.tickvals == (25_000,)
+    assert not figures.plot_embedding_spectrum(analysis).layout.sliders
+
+
 def test_what_never_happened_is_not_marked():
     figure = figures.plot_losses(synthetic.memorized_analysis())
     written = [a.text for a in figure.layout.annotations]

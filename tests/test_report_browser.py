@@ -49,6 +49,7 @@ addEventListener("load", async () => {
     empty: plots.filter(plot => !plot.querySelector(".trace, .barlayer .point, .hm")).length,
     page_width: root.scrollWidth,
     window_width: inner.innerWidth,
+    heights: plots.map(plot => plot._fullLayout._size.h),
     overlapping: plots.filter(overlaps).map(plot => plot.parentNode.id),
     cut_off: plots.filter(outside).map(plot => plot.parentNode.id),
     fetched: inner.performance.getEntriesByType("resource").map(entry => entry.name),
@@ -136,6 +137,10 @@ def test_the_page_does_not_scroll_sideways(views, name):
 @pytest.mark.parametrize("name", VIEWS)
 def test_legends_lie_below_the_axes_and_inside_their_figures(views, name):
     assert views[name]["overlapping"] == [] and views[name]["cut_off"] == []
+
+
+def test_long_legends_do_not_take_their_room_from_the_plots(views):
+    assert views["narrow"]["heights"] == pytest.approx(views["wide"]["heights"], abs=6)
 
 
 def test_the_slider_shows_the_norms_of_the_step_it_stands_at(views, analysis):

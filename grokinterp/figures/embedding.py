@@ -57,9 +57,11 @@ def plot_embedding_spectrum(
             for step in steps
         ],
     )
-    decorate(figure, "Embedding spectrum", above=TOP_BARE, below=BELOW_STEPS + _SLIDER_HEIGHT)
+    sliders = [_slider(steps)] if len(steps) > 1 else []
+    below = BELOW_STEPS + _SLIDER_HEIGHT * len(sliders)
+    decorate(figure, "Embedding spectrum", above=TOP_BARE, below=below)
     top = float(np.nanmax(norms.to_numpy())) * 1.06
-    figure.update_layout(barmode="overlay", bargap=0.15, sliders=[_slider(steps)])
+    figure.update_layout(barmode="overlay", bargap=0.15, sliders=sliders)
     figure.update_xaxes(title_text=_FREQUENCY_TITLE)
     figure.update_yaxes(title_text=_NORM_TITLE, range=[0, top or 1.0])
     return figure

@@ -209,7 +209,9 @@ def mark_steps(figure: go.Figure, analysis: Analysis) -> None:
     """Shade the phases with their names and mark the memorization and the grokking step."""
     drawn = [float(trace.x[i]) for trace in traces(figure) for i in (0, -1) if len(trace.x)]
     last = max(drawn, default=0.0)
-    if last <= min(drawn, default=0.0):
+    if len(set(drawn)) < 2:
+        # One checkpoint has no phases, and its step alone is worth a tick.
+        figure.update_xaxes(tickvals=drawn[:1])
         return
     # Neighbouring names stand on two lines, so that a short phase does not write over the next.
     for position, (name, tint) in enumerate(PHASE_TINTS.items()):

@@ -2,6 +2,7 @@
 
 from grokinterp.trajectory.analysis import Analysis, analyze_run
 from grokinterp.trajectory.milestones import Milestones, Thresholds, find_milestones
+from grokinterp.trajectory.mirrored import unmirrored_accuracies
 from grokinterp.trajectory.outputs import write_tables
 from grokinterp.trajectory.phases import Phases, find_phases
 
@@ -13,5 +14,6 @@ __all__ = [
     "analyze_run",
     "find_milestones",
     "find_phases",
+    "unmirrored_accuracies",
     "write_tables",
 ]
