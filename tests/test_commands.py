@@ -190,17 +190,24 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path):
 
     folder = tmp_path / "run"
     words = [*TINY, "--n-steps", "100000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "grokinterp.train", str(folder), *words],
-        stderr=subprocess.PIPE,
-        text=True,
+    # A shell in the background passes on that SIGINT is ignored; a user's terminal does not.
+    script = (
+        "import runpy, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "runpy.run_module('grokinterp.train', run_name='__main__', alter_sys=True)\n"
     )
-    index = folder / "checkpoints" / "index.csv"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (index.exists() and "\n40," in index.read_text()):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder), *words], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        index = folder / "checkpoints" / "index.csv"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (index.exists() and "\n40," in index.read_text()):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err.splitlines()[-1] == "interrupted. The same command goes on where it stopped."
     assert run("analyze", folder, "--quiet")[0] == 0

@@ -121,7 +121,7 @@ def chosen_steps(steps: Sequence[int], limit: int, of_interest: Sequence[int] = 
     Examples
     --------
     >>> chosen_steps(range(0, 1000, 10), 5, of_interest=[333])
-    [0, 330, 500, 750, 990]
+    [0, 330, 660, 990]
     """
     steps = sorted(int(step) for step in steps)
     if len(steps) <= limit:

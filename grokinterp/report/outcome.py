@@ -48,8 +48,7 @@ def _facts(analysis: Analysis) -> str:
     for split in ("train", "test"):
         loss = final.get(f"{split}_loss")
         if not is_missing(loss):
-            value = f'<span class="value">{show_value(loss)}</span>'
-            facts.append(_fact(f"final {split} loss", value, "nats"))
+            facts.append(_fact(f"final {split} loss", show_value(float(f"{loss:.3g}")), "nats"))
     for split in ("train", "test"):
         accuracy = final.get(f"{split}_accuracy")
         if not is_missing(accuracy):
