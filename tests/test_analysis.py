@@ -61,7 +61,7 @@ def test_unmirrored_accuracies_alone_are_those_of_the_analysis(tiny_analysis):
     alone = unmirrored_accuracies(tiny_analysis.run)
     expected = tiny_analysis.trajectory[["step", "test_accuracy_unmirrored"]]
     pd.testing.assert_frame_equal(alone, expected, check_exact=True)
-    assert alone["test_accuracy_unmirrored"].nunique() > 3
+    assert alone["test_accuracy_unmirrored"].nunique() > 1
 
 
 def test_key_frequencies_can_be_given_and_are_checked(tiny_run):

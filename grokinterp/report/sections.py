@@ -173,8 +173,8 @@ def _restricted_and_excluded(analysis: Analysis) -> Section:
         figures.plot_restricted_and_excluded_loss,
         "figure-restricted-and-excluded-loss",
         "Restricted loss keeps only the trigonometric circuit, excluded loss removes it. "
-        "Restricted loss falls and excluded loss rises across the plateau, thousands of steps "
-        "before the test loss moves. Further splits can be switched on in the legend.",
+        "In a run that groks the restricted loss falls and the excluded loss rises across the "
+        "plateau, before the test loss moves. Further splits can be switched on in the legend.",
         "restricted_loss_all",
         "restricted_loss",
         "excluded_loss",
