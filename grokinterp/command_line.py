@@ -67,13 +67,16 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     except GrokinterpError as error:
         _say(f"error: {error}")
         sys.exit(USAGE_ERROR)
-    except KeyboardInterrupt:
-        _say("interrupted. The same command goes on where it stopped.")
-        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`); Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        _say(f"error: {error.filename or 'a file'}: {error.strerror}. Check its permissions.")
+        sys.exit(USAGE_ERROR)
+    except KeyboardInterrupt:
+        _say("interrupted. The same command goes on where it stopped.")
+        sys.exit(INTERRUPTED)
 
 
 def tell(line: str = "") -> None:
@@ -87,15 +90,19 @@ def _say(message: str) -> None:
 
 
 def _first_statement(box: str, prog: str) -> str:
-    """Take the statement out of tyro's frame: its first paragraph, without the drawing."""
-    lines = [
-        line.strip("│╭╮╰╯ ").strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()
-    ]
+    """Take the statement out of tyro's frame: its first paragraph, without the drawing.
+
+    The frame is drawn with box characters, or with hyphens and spaces where the terminal
+    cannot show them; its first line is a title.
+    """
+    lines = [line.strip("│╭╮╰╯|+ ") for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()]
     statement: list[str] = []
     for line in lines[1:]:
-        if not line or set(line) <= {"─"}:
-            break
+        if not line or set(line) <= {"─", "-"}:
+            if statement:
+                break
+            continue
         statement.append(line)
     text = " ".join(statement) or "the flags do not fit"
-    text = re.sub(r"^Error parsing [\w.{}]*: (?=\w+=)", "", text)
+    text = re.sub(r"^Error parsing [\w.{}]*: (?=\w+=|\w+ is )", "", text)
     return f"{text.rstrip('.')}. See {prog} --help."

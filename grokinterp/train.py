@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import logging
+import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -46,7 +48,7 @@ def main(arguments: list[str]) -> None:
     command = _parse(arguments)
     # Only now: usage errors and --help are answered before torch is imported.
     from grokinterp.training import train
-    from grokinterp.trajectory import find_milestones, unmirrored_accuracies
+    from grokinterp.trajectory import find_milestones, unmirrored_transition
 
     logging.basicConfig(level="INFO", format="%(message)s")
     run = train(
@@ -57,7 +59,7 @@ def main(arguments: list[str]) -> None:
         progress=not command.quiet,
     )
     milestones = find_milestones(
-        run.curves, diverged_at=run.diverged_at, unmirrored=unmirrored_accuracies(run)
+        run.curves, diverged_at=run.diverged_at, unmirrored=unmirrored_transition(run)
     )
     tell(milestones.outcome)
     tell(f"{len(run.steps)} checkpoints in {command.out}")
@@ -82,5 +84,16 @@ def _preset(arguments: list[str]) -> str:
     return preset
 
 
+class _TrainModule(types.ModuleType):
+    """Importing this module puts it in the place of ``grokinterp.train``, so it trains too."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        from grokinterp.training import train
+
+        return train(*arguments, **named)
+
+
 if __name__ == "__main__":
     run_command(main)
+else:
+    sys.modules[__name__].__class__ = _TrainModule

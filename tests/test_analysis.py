@@ -13,7 +13,7 @@ from grokinterp.measures import MEASURES, measure
 from grokinterp.runs import OptimizerSpec
 from grokinterp.runs.store import load_run
 from grokinterp.training import train
-from grokinterp.trajectory import analyze_run, measuring, unmirrored_accuracies, write_tables
+from grokinterp.trajectory import analyze_run, measuring, unmirrored_transition, write_tables
 from tests import tiny
 
 COLUMNS = """step train_loss test_loss train_accuracy test_accuracy loss_all accuracy_all
@@ -57,11 +57,20 @@ def test_losses_along_the_trajectory_are_those_of_the_curves(tiny_analysis):
         assert np.allclose(rows.loc[tested.index, name], tested, rtol=1e-4)
 
 
-def test_unmirrored_accuracies_alone_are_those_of_the_analysis(tiny_analysis):
-    alone = unmirrored_accuracies(tiny_analysis.run)
-    expected = tiny_analysis.trajectory[["step", "test_accuracy_unmirrored"]]
-    pd.testing.assert_frame_equal(alone, expected, check_exact=True)
-    assert alone["test_accuracy_unmirrored"].nunique() > 1
+def test_the_transition_alone_has_the_numbers_of_the_analysis(tiny_analysis):
+    alone = unmirrored_transition(tiny_analysis.run).set_index("step")
+    whole = tiny_analysis.trajectory.set_index("step")["test_accuracy_unmirrored"]
+    assert len(alone) > 1
+    assert (alone["test_accuracy_unmirrored"] == whole.loc[alone.index]).all()
+
+
+def test_the_verdict_does_not_depend_on_the_checkpoints_taken(tiny_run):
+    fields = ("outcome", "outcome_kind", "transition_width", "transition_width_unmirrored")
+    all_of_them = analyze_run(tiny_run).summary
+    some = analyze_run(tiny_run, every=5).summary
+    assert [some[name] for name in fields] == [all_of_them[name] for name in fields]
+    assert some["n_checkpoints"] == all_of_them["n_checkpoints"] == len(tiny_run.steps)
+    assert some["n_checkpoints_analyzed"] < all_of_them["n_checkpoints_analyzed"]
 
 
 def test_key_frequencies_can_be_given_and_are_checked(tiny_run):
@@ -140,13 +149,24 @@ def test_a_broken_cache_costs_time_and_nothing_else(copied):
     pd.testing.assert_frame_equal(analyze_run(load_run(copied)).trajectory, first)
 
 
+@pytest.mark.parametrize("numbers", [5, {}, {"gini_W_E": "high"}, {"other": 1.0}, [1.0]])
+def test_a_cache_with_other_things_in_it_is_computed_again(copied, numbers):
+    first = analyze_run(load_run(copied)).trajectory
+    cache = copied / "analysis" / "cache.jsonl"
+    entries = [json.loads(line) for line in cache.read_text().splitlines()]
+    for entry in entries:
+        entry["numbers"] = dict.fromkeys(entry["numbers"], numbers)
+    cache.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    pd.testing.assert_frame_equal(analyze_run(load_run(copied)).trajectory, first)
+
+
 def test_a_damaged_checkpoint_is_named_and_the_others_are_analyzed(copied):
     analyze_run(load_run(copied))
     (copied / "checkpoints" / "step_00000040.safetensors").write_bytes(b"gone")
     analysis = analyze_run(load_run(copied))
     assert list(analysis.failures) == ["checkpoints/step_00000040.safetensors"]
     assert 40 not in analysis.trajectory["step"].tolist()
-    assert analysis.summary["n_checkpoints"] == len(analysis.run.steps) - 1
+    assert analysis.summary["n_checkpoints_analyzed"] == len(analysis.run.steps) - 1
 
 
 def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(copied):
@@ -220,10 +240,8 @@ def test_other_operations_have_the_same_columns_through_their_group(tmp_path, op
     assert "restricted_loss_all" in analysis.trajectory
     is_commutative = operation == "multiplication"
     assert ("test_accuracy_mirrored" in analysis.trajectory) == is_commutative
-    left_out = analysis.summary["reasons"].get("pairs_left_out", "")
-    expected = {"subtraction": "", "multiplication": "25 pairs", "division": "12 pairs"}
-    assert left_out.startswith(expected[operation])
-    assert bool(left_out) == bool(expected[operation])
+    expected = {"subtraction": 0, "multiplication": 25, "division": 12}
+    assert analysis.summary["n_pairs_left_out"] == expected[operation]
 
 
 def test_without_a_cyclic_view_trigonometric_columns_are_absent(tmp_path):

@@ -115,6 +115,13 @@ def test_a_mistake_in_train_gets_one_line_and_status_2(tmp_path, words, message)
     assert not (tmp_path / "run").exists()
 
 
+def test_a_terminal_without_box_characters_gets_the_same_line(tmp_path, monkeypatch):
+    boxed = run("train", tmp_path / "run", "--colour", "red")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert run("train", tmp_path / "run", "--colour", "red") == boxed
+    assert "---" not in boxed[2].replace("--colour", "").replace("--help", "")
+
+
 def test_no_folder_to_train_into_gets_one_line(tmp_path):
     status, _, err = run("train", cwd=tmp_path)
     assert status == 2 and err.count("\n") == 1 and "Run folder" in err

@@ -41,6 +41,12 @@ def test_the_hooked_model_does_import_it():
     assert "transformer_lens" in loaded_after("import grokinterp as gi; gi.HookedTransformer")
 
 
+def test_importing_the_command_does_not_take_the_function_away():
+    script = "import grokinterp as gi, grokinterp.train\ntry: gi.train(None, None, n_threads=0)"
+    script += "\nexcept gi.ConfigError: print('it is the function')"
+    assert "function" in loaded_after(script)
+
+
 def test_every_public_name_is_there_and_an_unknown_one_is_not():
     import grokinterp as gi
 

@@ -162,3 +162,58 @@ def test_only_lines_that_end_are_read(tmp_path):
 def test_the_hooked_model_has_the_weights_of_the_step(tiny_run):
     model = tiny_run.model(40)
     assert torch.equal(model.W_E, tiny_run.parameters(40)["embed.W_E"])
+
+
+def test_a_checkpoint_of_another_shape_is_named_though_its_checksum_fits(copied):
+    values = json.loads((copied / "config.json").read_text())
+    values["model"]["d_mlp"] = 32
+    (copied / "config.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"does not fit config.json: blocks.0.mlp.W_in is"):
+        load_run(copied).parameters(40)
+
+
+def test_garbage_with_a_fitting_checksum_is_no_checkpoint(copied):
+    import hashlib
+
+    garbage = b"\x10garbage"
+    (copied / "checkpoints" / "step_00000040.safetensors").write_bytes(garbage)
+    index = copied / "checkpoints" / "index.csv"
+    lines = index.read_text().splitlines()
+    digest = hashlib.sha256(garbage).hexdigest()
+    lines = [x if not x.startswith("40,") else f"40,{x.split(',')[1]},{digest}" for x in lines]
+    index.write_text("\n".join(lines) + "\n")
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
+        load_run(copied).parameters(40)
+
+
+@pytest.mark.parametrize("row", [",1,2,3,4", "9,1,2", "405,1,2,3,4", "x,1,2,3,4"])
+def test_a_damaged_row_of_the_curves_is_refused_in_one_line(copied, row):
+    with (copied / "curves.csv").open("a") as file:
+        file.write(row + "\n")
+    with pytest.raises(RunFolderError, match=r"curves.csv is damaged") as caught:
+        load_run(copied)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_lost_index_is_named_not_taken_for_an_untrained_run(copied):
+    (copied / "checkpoints" / "index.csv").unlink()
+    with pytest.raises(RunFolderError, match=r"index.csv is missing or damaged"):
+        load_run(copied)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("task", "p", 13.0),
+        ("task", "split_seed", "x"),
+        ("model", "d_mlp", True),
+        ("optimizer", "betas", [0.9]),
+        ("optimizer", "learning_rate", "fast"),
+    ],
+)
+def test_a_config_value_of_the_wrong_type_is_refused(copied, part, field, value):
+    values = json.loads((copied / "config.json").read_text())
+    values[part][field] = value
+    (copied / "config.json").write_text(json.dumps(values))
+    with pytest.raises(RunFolderError, match=f"{field}=.* wrong type"):
+        load_run(copied)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from grokinterp.errors import CheckpointError, RunFolderError
+from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
 from grokinterp.models.initialization import initial_parameters
 from grokinterp.models.transformer import transformer_logits
 from grokinterp.runs import PRESETS, OptimizerSpec
@@ -336,3 +336,70 @@ def test_a_vanished_split_is_named(tiny_run, tmp_path):
     (folder / "split.safetensors").write_bytes(b"no split")
     with pytest.raises(RunFolderError, match=r"cannot read .*split.safetensors"):
         load_run(folder)
+
+
+def test_common_names_do_not_make_a_foreign_folder_ours(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "model.pt").write_text("weights")
+    (tmp_path / "curves.csv").write_text("epoch,loss\n1,2\n")
+    with pytest.raises(RunFolderError, match="holds no run of grokinterp"):
+        train(tiny.config(), tmp_path, progress=False)
+    assert (tmp_path / "curves.csv").read_text() == "epoch,loss\n1,2\n"
+    assert (tmp_path / "checkpoints" / "model.pt").read_text() == "weights"
+
+
+@pytest.mark.parametrize("damage", ["gone", "short"])
+@pytest.mark.parametrize("n_steps", [40, 80])
+def test_curves_that_lost_rows_are_neither_believed_nor_erased(tmp_path, damage, n_steps):
+    train(tiny.config(n_steps=40), tmp_path, progress=False)
+    path = tmp_path / "curves.csv"
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_text("\n".join(path.read_text().splitlines()[:20]) + "\n")
+    with pytest.raises(RunFolderError, match=r"curves.csv ends before step 40"):
+        train(tiny.config(n_steps=n_steps), tmp_path, progress=False)
+    assert path.exists() == (damage == "short")
+
+
+def test_a_finished_run_without_its_last_checkpoint_line_is_not_called_finished(tmp_path):
+    train(tiny.config(n_steps=40), tmp_path, progress=False)
+    index = tmp_path / "checkpoints" / "index.csv"
+    index.write_text("\n".join(index.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(RunFolderError, match="does not list step 40"):
+        train(tiny.config(n_steps=40), tmp_path, progress=False)
+
+
+def test_a_finished_run_is_returned_without_writing(tmp_path):
+    from grokinterp.runs.atomic import exclusive_lock
+
+    train(tiny.config(n_steps=20), tmp_path, progress=False)
+    with exclusive_lock(tmp_path):
+        assert train(tiny.config(n_steps=20), tmp_path, progress=False).last_step == 20
+
+
+def test_a_resume_file_of_another_network_is_damage(tmp_path):
+    from safetensors.torch import save_file
+
+    train(tiny.config(n_steps=40), tmp_path, progress=False)
+    resume = tmp_path / "resume.safetensors"
+    save_file({"other": torch.zeros(2)}, resume, metadata={"step": "40"})
+    with pytest.raises(CheckpointError, match="is damaged"):
+        train(tiny.config(n_steps=80), tmp_path, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"n_threads": 0}, "n_threads=0"),
+        ({"n_threads": -1}, "n_threads=-1"),
+        ({"device": "abacus"}, "device='abacus' cannot be used"),
+        ({"device": "meta"}, "device='meta' cannot be used"),
+    ],
+)
+def test_a_machine_that_is_not_there_is_refused_before_anything_is_written(
+    tmp_path, named, message
+):
+    with pytest.raises(ConfigError, match=message):
+        train(tiny.config(), tmp_path / "run", progress=False, **named)
+    assert not (tmp_path / "run").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal
 
 import pandas as pd
@@ -54,10 +55,11 @@ class KeyFrequencies:
     """How they were chosen: the name of a rule of :func:`find_key_frequencies`, or
     ``given``."""
     step: int | None = None
-    """Step of the snapshot they were chosen at; None if they were given."""
+    """Step of the snapshot they were chosen at; None if they were given without one."""
     evidence: pd.DataFrame | None = field(default=None, compare=False, repr=False)
     """One row per frequency: frequency, logit_power_share, null_share (the same in every
-    row), embedding_norm, n_neurons, W_L_norm, is_key, double_of. None if they were given."""
+    row), embedding_norm, n_neurons, W_L_norm, is_key, double_of. None if they were given
+    without a snapshot."""
     reason: str | None = None
     """Why the set is empty."""
 
@@ -78,7 +80,8 @@ class KeyFrequencies:
         wanted = list(frequencies)
         highest = n_frequencies(order)
         for k in wanted:
-            if isinstance(k, bool) or int(k) != k or not 1 <= k <= highest:
+            is_whole = isinstance(k, Integral) and not isinstance(k, bool)
+            if not is_whole or not 1 <= k <= highest:
                 raise ConfigError(
                     f"frequency {k} is not one of 1 .. {highest}, the frequencies of order "
                     f"{order}. Frequency {order} - k is the same as k."

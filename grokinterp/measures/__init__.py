@@ -1,10 +1,15 @@
 """Snapshot to number: the progress measures, as an explicit catalogue."""
 
-from grokinterp.measures.by_frequency import BY_FREQUENCY_VERSION, by_frequency_table
+from grokinterp.measures.by_frequency import (
+    BY_FREQUENCY_COLUMNS,
+    BY_FREQUENCY_VERSION,
+    by_frequency_table,
+)
 from grokinterp.measures.catalogue import MEASURES
 from grokinterp.measures.measure import Measure, as_measure, measure
 
 __all__ = [
+    "BY_FREQUENCY_COLUMNS",
     "BY_FREQUENCY_VERSION",
     "MEASURES",
     "Measure",

@@ -50,6 +50,8 @@ class ModelSpec:
             value = getattr(self, name)
             if value < 1:
                 raise ConfigError(f"{name}={value} is too small. It must be at least 1.")
+        if not 0 <= self.init_seed < 2**63:
+            raise ConfigError(f"init_seed={self.init_seed} is outside 0 .. 2**63 - 1.")
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:

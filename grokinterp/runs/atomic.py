@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -67,10 +68,21 @@ def append_durably(path: Path, text: str) -> None:
 
 
 def whole_lines(path: Path) -> list[str]:
-    """Lines of a file that end with a line break, without it; none if there is no file."""
-    if not path.exists():
+    """Lines of a file that end with a line break, without it; none if there is no file.
+
+    Raises
+    ------
+    RunFolderError
+        If the file is there and cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot read {path}: {error.strerror}. Check its permissions."
+        ) from None
     return text[: text.rfind("\n") + 1].splitlines()
 
 
@@ -90,7 +102,11 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise RunFolderError(
+                    f"cannot lock {folder}: {error.strerror}. Choose a folder on a local disk."
+                ) from None
             raise RunFolderError(
                 f"{folder} is being written by another process. Wait for it, or choose another "
                 "folder."

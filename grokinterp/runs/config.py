@@ -39,7 +39,8 @@ class OptimizerSpec:
         _require(self, "learning_rate", self.learning_rate > 0, "It must be positive.")
         _require(self, "weight_decay", self.weight_decay >= 0, "Use 0 for no weight decay.")
         _require(self, "betas", all(0 <= b < 1 for b in self.betas), "Both must lie in [0, 1).")
-        _require(self, "eps", self.eps >= 0, "It must not be negative.")
+        # With eps 0 a weight without gradient is updated by 0/0.
+        _require(self, "eps", self.eps > 0, "It must be positive.")
         _require(self, "warmup_steps", self.warmup_steps >= 0, "Use 0 for no warm-up.")
 
 
@@ -127,10 +128,28 @@ def _build(part: type, values: Any, where: str) -> Any:
         if name not in known:
             raise ConfigError(f"{where} has an unknown field {name!r}. Known: {', '.join(known)}.")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    try:
-        return part(**values)
-    except TypeError as error:
-        raise ConfigError(f"{where} has a value of the wrong type: {error}.") from None
+    for name, value in values.items():
+        if not _has_type(value, str(known[name].type)):
+            raise ConfigError(
+                f"{where} has {name}={value!r}, which is of the wrong type; it takes "
+                f"{known[name].type}."
+            )
+    return part(**values)
+
+
+def _has_type(value: Any, annotation: str) -> bool:
+    """Whether a value read from JSON fits a field; fields of other tables are built already."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if annotation == "int":
+        return is_whole
+    if annotation == "float":
+        return is_whole or isinstance(value, float)
+    if annotation.startswith("tuple"):
+        numbers = value if isinstance(value, tuple) else ()
+        return (
+            len(numbers) == annotation.count("float") == sum(_has_type(n, "float") for n in numbers)
+        )
+    return isinstance(value, (str, TaskSpec, ModelSpec, OptimizerSpec))
 
 
 PRESETS: dict[str, TrainConfig] = {

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
+from grokinterp.models.initialization import parameter_shapes
 from grokinterp.runs.atomic import append_durably, whole_lines, write_atomically
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import CURVE_COLUMNS, Run
@@ -89,6 +90,63 @@ class RunFolder:
         except ConfigError as error:
             raise RunFolderError(f"{self.config_file}: {error}") from error
 
+    @staticmethod
+    def parameter_shapes(config: TrainConfig) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter that a checkpoint of this config holds."""
+        task = Task(config.task)
+        return parameter_shapes(config.model, task.d_vocab, 3, task.n_classes)
+
+    def is_finished(self, config: TrainConfig) -> bool:
+        """Whether nothing is left to train: all steps done, or the loss was not finite.
+
+        Raises
+        ------
+        RunFolderError, CheckpointError
+            If a file that says so is damaged, or the last checkpoint is not listed.
+        """
+        step = self.stored_step()
+        if step is None:
+            return False
+        curves = self.read_curves()
+        if not np.isfinite(curves["train_loss"].to_numpy()).all():
+            return True
+        if step < config.n_steps:
+            return False
+        if len(curves) <= step:
+            raise RunFolderError(
+                f"{self.curves_file} ends before step {step}, where the run ended. Restore it, or "
+                f"remove {self.resume_file.name} to train again from the start."
+            )
+        if step not in self.read_index():
+            raise RunFolderError(
+                f"{self.index_file} does not list step {step}, where the run ended. Restore it, "
+                f"or remove {self.resume_file.name} to train again from the start."
+            )
+        return True
+
+    def stored_step(self) -> int | None:
+        """Step at which training can go on; None where there is nothing to go on from.
+
+        Raises
+        ------
+        CheckpointError
+            If resume.safetensors is damaged.
+        """
+        if not self.resume_file.exists():
+            return None
+        try:
+            with safe_open(self.resume_file, framework="pt") as file:
+                return int(file.metadata()["step"])
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise self.damaged_resume(error) from None
+
+    def damaged_resume(self, error: Exception) -> CheckpointError:
+        """Return the error that a damaged resume file deserves."""
+        return CheckpointError(
+            f"{self.resume_file} is damaged ({error}). The checkpoints beside it can still be "
+            "analyzed; remove the file to train again from the start."
+        )
+
     def write_config(self, config: TrainConfig) -> None:
         """Write config.json."""
         write_json(self.config_file, {"format_version": FORMAT_VERSION, **config.to_dict()})
@@ -130,11 +188,14 @@ class RunFolder:
             # float() gives back the very number that repr() wrote; CSV readers need not.
             numbers = np.array([[float(cell or "nan") for cell in row] for row in rows])
             columns = dict(zip(header, numbers.reshape(-1, len(header)).T, strict=True))
-            steps = columns["step"].astype(np.int64)
-            return pd.DataFrame({**{n: columns[n] for n in CURVE_COLUMNS}, "step": steps})
+            steps = columns["step"]
+            if not np.array_equal(steps, np.arange(len(steps))):
+                raise ValueError("its steps are not 0, 1, 2, ...")
+            table = {name: columns[name] for name in CURVE_COLUMNS}
+            return pd.DataFrame({**table, "step": steps.astype(np.int64)})
         except (ValueError, KeyError) as error:
             raise RunFolderError(
-                f"cannot read {self.curves_file}: {error}. Restore it from the original run."
+                f"{self.curves_file} is damaged: {error}. Restore it from the original run."
             ) from None
 
     def append_curves(self, rows: Iterable[tuple[Any, ...]]) -> None:
@@ -142,13 +203,21 @@ class RunFolder:
         append_durably(self.curves_file, "".join(_csv_line(row) for row in rows))
 
     def truncate_curves(self, last_step: int) -> None:
-        """Drop the rows after a step, which a resumed training writes again."""
+        """Drop the rows after a step, which a resumed training writes again.
+
+        Raises
+        ------
+        RunFolderError
+            If the rows up to that step are not all there.
+        """
         header = ",".join(CURVE_COLUMNS)
-        kept = [
-            line
-            for line in whole_lines(self.curves_file)[1:]
-            if int(line.split(",", 1)[0]) <= last_step
-        ]
+        n_rows = len(self.read_curves()) if last_step >= 0 else 0
+        if n_rows <= last_step:
+            raise RunFolderError(
+                f"{self.curves_file} ends before step {last_step}, where the run stopped. Restore "
+                f"it, or remove {self.resume_file.name} to train again from the start."
+            )
+        kept = whole_lines(self.curves_file)[1 : last_step + 2]
         write_atomically(self.curves_file, ("\n".join([header, *kept]) + "\n").encode())
 
     def read_index(self) -> dict[int, tuple[str, str]]:
@@ -156,7 +225,7 @@ class RunFolder:
         lines = whole_lines(self.index_file)
         entries = {}
         for row in csv.reader(lines[1:]):
-            if len(row) == 3 and row[0].isdigit():
+            if len(row) == 3 and row[0].isascii() and row[0].isdecimal():
                 entries[int(row[0])] = (row[1], row[2])
         return dict(sorted(entries.items()))
 
@@ -176,10 +245,10 @@ class RunFolder:
         else:
             append_durably(self.index_file, f"{step},{file},{digest}\n")
 
-    def mend_index(self) -> None:
-        """Drop a half-written last line, so that the next one starts on its own."""
+    def mend_index(self, *, is_new: bool) -> None:
+        """Drop a half-written last line; for training from the start, drop all lines."""
         if self.index_file.exists():
-            self._write_index(self.read_index())
+            self._write_index({} if is_new else self.read_index())
 
     def _write_index(self, index: Mapping[int, tuple[str, str]]) -> None:
         lines = [INDEX_HEADER, *(f"{s},{f},{d}" for s, (f, d) in sorted(index.items()))]
@@ -189,8 +258,8 @@ class RunFolder:
 class StoredCheckpoints:
     """Checkpoints of a run folder, read one at a time and checked against index.csv."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: RunFolder, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._folder, self._shapes = folder, shapes
 
     @cached_property
     def _index(self) -> dict[int, tuple[str, str]]:
@@ -233,7 +302,18 @@ class StoredCheckpoints:
                 f"{path} is damaged: its SHA-256 is not the one in index.csv. "
                 "Restore it, or remove its line from index.csv."
             )
-        return safetensors.torch.load(content)
+        try:
+            parameters = safetensors.torch.load(content)
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} is not a safetensors file: {error}.") from None
+        shapes = {name: tuple(value.shape) for name, value in parameters.items()}
+        if shapes != self._shapes:
+            names = [n for n in {**self._shapes, **shapes} if shapes.get(n) != self._shapes.get(n)]
+            raise CheckpointError(
+                f"{path} does not fit config.json: {names[0]} is {shapes.get(names[0], 'absent')}, "
+                f"expected {self._shapes.get(names[0], 'absent')}."
+            )
+        return parameters
 
 
 def load_run(folder: str | Path) -> Run:
@@ -255,10 +335,17 @@ def load_run(folder: str | Path) -> Run:
         raise RunFolderError(f"{folder} does not exist. Train into it, or check the spelling.")
     config = run_folder.read_config()
     split = run_folder.read_split(Task(config.task))
+    checkpoints = StoredCheckpoints(run_folder, run_folder.parameter_shapes(config))
+    # A run that is being trained grows: what is in the index now has its curves soon after.
+    if not checkpoints.steps and len(list(run_folder.checkpoint_folder.glob("step_*"))) > 1:
+        raise RunFolderError(
+            f"{run_folder.index_file} is missing or damaged, though there are checkpoints. "
+            "Restore it from the original run."
+        )
     return Run(
         config=config,
         split=split,
-        checkpoints=StoredCheckpoints(run_folder),
+        checkpoints=checkpoints,
         curves=run_folder.read_curves(),
         origin=f"trained by grokinterp into {run_folder.path.name or run_folder.path}",
         folder=run_folder.path,

@@ -89,6 +89,8 @@ class TaskSpec:
                 else " Choose a value strictly between 0 and 1, such as 0.3."
             )
             raise ConfigError(f"train_fraction={self.train_fraction} is outside (0, 1).{hint}")
+        if not 0 <= self.split_seed < 2**63:
+            raise ConfigError(f"split_seed={self.split_seed} is outside 0 .. 2**63 - 1.")
         if self.split_method not in ("python_shuffle", "torch_randperm"):
             raise ConfigError(
                 f"split_method={self.split_method!r} is not known. "

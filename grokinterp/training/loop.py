@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from grokinterp.errors import ConfigError
 from grokinterp.models.initialization import initial_parameters, is_trained
 from grokinterp.models.pair_tables import forward_pairs
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
-from grokinterp.runs.store import load_run
+from grokinterp.runs.store import RunFolder, load_run
 from grokinterp.tasks import Split
 from grokinterp.training.loss import accuracy, cross_entropy
 from grokinterp.training.pair_table_step import PairTableStep, allows_pair_table_step
@@ -67,14 +68,22 @@ def train(
     ------
     RunFolderError
         If the folder holds something else, is being written, or cannot be written.
+    ConfigError
+        If `n_threads` or `device` is not to be had here.
 
     Examples
     --------
     >>> import grokinterp as gi
     >>> run = gi.train(gi.PRESETS["quick"], "ckpts/quick")  # doctest: +SKIP
     """
+    _check_machine(n_threads, device)
+    run_folder = RunFolder(Path(folder))
+    # A finished run is not written to, so it may lie in a folder that is read-only.
+    if run_folder.config_file.exists() and run_folder.read_config() == config:
+        if run_folder.is_finished(config):
+            return load_run(folder)
     with _threads(n_threads), open_recorder(Path(folder), config) as recorder:
-        if not recorder.is_finished:
+        if not run_folder.is_finished(config):
             _run_loop(_Training.start(config, recorder, device), recorder, progress)
     return load_run(folder)
 
@@ -179,6 +188,16 @@ def batches_of(split: Split, device: str) -> dict[str, tuple[Tensor, Tensor]]:
     pairs, labels = torch.tensor(split.task.pairs), torch.tensor(split.task.labels)
     sides = {"train": split.train, "test": split.test}
     return {name: (pairs[rows].to(device), labels[rows].to(device)) for name, rows in sides.items()}
+
+
+def _check_machine(n_threads: int | None, device: str) -> None:
+    if n_threads is not None and n_threads < 1:
+        raise ConfigError(f"n_threads={n_threads} is not allowed. Use 1 or more.")
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device).item()
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(f"device={device!r} cannot be used: {reason}. Use cpu.") from None
 
 
 @contextmanager

@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError, RunFolderError
+from grokinterp.errors import RunFolderError
 from grokinterp.runs.atomic import (
     TEMPORARY_PREFIX,
     append_durably,
@@ -65,13 +64,22 @@ def open_recorder(path: Path, config: TrainConfig) -> Iterator[Recorder]:
     folder = RunFolder(path)
     _refuse_other_contents(folder, config)
     with exclusive_lock(path):
-        folder.checkpoint_folder.mkdir(exist_ok=True)
-        for leftover in path.rglob(TEMPORARY_PREFIX + "*"):
-            leftover.unlink(missing_ok=True)
+        # Another training may have started between the look and the lock.
+        _refuse_other_contents(folder, config)
+        # First of all files: a folder without it is not ours.
+        folder.write_config(config)
+        try:
+            folder.checkpoint_folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"cannot make {folder.checkpoint_folder}: {error.strerror}."
+            ) from None
+        for place in (path, folder.checkpoint_folder):
+            for leftover in place.glob(TEMPORARY_PREFIX + "*"):
+                leftover.unlink(missing_ok=True)
         split = draw_split(Task(config.task))
         if not (path / "split.safetensors").exists():
             folder.write_split(split)
-        folder.write_config(config)
         yield Recorder(folder, config, folder.read_split(split.task))
 
 
@@ -83,16 +91,6 @@ class Recorder:
         self.resumed_step = -1
         self._rows: list[tuple[Any, ...]] = []
         self._timing_file = folder.path / "timing.csv"
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether nothing is left to do: all steps done, or the loss was not finite."""
-        step = _stored_step(self.folder.resume_file)
-        if step is None or not self.folder.curves_file.exists():
-            return False
-        curves = self.folder.read_curves()
-        is_diverged = not np.isfinite(curves["train_loss"].to_numpy()).all()
-        return step >= self.config.n_steps or is_diverged
 
     def note_environment(self, step_name: str, device: str) -> None:
         """Write environment.json, or warn where a resumed run's bits may differ."""
@@ -123,13 +121,32 @@ class Recorder:
         CheckpointError
             If resume.safetensors is damaged.
         """
-        step = _stored_step(self.folder.resume_file)
-        self.folder.mend_index()
+        step = self.folder.stored_step()
+        self.folder.mend_index(is_new=step is None)
         if step is None:
             self.folder.truncate_curves(-1)
             write_atomically(self._timing_file, b"step,seconds\n")
             return 0
-        stored = _load_resume(self.folder.resume_file)
+        self.folder.truncate_curves(step)
+        try:
+            stored = safetensors.torch.load(self.folder.resume_file.read_bytes())
+            self._put_back(stored, step, parameters, trained, optimizer)
+        except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+            raise self.folder.damaged_resume(error) from None
+        self.resumed_step = step
+        rows = [line.split(",") for line in whole_lines(self._timing_file)[1:]]
+        kept = [",".join(row) for row in rows if row[0].isdecimal() and int(row[0]) <= step]
+        write_atomically(self._timing_file, "\n".join(["step,seconds", *kept, ""]).encode())
+        return step
+
+    def _put_back(
+        self,
+        stored: dict[str, Tensor],
+        step: int,
+        parameters: dict[str, Tensor],
+        trained: dict[str, Tensor],
+        optimizer: torch.optim.Optimizer,
+    ) -> None:
         with torch.no_grad():
             for name, value in parameters.items():
                 value.copy_(stored[f"parameters.{name}"])
@@ -139,11 +156,6 @@ class Recorder:
                     # Fresh memory, aligned as torch aligns it, so that the bits agree.
                     state[moment] = torch.empty_like(value).copy_(stored[f"{moment}.{name}"])
                 optimizer.state[value] = state
-        self.resumed_step = step
-        self.folder.truncate_curves(step)
-        kept = [x for x in whole_lines(self._timing_file)[1:] if int(x.split(",")[0]) <= step]
-        write_atomically(self._timing_file, "\n".join(["step,seconds", *kept, ""]).encode())
-        return step
 
     def add_row(self, row: tuple[Any, ...]) -> None:
         """Remember a row of the curves until the next save."""
@@ -178,15 +190,17 @@ class Recorder:
 
 
 def _refuse_other_contents(folder: RunFolder, config: TrainConfig) -> None:
-    ours = {".lock", "checkpoints", "curves.csv", "timing.csv", "environment.json"}
-    ours |= {"split.safetensors", "resume.safetensors", "analysis"}
-    names = {entry.name for entry in folder.path.iterdir()}
-    foreign = {name for name in names - ours if not name.startswith(TEMPORARY_PREFIX)}
+    try:
+        names = {entry.name for entry in folder.path.iterdir()}
+    except OSError as error:
+        raise RunFolderError(f"cannot read {folder.path}: {error.strerror}.") from None
     if "config.json" not in names:
-        if foreign or folder.resume_file.exists():
+        # A run writes its config first, so without one only a lock or a file cut short is ours.
+        foreign = {n for n in names if n != ".lock" and not n.startswith(TEMPORARY_PREFIX)}
+        if foreign:
             raise RunFolderError(
                 f"{folder.path} is not empty and holds no run of grokinterp "
-                f"(it has {sorted(foreign or names)[0]!r}). Choose an empty or new folder."
+                f"(it has {min(foreign)!r} and no config.json). Choose an empty or new folder."
             )
         return
     there = folder.read_config()
@@ -213,27 +227,3 @@ def _first_difference(there: TrainConfig, here: TrainConfig) -> str:
     before, now = flat(there), flat(here)
     name = next(n for n in before if before[n] != now[n] and n != "n_steps")
     return f"{name} is {before[name]} there, {now[name]} here"
-
-
-def _stored_step(path: Path) -> int | None:
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            return int(file.metadata()["step"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise _damaged_resume(path, error) from None
-
-
-def _load_resume(path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(path.read_bytes())
-    except (SafetensorError, OSError) as error:
-        raise _damaged_resume(path, error) from None
-
-
-def _damaged_resume(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{path} is damaged ({error}). The checkpoints beside it can still be analyzed; remove "
-        "the file to train again from the start."
-    )

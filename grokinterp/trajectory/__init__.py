@@ -2,7 +2,7 @@
 
 from grokinterp.trajectory.analysis import Analysis, analyze_run
 from grokinterp.trajectory.milestones import Milestones, Thresholds, find_milestones
-from grokinterp.trajectory.mirrored import unmirrored_accuracies
+from grokinterp.trajectory.mirrored import unmirrored_transition
 from grokinterp.trajectory.outputs import write_tables
 from grokinterp.trajectory.phases import Phases, find_phases
 
@@ -14,6 +14,6 @@ __all__ = [
     "analyze_run",
     "find_milestones",
     "find_phases",
-    "unmirrored_accuracies",
+    "unmirrored_transition",
     "write_tables",
 ]

@@ -17,6 +17,7 @@ from grokinterp.runs.run import CURVE_COLUMNS, Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.measuring import measure_checkpoint
 from grokinterp.trajectory.milestones import Thresholds, find_milestones
+from grokinterp.trajectory.mirrored import unmirrored_transition
 from grokinterp.trajectory.phases import Phases, find_phases
 from grokinterp.trajectory.summary import summarize
 
@@ -127,7 +128,7 @@ def analyze_run(
     milestones = find_milestones(
         curves,
         diverged_at=run.diverged_at,
-        unmirrored=trajectory if "test_accuracy_unmirrored" in trajectory else None,
+        unmirrored=unmirrored_transition(run),
         thresholds=thresholds,
     )
     phases = find_phases(curves, trajectory)
@@ -167,7 +168,10 @@ def _key_frequencies(last: Snapshot, given: Iterable[int] | None) -> KeyFrequenc
         return found
     # The evidence of the rule stays beside a set that was given, so that both can be compared.
     override = KeyFrequencies.given(last.require_view().order, tuple(given))
-    return replace(override, step=last.step, evidence=found.evidence)
+    evidence = found.evidence
+    if evidence is not None:
+        evidence = evidence.assign(is_key=evidence["frequency"].isin(override.frequencies))
+    return replace(override, step=last.step, evidence=evidence)
 
 
 def _every(steps: tuple[int, ...], every: int) -> list[int]:

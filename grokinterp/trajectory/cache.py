@@ -28,12 +28,13 @@ class NumberCache:
         self._file, self._context = file, context
         self._values: dict[tuple[str, str], Any] = {}
         self._new: dict[str, dict[str, Any]] = {}
-        for line in whole_lines(file) if file else []:
+        for line in _lines(file):
             try:
                 entry = json.loads(line)
                 if entry["context"] == context:
                     for key, values in entry["numbers"].items():
-                        self._values[entry["weights"], key] = values
+                        if _are_numbers(values):
+                            self._values[entry["weights"], key] = values
             except (ValueError, KeyError, TypeError, AttributeError):
                 # A line that is not ours costs a recomputation, nothing else.
                 log.warning("a line of %s cannot be read; its numbers are computed again.", file)
@@ -68,6 +69,23 @@ class NumberCache:
         content = self._file.read_bytes() if self._file.exists() else b""
         if content and not content.endswith(b"\n"):
             append_durably(self._file, "\n")
+
+
+def _lines(file: Path | None) -> list[str]:
+    try:
+        return whole_lines(file) if file else []
+    except RunFolderError as error:
+        log.warning("%s The numbers are computed again.", error)
+        return []
+
+
+def _are_numbers(values: Any) -> bool:
+    """Whether values read from the file are a column's numbers, or a table of them."""
+    if not isinstance(values, dict):
+        return False
+    cells = [c for v in values.values() for c in (v if isinstance(v, list) else [v])]
+    lengths = {len(v) if isinstance(v, list) else -1 for v in values.values()}
+    return len(lengths) == 1 and all(isinstance(cell, (int, float)) for cell in cells)
 
 
 def cache_context(run: Run) -> str:

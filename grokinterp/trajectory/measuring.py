@@ -8,7 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from grokinterp.circuits import KeyFrequencies, Snapshot, has_frequencies
-from grokinterp.measures import BY_FREQUENCY_VERSION, Measure, by_frequency_table
+from grokinterp.measures import (
+    BY_FREQUENCY_COLUMNS,
+    BY_FREQUENCY_VERSION,
+    Measure,
+    by_frequency_table,
+)
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, as_plain, cache_key
 
@@ -58,7 +63,7 @@ def measure_checkpoint(
         keys = key_frequencies.frequencies if measure.needs_key_frequencies else None
         key = cache_key(measure.name, measure.version, keys) if measure.is_cached else None
         known = cache.find(weights, key) if key else None
-        if known is None:
+        if known is None or (measure.columns and set(known) != set(measure.columns)):
             known = as_plain(measure.values(on_snapshot(), key_frequencies))
             if key:
                 cache.keep(weights, key, known)
@@ -76,7 +81,7 @@ def _by_frequency(
         return pd.DataFrame()
     key = cache_key("by_frequency", BY_FREQUENCY_VERSION, None)
     known = cache.find(weights, key)
-    if known is None:
+    if known is None or set(known) != set(BY_FREQUENCY_COLUMNS):
         known = by_frequency_table(on_snapshot()).to_dict(orient="list")
         cache.keep(weights, key, known)
     # Two steps can have the same weights (a warm-up's first update changes nothing).

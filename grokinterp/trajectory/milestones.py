@@ -18,6 +18,10 @@ OutcomeKind = Literal[
 ]
 
 
+TRANSITION = (0.1, 0.9)
+"""Test accuracies between which a transition is measured."""
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """What counts as memorized, generalized, delayed and sharp."""
@@ -114,7 +118,10 @@ def find_milestones(
     kind = _outcome_kind(memorization, delay, grokking, judged_width, diverged_at, limits)
     last = int(steps[-1]) if len(steps) else 0
     final_train, final_test = (train[-1], test[-1]) if len(steps) else (np.nan, np.nan)
-    sentence = _sentence(kind, memorization, grokking, delay, judged_width, diverged_at, limits)
+    is_unmirrored = plateau_width is not None
+    sentence = _sentence(
+        kind, memorization, grokking, delay, judged_width, is_unmirrored, diverged_at, limits
+    )
     if kind not in ("diverged",) and len(steps):
         sentence += (
             f" At step {last:,} the accuracy is {final_train:.1%} on the training pairs and "
@@ -133,10 +140,10 @@ def _first_lasting(steps: np.ndarray, is_above: np.ndarray, patience: int) -> in
 
 
 def _transition_width(steps: np.ndarray, accuracy: np.ndarray) -> int | None:
-    high = np.flatnonzero(accuracy >= 0.9)
+    high = np.flatnonzero(accuracy >= TRANSITION[1])
     if not len(high):
         return None
-    low = np.flatnonzero(accuracy[: high[0]] <= 0.1)
+    low = np.flatnonzero(accuracy[: high[0]] <= TRANSITION[0])
     return int(steps[high[0]] - steps[low[-1]]) if len(low) else None
 
 
@@ -167,6 +174,7 @@ def _sentence(
     grokking: int | None,
     delay: int | None,
     width: int | None,
+    is_unmirrored: bool,
     diverged_at: int | None,
     limits: Thresholds,
 ) -> str:
@@ -182,6 +190,8 @@ def _sentence(
     if kind == "generalized_without_delay":
         return f"Generalized without delay: it {known} and had {above} at step {grokking:,}."
     took = f", in a transition of {width:,} steps" if width is not None else ""
+    if took and is_unmirrored:
+        took += " (on the test pairs whose mirror image is not trained)"
     if kind == "slow_convergence":
         return (
             f"Converged slowly: it {known} and reached {above} {delay:,} steps later, at step "

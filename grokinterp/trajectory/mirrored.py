@@ -1,4 +1,4 @@
-"""Accuracy along a run on the test pairs that commutativity alone cannot answer."""
+"""When a run learned the test pairs that commutativity alone cannot answer."""
 
 from __future__ import annotations
 
@@ -8,26 +8,38 @@ import torch
 from grokinterp.errors import CheckpointError
 from grokinterp.models.pair_tables import forward_pairs
 from grokinterp.runs.run import Run
+from grokinterp.trajectory.milestones import TRANSITION
 
 
-def unmirrored_accuracies(run: Run) -> pd.DataFrame | None:
-    """Test accuracy at every checkpoint on the pairs whose mirror image is not trained.
+def unmirrored_transition(run: Run) -> pd.DataFrame | None:
+    """Test accuracy on the pairs whose mirror image is not trained, across the transition.
 
-    The same numbers as the column ``test_accuracy_unmirrored`` of an analysis, without the
-    rest of it.
+    Only the checkpoints that decide when that accuracy goes from at most 10 % to at least
+    90 % are run: it cannot be above 10 % before the test accuracy is, and nothing after its
+    first 90 % matters. The verdict on a run therefore does not depend on which checkpoints
+    an analysis takes.
 
     Returns
     -------
     DataFrame or None
-        Columns ``step``, ``test_accuracy_unmirrored``; None where the operation does not
-        commute or every test pair is mirrored. Damaged checkpoints are left out.
+        Columns ``step``, ``test_accuracy_unmirrored``, from a checkpoint at or below 10 % to
+        the first at or above 90 %, or to the end. None where the operation does not commute,
+        every test pair is mirrored, or no test accuracy was recorded. Damaged checkpoints
+        are left out.
     """
     rows = run.split.test[~run.split.is_mirrored[run.split.test]]
-    if not run.task.operation.is_commutative or not len(rows):
+    tested = run.curves.dropna(subset=["test_accuracy"])
+    if not run.task.operation.is_commutative or not len(rows) or tested.empty:
         return None
+    low, high = TRANSITION
+    share = len(rows) / len(run.split.test)
+    # Were every right answer an unmirrored pair, their accuracy would be this times higher.
+    above = tested["step"].to_numpy()[(tested["test_accuracy"] > low * share).to_numpy()]
+    first_above = above[0] if len(above) else run.last_step + 1
+    before = [step for step in run.steps if step < first_above]
     pairs, labels = torch.tensor(run.task.pairs[rows]), torch.tensor(run.task.labels[rows])
     found = []
-    for step in run.steps:
+    for step in run.steps[max(len(before) - 1, 0) :]:
         try:
             parameters = run.parameters(step)
         except CheckpointError:
@@ -35,4 +47,6 @@ def unmirrored_accuracies(run: Run) -> pd.DataFrame | None:
         with torch.no_grad():
             answers = forward_pairs(parameters, run.spec, pairs).logits.argmax(dim=-1)
         found.append((step, (answers == labels).double().mean().item()))
+        if found[-1][1] >= high:
+            break
     return pd.DataFrame(found, columns=pd.Index(["step", "test_accuracy_unmirrored"]))

@@ -38,24 +38,28 @@ def summarize(
         "first_crossing_step": milestones.first_crossing_step,
         "grokking_delay": milestones.grokking_delay,
         "transition_width": milestones.transition_width,
+        "transition_width_unmirrored": milestones.plateau_transition_width,
     }
+    view = run.task.cyclic_view
+    final = _final(trajectory)
     return {
         "origin": run.origin,
         "config": run.config.to_dict(),
-        "n_checkpoints": len(trajectory),
+        "n_checkpoints": len(run.steps),
+        "n_checkpoints_analyzed": len(trajectory),
         "last_step": run.last_step,
         "key_frequencies": list(key_frequencies.frequencies),
         "key_frequency_rule": key_frequencies.rule,
         **found,
-        "transition_width_unmirrored": milestones.plateau_transition_width,
         "grokking_threshold": limits.grokking,
         "phases": phases.as_dict(),
         "outcome_kind": milestones.outcome_kind,
         "outcome": milestones.outcome,
         "algorithm": None,
-        "final": _final(trajectory),
+        "final": final,
+        "n_pairs_left_out": view.n_left_out if view is not None else 0,
         "evidence": _evidence(key_frequencies),
-        "reasons": _reasons(run, key_frequencies, found, phases, limits),
+        "reasons": _reasons(run, key_frequencies, found, final, phases, limits),
         "failures": dict(failures),
         "citations": _citations(measures),
     }
@@ -87,6 +91,7 @@ def _reasons(
     run: Run,
     key_frequencies: KeyFrequencies,
     found: Mapping[str, int | None],
+    final: Mapping[str, float | int | None],
     phases: Phases,
     limits: Thresholds,
 ) -> dict[str, str]:
@@ -96,8 +101,17 @@ def _reasons(
         "first_crossing_step": f"the test accuracy is never above {limits.grokking:g}",
         "grokking_delay": "it needs both memorization_step and grokking_step",
         "transition_width": "the test accuracy does not go from at most 10 % to at least 90 %",
+        "transition_width_unmirrored": (
+            "the accuracy on test pairs without a trained mirror image does not go from at most "
+            "10 % to at least 90 %"
+            if run.task.operation.is_commutative
+            else f"{run.task.spec.operation} does not commute, so no pair is mirrored"
+        ),
     }
     reasons = {name: known[name] for name, value in found.items() if value is None}
+    for name, value in final.items():
+        if value is None:
+            reasons[f"final.{name}"] = "there is no pair to average over, or it is not finite"
     reasons |= {f"phases.{name}": reason for name, reason in phases.reasons.items()}
     reasons["algorithm"] = "not determined by this version"
     if not key_frequencies.frequencies:
@@ -106,11 +120,6 @@ def _reasons(
         reasons["by_frequency"] = (
             f"{run.task.spec.operation} modulo {run.task.spec.p} has no cyclic view, so there are "
             "no trigonometric columns"
-        )
-    elif run.task.cyclic_view.n_left_out:
-        reasons["pairs_left_out"] = (
-            f"{run.task.cyclic_view.n_left_out} pairs with a zero have no discrete logarithm; the "
-            "trigonometric columns are over the others"
         )
     return reasons
 
