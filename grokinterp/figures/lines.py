@@ -213,9 +213,9 @@ def mark_steps(figure: go.Figure, analysis: Analysis) -> None:
         # One checkpoint has no phases, and its step alone is worth a tick.
         figure.update_xaxes(tickvals=drawn[:1])
         return
-    # Neighbouring names stand on two lines, so that a short phase does not write over the next.
+    # Every name has a line of its own, so that short phases do not write over each other.
     for position, (name, tint) in enumerate(PHASE_TINTS.items()):
-        _shade_phase(figure, name, getattr(analysis.phases, name), tint, position % 2, last)
+        _shade_phase(figure, name, getattr(analysis.phases, name), tint, 2 - position, last)
     for field, name, height in (
         ("memorization_step", "memorization step", 0.98),
         ("grokking_step", "grokking step", 0.98),

@@ -58,8 +58,8 @@ STEP_TITLE = "step (updates)"
 LOSS_TITLE = "loss (nats)"
 GRID_COLOR = "rgba(128, 128, 128, 0.22)"
 
-TOP_WITH_PHASES = 72
-"""Pixels above the plot: the title and two lines with the names of the phases."""
+TOP_WITH_PHASES = 88
+"""Pixels above the plot: the title and three lines with the names of the phases."""
 TOP_BARE = 44
 """Pixels above the plot: the title alone."""
 BELOW_STEPS = 50
