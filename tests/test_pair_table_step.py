@@ -7,7 +7,7 @@ import torch
 
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import initial_parameters, is_bias, is_trained
-from grokinterp.models.pair_tables import forward_pairs
+from grokinterp.models.pair_tables import forward_pairs, pair_logits
 from grokinterp.models.transformer import transformer_logits
 from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.training.pair_table_step import PairTableStep, allows_pair_table_step
@@ -90,6 +90,17 @@ def test_activations_on_pairs_are_those_of_the_transformer(n_layers, act_fn):
     torch.testing.assert_close(
         result.pattern, kept[prefix + "attn.hook_pattern"][:, :, -1], **EXACT64
     )
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize("p", [13, 59])
+def test_logits_in_parts_are_those_of_one_pass(n_layers, p):
+    spec = ModelSpec(n_layers=n_layers, d_model=24, n_heads=3, d_head=8, d_mlp=40)
+    parameters = float64_parameters(spec, p)
+    pairs, _ = batch(p)
+    assert (len(pairs) > 1024) == (p == 59)
+    whole = forward_pairs(parameters, spec, pairs).logits
+    torch.testing.assert_close(pair_logits(parameters, spec, pairs), whole, **EXACT64)
 
 
 def test_only_one_layer_of_relu_neurons_takes_the_fast_step():

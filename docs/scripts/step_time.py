@@ -21,7 +21,7 @@ import grokinterp as gi
 from grokinterp.models.initialization import initial_parameters, is_trained
 from grokinterp.training.loop import batches_of
 from grokinterp.training.pair_table_step import PairTableStep
-from grokinterp.models.pair_tables import forward_pairs
+from grokinterp.models.pair_tables import pair_logits
 from grokinterp.training.loss import cross_entropy
 
 config = gi.PRESETS["tl_demo"]
@@ -38,7 +38,7 @@ def update(with_test):
     if with_test:
         with torch.no_grad():
             pairs, labels = batches["test"]
-            logits = forward_pairs(parameters, config.model, pairs).logits
+            logits = pair_logits(parameters, config.model, pairs)
             cross_entropy(logits, labels, "float64").item()
     return loss
 

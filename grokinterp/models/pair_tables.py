@@ -155,4 +155,28 @@ def forward_pairs(
     return PairActivations(kept[wanted[0]][:, :, -1], kept[wanted[1]][:, -1], logits)
 
 
+def pair_logits(
+    parameters: Mapping[str, Tensor], spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
+) -> Float[Tensor, "pair c"]:
+    """Run a network of any depth on pairs and keep the logits alone.
+
+    A thousand pairs at a time, so that what lies between stays in the processor's cache:
+    about twice as fast as :func:`forward_pairs` on many pairs.
+
+    Examples
+    --------
+    >>> from grokinterp.models.initialization import initial_parameters
+    >>> spec = ModelSpec(d_model=8, n_heads=2, d_head=4, d_mlp=16)
+    >>> parameters = initial_parameters(spec, d_vocab=6, n_ctx=3, d_vocab_out=5)
+    >>> tuple(pair_logits(parameters, spec, torch.tensor([[0, 1], [4, 2]])).shape)
+    (2, 5)
+    """
+    parts = pairs.split(_PAIRS_AT_A_TIME)
+    if has_pair_tables(spec):
+        tables = pair_tables(parameters, spec)
+        return torch.cat([forward_tables(tables, spec, part).logits for part in parts])
+    return torch.cat([forward_pairs(parameters, spec, part).logits for part in parts])
+
+
+_PAIRS_AT_A_TIME = 1024
 _ATTENTION = ("W_Q", "b_Q", "W_K", "b_K", "W_V", "b_V", "W_O", "b_O")

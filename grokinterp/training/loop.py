@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from grokinterp.errors import ConfigError
 from grokinterp.models.initialization import initial_parameters, is_trained
-from grokinterp.models.pair_tables import forward_pairs
+from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
 from grokinterp.runs.store import RunFolder, load_run
@@ -132,7 +132,7 @@ class _Training:
         """Loss in nats and accuracy on the test pairs."""
         pairs, labels = self.batches["test"]
         with torch.no_grad():
-            logits = forward_pairs(self.parameters, self.config.model, pairs).logits
+            logits = pair_logits(self.parameters, self.config.model, pairs)
             loss = cross_entropy(logits, labels, self.config.loss_dtype).item()
         return loss, accuracy(logits, labels)
 

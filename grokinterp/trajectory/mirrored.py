@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from grokinterp.errors import CheckpointError
-from grokinterp.models.pair_tables import forward_pairs
+from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.milestones import TRANSITION
 
@@ -45,7 +45,7 @@ def unmirrored_transition(run: Run) -> pd.DataFrame | None:
         except CheckpointError:
             continue
         with torch.no_grad():
-            answers = forward_pairs(parameters, run.spec, pairs).logits.argmax(dim=-1)
+            answers = pair_logits(parameters, run.spec, pairs).argmax(dim=-1)
         found.append((step, (answers == labels).double().mean().item()))
         if found[-1][1] >= high:
             break
