@@ -41,6 +41,10 @@ def test_the_trajectory_has_a_row_per_checkpoint_and_the_documented_columns(tiny
     assert set(SUMMARY_FIELDS) <= set(analysis.summary)
 
 
+def test_a_finished_run_is_not_called_unfinished(tiny_analysis):
+    assert "Not finished" not in tiny_analysis.summary["outcome"]
+
+
 def test_by_frequency_has_a_row_for_every_frequency_of_every_checkpoint(tiny_analysis):
     table = tiny_analysis.by_frequency
     assert table.columns.tolist()[:3] == ["step", "frequency", "embedding_norm"]
@@ -274,4 +278,5 @@ def test_a_run_that_is_still_being_written_is_analyzed_as_far_as_it_is(copied):
     curves.write_text("\n".join(curves.read_text().splitlines()[:90]) + "\n89,0.3")
     analysis = analyze_run(load_run(copied))
     assert analysis.summary["last_step"] == 88
+    assert analysis.summary["outcome"].startswith("Not finished (step 88 of 400). ")
     assert analysis.summary["n_checkpoints"] == 5

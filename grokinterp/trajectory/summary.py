@@ -54,7 +54,7 @@ def summarize(
         "grokking_threshold": limits.grokking,
         "phases": phases.as_dict(),
         "outcome_kind": milestones.outcome_kind,
-        "outcome": milestones.outcome,
+        "outcome": _unfinished(run) + milestones.outcome,
         "algorithm": None,
         "final": final,
         "n_pairs_left_out": view.n_left_out if view is not None else 0,
@@ -63,6 +63,14 @@ def summarize(
         "failures": dict(failures),
         "citations": _citations(measures),
     }
+
+
+def _unfinished(run: Run) -> str:
+    """What to say before the outcome of a run that is still being trained, or was stopped."""
+    n_steps = run.config.n_steps
+    if run.folder is None or run.diverged_at is not None or run.last_step >= n_steps:
+        return ""
+    return f"Not finished (step {run.last_step:,} of {n_steps:,}). "
 
 
 def plain_number(value: Any) -> float | int | None:
