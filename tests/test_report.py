@@ -293,3 +293,9 @@ def test_the_report_of_a_trained_run_has_all_sections(tiny_analysis, tmp_path):
     page = Page(write_report(tiny_analysis, tmp_path / "report.html").read_text())
     assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
     assert len(page.all("figure")) >= 6
+
+
+def test_a_report_in_a_place_that_cannot_be_is_refused_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(RunFolderError, match="cannot make the folder"):
+        write_report(synthetic.single_checkpoint_analysis(), tmp_path / "file" / "report.html")

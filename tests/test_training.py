@@ -180,7 +180,7 @@ def test_a_folder_with_only_our_leftovers_starts(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(RunFolderError, match="cannot make the run folder"):
+    with pytest.raises(RunFolderError, match="cannot make the folder"):
         train(tiny.config(), tmp_path / "run", progress=False)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from grokinterp.report.page import render_page
 from grokinterp.report.sections import analysis_sections
 from grokinterp.report.text import show_value
-from grokinterp.runs.atomic import write_atomically
+from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.trajectory.analysis import Analysis
 
 
@@ -41,7 +41,7 @@ def write_report(analysis: Analysis, path: str | Path) -> Path:
     PosixPath('ckpts/analysis/report.html')
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "Choose one that can be written.")
     write_atomically(path, render_report(analysis).encode())
     return path
 

@@ -42,6 +42,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise _cannot_write(path, error) from error
 
 
+def make_folder(path: Path, remedy: str) -> None:
+    """Make a folder and those above it, if they are not there.
+
+    Raises
+    ------
+    RunFolderError
+        If that cannot be done; the message ends with `remedy`.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot make the folder {path}: {error.strerror}. {remedy}") from None
+
+
 def append_durably(path: Path, text: str) -> None:
     """Append whole lines to a file and wait until they are on disk.
 

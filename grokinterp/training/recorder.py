@@ -24,6 +24,7 @@ from grokinterp.runs.atomic import (
     TEMPORARY_PREFIX,
     append_durably,
     exclusive_lock,
+    make_folder,
     whole_lines,
     write_atomically,
 )
@@ -55,12 +56,7 @@ def open_recorder(path: Path, config: TrainConfig) -> Iterator[Recorder]:
     RunFolderError
         If the folder holds another run or something else, or cannot be written.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(
-            f"cannot make the run folder {path}: {error.strerror}. Choose another folder."
-        ) from None
+    make_folder(path, "Choose another folder.")
     folder = RunFolder(path)
     _refuse_other_contents(folder, config)
     with exclusive_lock(path):
@@ -68,12 +64,7 @@ def open_recorder(path: Path, config: TrainConfig) -> Iterator[Recorder]:
         _refuse_other_contents(folder, config)
         # First of all files: a folder without it is not ours.
         folder.write_config(config)
-        try:
-            folder.checkpoint_folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise RunFolderError(
-                f"cannot make {folder.checkpoint_folder}: {error.strerror}."
-            ) from None
+        make_folder(folder.checkpoint_folder, "Remove what is in its place.")
         for place in (path, folder.checkpoint_folder):
             for leftover in place.glob(TEMPORARY_PREFIX + "*"):
                 leftover.unlink(missing_ok=True)

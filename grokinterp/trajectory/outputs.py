@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from grokinterp.errors import RunFolderError
-from grokinterp.runs.atomic import write_atomically
+from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.runs.store import write_json
 from grokinterp.trajectory.analysis import Analysis
 
@@ -24,12 +23,7 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
     RunFolderError
         If the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(
-            f"cannot make {folder}: {error.strerror}. Name a folder that can be written with --out."
-        ) from None
+    make_folder(folder, "Choose one that can be written.")
     tables = {
         "measures.csv": analysis.trajectory,
         "by_frequency.csv": analysis.by_frequency,
