@@ -1,15 +1,18 @@
 """One checkpoint: what it computes on all pairs, its two circuits, and life without them."""
 
 from grokinterp.circuits.ablations import Ablation, ablate, ablation_table
+from grokinterp.circuits.algorithm import Algorithm, find_algorithm
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
 from grokinterp.circuits.snapshot import Snapshot, has_frequencies, take_snapshot
 
 __all__ = [
     "Ablation",
+    "Algorithm",
     "KeyFrequencies",
     "Snapshot",
     "ablate",
     "ablation_table",
+    "find_algorithm",
     "find_key_frequencies",
     "has_frequencies",
     "take_snapshot",

@@ -37,6 +37,9 @@ CLOCK_IRRELEVANCE = 0.4
 """A clock's is above this, the lower end of what Zhong et al. 2023 call typical for clocks (0.4
 to 1). Between the two lines it says nothing."""
 
+CIRCLE_FORMULAS: tuple[Formula, Formula] = ("clock", "pizza_product")
+"""Formulas that are compared on the logits of one circle alone."""
+
 
 @dataclass(frozen=True, eq=False)
 class Algorithm:
@@ -88,11 +91,6 @@ class Algorithm:
             taken["gradient_symmetricity_n_triples"] = symmetricity.n_triples
         return _plain(taken)
 
-    def mean_over_circles(self, formula: Formula) -> float:
-        """Fraction of a single circle's logits that a formula explains, averaged over circles."""
-        circles = list((self.variance_explained_by_circle or {}).values())
-        return sum(c[formula] for c in circles) / len(circles) if circles else math.nan
-
 
 def find_algorithm(
     snapshot: Snapshot,
@@ -103,7 +101,7 @@ def find_algorithm(
 ) -> Algorithm:
     r"""Judge whether a network adds like a clock or like a pizza.
 
-    Three pieces of evidence each name the algorithms that they allow:
+    Three pieces of evidence each have a line for both:
 
     =====================================  ===============  ===============
     evidence                               clock            pizza
@@ -115,9 +113,11 @@ def find_algorithm(
     the key frequencies)
     =====================================  ===============  ===============
 
-    The verdict is the algorithm that all three allow, and ``mixed`` if there is none. It is
-    ``none`` where the question has no answer: for a task without a cyclic view, without key
-    frequencies, and unless more than 95 % of all pairs are answered correctly.
+    The verdict is the algorithm whose lines hold in all three rows, and ``mixed`` if those of
+    neither do. The formulas are compared and need not explain much: a clock's circles multiply
+    with each other's help and compute little alone. The verdict is ``none`` where the question
+    has no answer: for a task without a cyclic view, without key frequencies, and unless more
+    than 95 % of all pairs are answered correctly.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def find_algorithm(
     References
     ----------
     Zhong et al., "The clock and the pizza: two stories in mechanistic explanation of neural
-    networks", NeurIPS 2023, arXiv:2306.17844, sections 3 to 5. The lines .98 and .6 are theirs;
+    networks", NeurIPS 2023, arXiv:2306.17844. The lines .98 and .6 are theirs;
     the other two, and asking the formulas, are this library's.
 
     Examples
@@ -155,7 +155,11 @@ def find_algorithm(
         k: variance_explained_by_formula(isolate_circle(snapshot, k), [k])
         for k in key_frequencies.frequencies
     }
-    verdict, reason = _judge(symmetricity.mean, irrelevance, by_circle)
+    clock, pizza = (
+        sum(circle[formula] for circle in by_circle.values()) / len(by_circle)
+        for formula in CIRCLE_FORMULAS
+    )
+    verdict, reason = judge(symmetricity.mean, irrelevance, clock, pizza)
     return Algorithm(
         verdict,
         reason,
@@ -165,6 +169,49 @@ def find_algorithm(
         variance_explained=variance_explained_by_formula(snapshot, key_frequencies.frequencies),
         variance_explained_by_circle=by_circle,
         correct_logits=_by_sum_and_difference(snapshot),
+    )
+
+
+def judge(
+    symmetricity: float, irrelevance: float, clock_explained: float, pizza_explained: float
+) -> tuple[Verdict, str]:
+    """Apply the rule of :func:`find_algorithm` to its numbers.
+
+    Parameters
+    ----------
+    symmetricity, irrelevance
+        Gradient symmetricity and distance irrelevance.
+    clock_explained, pizza_explained
+        Fractions of a lone circle's logits that ``clock`` and ``pizza_product`` explain.
+
+    Returns
+    -------
+    tuple
+        The verdict and a sentence with every number and its lines. A number that is NaN allows
+        neither algorithm.
+
+    Examples
+    --------
+    >>> judge(0.99, 0.2, 0.77, 0.99)[0], judge(0.3, 0.8, 0.4, 0.3)[0], judge(0.7, 0.5, 0.5, 0.4)[0]
+    ('pizza', 'clock', 'mixed')
+    """
+    is_clock = (
+        symmetricity < CLOCK_SYMMETRICITY
+        and irrelevance > CLOCK_IRRELEVANCE
+        and clock_explained > pizza_explained
+    )
+    is_pizza = (
+        symmetricity > PIZZA_SYMMETRICITY
+        and irrelevance < PIZZA_IRRELEVANCE
+        and pizza_explained > clock_explained
+    )
+    verdict: Verdict = "clock" if is_clock else "pizza" if is_pizza else "mixed"
+    return verdict, (
+        f"gradient symmetricity is {symmetricity:.3f} (clock below {CLOCK_SYMMETRICITY:g}, pizza "
+        f"above {PIZZA_SYMMETRICITY:g}); distance irrelevance is {irrelevance:.3f} (clock above "
+        f"{CLOCK_IRRELEVANCE:g}, pizza below {PIZZA_IRRELEVANCE:g}); of the logits of a circle "
+        f"alone the clock's formula explains {clock_explained:.1%} and the pizza's "
+        f"{pizza_explained:.1%}"
     )
 
 
@@ -187,8 +234,8 @@ def distance_irrelevance(snapshot: Snapshot) -> float:
 
     References
     ----------
-    Zhong et al., NeurIPS 2023, arXiv:2306.17844, section 4.3. The column of that name in the
-    authors' tables is of the largest wrong logit instead.
+    Zhong et al., NeurIPS 2023, arXiv:2306.17844. The column of that name in
+    the authors' tables is of the largest wrong logit instead.
     """
     by_distance = _correct_logits(snapshot)[difference_rows(snapshot.require_view().order)]
     spread = float(by_distance.std(correction=0))
@@ -225,39 +272,6 @@ def _why_not_asked(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> str:
     if not key_frequencies.frequencies:
         return f"there are no key frequencies: {key_frequencies.reason or 'none was given'}"
     return ""
-
-
-def _judge(
-    symmetricity: float, irrelevance: float, by_circle: Mapping[int, Mapping[Formula, float]]
-) -> tuple[Verdict, str]:
-    clock, pizza = (
-        sum(circle[formula] for circle in by_circle.values()) / len(by_circle)
-        for formula in ("clock", "pizza_product")
-    )
-    findings = [
-        (
-            f"gradient symmetricity is {symmetricity:.3f} (clock below {CLOCK_SYMMETRICITY:g}, "
-            f"pizza above {PIZZA_SYMMETRICITY:g})",
-            _allowed(symmetricity < CLOCK_SYMMETRICITY, symmetricity > PIZZA_SYMMETRICITY),
-        ),
-        (
-            f"distance irrelevance is {irrelevance:.3f} (clock above {CLOCK_IRRELEVANCE:g}, "
-            f"pizza below {PIZZA_IRRELEVANCE:g})",
-            _allowed(irrelevance > CLOCK_IRRELEVANCE, irrelevance < PIZZA_IRRELEVANCE),
-        ),
-        (
-            "of the logits of a circle alone the clock's formula explains "
-            f"{clock:.1%} and the pizza's {pizza:.1%}",
-            _allowed(clock > pizza, pizza > clock),
-        ),
-    ]
-    common: set[Verdict] = set.intersection(*(allowed for _, allowed in findings))
-    verdict: Verdict = common.pop() if common else "mixed"
-    return verdict, "; ".join(words for words, _ in findings)
-
-
-def _allowed(clock: bool, pizza: bool) -> set[Verdict]:
-    return {*(("clock",) if clock else ()), *(("pizza",) if pizza else ())}
 
 
 def _plain(value: Any) -> Any:

@@ -33,8 +33,8 @@ def circularity(snapshot: Snapshot) -> float:
     largest of n//2 random shares, about .08 at n = 113.
 
     Not a measure of how many circles there are, nor low only where there are none: components
-    of equal variance come in any mixture, so two circles of exactly the same size can give as
-    little as one half.
+    of equal variance come in any mixture, so m circles of exactly the same size can give as
+    little as 1/m.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def circularity(snapshot: Snapshot) -> float:
     References
     ----------
     Zhong et al., "The clock and the pizza: two stories in mechanistic explanation of neural
-    networks", NeurIPS 2023, arXiv:2306.17844, section 5.
+    networks", NeurIPS 2023, arXiv:2306.17844.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def isolate_circle(
 
     References
     ----------
-    Zhong et al., NeurIPS 2023, arXiv:2306.17844, section 4.1 (circle isolation).
+    Zhong et al., NeurIPS 2023, arXiv:2306.17844, where it is called circle isolation.
 
     Examples
     --------

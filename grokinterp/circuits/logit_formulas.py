@@ -50,9 +50,7 @@ from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
 from grokinterp.spectra import difference_rows
 
-Formula = Literal[
-    "clock", "pizza_product", "pizza_absolute", "accompanying", "pizza_accompanied"
-]
+Formula = Literal["clock", "pizza_product", "pizza_absolute", "accompanying", "pizza_accompanied"]
 FORMULAS: tuple[Formula, ...] = get_args(Formula)
 """Every formula of this module, by name."""
 
@@ -75,7 +73,8 @@ def logit_variance_explained(
     Returns
     -------
     float
-        1 - residual / total, in [0, 1]; NaN when the logits of every pair are constant. For one
+        1 - residual / total, in [0, 1]; NaN when the logits of every pair are constant or
+        are not finite. For one
         amplitude this is the square of the correlation r of logits and formula. (The fractions
         that Zhong et al. print are 2r - 1, those of a formula scaled to the standard deviation
         of the logits and not fitted to them.)
@@ -89,7 +88,7 @@ def logit_variance_explained(
     References
     ----------
     Zhong et al., "The clock and the pizza: two stories in mechanistic explanation of neural
-    networks", NeurIPS 2023, arXiv:2306.17844, section 4 and appendix on accompanying pizzas.
+    networks", NeurIPS 2023, arXiv:2306.17844.
 
     Examples
     --------
@@ -126,29 +125,30 @@ class _LogitsByDistance:
     @classmethod
     def of(cls, snapshot: Snapshot) -> _LogitsByDistance:
         n = snapshot.require_view().order
-        logits = snapshot.logits[snapshot.pair_rows][:, snapshot.class_tokens].double()
-        logits -= logits.mean(dim=1, keepdim=True)
-        rows, index = difference_rows(n), torch.arange(n)
-        means = torch.zeros(n, n, dtype=torch.float64)
+        rows = snapshot.pair_rows[difference_rows(n)]
+        classes_backwards = snapshot.class_tokens[-torch.arange(3 * n) % n]
+        sums, total = torch.zeros(n, n, dtype=torch.float64), 0.0
+        # The n pairs (i, i - d) of one i at a time: a block that stays in the processor's cache.
         for i in range(n):
-            # The pair (i, i - d) has the sum 2i - d.
-            c = (2 * i - index[:, None] - index) % n
-            means += logits[rows[:, i]].gather(1, c)
-        return cls(means / n, float(logits.norm().square()))
+            # The class of e is 2i - d - e: row d is the same list of classes, d further on.
+            start = -2 * i % n
+            classes = classes_backwards[start : start + 2 * n - 1].unfold(0, n, 1)
+            block = snapshot.logits[rows[:, i]].gather(1, classes).double()
+            block -= block.mean(dim=1, keepdim=True)
+            total += float(torch.linalg.vector_norm(block)) ** 2
+            sums += block
+        return cls(sums / n, total)
 
 
-def _explained(
-    logits: _LogitsByDistance, frequencies: Sequence[int], formula: Formula
-) -> float:
+def _explained(logits: _LogitsByDistance, frequencies: Sequence[int], formula: Formula) -> float:
     n = len(logits.means)
     terms = [term for k in frequencies for term in _terms(formula, k, n)]
-    if logits.total == 0:
+    if not 0 < logits.total < math.inf:
         return math.nan
     if not terms:
         return 0.0
     columns = torch.stack([torch.outer(u, h).flatten() for u, h in terms], dim=1)
-    # Two terms can be the same function (a double of one frequency can be another's wave), so
-    # the fit must bear columns that depend on each other.
+    # This driver bears columns that depend on each other, as when a frequency is named twice.
     fit = torch.linalg.lstsq(columns, logits.means.reshape(-1, 1), driver="gelsd").solution
     return float(n * (columns @ fit).square().sum() / logits.total)
 

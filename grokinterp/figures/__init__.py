@@ -4,6 +4,7 @@ Every function takes an :class:`~grokinterp.trajectory.Analysis` and draws what 
 tables; none computes a statistic. A figure for which the analysis has no numbers is None.
 """
 
+from grokinterp.figures.algorithm import plot_correct_logits
 from grokinterp.figures.circuit_growth import (
     plot_further_measures,
     plot_logits_explained,
@@ -22,6 +23,7 @@ from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 __all__ = [
     "plot_ablations",
     "plot_accuracies",
+    "plot_correct_logits",
     "plot_embedding_heatmap",
     "plot_embedding_spectrum",
     "plot_excluded_loss_by_frequency",

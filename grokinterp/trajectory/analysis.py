@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grokinterp.circuits import KeyFrequencies, Snapshot, ablation_table, find_key_frequencies
+from grokinterp.circuits import (
+    Algorithm,
+    KeyFrequencies,
+    Snapshot,
+    ablation_table,
+    find_algorithm,
+    find_key_frequencies,
+)
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, Measure, as_measure
 from grokinterp.runs.run import CURVE_COLUMNS, Run
@@ -26,7 +33,7 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What is known about a run: key frequencies, measures along it, phases, ablations."""
+    """What is known about a run: key frequencies, measures, phases, ablations, algorithm."""
 
     run: Run
     """The run that was analyzed."""
@@ -46,6 +53,8 @@ class Analysis:
     """The measures that were taken."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
+    algorithm: Algorithm | None = None
+    """Clock or pizza at the last checkpoint, with the evidence; None if nobody asked."""
 
 
 def analyze_run(
@@ -132,6 +141,7 @@ def analyze_run(
         thresholds=thresholds,
     )
     phases = find_phases(curves, trajectory)
+    algorithm = find_algorithm(last, keys)
     return Analysis(
         run=run,
         key_frequencies=keys,
@@ -140,10 +150,11 @@ def analyze_run(
         ablations=ablation_table(last, keys),
         phases=phases,
         summary=summarize(
-            run, keys, trajectory, milestones, phases, catalogue, failures, thresholds
+            run, keys, trajectory, milestones, phases, algorithm, catalogue, failures, thresholds
         ),
         measures=catalogue,
         failures=failures,
+        algorithm=algorithm,
     )
 
 
