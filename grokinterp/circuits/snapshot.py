@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from grokinterp.circuits.last_block import LastBlock
 from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.neurons import frequency_shares
 from grokinterp.errors import CheckpointError, ConfigError
@@ -143,6 +144,11 @@ class Snapshot:
         """Fraction of all pairs that are answered correctly."""
         return float(self.are_correct.double().mean())
 
+    @cached_property
+    def last_block(self) -> LastBlock:
+        """Every edge from the last block's residual stream to the logits."""
+        return LastBlock.of(self.parameters, self.spec, torch.from_numpy(self.task.tokens.copy()))
+
     # What only a task with a cyclic view has.
 
     @property
@@ -206,6 +212,11 @@ class Snapshot:
     def W_L(self) -> Float[Tensor, "neuron c"]:
         """Neuron-logit map ``W_out @ W_U`` of the last block, float64."""
         return self.weight("W_out").double() @ self.weight("W_U").double()
+
+    @cached_property
+    def written_by_neurons(self) -> Float[Tensor, "pair c"]:
+        """What the last block's neurons add to the logits: ``neurons @ W_L``, float64."""
+        return self.neurons.double() @ self.W_L
 
     def mask_by_sum(self, on: On) -> Bool[Tensor, "s i"]:
         """Pairs of the view that `on` names, by index sum."""
