@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import SupportsFloat
 
+import numpy as np
 import pandas as pd
 import torch
 from einops import repeat
@@ -107,25 +108,17 @@ def _add_network(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
 
 def _add_embedding(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
     spectrum = embedding_spectrum(snapshot)
-    for norm, name in (("W_E_norm", "W_E"), ("through_heads_norm", "W_E W_V W_O W_in")):
-        power = spectrum[norm] ** 2
+    is_key = spectrum["frequency"].isin(keys.frequencies).to_numpy()
+    for column, name in (("W_E_norm", "W_E"), ("through_heads_norm", "W_E W_V W_O W_in")):
+        norms = spectrum[column].to_numpy()
         for k in keys.frequencies:
-            rows.add(f"norm in {name}", spectrum[norm][k - 1], "norm", frequency=k)
-        is_key = spectrum["frequency"].isin(keys.frequencies)
-        rows.add(
-            f"fraction of the power of {name} in the key frequencies",
-            power[is_key].sum() / power.sum(),
-            "fraction",
-        )
-        others = spectrum[~is_key].sort_values(norm)
-        if len(others):
-            strongest = others.iloc[-1]
-            rows.add(
-                f"norm in {name} of the strongest other frequency",
-                strongest[norm],
-                "norm",
-                frequency=int(strongest["frequency"]),
-            )
+            rows.add(f"norm in {name}", norms[k - 1], "norm", frequency=k)
+        share = (norms[is_key] ** 2).sum() / (norms**2).sum()
+        rows.add(f"fraction of the power of {name} in the key frequencies", share, "fraction")
+        if not is_key.all():
+            other = int(np.where(is_key, -1, norms).argmax())
+            what = f"norm in {name} of the strongest other frequency"
+            rows.add(what, norms[other], "norm", frequency=other + 1)
     W_E = snapshot.weight("W_E")[snapshot.class_tokens]
     rows.add("Gini coefficient of W_E", gini(component_norms(W_E)), "fraction")
 

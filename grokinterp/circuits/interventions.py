@@ -88,7 +88,7 @@ def site_of(component: str, at: str | None) -> Site:
     ConfigError
         If the component is not known, or cannot be taken out there.
     """
-    fits = [site for site, pattern in _COMPONENTS.items() if re.fullmatch(pattern, component)]
+    fits: list[Site] = [s for s in SITES if re.fullmatch(_COMPONENTS[s], component)]
     if not fits:
         raise ConfigError(
             f"component={component!r} is not known. Choose trigonometric_circuit, "
