@@ -38,6 +38,25 @@ def test_a_config_reads_back_as_itself(name):
     assert TrainConfig.from_dict(config.to_dict()).hash() == config.hash()
 
 
+def test_a_config_of_before_there_were_kinds_of_attention_still_reads():
+    values = PRESETS["nanda2023"].to_dict()
+    for name in ("input_format", "attention_dir", "attention_rate"):
+        del values["model"][name]
+    assert TrainConfig.from_dict(values) == PRESETS["nanda2023"]
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), float("inf")])
+def test_an_attention_rate_outside_the_unit_interval_is_refused(rate):
+    with pytest.raises(ConfigError, match=rf"attention_rate={rate} is outside \[0, 1\]"):
+        ModelSpec(attention_rate=rate)
+
+
+@pytest.mark.parametrize("field", ["input_format", "attention_dir"])
+def test_an_unknown_kind_of_input_or_attention_is_refused(field, without_type_checks):
+    with pytest.raises(ConfigError, match=f"{field}='c' is not known. Choose one of"):
+        ModelSpec(**{field: "c"})
+
+
 def test_the_hash_tells_configs_apart():
     config = PRESETS["quick"]
     assert dataclasses.replace(config, n_steps=7).hash() != config.hash()

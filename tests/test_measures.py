@@ -286,12 +286,19 @@ def test_a_pizza_is_gradient_symmetric_and_its_logits_depend_on_the_distance():
     assert row["distance_irrelevance"] < 0.2
 
 
-@pytest.mark.parametrize("n_layers", [1, 2])
-@pytest.mark.parametrize("act_fn", ["relu", "gelu"])
-def test_gradient_symmetricity_is_the_mean_cosine_of_the_models_own_gradients(n_layers, act_fn):
+@pytest.mark.parametrize(
+    "kind",
+    [{"n_layers": n_layers, "act_fn": act_fn} for n_layers in (1, 2) for act_fn in ("relu", "gelu")]
+    + [{"input_format": "a_b", "attention_rate": rate} for rate in (1.0, 0.4)]
+    + [{"attention_rate": 0.4}, {"attention_dir": "bidirectional"}],
+)
+def test_gradient_symmetricity_is_the_mean_cosine_of_the_models_own_gradients(kind):
     p = 5
-    spec = ModelSpec(n_layers, 10, 2, 4, 12, act_fn)
-    shapes = initial_parameters(spec, d_vocab=p + 1, n_ctx=3, d_vocab_out=p)
+    spec = ModelSpec(
+        **{"n_layers": 1, "d_model": 10, "n_heads": 2, "d_head": 4, "d_mlp": 12, **kind}
+    )
+    sizes = spec.vocabulary_sizes(p)
+    shapes = initial_parameters(spec, **sizes)
     parameters = {
         name: planted.noise(*value.shape, seed=index, scale=0.5).float()
         for index, (name, value) in enumerate(shapes.items())
@@ -300,11 +307,12 @@ def test_gradient_symmetricity_is_the_mean_cosine_of_the_models_own_gradients(n_
     cosines = []
     for row in range(p * p):
         for c in range(p):
-            embedded = parameters["embed.W_E"][torch.tensor(snapshot.task.tokens[row])].double()
+            tokens = torch.tensor(snapshot.task.tokens[row, : sizes["n_ctx"]])
+            embedded = parameters["embed.W_E"][tokens].double()
             embedded = embedded.requires_grad_()
             logits = transformer_logits(
                 {name: value.double() for name, value in parameters.items()},
-                torch.tensor(snapshot.task.tokens[row : row + 1]),
+                tokens[None],
                 spec,
                 lambda name, x, e=embedded: e[None] if name == "hook_embed" else x,
             )
@@ -315,7 +323,7 @@ def test_gradient_symmetricity_is_the_mean_cosine_of_the_models_own_gradients(n_
     expected = sum(cosines) / len(cosines)
     assert found.mean == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert (found.n_triples, found.standard_error) == (125, 0.0)
-    assert abs(expected) < 0.95
+    assert abs(expected) < 0.98  # constant attention makes it more symmetric, never wholly so here
     sample = gradient_symmetricity(snapshot, n_triples=2000, seed=5)
     assert abs(sample.mean - expected) < 5 * sample.standard_error
     assert 0 < sample.standard_error < 0.03

@@ -403,3 +403,25 @@ def test_a_machine_that_is_not_there_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match=message):
         train(tiny.config(), tmp_path / "run", progress=False, **named)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_two_token_network_trains_checkpoints_and_is_analyzed(tmp_path):
+    from grokinterp.trajectory import analyze_run
+
+    model = dataclasses.replace(
+        tiny.config().model, input_format="a_b", attention_dir="bidirectional", attention_rate=0.5
+    )
+    config = dataclasses.replace(tiny.config(), model=model, n_steps=200, checkpoint_every=100)
+    run = train(config, tmp_path / "run", progress=False)
+    assert run.environment["training_step"] == "autograd"
+    assert run.parameters(200)["embed.W_E"].shape == (13, 32)
+    assert run.parameters(200)["pos_embed.W_pos"].shape == (2, 32)
+    loss = run.curves["train_loss"]
+    assert loss.iloc[0] > 2 and loss.iloc[-1] < 0.1
+    pairs = torch.tensor(run.task.pairs[run.split.train])
+    logits = transformer_logits(run.parameters(), pairs, run.spec)[:, -1]
+    labels = torch.tensor(run.task.labels[run.split.train])
+    expected = F.cross_entropy(logits.double(), labels).item()
+    assert loss.iloc[-1] == pytest.approx(expected, rel=1e-4)
+    final = analyze_run(run).summary["final"]
+    assert final["train_loss"] == pytest.approx(expected, rel=1e-4)

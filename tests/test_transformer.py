@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import torch
 from grokinterp.errors import ConfigError, ShapeError
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import parameter_shapes
+from grokinterp.models.pair_tables import forward_pairs, has_pair_tables, pair_logits
 from grokinterp.models.transformer import (
     HOOKS_BEHIND_FLAGS,
     transformer_logits,
@@ -22,6 +24,19 @@ SPECS = [
     ModelSpec(n_layers=n_layers, act_fn=act_fn, d_model=10, n_heads=3, d_head=4, d_mlp=7)
     for n_layers in (1, 2)
     for act_fn in ("relu", "gelu")
+]
+ATTENTION_KINDS = [
+    ModelSpec(
+        n_layers=n_layers,
+        d_model=10,
+        n_heads=3,
+        d_head=4,
+        d_mlp=7,
+        attention_dir=attention_dir,
+        attention_rate=rate,
+    )
+    for n_layers in (1, 2)
+    for attention_dir, rate in [("bidirectional", 1.0), ("causal", 0.3), ("bidirectional", 0.0)]
 ]
 
 
@@ -50,8 +65,10 @@ def logits_by_loops(parameters, sequence, spec):
         for head in range(spec.n_heads):
             q, k, v = (stream @ attn["W_" + x][head] + attn["b_" + x][head] for x in "QKV")
             for i in range(len(stream)):
-                weights = np.exp(k[: i + 1] @ q[i] / np.sqrt(spec.d_head))
-                written[i] += weights @ v[: i + 1] / weights.sum() @ attn["W_O"][head]
+                n_seen = i + 1 if spec.attention_dir == "causal" else len(stream)
+                weights = np.exp(k[:n_seen] @ q[i] / np.sqrt(spec.d_head))
+                pattern = spec.attention_rate * weights / weights.sum() + 1 - spec.attention_rate
+                written[i] += pattern @ v[:n_seen] @ attn["W_O"][head]
         stream = stream + written + w[f"blocks.{layer}.attn.b_O"]
         mlp = {k: w[f"blocks.{layer}.mlp.{k}"] for k in ("W_in", "b_in", "W_out", "b_out")}
         pre = stream @ mlp["W_in"] + mlp["b_in"]
@@ -61,7 +78,7 @@ def logits_by_loops(parameters, sequence, spec):
     return stream @ w["unembed.W_U"] + w["unembed.b_U"]
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", [*SPECS, *ATTENTION_KINDS])
 def test_logits_equal_those_of_explicit_loops(spec):
     parameters, tokens = random_parameters(spec), all_sequences()[::17]
     expected = np.stack([logits_by_loops(parameters, row.tolist(), spec) for row in tokens])
@@ -82,12 +99,68 @@ def test_every_parameter_but_the_key_bias_moves_the_logits(name):
         assert moved > 1e-4
 
 
-def test_a_token_reaches_later_positions_and_no_earlier_one():
-    spec = SPECS[2]
+@pytest.mark.parametrize("rate", [1.0, 0.3])
+def test_a_token_reaches_later_positions_and_no_earlier_one(rate):
+    spec = dataclasses.replace(SPECS[2], attention_rate=rate)
     parameters = random_parameters(spec)
     first, second = transformer_logits(parameters, torch.tensor([[1, 2, 3], [1, 4, 3]]), spec)
     torch.testing.assert_close(first[0], second[0], **EXACT64)
     assert (first[1:] - second[1:]).abs().amin() > 1e-9
+
+
+def test_without_a_mask_a_token_reaches_earlier_positions_too():
+    spec = dataclasses.replace(SPECS[2], attention_dir="bidirectional")
+    first, second = transformer_logits(
+        random_parameters(spec), torch.tensor([[1, 2, 3], [1, 4, 3]]), spec
+    )
+    assert (first - second).abs().amin() > 1e-9
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25, 1.0])
+def test_a_pattern_mixes_the_softmax_with_ones_at_the_given_rate(rate):
+    spec = dataclasses.replace(SPECS[0], attention_rate=rate, attention_dir="bidirectional")
+    seen = {}
+
+    def keep(name, activation):
+        seen[name] = activation
+        return activation
+
+    transformer_logits(random_parameters(spec), all_sequences()[::17], spec, keep)
+    pattern = seen["blocks.0.attn.hook_pattern"]
+    softmax = seen["blocks.0.attn.hook_attn_scores"].softmax(-1)
+    torch.testing.assert_close(pattern, rate * softmax + (1 - rate), **EXACT64)
+    rows = torch.full(pattern.shape[:3], rate + 3 * (1 - rate), dtype=torch.float64)
+    torch.testing.assert_close(pattern.sum(-1), rows, **EXACT64)
+
+
+KINDS = [
+    dataclasses.replace(spec, input_format=input_format)
+    for spec in [*SPECS, *ATTENTION_KINDS]
+    for input_format in ("a_b_equals", "a_b")
+]
+
+
+@pytest.mark.parametrize("spec", KINDS)
+def test_the_network_on_pairs_is_the_forward_pass_at_the_last_position(spec):
+    sizes = spec.vocabulary_sizes(5)
+    parameters = random_parameters(spec, **sizes)
+    pairs = torch.cartesian_prod(torch.arange(5), torch.arange(5))
+    tokens = pairs if sizes["n_ctx"] == 2 else torch.nn.functional.pad(pairs, (0, 1), value=5)
+    expected = np.stack([logits_by_loops(parameters, row.tolist(), spec)[-1] for row in tokens])
+    found = forward_pairs(parameters, spec, pairs)
+    torch.testing.assert_close(found.logits, torch.from_numpy(expected), **EXACT64)
+    torch.testing.assert_close(pair_logits(parameters, spec, pairs), found.logits, **EXACT64)
+    assert found.pattern.shape == (25, 3, sizes["n_ctx"])
+    assert found.neurons.shape == (25, 7)
+
+
+def test_tables_serve_one_layer_that_is_read_at_the_equals_sign():
+    spec = ModelSpec()
+    assert has_pair_tables(spec)
+    # Compared with the loops above: the last position sees all others under either direction.
+    assert has_pair_tables(dataclasses.replace(spec, attention_dir="bidirectional"))
+    for change in ({"n_layers": 2}, {"input_format": "a_b"}, {"attention_rate": 0.99}):
+        assert not has_pair_tables(dataclasses.replace(spec, **change))
 
 
 def fired(spec, flags=()):

@@ -37,6 +37,9 @@ SPECS = {
     "two-relu": ModelSpec(n_layers=2, d_model=10, n_heads=3, d_head=4, d_mlp=7, biases="all"),
     "two-gelu": ModelSpec(n_layers=2, d_model=8, n_heads=4, d_head=2, d_mlp=7, act_fn="gelu"),
     "tiny": ModelSpec(d_model=1, n_heads=1, d_head=1, d_mlp=1, biases="none"),
+    "both-ways": ModelSpec(
+        n_layers=2, d_model=10, n_heads=3, d_head=4, d_mlp=7, attention_dir="bidirectional"
+    ),
 }
 all_specs = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
@@ -93,6 +96,21 @@ def test_the_twin_gives_the_same_logits(spec, dtype):
     assert theirs.dtype == dtype
     tolerance = SAME_SUMS64 if dtype == torch.float64 else SAME_SUMS32
     torch.testing.assert_close(theirs, ours, **tolerance)
+
+
+def test_the_twin_of_a_two_token_network_gives_the_same_logits_and_comes_back():
+    spec = ModelSpec(d_model=10, n_heads=3, d_head=4, d_mlp=7, input_format="a_b")
+    model = random_model(spec, **spec.vocabulary_sizes(5))
+    twin, tokens = to_transformer_lens(model), all_sequences(5)[:, 1:]
+    with torch.no_grad():
+        torch.testing.assert_close(twin(tokens), model(tokens), **SAME_SUMS64)
+    assert from_transformer_lens(twin).spec == model.spec
+
+
+def test_an_attention_rate_has_no_counterpart_there():
+    spec = ModelSpec(d_model=4, n_heads=1, d_head=4, d_mlp=4, attention_rate=0.5)
+    with pytest.raises(ConfigError, match=r"attention_rate=0\.5 has no counterpart"):
+        to_transformer_lens(random_model(spec))
 
 
 def test_the_twin_of_other_weights_gives_other_logits():
@@ -200,7 +218,6 @@ def test_a_network_that_transformer_lens_made_is_taken_over(act_fn):
         ("positional_embedding_type", {"positional_embedding_type": "rotary", "rotary_dim": 4}),
         ("gated_mlp", {"gated_mlp": True}),
         ("attn_only", {"attn_only": True}),
-        ("attention_dir", {"attention_dir": "bidirectional"}),
         ("n_key_value_heads", {"n_key_value_heads": 1}),
         ("attn_scale", {"attn_scale": 3.0}),
         ("attn_scores_soft_cap", {"attn_scores_soft_cap": 5.0}),

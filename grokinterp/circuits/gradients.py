@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.models import ModelSpec
-from grokinterp.models.transformer import ACTIVATIONS, transformer_logits
+from grokinterp.models.pair_tables import has_pair_tables
+from grokinterp.models.transformer import ACTIVATIONS, input_tokens, transformer_logits
 
 N_TRIPLES = 2000
 """Triples that :func:`gradient_symmetricity` draws."""
@@ -48,7 +49,7 @@ def gradient_symmetricity(
     Parameters
     ----------
     snapshot
-        Of a network of any depth.
+        Of a network of any kind.
     n_triples
         Triples drawn, the pair uniform over the task's pairs and c uniform over the classes;
         None for all of them: 1.4 million at p = 113, about half a minute.
@@ -67,7 +68,8 @@ def gradient_symmetricity(
     >>> gradient_symmetricity(snapshot, n_triples=100).mean  # doctest: +SKIP
     """
     rows, classes = _triples(snapshot, n_triples, seed)
-    tokens = torch.from_numpy(snapshot.task.tokens.copy())
+    pairs = torch.from_numpy(snapshot.task.pairs.copy())
+    tokens = input_tokens(pairs, snapshot.spec, len(snapshot.parameters["embed.W_E"]))
     with torch.enable_grad():
         cosines = torch.cat(
             [
@@ -103,7 +105,7 @@ def _cosines(
 ) -> Float[Tensor, " triple"]:
     weights = {name: value.detach() for name, value in snapshot.parameters.items()}
     operands = weights["embed.W_E"][tokens[:, :2]].requires_grad_()
-    logits_of = _one_layer_logits if snapshot.spec.n_layers == 1 else _any_depth_logits
+    logits_of = _one_layer_logits if has_pair_tables(snapshot.spec) else _any_logits
     logits = logits_of(weights, snapshot.spec, operands, tokens, classes)
     (gradient,) = torch.autograd.grad(logits.sum(), operands)
     # Scaled to a largest entry of one, so that no square leaves the range of float32; a
@@ -112,7 +114,7 @@ def _cosines(
     return F.cosine_similarity(gradient[:, 0], gradient[:, 1], dim=1).double()
 
 
-def _any_depth_logits(
+def _any_logits(
     weights: Mapping[str, Tensor],
     spec: ModelSpec,
     operands: Float[Tensor, "triple 2 d_model"],

@@ -58,7 +58,7 @@ class Snapshot:
     parameters: Mapping[str, Tensor]
     """Weights under their TransformerLens names, float32 on the CPU."""
     pattern: Float[Tensor, "pair head pos"]
-    """Attention of ``=`` to the positions a, b and ``=`` (last block)."""
+    """Attention of the last position to all: a, b and ``=`` if there is one (last block)."""
     neurons: Float[Tensor, "pair neuron"]
     """Activations after the nonlinearity (last block)."""
     logits: Float[Tensor, "pair c"]
@@ -259,7 +259,7 @@ def _forward(
 ) -> PairActivations:
     if has_pair_tables(spec):
         return forward_pairs(parameters, spec, pairs)
-    # Deeper networks keep three positions of every activation while they run.
+    # Networks without tables keep all positions of every activation while they run.
     parts = [forward_pairs(parameters, spec, part) for part in pairs.split(_PAIRS_AT_A_TIME)]
     return PairActivations(
         torch.cat([part.pattern for part in parts]),

@@ -53,7 +53,7 @@ class HookedConfig:
     @classmethod
     def describe(cls, spec: ModelSpec, flags: frozenset[str], **sizes: Any) -> HookedConfig:
         """Join a spec, the flags that are on, and what a spec leaves open."""
-        names = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "act_fn")
+        names = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "act_fn", "attention_dir")
         sizes |= {name: getattr(spec, name) for name in names}
         sizes |= {flag: flag in flags for flag in HOOKS_BEHIND_FLAGS}
         return cls(**sizes, attn_scale=math.sqrt(spec.d_head))

@@ -98,7 +98,7 @@ def _stacked(path: str) -> Any:
 
 
 class HookedTransformer(HookedRootModule):
-    """A causal transformer without layer norm, with hooks on all of its activations.
+    """A transformer without layer norm, with hooks on all of its activations.
 
     Names, shapes and hook names are TransformerLens's: ``model.blocks[0].attn.W_Q`` and
     ``model.W_Q``, ``run_with_cache``, ``run_with_hooks``, ``add_hook``, ``hooks``. The hooks
@@ -111,7 +111,7 @@ class HookedTransformer(HookedRootModule):
         Widths, depth, activation, and how the first weights are drawn. Biases that
         ``spec.biases`` leaves untrained have ``requires_grad=False``.
     d_vocab
-        Input tokens: p + 1 for a task with an equals sign.
+        Input tokens: p + 1 with an equals sign; ``spec.vocabulary_sizes(p)`` has all three.
     n_ctx
         Positions.
     d_vocab_out

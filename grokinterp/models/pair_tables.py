@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.models.spec import ModelSpec
-from grokinterp.models.transformer import ACTIVATIONS, transformer_logits
+from grokinterp.models.transformer import ACTIVATIONS, input_tokens, transformer_logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class PairActivations:
     """What the network computes at the last position, one row per pair."""
 
     pattern: Float[Tensor, "pair head pos"]
-    """Attention of ``=`` to the positions a, b and ``=`` (last block)."""
+    """Attention of the last position to all: a, b and ``=`` if there is one (last block)."""
     neurons: Float[Tensor, "pair neuron"]
     """Activations after the nonlinearity (last block)."""
     logits: Float[Tensor, "pair c"]
@@ -61,8 +61,12 @@ class PairActivations:
 
 
 def has_pair_tables(spec: ModelSpec) -> bool:
-    """Whether the network is of the kind that this module computes exactly: one layer."""
-    return spec.n_layers == 1
+    """Whether the network is of the kind that this module computes exactly.
+
+    One layer, read at ``=``, with the usual attention. The direction of attention does not
+    matter there: the last position sees every other under both.
+    """
+    return spec.n_layers == 1 and spec.input_format == "a_b_equals" and spec.attention_rate == 1
 
 
 def pair_tables(parameters: Mapping[str, Tensor], spec: ModelSpec) -> PairTables:
@@ -125,9 +129,9 @@ def forward_tables(
 def forward_pairs(
     parameters: Mapping[str, Tensor], spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
 ) -> PairActivations:
-    """Run a network of any depth on pairs and keep what the analysis reads.
+    """Run a network of any kind on pairs and keep what the analysis reads.
 
-    One-layer networks go through their tables, deeper ones through
+    Networks that have tables go through them, the others through
     :func:`~grokinterp.models.transformer.transformer_logits`.
 
     Examples
@@ -149,8 +153,7 @@ def forward_pairs(
             kept[name] = activation
         return activation
 
-    equals = parameters["embed.W_E"].shape[0] - 1
-    tokens = torch.cat([pairs, torch.full_like(pairs[:, :1], equals)], dim=1)
+    tokens = input_tokens(pairs, spec, len(parameters["embed.W_E"]))
     logits = transformer_logits(parameters, tokens, spec, keep)[:, -1]
     return PairActivations(kept[wanted[0]][:, :, -1], kept[wanted[1]][:, -1], logits)
 
@@ -158,7 +161,7 @@ def forward_pairs(
 def pair_logits(
     parameters: Mapping[str, Tensor], spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
 ) -> Float[Tensor, "pair c"]:
-    """Run a network of any depth on pairs and keep the logits alone.
+    """Run a network of any kind on pairs and keep the logits alone.
 
     A thousand pairs at a time, so that what lies between stays in the processor's cache:
     about twice as fast as :func:`forward_pairs` on many pairs.

@@ -10,14 +10,16 @@ from grokinterp.errors import ConfigError
 ActivationName = Literal["relu", "gelu"]
 Biases = Literal["mlp", "none", "all"]
 InitName = Literal["nanda2023", "tl_demo"]
+InputFormat = Literal["a_b_equals", "a_b"]
+AttentionDirection = Literal["causal", "bidirectional"]
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A decoder-only transformer without layer norm, as in Nanda et al. 2023.
+    """A transformer without layer norm, as in Nanda et al. 2023 or Zhong et al. 2023.
 
-    The vocabulary follows from the task: p + 1 input tokens, three positions ``a b =``,
-    p answers.
+    The vocabulary follows from the task: one input token per operand, a token ``=`` where
+    `input_format` has one, and one output per answer. The last position is read.
 
     Examples
     --------
@@ -37,6 +39,14 @@ class ModelSpec:
     """Neurons per block."""
     act_fn: ActivationName = "relu"
     """Activation of the neurons."""
+    input_format: InputFormat = "a_b_equals"
+    """Input sequence: the tokens ``a b =`` (Nanda et al.), or just ``a b`` (Zhong et al.)."""
+    attention_dir: AttentionDirection = "causal"
+    """``causal``: a position attends to itself and those before it; ``bidirectional``: to all."""
+    attention_rate: float = 1.0
+    """Zhong et al.'s rate in [0, 1]: the attention pattern is ``rate * softmax + (1 - rate)``
+    at every position that may be seen, so below 1 its rows do not sum to one. 0 is constant
+    attention, 1 the usual."""
     biases: Biases = "mlp"
     """Which biases are trained: those of the MLP (Nanda's code), none (the Grokking_Demo
     notebook) or all. The others stay at zero."""
@@ -50,6 +60,11 @@ class ModelSpec:
             value = getattr(self, name)
             if value < 1:
                 raise ConfigError(f"{name}={value} is too small. It must be at least 1.")
+        if not 0 <= self.attention_rate <= 1:  # neither is a NaN
+            raise ConfigError(
+                f"attention_rate={self.attention_rate} is outside [0, 1]. Use 1 for the usual "
+                "softmax attention, 0 for constant attention."
+            )
         if not 0 <= self.init_seed < 2**63:
             raise ConfigError(f"init_seed={self.init_seed} is outside 0 .. 2**63 - 1.")
         for name, allowed in _CHOICES.items():
@@ -59,9 +74,34 @@ class ModelSpec:
                     f"{name}={value!r} is not known. Choose one of {', '.join(allowed)}."
                 )
 
+    @property
+    def n_ctx(self) -> int:
+        """Positions of an input sequence; the last is read."""
+        return 3 if self.input_format == "a_b_equals" else 2
+
+    def vocabulary_sizes(self, order: int) -> dict[str, int]:
+        """Sizes that follow from a task with `order` operands and as many answers.
+
+        Returns
+        -------
+        dict[str, int]
+            ``d_vocab``, ``n_ctx`` and ``d_vocab_out``.
+
+        Examples
+        --------
+        >>> ModelSpec().vocabulary_sizes(113)
+        {'d_vocab': 114, 'n_ctx': 3, 'd_vocab_out': 113}
+        >>> ModelSpec(input_format="a_b").vocabulary_sizes(59)
+        {'d_vocab': 59, 'n_ctx': 2, 'd_vocab_out': 59}
+        """
+        d_vocab = order + 1 if self.input_format == "a_b_equals" else order
+        return {"d_vocab": d_vocab, "n_ctx": self.n_ctx, "d_vocab_out": order}
+
 
 _CHOICES = {
     "act_fn": ("relu", "gelu"),
+    "input_format": ("a_b_equals", "a_b"),
+    "attention_dir": ("causal", "bidirectional"),
     "biases": ("mlp", "none", "all"),
     "init": ("nanda2023", "tl_demo"),
 }

@@ -45,7 +45,7 @@ def transformer_logits(
     *,
     flags: Collection[str] = (),
 ) -> Float[Tensor, "batch pos d_vocab_out"]:
-    """Logits at every position of a causal transformer without layer norm.
+    """Logits at every position of a transformer without layer norm.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def transformer_logits(
     tokens
         Input sequences.
     spec
-        Widths, depth and activation.
+        Widths, depth, activation and kind of attention.
     hook
         Called with the TransformerLens name of each activation; what it returns is used in
         the activation's place. It may write into the tensor that it is given.
@@ -71,6 +71,23 @@ def transformer_logits(
     torch.Size([1, 3, 5])
     """
     return _ForwardPass(parameters, spec, hook, frozenset(flags)).logits(tokens)
+
+
+def input_tokens(
+    pairs: Int[Tensor, "pair 2"], spec: ModelSpec, d_vocab: int
+) -> Int[Tensor, "pair pos"]:
+    """Input sequences of pairs: ``a b =`` or ``a b``, as `spec` says; ``=`` is the last token.
+
+    Examples
+    --------
+    >>> input_tokens(torch.tensor([[1, 2]]), ModelSpec(), d_vocab=6)
+    tensor([[1, 2, 5]])
+    >>> input_tokens(torch.tensor([[1, 2]]), ModelSpec(input_format="a_b"), d_vocab=5)
+    tensor([[1, 2]])
+    """
+    if spec.input_format == "a_b":
+        return pairs
+    return torch.cat([pairs, torch.full_like(pairs[:, :1], d_vocab - 1)], dim=1)
 
 
 def vocabulary_sizes(parameters: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, int]:
@@ -157,12 +174,18 @@ class _ForwardPass:
         scores = einsum(
             q, k, "batch query head d_head, batch key head d_head -> batch head query key"
         )
-        is_future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-        scores = (scores / math.sqrt(self.spec.d_head)).masked_fill(is_future, -torch.inf)
+        is_hidden = torch.zeros(scores.shape[-2:], dtype=torch.bool, device=scores.device)
+        if self.spec.attention_dir == "causal":
+            is_hidden = (~is_hidden).triu(1)
+        scores = (scores / math.sqrt(self.spec.d_head)).masked_fill(is_hidden, -torch.inf)
         pattern = self.hook(prefix + "hook_attn_scores", scores).softmax(dim=-1)
         # A hook that forbids a query every key leaves NaN; as in TransformerLens it then
         # attends to nothing.
-        pattern = self.hook(prefix + "hook_pattern", pattern.nan_to_num(nan=0.0))
+        pattern = pattern.nan_to_num(nan=0.0)
+        if self.spec.attention_rate != 1:
+            rate = self.spec.attention_rate
+            pattern = (rate * pattern + (1 - rate)).masked_fill(is_hidden, 0.0)
+        pattern = self.hook(prefix + "hook_pattern", pattern)
         z = einsum(
             pattern, v, "batch head query key, batch key head d_head -> batch query head d_head"
         )

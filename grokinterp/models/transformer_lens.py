@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from grokinterp.errors import ConfigError
 from grokinterp.models.hooked_transformer import HookedTransformer
 from grokinterp.models.initialization import is_bias, is_trained
-from grokinterp.models.spec import ActivationName, Biases, ModelSpec
+from grokinterp.models.spec import ActivationName, AttentionDirection, Biases, ModelSpec
 
 _NEEDED: dict[str, tuple] = {
     "act_fn": get_args(ActivationName),
     "normalization_type": (None,),
     "positional_embedding_type": ("standard",),
-    "attention_dir": ("causal",),
+    "attention_dir": get_args(AttentionDirection),
     "num_experts": (None, 0),
     "clip_qkv": (None,),
     "attn_scores_soft_cap": (-1.0, 0.0, None),
@@ -65,7 +65,7 @@ def to_transformer_lens(
     Raises
     ------
     ConfigError
-        If parameters come without a spec.
+        If parameters come without a spec, or have an attention rate other than 1.
 
     Examples
     --------
@@ -78,6 +78,11 @@ def to_transformer_lens(
         if spec is None:
             raise ConfigError("spec=None with bare parameters. Pass the ModelSpec they belong to.")
         model = HookedTransformer.from_parameters(spec, model)
+    if model.spec.attention_rate != 1:
+        raise ConfigError(
+            f"attention_rate={model.spec.attention_rate} has no counterpart in TransformerLens, "
+            "whose attention patterns sum to one. Use grokinterp's own HookedTransformer."
+        )
     try:
         from transformer_lens import HookedTransformer as OwnHookedTransformer
     except ImportError:
@@ -125,6 +130,9 @@ def from_transformer_lens(model: Any, *, biases: Biases | None = None) -> Hooked
         d_head=config.d_head,
         d_mlp=config.d_mlp,
         act_fn=config.act_fn,
+        # Longer contexts are no task of ours; they keep the usual three-token reading.
+        input_format="a_b" if config.n_ctx == 2 else "a_b_equals",
+        attention_dir=getattr(config, "attention_dir", "causal"),
         biases=biases or _trained_biases(parameters),
     )
     detached = {name: value.detach() for name, value in parameters.items()}
@@ -168,7 +176,7 @@ def _write(target: Tensor, value: Tensor, spec: ModelSpec, name: str) -> None:
 
 def _config_fields(model: HookedTransformer) -> dict[str, Any]:
     names = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "act_fn")
-    names += ("d_vocab", "d_vocab_out", "n_ctx", "dtype", "normalization_type")
+    names += ("d_vocab", "d_vocab_out", "n_ctx", "dtype", "normalization_type", "attention_dir")
     config = model.cfg
     fields = {name: getattr(config, name) for name in names}
     return fields | {"device": str(config.device), "init_weights": False}

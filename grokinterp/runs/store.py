@@ -94,7 +94,7 @@ class RunFolder:
     def parameter_shapes(config: TrainConfig) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter that a checkpoint of this config holds."""
         task = Task(config.task)
-        return parameter_shapes(config.model, task.d_vocab, 3, task.n_classes)
+        return parameter_shapes(config.model, **config.model.vocabulary_sizes(task.n_classes))
 
     def is_finished(self, config: TrainConfig) -> bool:
         """Whether nothing is left to train: all steps done, or the loss was not finite.

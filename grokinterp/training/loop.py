@@ -105,7 +105,7 @@ class _Training:
         """Build the first weights, or those where the recorder's run stopped."""
         task = recorder.split.task
         parameters = initial_parameters(
-            config.model, d_vocab=task.d_vocab, n_ctx=3, d_vocab_out=task.n_classes
+            config.model, **config.model.vocabulary_sizes(task.n_classes)
         )
         parameters = {
             name: value.to(device).requires_grad_(is_trained(name, config.model))

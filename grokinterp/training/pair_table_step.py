@@ -18,7 +18,7 @@ from grokinterp.training.loss import LossBuffers, accuracy
 
 
 def allows_pair_table_step(spec: ModelSpec) -> bool:
-    """Whether the fast step computes this network: one layer, ReLU."""
+    """Whether the fast step computes this network: one that has tables, with ReLU."""
     return has_pair_tables(spec) and spec.act_fn == "relu"
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.models import ModelSpec
-from grokinterp.models.transformer import transformer_logits
+from grokinterp.models.transformer import input_tokens, transformer_logits
 from grokinterp.training.loss import accuracy, cross_entropy
 
 
@@ -45,8 +44,7 @@ class AutogradStep:
         labels: Int[Tensor, " pair"],
         loss_dtype: str,
     ) -> None:
-        equals = parameters["embed.W_E"].shape[0] - 1
-        self._tokens = torch.cat([pairs, torch.full_like(pairs[:, :1], equals)], dim=1)
+        self._tokens = input_tokens(pairs, spec, len(parameters["embed.W_E"]))
         self._parameters, self._spec = parameters, spec
         self._labels, self._loss_dtype = labels, loss_dtype
         self._logits: Tensor | None = None
