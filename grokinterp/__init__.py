@@ -46,6 +46,8 @@ _HOMES = {
     "find_phases": "trajectory",
     "Milestones": "trajectory",
     "find_milestones": "trajectory",
+    "CircuitSteps": "trajectory",
+    "find_circuit_steps": "trajectory",
     "Analysis": "trajectory",
     "analyze_run": "trajectory",
     "write_tables": "trajectory",

@@ -174,9 +174,8 @@ def ablate_with_hooks(
     from grokinterp.models.hooked_transformer import HookedTransformer
 
     model = HookedTransformer.from_parameters(snapshot.spec, snapshot.parameters)
-    tokens = torch.from_numpy(snapshot.task.tokens.copy())
     with torch.no_grad():
-        logits = model.run_with_hooks(tokens, fwd_hooks=list(fwd_hooks))[:, -1]
+        logits = model.run_with_hooks(snapshot.tokens, fwd_hooks=list(fwd_hooks))[:, -1]
     points = ", ".join(str(point) for point, _ in fwd_hooks)
     return evaluate_logits(
         snapshot, logits[evaluated_rows(snapshot)], name, f"hooks at {points}", ()

@@ -294,7 +294,7 @@ def _at_heads(
 def _with_hook(
     snapshot: Snapshot, name: str, rows: Int[Tensor, " row"], change: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "row c"]:
-    tokens = torch.from_numpy(snapshot.task.tokens.copy())[rows]
+    tokens = snapshot.tokens[rows]
     kept: list[Tensor] = []
 
     def keep(at: str, activation: Tensor) -> Tensor:

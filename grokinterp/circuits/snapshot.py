@@ -17,6 +17,7 @@ from grokinterp.circuits.neurons import frequency_shares
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import PairActivations, forward_pairs, has_pair_tables
+from grokinterp.models.transformer import input_tokens
 from grokinterp.runs.run import Run
 from grokinterp.spectra import sum_rows
 from grokinterp.tasks import CyclicView, Split, Task
@@ -144,10 +145,16 @@ class Snapshot:
         """Fraction of all pairs that are answered correctly."""
         return float(self.are_correct.double().mean())
 
+    @property
+    def tokens(self) -> Int[Tensor, "pair pos"]:
+        """Input sequence of every pair."""
+        pairs = torch.from_numpy(self.task.pairs.copy())
+        return input_tokens(pairs, self.spec, len(self.parameters["embed.W_E"]))
+
     @cached_property
     def last_block(self) -> LastBlock:
         """Every edge from the last block's residual stream to the logits."""
-        return LastBlock.of(self.parameters, self.spec, torch.from_numpy(self.task.tokens.copy()))
+        return LastBlock.of(self.parameters, self.spec, self.tokens)
 
     # What only a task with a cyclic view has.
 

@@ -14,6 +14,8 @@ from grokinterp.circuits import (
     circuit_table,
     neuron_table,
 )
+from grokinterp.circuits.ablations import full_network
+from grokinterp.circuits.evidence import CIRCUIT_COLUMNS
 from grokinterp.circuits.interventions import SITES
 from grokinterp.trajectory.cache import NumberCache, cache_key
 
@@ -52,12 +54,12 @@ def look_into(
     """
     keys = key_frequencies.frequencies
 
-    def remembered(name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    def remembered(name: str, make: Callable[[], pd.DataFrame], *needed: str) -> pd.DataFrame:
         key = cache_key(name, TABLES_VERSION, keys)
         known = cache.find(snapshot.checksum, key) if snapshot.checksum else None
-        if known is not None:
+        if known is not None and set(needed) <= set(known):
             table = pd.DataFrame(known)
-            unknown = {column: float for column in table if table[column].isna().all()}
+            unknown = {str(c): "float64" for c in table if bool(table[c].isna().all())}
             return table.astype(unknown | {c: "Int64" for c in _WHOLE_NUMBERS if c in table})
         table = make()
         if snapshot.checksum:
@@ -69,7 +71,11 @@ def look_into(
         at_logits = ablation_table(snapshot, key_frequencies)
         return CheckpointTables(at_logits, pd.DataFrame(), pd.DataFrame())
     return CheckpointTables(
-        remembered("ablations", lambda: ablation_table(snapshot, key_frequencies, at=SITES)),
-        remembered("circuit", lambda: circuit_table(snapshot, key_frequencies)),
-        remembered("neurons", lambda: neuron_table(snapshot)),
+        remembered(
+            "ablations",
+            lambda: ablation_table(snapshot, key_frequencies, at=SITES),
+            *full_network(snapshot).to_row(),
+        ),
+        remembered("circuit", lambda: circuit_table(snapshot, key_frequencies), *CIRCUIT_COLUMNS),
+        remembered("neurons", lambda: neuron_table(snapshot), "neuron", "loss_zero", "loss_mean"),
     )
