@@ -51,9 +51,15 @@ def plot_circuit_strength(analysis: Analysis) -> go.Figure | None:
             ),
         ),
         Panel(
-            "logit power of memorization<br>(fraction)",
+            "power outside<br>(fraction)",
             table,
-            (Line("fraction_logit_power_memorization", "power outside the circuit", _ALL),),
+            (
+                Line(
+                    "fraction_logit_power_memorization",
+                    "logit power outside the trigonometric circuit",
+                    _ALL,
+                ),
+            ),
         ),
     )
     return figure_of_panels(analysis, panels, title="Circuits against each other")
@@ -87,7 +93,11 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure | None:
     if full > 0:
         figure.add_vline(x=full, line={"dash": "dash", "color": _ALL, "width": 1})
     figure.update_xaxes(
-        type="log", exponentformat="power", nticks=7, title_text=f"{LOSS_TITLE}, all pairs"
+        type="log",
+        exponentformat="power",
+        nticks=7,
+        tickfont={"size": 9.5},
+        title_text=f"{LOSS_TITLE}, all pairs",
     )
     order = {"categoryorder": "array", "categoryarray": names}
     figure.update_yaxes(autorange="reversed", automargin=True, ticks="", **order)

@@ -123,6 +123,7 @@ def ablation_table_html(ablations: pd.DataFrame) -> str:
     """All rows of ablations.csv: those of the logits open, the others folded away."""
     rows = ablations.to_dict(orient="records")
     first = [row for row in rows if row["intervention"] in ("none", "removed from logits")]
+    first = first or rows
     rest = [row for row in rows if row not in first]
     shown = _ablation_rows(first, "Ablations of the logits; losses in nats")
     if not rest:
