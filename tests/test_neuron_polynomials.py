@@ -1,11 +1,13 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from grokinterp.circuits import Snapshot, ablate, neuron_table
 from grokinterp.circuits.neuron_polynomials import (
+    activation_fits,
     logits_of_neurons,
     neuron_frequencies,
     polynomial_neurons,
@@ -121,3 +123,19 @@ def test_a_dead_neuron_has_no_frequency():
     assert not before[3]
     assert table["frequency"].isna().tolist() == [i == 3 or before[i] for i in range(10)]
     assert table["fraction_active"][3] == 0
+
+
+def test_what_a_line_and_a_parabola_explain_is_what_least_squares_says():
+    snapshot = random_snapshot(11)
+    found = activation_fits(snapshot)
+    block = snapshot.last_block
+    pre = block.pre_activations(block.resid_mid).double().numpy()
+    for neuron in range(10):
+        post = snapshot.neurons[:, neuron].double().numpy()
+        if not post.any():
+            continue
+        for degree, shape in ((1, "linear"), (2, "quadratic")):
+            fit = np.polyval(np.polyfit(pre[:, neuron], post, degree), pre[:, neuron])
+            expected = 1 - ((post - fit) ** 2).sum() / ((post - post.mean()) ** 2).sum()
+            assert float(found[shape][neuron]) == pytest.approx(expected, rel=1e-5)
+    assert (found["quadratic"] > found["linear"] + 0.01).any()

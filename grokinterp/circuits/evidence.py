@@ -19,6 +19,7 @@ from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.memorization import excluded_logits
 from grokinterp.circuits.neuron_logit_map import neuron_logit_map, projected_neurons
 from grokinterp.circuits.neuron_polynomials import (
+    activation_fits,
     frequency_waves,
     logits_of_neurons,
     polynomial_neurons,
@@ -162,6 +163,9 @@ def _add_neurons(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
     others = int(counts.sum()) - of_keys
     rows.add("neurons with over 85 % in another frequency", others, "count")
     rows.add("neurons without a frequency", n_neurons - int(counts.sum()), "count")
+    for shape, shares in activation_fits(snapshot).items():
+        what = f"variance explained by a {shape} function of the pre-activation, median"
+        rows.add(what, shares.nanmedian(), "fraction")
     polynomials = polynomial_neurons(snapshot)
     neurons = snapshot.neurons[snapshot.pair_rows]
     residual = (neurons - polynomials).double().square().sum()

@@ -102,10 +102,15 @@ class LastBlock:
         """Residual stream between attention and MLP."""
         return self.resid_pre + self.attn_out()
 
+    def pre_activations(
+        self, mlp_in: Float[Tensor, "pair d_model"]
+    ) -> Float[Tensor, "pair neuron"]:
+        """What the neurons that read `mlp_in` receive before their nonlinearity."""
+        return mlp_in @ self.weights["W_in"] + self.weights["b_in"]
+
     def neurons(self, mlp_in: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair neuron"]:
         """Activations of the neurons that read `mlp_in`."""
-        w = self.weights
-        return ACTIVATIONS[self.act_fn](mlp_in @ w["W_in"] + w["b_in"])
+        return ACTIVATIONS[self.act_fn](self.pre_activations(mlp_in))
 
     def mlp_out(
         self, neurons: Float[Tensor, "pair neuron"] | None = None

@@ -78,6 +78,40 @@ def polynomial_neurons(snapshot: Snapshot) -> Float[Tensor, "row neuron"]:
     return polynomials
 
 
+def activation_fits(snapshot: Snapshot) -> dict[str, Float[Tensor, " neuron"]]:
+    """Share of each neuron's variance that a polynomial of its pre-activation explains.
+
+    A neuron that multiplies two waves does it through the curvature of its activation, so a
+    quadratic has to do well and a straight line worse.
+
+    Returns
+    -------
+    dict
+        Under ``linear`` and ``quadratic``, in [0, 1] over all pairs of the view; NaN for a
+        neuron whose activation is constant.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+    """
+    block = snapshot.last_block
+    pre = block.pre_activations(block.resid_mid)[snapshot.pair_rows].double()
+    post = snapshot.neurons[snapshot.pair_rows].double()
+    pre = (pre - pre.mean(dim=0)) / pre.std(dim=0)
+    post = post - post.mean(dim=0)
+    # Gram-Schmidt on 1, x, x^2 neuron by neuron.
+    square = pre.square() - pre.square().mean(dim=0)
+    square = square - pre * (square * pre).mean(dim=0) / pre.square().mean(dim=0)
+    total = post.square().sum(dim=0)
+
+    def explained(wave: Tensor) -> Tensor:
+        return (post * wave).sum(dim=0).square() / (wave.square().sum(dim=0) * total)
+
+    linear = explained(pre)
+    return {"linear": linear, "quadratic": linear + explained(square)}
+
+
 def logits_of_neurons(
     snapshot: Snapshot, neurons: Float[Tensor, "row neuron"]
 ) -> Float[Tensor, "row c"]:
