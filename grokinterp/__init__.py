@@ -32,6 +32,8 @@ _HOMES = {
     "take_snapshot": "circuits",
     "KeyFrequencies": "circuits",
     "find_key_frequencies": "circuits",
+    "Algorithm": "circuits",
+    "find_algorithm": "circuits",
     "ablate": "circuits",
     "ablate_with_hooks": "circuits",
     "ablation_table": "circuits",

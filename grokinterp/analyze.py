@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> None:
 
 
 def summary_lines(analysis: Analysis) -> list[str]:
-    """Return the short summary: outcome, key frequencies, steps, phases, ablations."""
+    """Return the short summary: outcome, key frequencies, steps, algorithm, phases, ablations."""
     summary = analysis.summary
     reasons = summary["reasons"]
     lines = [summary["outcome"]]
@@ -89,6 +89,8 @@ def summary_lines(analysis: Analysis) -> list[str]:
     for name in ("memorization_step", "grokking_step"):
         value = summary[name]
         lines.append(_line(name.replace("_", " "), value is not None and f"{value:,}", reasons))
+    verdict = summary["algorithm"]["verdict"]
+    lines.append(f"{'algorithm':18}{verdict}: {summary['algorithm']['reason']}")
     for name, span in summary["phases"].items():
         text = span and f"steps {span[0]:,} to {span[1]:,}"
         reason = reasons.get(f"phases.{name}", "")

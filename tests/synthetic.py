@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from grokinterp.circuits.algorithm import Algorithm
 from grokinterp.circuits.evidence import CIRCUIT_COLUMNS
+from grokinterp.circuits.gradients import GradientSymmetricity
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.measures import MEASURES
 from grokinterp.runs.config import TrainConfig
@@ -105,6 +108,8 @@ def trajectory(steps: np.ndarray, p: int = 113, *, groks: bool = True) -> pd.Dat
         "gini_W_L": 0.2 + 0.7 * formed,
         "fraction_logit_variance_explained": 0.95 * formed,
         "fraction_single_frequency_neurons": 0.85 * formed,
+        "fraction_logit_variance_explained_pizza": 0.77 * formed,
+        "circularity": 0.1 + 0.85 * formed,
         "gradient_symmetricity": 0.5 - 0.3 * formed,
         "gradient_symmetricity_standard_error": 0.004 + 0 * formed,
         "distance_irrelevance": 0.7 - 0.5 * formed,
@@ -225,6 +230,28 @@ def circuit(keys: tuple[int, ...] = KEYS) -> pd.DataFrame:
     return table.astype({"frequency": "Int64", "head": "Int64"})
 
 
+def algorithm(p: int, keys: tuple[int, ...]) -> Algorithm:
+    """A clock with evidence that a clock could have."""
+    s, d = torch.meshgrid(torch.arange(p).double(), torch.arange(p).double(), indexing="ij")
+    whole = {
+        "clock": 0.98,
+        "pizza_product": 0.8,
+        "pizza_absolute": 0.79,
+        "accompanying": 0.001,
+        "pizza_accompanied": 0.97,
+    }
+    return Algorithm(
+        "clock",
+        "gradient symmetricity is 0.200",
+        gradient_symmetricity=GradientSymmetricity(0.2, 0.004, 2000),
+        distance_irrelevance=0.8,
+        circularity=0.95,
+        variance_explained=whole,
+        variance_explained_by_circle={k: {f: 0.5 * x for f, x in whole.items()} for k in keys},
+        correct_logits=20 + torch.cos(s) + 0.1 * torch.sin(d),
+    )
+
+
 def _run(config: TrainConfig, table: pd.DataFrame, steps: np.ndarray, origin: str) -> Run:
     return Run(
         config=config,
@@ -259,7 +286,7 @@ def _summary(run: Run, keys: tuple[int, ...], phases: Phases, last_row: dict) ->
             "trigonometric_works_from": 6_900,
             "trigonometric_is_stronger_from": 5_100,
         },
-        "algorithm": {"verdict": "clock", "gradient_symmetricity": 0.2},
+        "algorithm": algorithm(run.config.task.p, keys).to_dict(),
         "final": last_row,
         "evidence": {},
         "reasons": {},
@@ -288,6 +315,7 @@ def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
         phases=phases,
         summary=_summary(run, keys, phases, table.iloc[-1].to_dict()),
         failures={},
+        algorithm=algorithm(p, keys),
     )
 
 
@@ -305,6 +333,7 @@ TRIGONOMETRIC = (
     "trigonometric_logit_test",
     "memorization_logit_test",
     "fraction_logit_power_memorization",
+    "fraction_logit_variance_explained_pizza",
 )
 
 
@@ -318,8 +347,8 @@ def _without_keys(analysis: Analysis, reason: str, **summary: Any) -> Analysis:
         "first_crossing_step": None,
         "grokking_delay": None,
         "transition_width": None,
-        "algorithm": {"verdict": "none"},
         "circuits": None,
+        "algorithm": {"verdict": "none", "reason": reason},
     }
     reasons = {name: reason for name in (*nothing, *TRIGONOMETRIC)}
     return dataclasses.replace(
@@ -329,6 +358,7 @@ def _without_keys(analysis: Analysis, reason: str, **summary: Any) -> Analysis:
         ablations=ablations(()),
         circuit=pd.DataFrame(),
         summary={**analysis.summary, **nothing, "reasons": reasons, **summary},
+        algorithm=Algorithm("none", reason),
     )
 
 

@@ -33,8 +33,9 @@ COLUMNS = """
     sum_squared_weights_W_Q sum_squared_weights_W_K sum_squared_weights_W_V
     sum_squared_weights_W_O sum_squared_weights_W_in sum_squared_weights_W_out
     sum_squared_weights_W_U gini_W_E gini_W_L fraction_logit_variance_explained
-    fraction_single_frequency_neurons gradient_symmetricity
-    gradient_symmetricity_standard_error distance_irrelevance effective_rank_W_E
+    fraction_logit_variance_explained_pizza fraction_single_frequency_neurons
+    gradient_symmetricity gradient_symmetricity_standard_error distance_irrelevance
+    circularity effective_rank_W_E
 """.split()
 SPEC = ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=24)
 
@@ -98,8 +99,10 @@ def test_a_random_network_has_every_number(p):
             | {
                 "fraction_logit_power_memorization",
                 "fraction_logit_variance_explained",
+                "fraction_logit_variance_explained_pizza",
                 "fraction_single_frequency_neurons",
                 "distance_irrelevance",
+                "circularity",
             },
         ),
     ],

@@ -24,6 +24,7 @@ SECTIONS = [
     "restricted-and-excluded-loss",
     "neurons",
     "logits-explained",
+    "algorithm",
     "gini-and-weights",
     "further-measures",
     "mirrored-accuracy",
@@ -123,9 +124,9 @@ def test_links_to_papers_are_plain_anchors(page):
 
 def test_figures_have_captions_and_names_for_screen_readers(page):
     figures = page.all("figure")
-    assert len(figures) == 16 == len(page.all("figcaption"))
+    assert len(figures) == 17 == len(page.all("figcaption"))
     plots = [a for a in page.all("div") if a.get("class") == "plot"]
-    assert len(plots) == 16 and all(a["role"] == "img" and a["aria-label"] for a in plots)
+    assert len(plots) == 17 and all(a["role"] == "img" and a["aria-label"] for a in plots)
     assert page.all("html") == [{"lang": "en"}]
 
 

@@ -1,6 +1,7 @@
 """One checkpoint: what it computes on all pairs, its two circuits, and life without them."""
 
 from grokinterp.circuits.ablations import Ablation, ablate, ablate_with_hooks, ablation_table
+from grokinterp.circuits.algorithm import Algorithm, find_algorithm
 from grokinterp.circuits.evidence import circuit_table
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
 from grokinterp.circuits.neuron_polynomials import neuron_table
@@ -8,12 +9,14 @@ from grokinterp.circuits.snapshot import Snapshot, has_frequencies, take_snapsho
 
 __all__ = [
     "Ablation",
+    "Algorithm",
     "KeyFrequencies",
     "Snapshot",
     "ablate",
     "ablate_with_hooks",
     "ablation_table",
     "circuit_table",
+    "find_algorithm",
     "find_key_frequencies",
     "has_frequencies",
     "neuron_table",

@@ -4,6 +4,7 @@ Every function takes an :class:`~grokinterp.trajectory.Analysis` and draws what 
 tables; none computes a statistic. A figure for which the analysis has no numbers is None.
 """
 
+from grokinterp.figures.algorithm import plot_correct_logits
 from grokinterp.figures.circuit_growth import (
     plot_further_measures,
     plot_logits_explained,
@@ -28,6 +29,7 @@ __all__ = [
     "plot_accuracies",
     "plot_circuit_strength",
     "plot_component_ablations",
+    "plot_correct_logits",
     "plot_embedding_heatmap",
     "plot_embedding_spectrum",
     "plot_excluded_loss_by_frequency",

@@ -27,7 +27,12 @@ from grokinterp.measures.strength import (
     fraction_logit_power_memorization,
     restricted_accuracy_test,
 )
-from grokinterp.measures.symmetry import distance_irrelevance, gradient_symmetricity
+from grokinterp.measures.symmetry import (
+    circularity,
+    distance_irrelevance,
+    fraction_logit_variance_explained_pizza,
+    gradient_symmetricity,
+)
 from grokinterp.measures.weights import (
     effective_rank_W_E,
     gini_W_E,
@@ -53,9 +58,11 @@ MEASURES: tuple[Measure, ...] = (
     gini_W_E,
     gini_W_L,
     fraction_logit_variance_explained,
+    fraction_logit_variance_explained_pizza,
     fraction_single_frequency_neurons,
     gradient_symmetricity,
     distance_irrelevance,
+    circularity,
     effective_rank_W_E,
 )
 """Every measure that analyze computes unless it is told otherwise."""

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from grokinterp import figures
 from grokinterp.figures.embedding import MAX_FRAMES
 from grokinterp.figures.lines import MAX_POINTS
+from grokinterp.report.algorithm import algorithm_section
 from grokinterp.report.circuit import (
     ablation_table_html,
     circuit_section,
@@ -37,6 +38,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         _restricted_and_excluded(analysis),
         _neurons(analysis),
         _logits_explained(analysis),
+        algorithm_section(analysis),
         _gini_and_weights(analysis),
         _further_measures(analysis),
         _mirrored_accuracy(analysis),
@@ -255,8 +257,9 @@ def _further_measures(analysis: Analysis) -> Section:
         "figure-further-measures",
         "Effective rank counts the dimensions that the embedding uses. Gradient symmetricity is "
         "near 1 for the pizza algorithm and lower for the clock; distance irrelevance is low for "
-        "the pizza and higher for the clock. No verdict is drawn here. Measures that were added "
-        "to the library's stand below.",
+        "the pizza and higher for the clock; circularity is near 1 where the embedding consists of "
+        "circles. What they say of the last checkpoint stands under Which algorithm. Measures that "
+        "were added to the library's stand below.",
         "gradient_symmetricity",
         "effective_rank_W_E",
         absent="No further measure was computed.",

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grokinterp.circuits import KeyFrequencies, Snapshot, find_key_frequencies
+from grokinterp.circuits import (
+    Algorithm,
+    KeyFrequencies,
+    Snapshot,
+    find_algorithm,
+    find_key_frequencies,
+)
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, Measure, as_measure
 from grokinterp.runs.run import CURVE_COLUMNS, Run
@@ -28,7 +34,7 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What is known about a run: key frequencies, measures along it, phases, ablations."""
+    """What is known about a run: key frequencies, measures, phases, ablations, algorithm."""
 
     run: Run
     """The run that was analyzed."""
@@ -54,6 +60,8 @@ class Analysis:
     :func:`~grokinterp.circuits.neuron_polynomials.neuron_table`."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
+    algorithm: Algorithm | None = None
+    """Clock or pizza at the last checkpoint, with the evidence; None if nobody asked."""
 
 
 def analyze_run(
@@ -145,6 +153,7 @@ def analyze_run(
         thresholds=thresholds,
     )
     phases = find_phases(curves, trajectory)
+    algorithm = find_algorithm(last, keys)
     return Analysis(
         run=run,
         key_frequencies=keys,
@@ -159,6 +168,7 @@ def analyze_run(
             milestones,
             phases,
             find_circuit_steps(trajectory, thresholds),
+            algorithm,
             catalogue,
             failures,
             thresholds,
@@ -167,6 +177,7 @@ def analyze_run(
         circuit=tables.circuit,
         neurons=tables.neurons,
         failures=failures,
+        algorithm=algorithm,
     )
 
 

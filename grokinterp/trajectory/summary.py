@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from grokinterp.circuits import KeyFrequencies
+from grokinterp.circuits import Algorithm, KeyFrequencies
 from grokinterp.measures import Measure
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.circuit_steps import CircuitSteps
@@ -20,6 +20,11 @@ PHASES_SOURCE = (
     "mechanistic interpretability, ICLR 2023, arXiv:2301.05217"
 )
 
+ALGORITHM_SOURCE = (
+    "Zhong, Liu, Tegmark and Andreas, The clock and the pizza: two stories in mechanistic "
+    "explanation of neural networks, NeurIPS 2023, arXiv:2306.17844"
+)
+
 
 def summarize(
     run: Run,
@@ -28,6 +33,7 @@ def summarize(
     milestones: Milestones,
     phases: Phases,
     circuit_steps: CircuitSteps | None,
+    algorithm: Algorithm,
     measures: Sequence[Measure],
     failures: Mapping[str, str],
     thresholds: Thresholds | None,
@@ -58,12 +64,12 @@ def summarize(
         "circuits": circuit_steps.as_dict() if circuit_steps else None,
         "outcome_kind": milestones.outcome_kind,
         "outcome": _unfinished(run) + milestones.outcome,
-        "algorithm": None,
+        "algorithm": algorithm.to_dict(),
         "final": final,
         "n_pairs_left_out": view.n_left_out if view is not None else 0,
         "evidence": _evidence(key_frequencies),
         "reasons": {
-            **_reasons(run, key_frequencies, found, final, phases, limits),
+            **_reasons(run, key_frequencies, found, final, phases, algorithm, limits),
             **_reasons_of_circuits(circuit_steps, limits),
         },
         "failures": dict(failures),
@@ -107,6 +113,7 @@ def _reasons(
     found: Mapping[str, int | None],
     final: Mapping[str, float | int | None],
     phases: Phases,
+    algorithm: Algorithm,
     limits: Thresholds,
 ) -> dict[str, str]:
     known = {
@@ -127,7 +134,8 @@ def _reasons(
         if value is None:
             reasons[f"final.{name}"] = "there is no pair to average over, or it is not finite"
     reasons |= {f"phases.{name}": reason for name, reason in phases.reasons.items()}
-    reasons["algorithm"] = "not determined by this version"
+    if algorithm.verdict == "none":
+        reasons["algorithm"] = algorithm.reason
     if not key_frequencies.frequencies:
         reasons["key_frequencies"] = key_frequencies.reason or "none was given"
     if run.task.cyclic_view is None:
@@ -155,4 +163,4 @@ def _reasons_of_circuits(steps: CircuitSteps | None, limits: Thresholds) -> dict
 
 def _citations(measures: Sequence[Measure]) -> dict[str, str]:
     cited = {measure.name: measure.source for measure in measures if measure.source}
-    return {"phases": PHASES_SOURCE, **cited}
+    return {"phases": PHASES_SOURCE, "algorithm": ALGORITHM_SOURCE, **cited}

@@ -1,0 +1,121 @@
+"""Models A and B of Zhong et al. 2023 (arXiv:2306.17844): a pizza and a clock modulo 59."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from grokinterp.circuits import Snapshot, find_algorithm, find_key_frequencies
+from grokinterp.circuits.circles import isolate_circle
+from grokinterp.circuits.gradients import gradient_symmetricity
+from grokinterp.circuits.logit_formulas import logit_variance_explained
+from grokinterp.models import ModelSpec
+from grokinterp.models.initialization import parameter_shapes
+from tests import planted
+from tests.foreign import data_file
+
+P = 59
+PIZZA, CLOCK = "p99zdpze5l", "l8k1hzciux"
+# Published as percentages with two decimals.
+ROUNDING = 0.0051
+
+
+def read(run):
+    """The published matrices are the transposes of ours; biases of attention do not exist."""
+    theirs = torch.load(data_file(f"model_{run}.pt"), map_location="cpu", weights_only=True)
+    config = json.loads(data_file(f"config_{run}.json").read_text())
+    spec = ModelSpec(
+        input_format="a_b",
+        attention_dir="bidirectional",
+        attention_rate=float(config["attn_coeff"]),
+    )
+    parameters = {}
+    for name, shape in parameter_shapes(spec, **spec.vocabulary_sizes(P)).items():
+        value = theirs.get(name, torch.zeros(shape))
+        if name.endswith(("W_Q", "W_K", "W_V")):
+            value = value.mT
+        elif name.endswith(("W_E", "W_O", "W_in", "W_out")):
+            value = value.T
+        parameters[name] = value.reshape(shape).contiguous().float()
+    return Snapshot.from_parameters(parameters, planted.split(P, train_fraction=0.8), spec)
+
+
+@pytest.fixture(scope="module")
+def pizza():
+    return read(PIZZA)
+
+
+@pytest.fixture(scope="module")
+def clock():
+    return read(CLOCK)
+
+
+def judged(snapshot):
+    return find_algorithm(snapshot, find_key_frequencies(snapshot))
+
+
+def test_the_published_pizza_is_a_pizza(pizza):
+    algorithm = judged(pizza)
+    assert pizza.accuracy_all == 1
+    assert algorithm.verdict == "pizza"
+    assert algorithm.distance_irrelevance == pytest.approx(0.17, abs=0.01)
+    assert algorithm.gradient_symmetricity.mean == pytest.approx(0.9937, abs=2e-4)
+    assert algorithm.circularity > 0.995
+
+
+def test_the_published_clock_is_a_clock(clock):
+    algorithm = judged(clock)
+    assert clock.accuracy_all == 1
+    assert algorithm.verdict == "clock"
+    assert algorithm.distance_irrelevance == pytest.approx(0.85, abs=0.01)
+    # .3336 was published, over 100 triples; the standard error of 100 is .04.
+    assert algorithm.gradient_symmetricity.mean == pytest.approx(0.3336, abs=5 * 0.042)
+    assert algorithm.circularity > 0.995
+
+
+def test_the_whole_logits_of_the_accompanied_pizza_look_like_a_clocks(pizza):
+    explained = judged(pizza).variance_explained
+    assert explained["clock"] > 0.99 > 0.85 > explained["pizza_product"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "published"),
+    [
+        ("clock", {17: 75.41, 3: 75.62, 15: 75.38}),
+        ("pizza_product", {17: 99.18, 3: 99.18, 15: 99.28}),
+        # The authors' notebook.
+        ("pizza_absolute", {17: 98.31, 3: 98.31, 15: 98.41}),
+    ],
+)
+def test_the_formulas_explain_of_each_circle_what_was_published(pizza, formula, published):
+    for frequency, percent in published.items():
+        circle = isolate_circle(pizza, frequency, isolation="principal_components")
+        explained = logit_variance_explained(circle, [frequency], formula)
+        # Theirs is the formula scaled to the logits' deviation, not fitted: 2r - 1, not r².
+        assert 100 * (2 * math.sqrt(explained) - 1) == pytest.approx(percent, abs=ROUNDING)
+
+
+def test_the_accompanying_formula_explains_the_circles_of_twice_the_frequency(pizza):
+    published = {17: 97.56, 3: 97.23, 15: 97.69}
+    for frequency, percent in published.items():
+        double = min(2 * frequency % P, -2 * frequency % P)
+        circle = isolate_circle(pizza, double, isolation="principal_components")
+        explained = logit_variance_explained(circle, [frequency], "accompanying")
+        # One more digit is lost in the principal components of these small circles.
+        assert 100 * (2 * math.sqrt(explained) - 1) == pytest.approx(percent, abs=2 * ROUNDING)
+
+
+def test_one_circle_alone_answers_as_many_pairs_as_was_published(pizza):
+    accuracies = [
+        isolate_circle(pizza, k, isolation="principal_components").accuracy_all for k in (3, 15, 17)
+    ]
+    assert 0.328 == pytest.approx(min(accuracies, key=lambda x: abs(x - 0.328)), abs=0.0005)
+
+
+@pytest.mark.slow
+def test_over_all_triples_the_gradient_symmetricity_is_exact(pizza, clock):
+    for snapshot, expected in ((pizza, 0.994), (clock, 0.346)):
+        exact = gradient_symmetricity(snapshot, n_triples=None)
+        assert exact.n_triples == P**3 and exact.standard_error == 0
+        assert exact.mean == pytest.approx(expected, abs=5e-4)
