@@ -36,6 +36,9 @@ class Analyze:
     stopped on the plateau."""
     every: int = 1
     """Take every k-th checkpoint; the last is always taken."""
+    deep: bool = True
+    """Follow the circuit step by step through the last checkpoint and ablate all of its parts
+    (some ten seconds at p = 113)."""
     quiet: bool = False
     """Show no progress bar."""
 
@@ -62,6 +65,7 @@ def main(arguments: list[str]) -> None:
         run,
         key_frequencies=key_frequencies,
         every=command.every,
+        deep=command.deep,
         cache_folder=out,
         progress=lambda steps: tqdm(
             steps, unit="checkpoint", disable=command.quiet, dynamic_ncols=True
@@ -72,7 +76,7 @@ def main(arguments: list[str]) -> None:
     for line in summary_lines(analysis):
         tell(line)
     tell(f"report    {report}")
-    tell(f"tables    {out}/: summary.json, measures.csv, by_frequency.csv, ablations.csv")
+    tell(f"tables    {out}/: summary.json, and the tables as CSV")
 
 
 def summary_lines(analysis: Analysis) -> list[str]:
@@ -94,6 +98,8 @@ def summary_lines(analysis: Analysis) -> list[str]:
     if len(analysis.ablations):
         lines.append("ablations         loss on all, train, test pairs; accuracy on all")
         for row in analysis.ablations.to_dict(orient="records"):
+            if row["intervention"] not in ("none", "removed from logits"):
+                continue
             what = str(row["component"]).replace("_", " ")
             if row["intervention"] != "none":
                 what += f" {row['intervention']}"

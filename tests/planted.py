@@ -46,6 +46,15 @@ def noise(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
     return scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
+def random_parameters(spec: ModelSpec, p: int) -> dict[str, torch.Tensor]:
+    """Random weights and biases, so that no bias is forgotten or taken for something else."""
+    shapes = parameter_shapes(spec, p + 1, 3, p)
+    return {
+        name: noise(*shape, seed=seed).float() / 3
+        for seed, (name, shape) in enumerate(shapes.items())
+    }
+
+
 def snapshot(logits: torch.Tensor, split: Split, neurons: torch.Tensor | None = None) -> Snapshot:
     """A snapshot with these logits; its weights are small random ones that did not make them."""
     task = split.task

@@ -203,6 +203,7 @@ def test_tables_round_trip(tiny_analysis, tmp_path):
         "measures.csv",
         "by_frequency.csv",
         "ablations.csv",
+        "neurons.csv",
         "summary.json",
     }
     text = (tmp_path / "out" / "measures.csv").read_text().splitlines()

@@ -28,6 +28,8 @@ SECTIONS = [
     "gini-and-weights",
     "further-measures",
     "mirrored-accuracy",
+    "circuit",
+    "circuit-strength",
     "ablations",
     "not-computed",
     "config",
@@ -122,9 +124,9 @@ def test_links_to_papers_are_plain_anchors(page):
 
 def test_figures_have_captions_and_names_for_screen_readers(page):
     figures = page.all("figure")
-    assert len(figures) == 15 == len(page.all("figcaption"))
+    assert len(figures) == 17 == len(page.all("figcaption"))
     plots = [a for a in page.all("div") if a.get("class") == "plot"]
-    assert len(plots) == 15 and all(a["role"] == "img" and a["aria-label"] for a in plots)
+    assert len(plots) == 17 and all(a["role"] == "img" and a["aria-label"] for a in plots)
     assert page.all("html") == [{"lang": "en"}]
 
 
@@ -177,6 +179,16 @@ def test_reports_of_odd_runs_say_why_and_never_nan(case):
     assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
     words = set(re.findall(r"[\w<>]+", page.words))
     assert not {"nan", "NaN", "None", "NaT", "<NA>", "inf", "null", "undefined"} & words
+
+
+def test_the_circuit_is_a_table_of_losses_with_all_numbers_folded_behind(page):
+    words = " ".join(page.words.split())
+    assert "all patterns linear in one frequency each" in words
+    assert "trigonometric circuit removed" in words
+    # Losses of single heads stand with their stage, not among those of the whole circuit.
+    assert words.index("this head's pattern linear") > words.index("Attention: all numbers")
+    assert "memorization circuit alone right on train from" in words
+    assert "more ablations" in words
 
 
 def test_a_nan_in_the_text_would_have_been_noticed():

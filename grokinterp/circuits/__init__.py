@@ -1,8 +1,10 @@
 """One checkpoint: what it computes on all pairs, its two circuits, and life without them."""
 
-from grokinterp.circuits.ablations import Ablation, ablate, ablation_table
+from grokinterp.circuits.ablations import Ablation, ablate, ablate_with_hooks, ablation_table
 from grokinterp.circuits.algorithm import Algorithm, find_algorithm
+from grokinterp.circuits.evidence import circuit_table
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
+from grokinterp.circuits.neuron_polynomials import neuron_table
 from grokinterp.circuits.snapshot import Snapshot, has_frequencies, take_snapshot
 
 __all__ = [
@@ -11,9 +13,12 @@ __all__ = [
     "KeyFrequencies",
     "Snapshot",
     "ablate",
+    "ablate_with_hooks",
     "ablation_table",
+    "circuit_table",
     "find_algorithm",
     "find_key_frequencies",
     "has_frequencies",
+    "neuron_table",
     "take_snapshot",
 ]

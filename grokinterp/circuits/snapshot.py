@@ -11,11 +11,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from grokinterp.circuits.last_block import LastBlock
 from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.neurons import frequency_shares
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import PairActivations, forward_pairs, has_pair_tables
+from grokinterp.models.transformer import input_tokens
 from grokinterp.runs.run import Run
 from grokinterp.spectra import sum_rows
 from grokinterp.tasks import CyclicView, Split, Task
@@ -143,6 +145,17 @@ class Snapshot:
         """Fraction of all pairs that are answered correctly."""
         return float(self.are_correct.double().mean())
 
+    @property
+    def tokens(self) -> Int[Tensor, "pair pos"]:
+        """Input sequence of every pair."""
+        pairs = torch.from_numpy(self.task.pairs.copy())
+        return input_tokens(pairs, self.spec, len(self.parameters["embed.W_E"]))
+
+    @cached_property
+    def last_block(self) -> LastBlock:
+        """Every edge from the last block's residual stream to the logits."""
+        return LastBlock.of(self.parameters, self.spec, self.tokens)
+
     # What only a task with a cyclic view has.
 
     @property
@@ -206,6 +219,11 @@ class Snapshot:
     def W_L(self) -> Float[Tensor, "neuron c"]:
         """Neuron-logit map ``W_out @ W_U`` of the last block, float64."""
         return self.weight("W_out").double() @ self.weight("W_U").double()
+
+    @cached_property
+    def written_by_neurons(self) -> Float[Tensor, "pair c"]:
+        """What the last block's neurons add to the logits: ``neurons @ W_L``, float64."""
+        return self.neurons.double() @ self.W_L
 
     def mask_by_sum(self, on: On) -> Bool[Tensor, "s i"]:
         """Pairs of the view that `on` names, by index sum."""

@@ -12,6 +12,7 @@ Pairs that are not in the view (those with a zero, in multiplication and divisio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -142,6 +143,36 @@ def logit_coefficients(snapshot: Snapshot) -> Float[Tensor, " freq"]:
     cosines = basis[1::2]
     # A cosine's largest value is its amplitude: coefficient times value at zero.
     return (cosines @ by_difference) * cosines[:, 0]
+
+
+def cosine_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[Tensor, "s c"]:
+    r"""Logits :math:`\sum_k \alpha_k \cos w_k(a+b-c)` and nothing else.
+
+    Returns
+    -------
+    Tensor
+        (n, c) float64: the row of a pair is the sum of its indices; columns in the order of
+        the tokens, those of tokens that no pair of the view answers with at the mean of all.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+
+    References
+    ----------
+    Nanda et al., "Progress measures for grokking via mechanistic interpretability",
+    ICLR 2023, arXiv:2301.05217, section 4.2: loss 4.7e-8 against 2.4e-7 of the network.
+    """
+    n = snapshot.require_view().order
+    coefficients = logit_coefficients(snapshot)
+    index = torch.arange(n)
+    by_difference = torch.zeros(n, dtype=torch.float64)
+    for k in key_frequencies.frequencies:
+        by_difference += coefficients[k - 1] * torch.cos(2 * math.pi * (k * index % n).double() / n)
+    logits = torch.zeros(n, snapshot.task.n_classes, dtype=torch.float64)
+    logits[:, snapshot.class_tokens] = by_difference[(index[:, None] - index) % n]
+    return logits
 
 
 def fraction_logit_variance_explained(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:

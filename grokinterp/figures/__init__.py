@@ -15,6 +15,10 @@ from grokinterp.figures.circuit_losses import (
     plot_excluded_loss_by_frequency,
     plot_restricted_and_excluded_loss,
 )
+from grokinterp.figures.circuit_strength import (
+    plot_circuit_strength,
+    plot_component_ablations,
+)
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
@@ -23,6 +27,8 @@ from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 __all__ = [
     "plot_ablations",
     "plot_accuracies",
+    "plot_circuit_strength",
+    "plot_component_ablations",
     "plot_correct_logits",
     "plot_embedding_heatmap",
     "plot_embedding_spectrum",

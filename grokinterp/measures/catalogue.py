@@ -22,6 +22,11 @@ from grokinterp.measures.losses import (
 )
 from grokinterp.measures.measure import Measure
 from grokinterp.measures.neurons import fraction_single_frequency_neurons
+from grokinterp.measures.strength import (
+    circuit_logits,
+    fraction_logit_power_memorization,
+    restricted_accuracy_test,
+)
 from grokinterp.measures.symmetry import (
     circularity,
     distance_irrelevance,
@@ -46,6 +51,9 @@ MEASURES: tuple[Measure, ...] = (
     restricted_loss,
     excluded_loss,
     excluded_accuracy_train,
+    restricted_accuracy_test,
+    circuit_logits,
+    fraction_logit_power_memorization,
     sum_squared_weights,
     gini_W_E,
     gini_W_L,

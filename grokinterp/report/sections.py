@@ -11,10 +11,16 @@ from grokinterp import figures
 from grokinterp.figures.embedding import MAX_FRAMES
 from grokinterp.figures.lines import MAX_POINTS
 from grokinterp.report.algorithm import algorithm_section
+from grokinterp.report.circuit import (
+    ablation_table_html,
+    circuit_section,
+    component_blocks,
+    strength_section,
+)
 from grokinterp.report.outcome import outcome_section, phase_table
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.provenance import provenance_sections
-from grokinterp.report.text import MISSING, escape, show_percent, show_value, table
+from grokinterp.report.text import escape, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
 
 Plot = Callable[[Analysis], go.Figure | None]
@@ -36,6 +42,8 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         _gini_and_weights(analysis),
         _further_measures(analysis),
         _mirrored_accuracy(analysis),
+        circuit_section(analysis),
+        strength_section(analysis),
         _ablations(analysis),
         *provenance_sections(analysis),
     ]
@@ -288,30 +296,13 @@ def _ablations(analysis: Analysis) -> Section:
         analysis,
         figures.plot_ablations,
         "figure-ablations",
-        "Loss of the last checkpoint after each intervention: bars for all pairs, dots for train "
-        "and test. What the network needs shows as a long bar. Logarithmic axis.",
+        "Loss of the last checkpoint with parts of the logits removed: bars for all pairs, dots "
+        "for train and test. What the network needs shows as a long bar. Logarithmic axis.",
         "ablations",
         absent="Nothing was ablated.",
     )
     blocks = [block]
+    blocks += component_blocks(analysis)
     if len(analysis.ablations):
-        blocks.append(_ablation_table(analysis.ablations))
+        blocks.append(ablation_table_html(analysis.ablations))
     return Section("ablations", "Ablations", tuple(blocks))
-
-
-def _ablation_table(ablations: pd.DataFrame) -> str:
-    rows = []
-    for row in ablations.to_dict("records"):
-        cells = []
-        for name, value in row.items():
-            if str(name).startswith("accuracy_"):
-                cells.append(show_percent(value))
-            elif name == "frequencies":
-                cells.append(escape(value).replace(" ", ", ") if value else MISSING)
-            elif name == "component":
-                cells.append(escape(value).replace("_", " "))
-            else:
-                cells.append(show_value(value))
-        rows.append(cells)
-    header = [str(name).replace("_", " ") for name in ablations.columns]
-    return table(header, rows, caption="Ablations; losses in nats", n_text=3)

@@ -1,5 +1,6 @@
 """Pure mathematics on tensors: Fourier bases of Z_n, spectra, and the key-frequency rule."""
 
+from grokinterp.spectra.blocks import block_component
 from grokinterp.spectra.diagonals import difference_rows, group_means, sum_rows
 from grokinterp.spectra.fourier import (
     component_frequencies,
@@ -21,6 +22,7 @@ from grokinterp.spectra.summary import SpectrumSummary, summarize_spectrum
 
 __all__ = [
     "SpectrumSummary",
+    "block_component",
     "component_frequencies",
     "component_norms",
     "difference_rows",

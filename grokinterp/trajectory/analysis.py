@@ -14,7 +14,6 @@ from grokinterp.circuits import (
     Algorithm,
     KeyFrequencies,
     Snapshot,
-    ablation_table,
     find_algorithm,
     find_key_frequencies,
 )
@@ -22,6 +21,8 @@ from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, Measure, as_measure
 from grokinterp.runs.run import CURVE_COLUMNS, Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
+from grokinterp.trajectory.circuit_steps import find_circuit_steps
+from grokinterp.trajectory.last_checkpoint import look_into
 from grokinterp.trajectory.measuring import measure_checkpoint
 from grokinterp.trajectory.milestones import Thresholds, find_milestones
 from grokinterp.trajectory.mirrored import unmirrored_transition
@@ -44,13 +45,19 @@ class Analysis:
     by_frequency: pd.DataFrame
     """One row per checkpoint and frequency; empty where the task has no cyclic view."""
     ablations: pd.DataFrame
-    """Loss and accuracy at the last checkpoint, with parts of the logits removed."""
+    """Loss and accuracy at the last checkpoint after every standard intervention."""
     phases: Phases
     """Memorization, circuit formation, cleanup."""
     summary: dict[str, Any]
     """The fields of summary.json."""
     measures: tuple[Measure, ...] = MEASURES
     """The measures that were taken."""
+    circuit: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The trigonometric circuit of the last checkpoint, step by step; see
+    :func:`~grokinterp.circuits.evidence.circuit_table`. Empty where there is none."""
+    neurons: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """One row per neuron of the last checkpoint; see
+    :func:`~grokinterp.circuits.neuron_polynomials.neuron_table`."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
     algorithm: Algorithm | None = None
@@ -63,6 +70,7 @@ def analyze_run(
     *,
     key_frequencies: Iterable[int] | None = None,
     every: int = 1,
+    deep: bool = True,
     thresholds: Thresholds | None = None,
     cache_folder: Path | None = None,
     progress: Progress | None = None,
@@ -81,6 +89,9 @@ def analyze_run(
         that were stopped on the plateau.
     every
         Take every k-th checkpoint; the last is always taken.
+    deep
+        Also follow the circuit through the last checkpoint, ablate all of its parts and list
+        its neurons: some ten seconds at p = 113. Otherwise only the logits are ablated.
     thresholds
         What counts as memorized and as generalized.
     cache_folder
@@ -129,6 +140,7 @@ def analyze_run(
             continue
         rows.append({"step": step, **numbers.values})
         frequency_rows.append(numbers.by_frequency)
+    tables = look_into(last, keys, cache, deep=deep)
     cache.save()
     trajectory = pd.DataFrame(rows)
     # A run from elsewhere may come without curves; then the checkpoints have to do.
@@ -147,12 +159,23 @@ def analyze_run(
         key_frequencies=keys,
         trajectory=trajectory,
         by_frequency=pd.concat(frequency_rows, ignore_index=True),
-        ablations=ablation_table(last, keys),
+        ablations=tables.ablations,
         phases=phases,
         summary=summarize(
-            run, keys, trajectory, milestones, phases, algorithm, catalogue, failures, thresholds
+            run,
+            keys,
+            trajectory,
+            milestones,
+            phases,
+            find_circuit_steps(trajectory, thresholds),
+            algorithm,
+            catalogue,
+            failures,
+            thresholds,
         ),
         measures=catalogue,
+        circuit=tables.circuit,
+        neurons=tables.neurons,
         failures=failures,
         algorithm=algorithm,
     )

@@ -103,9 +103,9 @@ def find_milestones(
     tested = curves.dropna(subset=["train_accuracy", "test_accuracy"])
     steps = tested["step"].to_numpy(dtype=np.int64)
     train, test = tested["train_accuracy"].to_numpy(), tested["test_accuracy"].to_numpy()
-    memorization = _first_lasting(steps, train > limits.memorization, limits.patience)
-    grokking = _first_lasting(steps, test > limits.grokking, limits.patience)
-    crossing = _first_lasting(steps, test > limits.grokking, 0)
+    memorization = first_lasting(steps, train > limits.memorization, limits.patience)
+    grokking = first_lasting(steps, test > limits.grokking, limits.patience)
+    crossing = first_lasting(steps, test > limits.grokking, 0)
     delay = None if memorization is None or grokking is None else grokking - memorization
     plateau_width = None
     if unmirrored is not None:
@@ -130,7 +130,7 @@ def find_milestones(
     return Milestones(memorization, grokking, crossing, delay, width, plateau_width, kind, sentence)
 
 
-def _first_lasting(steps: np.ndarray, is_above: np.ndarray, patience: int) -> int | None:
+def first_lasting(steps: np.ndarray, is_above: np.ndarray, patience: int) -> int | None:
     """First step from which on the condition holds for `patience` steps or to the end."""
     for i in np.flatnonzero(is_above):
         until = np.searchsorted(steps, steps[i] + patience, side="right")

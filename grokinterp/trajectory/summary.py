@@ -11,6 +11,7 @@ import pandas as pd
 from grokinterp.circuits import Algorithm, KeyFrequencies
 from grokinterp.measures import Measure
 from grokinterp.runs.run import Run
+from grokinterp.trajectory.circuit_steps import CircuitSteps
 from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases
 
@@ -31,6 +32,7 @@ def summarize(
     trajectory: pd.DataFrame,
     milestones: Milestones,
     phases: Phases,
+    circuit_steps: CircuitSteps | None,
     algorithm: Algorithm,
     measures: Sequence[Measure],
     failures: Mapping[str, str],
@@ -59,13 +61,17 @@ def summarize(
         **found,
         "grokking_threshold": limits.grokking,
         "phases": phases.as_dict(),
+        "circuits": circuit_steps.as_dict() if circuit_steps else None,
         "outcome_kind": milestones.outcome_kind,
         "outcome": _unfinished(run) + milestones.outcome,
         "algorithm": algorithm.to_dict(),
         "final": final,
         "n_pairs_left_out": view.n_left_out if view is not None else 0,
         "evidence": _evidence(key_frequencies),
-        "reasons": _reasons(run, key_frequencies, found, final, phases, algorithm, limits),
+        "reasons": {
+            **_reasons(run, key_frequencies, found, final, phases, algorithm, limits),
+            **_reasons_of_circuits(circuit_steps, limits),
+        },
         "failures": dict(failures),
         "citations": _citations(measures),
     }
@@ -138,6 +144,21 @@ def _reasons(
             "no trigonometric columns"
         )
     return reasons
+
+
+def _reasons_of_circuits(steps: CircuitSteps | None, limits: Thresholds) -> dict[str, str]:
+    if steps is None:
+        return {"circuits": "it takes key frequencies and measures of both circuits"}
+    known = {
+        "memorization_works_from": "the training accuracy without the trigonometric circuit never "
+        f"stays above {limits.grokking:g}",
+        "memorization_works_until": "it never stops, or never works",
+        "trigonometric_works_from": "the test accuracy of the trigonometric circuit alone never "
+        f"stays above {limits.grokking:g}",
+        "trigonometric_is_stronger_from": "everything else contributes more to the correct logit "
+        "of the training pairs throughout",
+    }
+    return {f"circuits.{n}": known[n] for n, step in steps.as_dict().items() if step is None}
 
 
 def _citations(measures: Sequence[Measure]) -> dict[str, str]:
