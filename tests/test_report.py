@@ -133,7 +133,15 @@ def test_figures_have_captions_and_names_for_screen_readers(page):
 def test_the_verdict_stands_with_its_evidence_and_the_lines_of_both_algorithms(page):
     words = " ".join(page.words.split())
     assert "Verdict: clock . At the last checkpoint, gradient symmetricity is 0.200." in words
-    for cell in ("0.2 ± 0.004", "below 0.5", "above 0.98", "above 0.4", "below 0.6", "0.95"):
+    for cell in (
+        "0.2 ± 0.004",
+        "below 0.5",
+        "above 0.98",
+        "above 0.4",
+        "below 0.6",
+        "0.95",
+        "clock 49.00%, pizza 40.00%",
+    ):
         assert cell in words
     # The formulas, on the whole logits and on each circle alone.
     assert "98.00% 49.00%" in words and "80.00% 40.00%" in words
