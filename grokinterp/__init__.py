@@ -43,6 +43,7 @@ _HOMES = {
     "MEASURES": "measures",
     "measure": "measures",
     "by_frequency_table": "measures",
+    "by_representation_table": "measures",
     "Thresholds": "trajectory",
     "Phases": "trajectory",
     "find_phases": "trajectory",

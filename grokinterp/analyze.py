@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,8 @@ class Analyze:
     out: Path | None = None
     """Where report.html and the tables go (default: CKPTS/analysis)."""
     key_frequencies: str | None = None
-    """Frequencies to use instead of those found, such as 9,38,45: for runs that were
-    stopped on the plateau."""
+    """Frequencies to use instead of those found, such as 9,38,45 (for permutations names of
+    representations: sign,standard): for runs that were stopped on the plateau."""
     every: int = 1
     """Take every k-th checkpoint; the last is always taken."""
     deep: bool = True
@@ -123,15 +124,19 @@ def _parse(arguments: list[str]) -> Analyze:
     return parse_command(Analyze, None, arguments, "grokinterp.analyze")
 
 
-def _frequencies(text: str | None) -> tuple[int, ...] | None:
+def _frequencies(text: str | None) -> tuple[int | str, ...] | None:
     if text is None:
         return None
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError:
-        raise ConfigError(
-            f"--key-frequencies {text!r} is not a list of whole numbers. Write them as 9,38,45."
-        ) from None
+        words = [word.strip() for word in text.split(",")]
+        if any(re.fullmatch(r"\w*[a-z]\w*", word) is None for word in words):
+            raise ConfigError(
+                f"--key-frequencies {text!r} is no list of whole numbers or names. Write them as "
+                "9,38,45, or for permutations as sign,standard."
+            ) from None
+        return tuple(words)
 
 
 def _require_writable(folder: Path) -> None:

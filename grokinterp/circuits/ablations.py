@@ -18,8 +18,8 @@ from grokinterp.circuits.interventions import (
     Fill,
     Intervention,
     Site,
+    components_of,
     evaluated_rows,
-    frequencies_of,
     logits_after,
     site_of,
 )
@@ -38,8 +38,8 @@ class Ablation:
     intervention: str
     """What was done to it: ``removed from logits``, ``kept in neurons (zero)``, ...; ``none``
     when nothing was."""
-    frequencies: tuple[int, ...]
-    """The frequencies that tell the component from the rest."""
+    frequencies: tuple[int | str, ...]
+    """The frequencies, or names of representations, that tell the component from the rest."""
     losses: dict[str, float]
     """Mean cross-entropy in nats by ``all``, ``train``, ``test``; NaN over no pairs."""
     accuracies: dict[str, float]
@@ -84,7 +84,8 @@ def ablate(
             trigonometric circuit are the excluded logits, and without the memorization
             circuit the restricted logits. At ``neurons``: the 3 x 3 block of each frequency
             in the last block's activations. At ``embedding``: cosine and sine of each
-            frequency in the rows of W_E; the network is run again.
+            frequency in the rows of W_E; the network is run again. For permutations
+            ``representation_sign`` and matrix elements in the place of the waves.
         ``neuron_17``, ``neurons_of_9``, ``unexplained_neurons``, ``mlp``
             One neuron; those with over 85 % of their variance in frequency 9; those with no
             such frequency; all.
@@ -133,8 +134,16 @@ def ablate(
     """
     intervention = Intervention(component, site_of(component, at), keep, fill, seed)
     logits = logits_after(snapshot, key_frequencies, intervention)
-    frequencies = frequencies_of(component, key_frequencies)
-    return evaluate_logits(snapshot, logits, component, intervention.describe(), frequencies)
+    what = intervention.describe()
+    labels = _labels(snapshot, component, key_frequencies)
+    return evaluate_logits(snapshot, logits, component, what, labels)
+
+
+def _labels(
+    snapshot: Snapshot, component: str, key_frequencies: KeyFrequencies | None
+) -> tuple[int | str, ...]:
+    found = components_of(snapshot, component, key_frequencies)
+    return () if found is None else found.names or found.frequencies
 
 
 def ablate_with_hooks(
@@ -209,10 +218,10 @@ def ablation_table(
     for site in at:
         for intervention in standard_interventions(snapshot, key_frequencies, site):
             logits = logits_after(snapshot, key_frequencies, intervention)
-            frequencies = frequencies_of(intervention.component, key_frequencies)
+            labels = _labels(snapshot, intervention.component, key_frequencies)
             what = intervention.describe()
             ablations.append(
-                evaluate_logits(snapshot, logits, intervention.component, what, frequencies)
+                evaluate_logits(snapshot, logits, intervention.component, what, labels)
             )
     return pd.DataFrame([ablation.to_row() for ablation in ablations])
 
@@ -230,8 +239,9 @@ def standard_interventions(
         wholes = [f"{prefix}attention" for prefix in prefixes]
         alone = [Intervention(head, site, keep=True) for head in heads if spec.n_heads > 1]
         return _removed(site, heads + wholes) + alone
-    keys = () if snapshot.view is None else key_frequencies.frequencies
-    singles = [f"frequency_{k}" for k in keys]
+    keys = () if snapshot.view is None else key_frequencies.labels
+    kind = "frequency" if key_frequencies.names is None else "representation"
+    singles = [f"{kind}_{k}" for k in keys]
     found: list[Intervention] = []
     if keys:
         found += [Intervention(component, site) for component in (*CIRCUITS, *singles)]
@@ -239,15 +249,16 @@ def standard_interventions(
         found += [Intervention("trigonometric_circuit", site, keep=True, fill="zero")]
         found += [Intervention(single, site, keep=True) for single in singles]
     if site == "neurons":
-        found += _of_neurons(snapshot, keys)
+        found += _of_neurons(snapshot, key_frequencies)
     return found
 
 
-def _of_neurons(snapshot: Snapshot, keys: tuple[int, ...]) -> list[Intervention]:
+def _of_neurons(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> list[Intervention]:
     if snapshot.view is None:
         return _removed("neurons", ["mlp"])
     counts = neurons_by_frequency(snapshot)
-    clusters = [f"neurons_of_{k}" for k in keys if counts[k - 1] > 0]
+    keys = zip(key_frequencies.frequencies, key_frequencies.labels, strict=True)
+    clusters = [f"neurons_of_{label}" for k, label in keys if counts[k - 1] > 0]
     alone = [Intervention(cluster, "neurons", keep=True) for cluster in clusters]
     return _removed("neurons", [*clusters, "unexplained_neurons", "mlp"]) + alone
 
@@ -266,7 +277,7 @@ def evaluate_logits(
     logits: Float[Tensor, "row c"],
     component: str,
     intervention: str,
-    frequencies: tuple[int, ...],
+    frequencies: tuple[int | str, ...],
 ) -> Ablation:
     """Losses and accuracies of logits, one row for each of the evaluated pairs."""
     rows = evaluated_rows(snapshot)

@@ -1,7 +1,11 @@
-"""What every single frequency does in the network: the rows of by_frequency.csv."""
+"""What every single frequency, or representation, does in the network.
+
+The rows of by_frequency.csv and of by_representation.csv.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from grokinterp.circuits.key_frequencies import (
@@ -9,12 +13,12 @@ from grokinterp.circuits.key_frequencies import (
     logit_power_shares,
     neurons_by_frequency,
 )
+from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.memorization import excluded_losses_by_frequency
-from grokinterp.circuits.snapshot import Snapshot
-from grokinterp.circuits.trigonometric import logit_coefficients
+from grokinterp.circuits.snapshot import Snapshot, has_frequencies
 
 BY_FREQUENCY_VERSION = 1
-"""Raised whenever the numbers of :func:`by_frequency_table` change."""
+"""Raised whenever the numbers of one of the two tables change."""
 
 BY_FREQUENCY_COLUMNS = (
     "step",
@@ -25,6 +29,12 @@ BY_FREQUENCY_COLUMNS = (
     "logit_coefficient",
     "excluded_loss_all",
     "excluded_loss_train",
+)
+BY_REPRESENTATION_COLUMNS = (
+    "step",
+    "representation",
+    "dimension",
+    *BY_FREQUENCY_COLUMNS[2:],
 )
 
 
@@ -55,18 +65,48 @@ def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
     >>> table = by_frequency_table(gi.take_snapshot(gi.load_run("ckpts/")))  # doctest: +SKIP
     >>> table.nlargest(5, "logit_power_share")  # doctest: +SKIP
     """
-    if snapshot.view is None:
+    if not has_frequencies(snapshot.task):
         return pd.DataFrame(columns=pd.Index(BY_FREQUENCY_COLUMNS))
+    numbers = range(1, snapshot.harmonics.n_components + 1)
+    return pd.DataFrame({"step": snapshot.step, "frequency": numbers, **_columns(snapshot)})
+
+
+def by_representation_table(snapshot: Snapshot) -> pd.DataFrame:
+    r"""One row for every irreducible representation of S_n but the trivial one, key or not.
+
+    Returns
+    -------
+    DataFrame
+        ``step``; ``representation`` and its ``dimension``; ``embedding_norm`` in the
+        orthonormal basis of its matrix elements; ``n_neurons`` with over 85 % of their centered
+        activation in it; ``logit_power_share`` of the logits averaged by ab;
+        ``logit_coefficient`` :math:`\alpha_\rho` of :math:`\chi_\rho(abc^{-1})`, in logits;
+        ``excluded_loss_all`` and ``excluded_loss_train`` in nats, with :math:`\rho_{ij}(ab)`
+        removed from the logits. No rows for operations modulo p.
+
+    References
+    ----------
+    Chughtai et al., "A toy model of universality", ICML 2023, arXiv:2302.03025, section 5.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> table = by_representation_table(gi.take_snapshot(gi.load_run("ckpts/")))  # doctest: +SKIP
+    """
+    if not snapshot.task.operation.is_of_permutations:
+        return pd.DataFrame(columns=pd.Index(BY_REPRESENTATION_COLUMNS))
+    harmonics = snapshot.harmonics
+    names = {"representation": (harmonics.names or ())[1:], "dimension": harmonics.dimensions[1:]}
+    return pd.DataFrame({"step": snapshot.step, **names, **_columns(snapshot)})
+
+
+def _columns(snapshot: Snapshot) -> dict[str, np.ndarray]:
     excluded = excluded_losses_by_frequency(snapshot)
-    return pd.DataFrame(
-        {
-            "step": snapshot.step,
-            "frequency": range(1, snapshot.view.n_frequencies + 1),
-            "embedding_norm": embedding_norms(snapshot).numpy(),
-            "n_neurons": neurons_by_frequency(snapshot).numpy(),
-            "logit_power_share": logit_power_shares(snapshot).numpy(),
-            "logit_coefficient": logit_coefficients(snapshot).numpy(),
-            "excluded_loss_all": excluded["all"].numpy(),
-            "excluded_loss_train": excluded["train"].numpy(),
-        }
-    )
+    return {
+        "embedding_norm": embedding_norms(snapshot).numpy(),
+        "n_neurons": neurons_by_frequency(snapshot).numpy(),
+        "logit_power_share": logit_power_shares(snapshot).numpy(),
+        "logit_coefficient": logit_coefficients(snapshot).numpy(),
+        "excluded_loss_all": excluded["all"].numpy(),
+        "excluded_loss_train": excluded["train"].numpy(),
+    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.snapshot import Snapshot, has_frequencies
+from grokinterp.circuits.snapshot import Snapshot, has_frequencies, has_spectrum
 from grokinterp.errors import ConfigError
 from grokinterp.tasks import Task
 
@@ -45,6 +45,10 @@ class Measure:
     once it has run."""
     needs_cyclic_view: bool = False
     """Absent for tasks whose answers are no sum in a cyclic group."""
+    needs_group_view: bool = False
+    """Absent for tasks whose answers are no product in a group: cyclic, or of permutations."""
+    needs_permutations: bool = False
+    """Absent for operations modulo p."""
     needs_key_frequencies: bool = False
     """Absent while no key frequencies are known."""
     needs_commutative_operation: bool = False
@@ -56,6 +60,10 @@ class Measure:
     def applies_to(self, task: Task, key_frequencies: KeyFrequencies) -> bool:
         """Whether the measure has a meaning here; where it has none its columns are absent."""
         if self.needs_cyclic_view and not has_frequencies(task):
+            return False
+        if self.needs_group_view and not has_spectrum(task):
+            return False
+        if self.needs_permutations and not task.operation.is_of_permutations:
             return False
         if self.needs_key_frequencies and not key_frequencies.frequencies:
             return False
@@ -81,6 +89,8 @@ def measure(
     version: int = 1,
     columns: tuple[str, ...] | None = None,
     needs_cyclic_view: bool = False,
+    needs_group_view: bool = False,
+    needs_permutations: bool = False,
     needs_key_frequencies: bool = False,
     needs_commutative_operation: bool = False,
 ) -> Callable[[MeasureFunction], Measure]:
@@ -97,7 +107,8 @@ def measure(
     columns
         Keys of the dictionary that the function returns; None for a function that returns
         one number, whose column has the function's name.
-    needs_cyclic_view, needs_key_frequencies, needs_commutative_operation
+    needs_cyclic_view, needs_group_view, needs_permutations, needs_key_frequencies, \
+needs_commutative_operation
         What the measure cannot do without.
     """
 
@@ -112,6 +123,8 @@ def measure(
             description=lines[0] if lines else name,
             columns=columns or (name,),
             needs_cyclic_view=needs_cyclic_view,
+            needs_group_view=needs_group_view,
+            needs_permutations=needs_permutations,
             needs_key_frequencies=needs_key_frequencies,
             needs_commutative_operation=needs_commutative_operation,
         )

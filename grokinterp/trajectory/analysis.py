@@ -52,6 +52,8 @@ class Analysis:
     """The fields of summary.json."""
     measures: tuple[Measure, ...] = MEASURES
     """The measures that were taken."""
+    by_representation: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """One row per checkpoint and irreducible representation; empty but for permutations."""
     circuit: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The trigonometric circuit of the last checkpoint, step by step; see
     :func:`~grokinterp.circuits.evidence.circuit_table`. Empty where there is none."""
@@ -68,7 +70,7 @@ def analyze_run(
     run: Run,
     measures: Sequence[Measure | Callable[..., Any]] = MEASURES,
     *,
-    key_frequencies: Iterable[int] | None = None,
+    key_frequencies: Iterable[int | str] | None = None,
     every: int = 1,
     deep: bool = True,
     thresholds: Thresholds | None = None,
@@ -85,8 +87,8 @@ def analyze_run(
         What to measure. A plain function ``mine(snapshot, key_frequencies) -> float`` is a
         measure too; its numbers are not cached.
     key_frequencies
-        Frequencies to use instead of those that the last checkpoint's logits show: for runs
-        that were stopped on the plateau.
+        Frequencies, or for permutations names of representations, to use instead of those that
+        the last checkpoint's logits show: for runs that were stopped on the plateau.
     every
         Take every k-th checkpoint; the last is always taken.
     deep
@@ -131,7 +133,7 @@ def analyze_run(
     )
     cache = NumberCache(folder / "cache.jsonl" if folder else None, cache_context(run))
     steps = [s for s in _every(run.steps, every) if s <= last.step]
-    rows, frequency_rows = [], []
+    rows, frequency_rows, representation_rows = [], [], []
     for step in progress(steps) if progress else steps:
         try:
             numbers = measure_checkpoint(run, step, catalogue, keys, cache)
@@ -140,6 +142,7 @@ def analyze_run(
             continue
         rows.append({"step": step, **numbers.values})
         frequency_rows.append(numbers.by_frequency)
+        representation_rows.append(numbers.by_representation)
     tables = look_into(last, keys, cache, deep=deep)
     cache.save()
     trajectory = pd.DataFrame(rows)
@@ -174,6 +177,7 @@ def analyze_run(
             thresholds,
         ),
         measures=catalogue,
+        by_representation=pd.concat(representation_rows, ignore_index=True),
         circuit=tables.circuit,
         neurons=tables.neurons,
         failures=failures,
@@ -196,15 +200,16 @@ def _last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
     )
 
 
-def _key_frequencies(last: Snapshot, given: Iterable[int] | None) -> KeyFrequencies:
+def _key_frequencies(last: Snapshot, given: Iterable[int | str] | None) -> KeyFrequencies:
     found = find_key_frequencies(last)
     if given is None:
         return found
     # The evidence of the rule stays beside a set that was given, so that both can be compared.
-    override = KeyFrequencies.given(last.require_view().order, tuple(given))
+    override = KeyFrequencies.given_for(last.require_view(), tuple(given))
     evidence = found.evidence
     if evidence is not None:
-        evidence = evidence.assign(is_key=evidence["frequency"].isin(override.frequencies))
+        is_key = [k + 1 in override.frequencies for k in range(len(evidence))]
+        evidence = evidence.assign(is_key=is_key)
     return replace(override, step=last.step, evidence=evidence)
 
 

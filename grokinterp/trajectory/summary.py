@@ -48,7 +48,7 @@ def summarize(
         "transition_width": milestones.transition_width,
         "transition_width_unmirrored": milestones.plateau_transition_width,
     }
-    view = run.task.cyclic_view
+    view = run.task.group_view
     final = _final(trajectory)
     return {
         "origin": run.origin,
@@ -56,7 +56,7 @@ def summarize(
         "n_checkpoints": len(run.steps),
         "n_checkpoints_analyzed": len(trajectory),
         "last_step": run.last_step,
-        "key_frequencies": list(key_frequencies.frequencies),
+        **_keys(key_frequencies, run.task.operation.is_of_permutations),
         "key_frequency_rule": key_frequencies.rule,
         **found,
         "grokking_threshold": limits.grokking,
@@ -75,6 +75,13 @@ def summarize(
         "failures": dict(failures),
         "citations": _citations(measures),
     }
+
+
+def _keys(key_frequencies: KeyFrequencies, is_of_permutations: bool) -> dict[str, Any]:
+    """Key frequencies, or none and the key representations."""
+    if not is_of_permutations:
+        return {"key_frequencies": list(key_frequencies.frequencies)}
+    return {"key_frequencies": [], "key_representations": list(key_frequencies.names or ())}
 
 
 def _unfinished(run: Run) -> str:
@@ -136,9 +143,13 @@ def _reasons(
     reasons |= {f"phases.{name}": reason for name, reason in phases.reasons.items()}
     if algorithm.verdict == "none":
         reasons["algorithm"] = algorithm.reason
+    is_of_permutations = run.task.operation.is_of_permutations
+    if is_of_permutations:
+        reasons["key_frequencies"] = "permutations have representations and no frequencies"
     if not key_frequencies.frequencies:
-        reasons["key_frequencies"] = key_frequencies.reason or "none was given"
-    if run.task.cyclic_view is None:
+        field = "key_representations" if is_of_permutations else "key_frequencies"
+        reasons[field] = key_frequencies.reason or "none was given"
+    if run.task.group_view is None:
         reasons["by_frequency"] = (
             f"{run.task.spec.operation} modulo {run.task.spec.p} has no cyclic view, so there are "
             "no trigonometric columns"
