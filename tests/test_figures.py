@@ -219,6 +219,16 @@ def test_the_highest_frequency_is_a_key_frequency_like_any_other():
         assert "k = 6" in [t.name for t in plot(analysis).data]
 
 
+def test_correct_logits_are_the_table_of_the_verdict(grokked):
+    figure = figures.plot_correct_logits(grokked)
+    table = grokked.algorithm.correct_logits
+    np.testing.assert_array_equal(figure.data[0].z, table.numpy())
+    # Rows of the table are sums, columns differences.
+    assert figure.layout.yaxis.title.text.startswith("a + b")
+    assert figure.layout.xaxis.title.text.startswith("a − b")
+    assert figures.plot_correct_logits(dataclasses.replace(grokked, algorithm=None)) is None
+
+
 def test_ablations_are_bars_and_dots_of_the_table(grokked):
     figure = figures.plot_ablations(grokked)
     assert figure.layout.xaxis.type == "log" and figure.layout.xaxis.title.text == "loss (nats)"

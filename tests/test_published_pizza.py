@@ -17,8 +17,8 @@ from tests.foreign import data_file
 
 P = 59
 PIZZA, CLOCK = "p99zdpze5l", "l8k1hzciux"
-# Published as percentages with two decimals.
-ROUNDING = 0.0051
+# Published as percentages with two decimals, from a network that computes in float32.
+ROUNDING = 0.005 + 0.001
 
 
 def read(run):
@@ -102,15 +102,12 @@ def test_the_accompanying_formula_explains_the_circles_of_twice_the_frequency(pi
         double = min(2 * frequency % P, -2 * frequency % P)
         circle = isolate_circle(pizza, double, isolation="principal_components")
         explained = logit_variance_explained(circle, [frequency], "accompanying")
-        # One more digit is lost in the principal components of these small circles.
-        assert 100 * (2 * math.sqrt(explained) - 1) == pytest.approx(percent, abs=2 * ROUNDING)
+        assert 100 * (2 * math.sqrt(explained) - 1) == pytest.approx(percent, abs=ROUNDING)
 
 
 def test_one_circle_alone_answers_as_many_pairs_as_was_published(pizza):
-    accuracies = [
-        isolate_circle(pizza, k, isolation="principal_components").accuracy_all for k in (3, 15, 17)
-    ]
-    assert 0.328 == pytest.approx(min(accuracies, key=lambda x: abs(x - 0.328)), abs=0.0005)
+    alone = isolate_circle(pizza, 3, isolation="principal_components")
+    assert alone.accuracy_all == pytest.approx(0.328, abs=0.0005)
 
 
 @pytest.mark.slow

@@ -130,6 +130,31 @@ def test_figures_have_captions_and_names_for_screen_readers(page):
     assert page.all("html") == [{"lang": "en"}]
 
 
+def test_the_verdict_stands_with_its_evidence_and_the_lines_of_both_algorithms(page):
+    words = " ".join(page.words.split())
+    assert "Verdict: clock . At the last checkpoint, gradient symmetricity is 0.200." in words
+    for cell in (
+        "0.2 ± 0.004",
+        "below 0.5",
+        "above 0.98",
+        "above 0.4",
+        "below 0.6",
+        "0.95",
+        "clock 49.00%, pizza 40.00%",
+    ):
+        assert cell in words
+    # The formulas, on the whole logits and on each circle alone.
+    assert "98.00% 49.00%" in words and "80.00% 40.00%" in words
+    assert all(f"circle {key} alone" in words for key in synthetic.KEYS)
+
+
+def test_without_a_verdict_the_reason_stands_in_its_place():
+    html = render_report(synthetic.memorized_analysis())
+    words = " ".join(Page(html).words.split())
+    assert "No algorithm was determined. Reason: test accuracy never exceeded 0.95" in words
+    assert 'id="figure-correct-logits"' not in html
+
+
 def test_headings_never_skip_a_level(page):
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1

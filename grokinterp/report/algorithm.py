@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from grokinterp import figures
 from grokinterp.circuits.algorithm import (
+    CIRCLE_FORMULAS,
     CLOCK_IRRELEVANCE,
     CLOCK_SYMMETRICITY,
     PIZZA_IRRELEVANCE,
@@ -19,6 +21,20 @@ from grokinterp.trajectory.analysis import Analysis
 
 _ZHONG = "Zhong et al. 2023, arXiv:2306.17844"
 _PRODUCT = "|cos(w<sub>k</sub>(a−b)/2)| cos w<sub>k</sub>(a+b−c)"
+_NO_LINE = f"no part of the rule; circular from {MIN_CIRCULARITY:g} on"
+_LINES = {
+    "gradient_symmetricity": (
+        f"below {CLOCK_SYMMETRICITY:g}",
+        f"above {PIZZA_SYMMETRICITY:g}",
+        f"{_ZHONG}; the clock's line is grokinterp's",
+    ),
+    "distance_irrelevance": (
+        f"above {CLOCK_IRRELEVANCE:g}",
+        f"below {PIZZA_IRRELEVANCE:g}",
+        _ZHONG,
+    ),
+    "circularity": (_NO_LINE, _NO_LINE, _ZHONG),
+}
 _FORMULAS = {
     "clock": ("clock, cos w<sub>k</sub>(a+b−c)", _ZHONG),
     "pizza_product": (f"pizza, {_PRODUCT}", _ZHONG),
@@ -52,33 +68,16 @@ def algorithm_section(analysis: Analysis) -> Section:
     if figure is not None:
         caption = (
             "A pizza shows vertical stripes, since its correct logit depends on a − b and vanishes "
-            "for antipodal pairs; a clock shows none. For operations other than addition a and b "
-            "are the indices of the cyclic view."
+            "for antipodal pairs; an ideal clock shows none. For operations other than addition a and "
+            "b are the indices of the cyclic view."
         )
         evidence.append(figure_block("figure-correct-logits", figure, caption))
     return Section("algorithm", "Which algorithm", (*blocks, *evidence, *formulas))
 
 
 def _evidence(summary: Mapping[str, Any]) -> list[str]:
-    lines: dict[str, tuple[str, str, str]] = {
-        "gradient_symmetricity": (
-            f"below {CLOCK_SYMMETRICITY:g}",
-            f"above {PIZZA_SYMMETRICITY:g}",
-            f"{_ZHONG}, section 4.2; the clock's line is grokinterp's",
-        ),
-        "distance_irrelevance": (
-            f"above {CLOCK_IRRELEVANCE:g}",
-            f"below {PIZZA_IRRELEVANCE:g}",
-            f"{_ZHONG}, section 4.3",
-        ),
-        "circularity": (
-            f"no part of the rule; circular from {MIN_CIRCULARITY:g} on",
-            f"no part of the rule; circular from {MIN_CIRCULARITY:g} on",
-            f"{_ZHONG}, section 5",
-        ),
-    }
     rows = []
-    for name, (clock, pizza, source) in lines.items():
+    for name, (clock, pizza, source) in _LINES.items():
         if name in summary:
             value = show_value(summary[name])
             error = summary.get(f"{name}_standard_error")
@@ -86,6 +85,18 @@ def _evidence(summary: Mapping[str, Any]) -> list[str]:
                 value += f" ± {show_value(float(f'{error:.2g}'))}"
             label = escape(name.replace("_", " "))
             rows.append((label, value, escape(clock), escape(pizza), link_papers(source)))
+    circles = list((summary.get("variance_explained_by_circle") or {}).values())
+    if circles:
+        # A fraction that was not finite is None here.
+        clock, pizza = (
+            show_percent(
+                sum(math.nan if c[name] is None else c[name] for c in circles) / len(circles)
+            )
+            for name in CIRCLE_FORMULAS
+        )
+        label, source = "explained of a circle alone, mean", f"formulas of {link_papers(_ZHONG)}"
+        value = f"clock {clock}, pizza {pizza}"
+        rows.append((label, value, "more by the clock", "more by the pizza", source))
     if not rows:
         return []
     header = ("evidence", "value", "a clock shows", "a pizza shows", "source")
