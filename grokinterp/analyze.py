@@ -90,12 +90,13 @@ def summary_lines(analysis: Analysis) -> list[str]:
         reason = reasons.get(f"phases.{name}", "")
         lines.append(f"{name.replace('_', ' '):18}{text or 'none: ' + reason}")
     if len(analysis.ablations):
-        lines.append("ablations         loss on all, train, test pairs; accuracy on all")
+        sides = [on for on in ("all", "train", "test") if f"loss_{on}" in analysis.ablations]
+        lines.append(f"ablations         loss on {', '.join(sides)} pairs; accuracy on all")
         for row in analysis.ablations.to_dict(orient="records"):
             what = str(row["component"]).replace("_", " ")
             if row["intervention"] != "none":
                 what += f" {row['intervention']}"
-            losses = "  ".join(_number(row[f"loss_{on}"]) for on in ("all", "train", "test"))
+            losses = "  ".join(_number(row[f"loss_{on}"]) for on in sides)
             lines.append(f"  {what:44}{losses}   {row['accuracy_all']:7.2%}")
     for name, reason in analysis.failures.items():
         lines.append(f"left out          {name}: {reason}")

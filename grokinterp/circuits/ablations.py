@@ -14,7 +14,7 @@ from torch import Tensor
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.memorization import excluded_logits
-from grokinterp.circuits.snapshot import ON, Snapshot
+from grokinterp.circuits.snapshot import ON, On, Snapshot
 from grokinterp.circuits.trigonometric import restricted_logits
 from grokinterp.errors import ConfigError
 from grokinterp.spectra import fourier_basis, sum_rows
@@ -37,9 +37,10 @@ class Ablation:
     frequencies: tuple[int, ...]
     """The frequencies that tell the component from the rest."""
     losses: dict[str, float]
-    """Mean cross-entropy in nats by ``all``, ``train``, ``test``; NaN over no pairs."""
+    """Mean cross-entropy in nats by ``all``, ``train``, ``test``; NaN over no pairs. ``all``
+    alone where the split is not known."""
     accuracies: dict[str, float]
-    """Fraction of right answers by ``all``, ``train``, ``test``; NaN over no pairs."""
+    """Fraction of right answers by the same pairs; NaN over no pairs."""
 
     def to_row(self) -> dict[str, str | float]:
         """Row of ablations.csv."""
@@ -47,8 +48,8 @@ class Ablation:
             "component": self.component,
             "intervention": self.intervention,
             "frequencies": " ".join(map(str, self.frequencies)),
-            **{f"loss_{on}": self.losses[on] for on in ON},
-            **{f"accuracy_{on}": self.accuracies[on] for on in ON},
+            **{f"loss_{on}": loss for on, loss in self.losses.items()},
+            **{f"accuracy_{on}": accuracy for on, accuracy in self.accuracies.items()},
         }
 
 
@@ -132,8 +133,9 @@ def ablation_table(
     -------
     DataFrame
         component, intervention, frequencies (separated by spaces), loss_all, loss_train,
-        loss_test (nats), accuracy_all, accuracy_train, accuracy_test. Over the pairs of the
-        cyclic view where there is one.
+        loss_test (nats), accuracy_all, accuracy_train, accuracy_test; the columns of train
+        and test only where the split is known. Over the pairs of the cyclic view where there
+        is one.
     """
     keys = key_frequencies
     ablations = [_full(snapshot)]
@@ -152,7 +154,7 @@ def ablation_table(
 def _full(snapshot: Snapshot) -> Ablation:
     if snapshot.view is not None:
         return _evaluate(snapshot, snapshot.logits_by_sum, "full", "none", ())
-    masks = {on: snapshot.pair_mask(on) for on in ON}
+    masks = {on: snapshot.pair_mask(on) for on in _sides(snapshot)}
     return _averaged("full", "none", (), snapshot.losses, snapshot.are_correct, masks)
 
 
@@ -165,7 +167,7 @@ def _evaluate(
 ) -> Ablation:
     flat = logits.flatten(0, 1)
     labels = snapshot.class_tokens.repeat_interleave(logits.shape[1])
-    masks = {on: snapshot.mask_by_sum(on).flatten() for on in ON}
+    masks = {on: snapshot.mask_by_sum(on).flatten() for on in _sides(snapshot)}
     return _averaged(
         component,
         intervention,
@@ -174,6 +176,10 @@ def _evaluate(
         are_correct(flat, labels),
         masks,
     )
+
+
+def _sides(snapshot: Snapshot) -> tuple[On, ...]:
+    return ON if snapshot.split.is_known else ("all",)
 
 
 def _averaged(

@@ -3,6 +3,7 @@
 from grokinterp.measures.by_frequency import (
     BY_FREQUENCY_COLUMNS,
     BY_FREQUENCY_VERSION,
+    by_frequency_columns,
     by_frequency_table,
 )
 from grokinterp.measures.catalogue import MEASURES
@@ -14,6 +15,7 @@ __all__ = [
     "MEASURES",
     "Measure",
     "as_measure",
+    "by_frequency_columns",
     "by_frequency_table",
     "measure",
 ]

@@ -12,6 +12,7 @@ from grokinterp.circuits.key_frequencies import (
 from grokinterp.circuits.memorization import excluded_losses_by_frequency
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.circuits.trigonometric import logit_coefficients
+from grokinterp.tasks import Split
 
 BY_FREQUENCY_VERSION = 1
 """Raised whenever the numbers of :func:`by_frequency_table` change."""
@@ -28,6 +29,11 @@ BY_FREQUENCY_COLUMNS = (
 )
 
 
+def by_frequency_columns(split: Split) -> tuple[str, ...]:
+    """Columns of :func:`by_frequency_table`: without a split there is none of training pairs."""
+    return tuple(c for c in BY_FREQUENCY_COLUMNS if split.is_known or c != "excluded_loss_train")
+
+
 def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
     r"""One row for every frequency 1 .. n//2, key or not.
 
@@ -41,7 +47,8 @@ def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
         frequency; ``logit_power_share`` of the logits averaged by a+b; ``logit_coefficient``
         :math:`\alpha_k` of :math:`\cos w_k(a+b-c)`, in logits; ``excluded_loss_all`` and
         ``excluded_loss_train`` in nats, with the components of this one frequency removed
-        from the logits. No rows for a task without a cyclic view.
+        from the logits, the latter only where the split is known. No rows for a task
+        without a cyclic view.
 
     References
     ----------
@@ -55,18 +62,18 @@ def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
     >>> table = by_frequency_table(gi.take_snapshot(gi.load_run("ckpts/")))  # doctest: +SKIP
     >>> table.nlargest(5, "logit_power_share")  # doctest: +SKIP
     """
+    columns = list(by_frequency_columns(snapshot.split))
     if snapshot.view is None:
-        return pd.DataFrame(columns=pd.Index(BY_FREQUENCY_COLUMNS))
+        return pd.DataFrame(columns=pd.Index(columns))
     excluded = excluded_losses_by_frequency(snapshot)
-    return pd.DataFrame(
-        {
-            "step": snapshot.step,
-            "frequency": range(1, snapshot.view.n_frequencies + 1),
-            "embedding_norm": embedding_norms(snapshot).numpy(),
-            "n_neurons": neurons_by_frequency(snapshot).numpy(),
-            "logit_power_share": logit_power_shares(snapshot).numpy(),
-            "logit_coefficient": logit_coefficients(snapshot).numpy(),
-            "excluded_loss_all": excluded["all"].numpy(),
-            "excluded_loss_train": excluded["train"].numpy(),
-        }
-    )
+    values = {
+        "step": snapshot.step,
+        "frequency": range(1, snapshot.view.n_frequencies + 1),
+        "embedding_norm": embedding_norms(snapshot).numpy(),
+        "n_neurons": neurons_by_frequency(snapshot).numpy(),
+        "logit_power_share": logit_power_shares(snapshot).numpy(),
+        "logit_coefficient": logit_coefficients(snapshot).numpy(),
+        "excluded_loss_all": excluded["all"].numpy(),
+        "excluded_loss_train": excluded["train"].numpy(),
+    }
+    return pd.DataFrame({name: values[name] for name in columns})

@@ -122,16 +122,14 @@ def analyze_run(
         frequency_rows.append(numbers.by_frequency)
     cache.save()
     trajectory = pd.DataFrame(rows)
-    # A run from elsewhere may come without curves; then the checkpoints have to do.
-    is_tested = bool(np.isfinite(run.curves["test_loss"].to_numpy()).any())
-    curves = run.curves if is_tested else trajectory.reindex(columns=list(CURVE_COLUMNS))
+    accuracies = _recorded(run, trajectory, "test_accuracy")
     milestones = find_milestones(
-        curves,
+        accuracies,
         diverged_at=run.diverged_at,
-        unmirrored=unmirrored_transition(run),
+        unmirrored=unmirrored_transition(run, accuracies),
         thresholds=thresholds,
     )
-    phases = find_phases(curves, trajectory)
+    phases = find_phases(_recorded(run, trajectory, "test_loss"), trajectory)
     return Analysis(
         run=run,
         key_frequencies=keys,
@@ -145,6 +143,13 @@ def analyze_run(
         measures=catalogue,
         failures=failures,
     )
+
+
+def _recorded(run: Run, trajectory: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The curves where they hold a column; a run from elsewhere may have only checkpoints."""
+    if np.isfinite(run.curves[column].to_numpy(dtype=float)).any():
+        return run.curves
+    return trajectory.reindex(columns=list(CURVE_COLUMNS))
 
 
 def _last_readable(run: Run, failures: dict[str, str]) -> Snapshot:

@@ -9,9 +9,9 @@ import pandas as pd
 
 from grokinterp.circuits import KeyFrequencies, Snapshot, has_frequencies
 from grokinterp.measures import (
-    BY_FREQUENCY_COLUMNS,
     BY_FREQUENCY_VERSION,
     Measure,
+    by_frequency_columns,
     by_frequency_table,
 )
 from grokinterp.runs.run import Run
@@ -58,12 +58,14 @@ def measure_checkpoint(
 
     values: dict[str, float] = {}
     for measure in measures:
-        if not measure.applies_to(run.task, key_frequencies):
+        is_known = run.split.is_known
+        if not measure.applies_to(run.task, key_frequencies, split_is_known=is_known):
             continue
         keys = key_frequencies.frequencies if measure.needs_key_frequencies else None
         key = cache_key(measure.name, measure.version, keys) if measure.is_cached else None
         known = cache.find(weights, key) if key else None
-        if known is None or (measure.columns and set(known) != set(measure.columns)):
+        columns = measure.columns_where(is_known)
+        if known is None or (columns and set(known) != set(columns)):
             known = as_plain(measure.values(on_snapshot(), key_frequencies))
             if key:
                 cache.keep(weights, key, known)
@@ -81,7 +83,7 @@ def _by_frequency(
         return pd.DataFrame()
     key = cache_key("by_frequency", BY_FREQUENCY_VERSION, None)
     known = cache.find(weights, key)
-    if known is None or set(known) != set(BY_FREQUENCY_COLUMNS):
+    if known is None or set(known) != set(by_frequency_columns(run.split)):
         known = by_frequency_table(on_snapshot()).to_dict(orient="list")
         cache.keep(weights, key, known)
     # Two steps can have the same weights (a warm-up's first update changes nothing).

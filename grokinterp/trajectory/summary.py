@@ -10,6 +10,7 @@ import pandas as pd
 
 from grokinterp.circuits import KeyFrequencies
 from grokinterp.measures import Measure
+from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases
@@ -59,7 +60,10 @@ def summarize(
         "final": final,
         "n_pairs_left_out": view.n_left_out if view is not None else 0,
         "evidence": _evidence(key_frequencies),
-        "reasons": _reasons(run, key_frequencies, found, final, phases, limits),
+        "reasons": {
+            **_reasons(run, key_frequencies, found, final, phases, limits),
+            **_reasons_of_imported(run, milestones, measures),
+        },
         "failures": dict(failures),
         "citations": _citations(measures),
     }
@@ -67,6 +71,8 @@ def summarize(
 
 def _unfinished(run: Run) -> str:
     """What to say before the outcome of a run that is still being trained, or was stopped."""
+    if not isinstance(run.config, TrainConfig):
+        return ""
     n_steps = run.config.n_steps
     if run.folder is None or run.diverged_at is not None or run.last_step >= n_steps:
         return ""
@@ -129,6 +135,25 @@ def _reasons(
             f"{run.task.spec.operation} modulo {run.task.spec.p} has no cyclic view, so there are "
             "no trigonometric columns"
         )
+    return reasons
+
+
+def _reasons_of_imported(
+    run: Run, milestones: Milestones, measures: Sequence[Measure]
+) -> dict[str, str]:
+    """Why things are missing that a run of our own always has."""
+    reasons = dict(milestones.reasons)
+    if "memorization_step" in reasons or "grokking_step" in reasons:
+        reasons["grokking_delay"] = "it needs both memorization_step and grokking_step"
+    if milestones.outcome_kind is None:
+        reasons["outcome_kind"] = milestones.outcome
+    if run.is_imported:
+        reasons["config"] = "trained elsewhere: fields that are null are not known"
+    if not run.split.is_known:
+        unknown = "it is not known which pairs were trained on"
+        reasons["split"] = unknown
+        columns = [c for measure in measures for c in measure.split_columns]
+        reasons |= {f"final.{column}": unknown for column in columns}
     return reasons
 
 
