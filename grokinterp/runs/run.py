@@ -43,6 +43,15 @@ class Checkpoints(Protocol):
         ...
 
 
+def digest_of(parameters: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names and values of weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(parameters.items()):
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class WeightsInMemory:
     """Checkpoints kept as a dictionary of weights by step."""
@@ -60,11 +69,7 @@ class WeightsInMemory:
 
     def checksum(self, step: int) -> str:
         """SHA-256 over names and values."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.parameters(step).items()):
-            digest.update(name.encode())
-            digest.update(value.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return digest_of(self.parameters(step))
 
     def name(self, step: int) -> str:
         """Return ``step 1200``."""
