@@ -1,6 +1,7 @@
-"""Command line: explain a run folder.
+"""Command line: explain a run folder, or a network that was trained elsewhere.
 
-``python -m grokinterp.analyze CKPTS [--out DIR] [--key-frequencies LIST] [--every K]``
+``python -m grokinterp.analyze CKPTS [--out DIR] [--format NAME] [--key-frequencies LIST]
+[--every K]``
 """
 
 from __future__ import annotations
@@ -28,9 +29,14 @@ class Analyze:
     """
 
     ckpts: tyro.conf.Positional[Path]
-    """Run folder, as grokinterp.train wrote it."""
+    """Run folder, as grokinterp.train wrote it, or a file or folder in one of the formats
+    of docs/importing.md."""
     out: Path | None = None
-    """Where report.html and the tables go (default: CKPTS/analysis)."""
+    """Where report.html and the tables go (default: CKPTS/analysis; for a single file
+    NAME_analysis in the current folder)."""
+    format: str | None = None
+    """Format of CKPTS where it is not recognized: grokinterp, zhong2023, grokking_demo,
+    nanda2023, transformer_lens or state_dicts."""
     key_frequencies: str | None = None
     """Frequencies to use instead of those found, such as 9,38,45: for runs that were
     stopped on the plateau."""
@@ -50,13 +56,13 @@ def main(arguments: list[str]) -> None:
     from tqdm import tqdm
 
     from grokinterp.report import write_report
-    from grokinterp.runs.store import load_run
+    from grokinterp.runs.loading import load_run
     from grokinterp.trajectory import analyze_run, write_tables
 
     logging.basicConfig(level="WARNING", format="%(message)s")
-    run = load_run(command.ckpts)
+    run = load_run(command.ckpts, command.format)
     run.resolve_step(None)
-    out = command.out or command.ckpts / "analysis"
+    out = command.out or _default_out(command.ckpts)
     _require_writable(out)
     analysis = analyze_run(
         run,
@@ -69,6 +75,8 @@ def main(arguments: list[str]) -> None:
     )
     write_tables(analysis, out)
     report = write_report(analysis, out / "report.html")
+    if run.is_imported:
+        tell(f"origin            {run.origin}")
     for line in summary_lines(analysis):
         tell(line)
     tell(f"report    {report}")
@@ -125,6 +133,10 @@ def _frequencies(text: str | None) -> tuple[int, ...] | None:
         raise ConfigError(
             f"--key-frequencies {text!r} is not a list of whole numbers. Write them as 9,38,45."
         ) from None
+
+
+def _default_out(path: Path) -> Path:
+    return Path(f"{path.stem}_analysis") if path.is_file() else path / "analysis"
 
 
 def _require_writable(folder: Path) -> None:

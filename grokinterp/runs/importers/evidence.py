@@ -140,8 +140,8 @@ def expected_next(losses: Sequence[float]) -> tuple[float, float]:
     tuple[float, float]
         Loss in nats, and a tolerance in log units: twice the last change, at least 2 %.
     """
-    last = float(losses[-1])
-    change = math.log(last / float(losses[-2])) if len(losses) > 1 and losses[-2] > 0 else 0.0
+    last, before = losses[-1], losses[-2] if len(losses) > 1 else losses[-1]
+    change = math.log(last / before) if 0 < min(last, before) else 0.0
     return last * math.exp(change), max(0.02, 2 * abs(change))
 
 
@@ -247,7 +247,7 @@ def _is_clearly_better(reading: Reading, than: Reading) -> bool:
     if reading.accuracy > than.accuracy + 0.02:
         return True
     is_as_accurate = reading.accuracy > than.accuracy - 0.02
-    return is_as_accurate and reading.losses.mean() < than.losses.mean() / 4
+    return is_as_accurate and float(reading.losses.mean()) < float(than.losses.mean()) / 4
 
 
 def _chosen_fields(network: Network, candidates: Sequence[Network]) -> str:

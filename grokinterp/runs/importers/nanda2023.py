@@ -13,6 +13,7 @@ arXiv:2301.05217, published code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,9 @@ def _curve_table(train: list[float], test: list[float], every: int) -> Any:
 
 
 def _expected(train: list[float], test: list[float]) -> dict[str, float]:
+    """Losses that a log leads to expect one entry on; empty if it ends in no number."""
+    if not all(math.isfinite(loss) for loss in [*train[-2:], *test[-2:]]):
+        return {}
     value, tolerance = expected_next(train)
     log = {"train": value, "train_tolerance": tolerance}
     if test:
