@@ -165,13 +165,14 @@ def multiplying_network():
 
 
 @pytest.mark.parametrize(
-    ("build", "operation", "n_right"),
-    [(adding_network, "addition", 31**2), (multiplying_network, "multiplication", 30**2)],
+    ("build", "operation"),
+    [(adding_network, "addition"), (multiplying_network, "multiplication")],
 )
-def test_the_operation_is_the_one_that_the_network_is_right_on(build, operation, n_right):
+def test_the_operation_is_the_one_that_the_network_is_right_on(build, operation):
     reading = find_reading([read_network(build())])
     assert reading.task.spec.operation == operation
-    assert 0 <= reading.accuracy * 31**2 - n_right < 62  # a zero factor is right at most by chance
+    # A zero factor is right at most by chance, and at even order a pizza misses opposite pairs.
+    assert reading.accuracy > 0.9
     assert f"The operation is {operation}: right on {reading.accuracy:.2%}" in reading.account
 
 
