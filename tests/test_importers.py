@@ -478,6 +478,24 @@ def test_a_run_of_state_dicts_measures_what_the_original_run_does(tiny_run):
     assert np.array_equal(again.split.train, tiny_run.split.train)
 
 
+def test_the_steps_that_are_found_do_not_depend_on_which_checkpoints_are_measured(tiny_run):
+    """And they are those of the recorded curves, to the spacing of the checkpoints."""
+    states = {step: tiny_run.parameters(step) for step in tiny_run.steps}
+    task, rows = TaskSpec(p=13), tiny_run.split.train
+    run = Run.from_state_dicts(states, task=task, train_pairs=rows)
+    every, few = analyze_run(run), analyze_run(run, every=4, measures=[largest_logit])
+    own = analyze_run(tiny_run)
+    for name in ("memorization_step", "grokking_step", "outcome_kind"):
+        assert every.summary[name] == few.summary[name]
+    found, recorded = every.summary["memorization_step"], own.summary["memorization_step"]
+    assert recorded <= found <= recorded + 40
+    assert every.phases.memorization == few.phases.memorization
+
+
+def largest_logit(snapshot, key_frequencies):
+    return snapshot.logits.max()
+
+
 @pytest.mark.parametrize("train_pairs", [[0, 0], [169], [-1], [[0, 13]], [0.5], []])
 def test_train_pairs_that_are_none_of_the_tasks_are_refused(train_pairs):
     with pytest.raises(ConfigError, match="are not different pairs of the task"):

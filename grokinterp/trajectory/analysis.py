@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from grokinterp.circuits import KeyFrequencies, Snapshot, ablation_table, find_key_frequencies
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, Measure, as_measure
-from grokinterp.runs.run import CURVE_COLUMNS, Run
+from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.measuring import measure_checkpoint
 from grokinterp.trajectory.milestones import Thresholds, find_milestones
 from grokinterp.trajectory.mirrored import unmirrored_transition
 from grokinterp.trajectory.phases import Phases, find_phases
+from grokinterp.trajectory.recorded import checkpoint_curves, has_recorded
 from grokinterp.trajectory.summary import summarize
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -122,14 +122,17 @@ def analyze_run(
         frequency_rows.append(numbers.by_frequency)
     cache.save()
     trajectory = pd.DataFrame(rows)
-    accuracies = _recorded(run, trajectory, "test_accuracy")
+    # A run from elsewhere may come without curves; then the checkpoints have to do.
+    recorded = [has_recorded(run, column) for column in ("test_loss", "test_accuracy")]
+    shown = run.curves if all(recorded) else checkpoint_curves(run)
+    curves, accuracies = (run.curves if known else shown for known in recorded)
     milestones = find_milestones(
         accuracies,
         diverged_at=run.diverged_at,
         unmirrored=unmirrored_transition(run, accuracies),
         thresholds=thresholds,
     )
-    phases = find_phases(_recorded(run, trajectory, "test_loss"), trajectory)
+    phases = find_phases(curves, trajectory)
     return Analysis(
         run=run,
         key_frequencies=keys,
@@ -143,13 +146,6 @@ def analyze_run(
         measures=catalogue,
         failures=failures,
     )
-
-
-def _recorded(run: Run, trajectory: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The curves where they hold a column; a run from elsewhere may have only checkpoints."""
-    if np.isfinite(run.curves[column].to_numpy(dtype=float)).any():
-        return run.curves
-    return trajectory.reindex(columns=list(CURVE_COLUMNS))
 
 
 def _last_readable(run: Run, failures: dict[str, str]) -> Snapshot:

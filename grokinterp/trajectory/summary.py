@@ -152,6 +152,8 @@ def _reasons_of_imported(
     if not run.split.is_known:
         unknown = "it is not known which pairs were trained on"
         reasons["split"] = unknown
+        if milestones.transition_width is None:
+            reasons |= dict.fromkeys(("transition_width", "transition_width_unmirrored"), unknown)
         columns = [c for measure in measures for c in measure.split_columns]
         reasons |= {f"final.{column}": unknown for column in columns}
     return reasons
