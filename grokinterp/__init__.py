@@ -27,7 +27,7 @@ _HOMES = {
     "PRESETS": "runs.config",
     "train": "training",
     "Run": "runs.run",
-    "load_run": "runs.store",
+    "load_run": "runs.loading",
     "Snapshot": "circuits",
     "take_snapshot": "circuits",
     "KeyFrequencies": "circuits",

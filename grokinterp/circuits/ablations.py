@@ -25,7 +25,7 @@ from grokinterp.circuits.interventions import (
 )
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.loss import are_correct, pair_losses
-from grokinterp.circuits.snapshot import ON, Snapshot
+from grokinterp.circuits.snapshot import ON, On, Snapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +41,10 @@ class Ablation:
     frequencies: tuple[int | str, ...]
     """The frequencies, or names of representations, that tell the component from the rest."""
     losses: dict[str, float]
-    """Mean cross-entropy in nats by ``all``, ``train``, ``test``; NaN over no pairs."""
+    """Mean cross-entropy in nats by ``all``, ``train``, ``test``; NaN over no pairs. ``all``
+    alone where the split is not known."""
     accuracies: dict[str, float]
-    """Fraction of right answers by ``all``, ``train``, ``test``; NaN over no pairs."""
+    """Fraction of right answers by the same pairs; NaN over no pairs."""
 
     def to_row(self) -> dict[str, str | float]:
         """Row of ablations.csv."""
@@ -51,8 +52,8 @@ class Ablation:
             "component": self.component,
             "intervention": self.intervention,
             "frequencies": " ".join(map(str, self.frequencies)),
-            **{f"loss_{on}": self.losses[on] for on in ON},
-            **{f"accuracy_{on}": self.accuracies[on] for on in ON},
+            **{f"loss_{on}": loss for on, loss in self.losses.items()},
+            **{f"accuracy_{on}": accuracy for on, accuracy in self.accuracies.items()},
         }
 
 
@@ -211,8 +212,9 @@ def ablation_table(
     -------
     DataFrame
         component, intervention, frequencies (separated by spaces), loss_all, loss_train,
-        loss_test (nats), accuracy_all, accuracy_train, accuracy_test. Over the pairs of the
-        task's view where there is one. The first row is ``full``.
+        loss_test (nats), accuracy_all, accuracy_train, accuracy_test; the columns of train
+        and test only where the split is known. Over the pairs of the task's view where there
+        is one. The first row is ``full``.
     """
     ablations = [full_network(snapshot)]
     for site in at:
@@ -283,7 +285,8 @@ def evaluate_logits(
     rows = evaluated_rows(snapshot)
     labels = snapshot.labels[rows]
     losses, correct = pair_losses(logits, labels), are_correct(logits, labels).double()
-    masks = {on: snapshot.pair_mask(on)[rows] for on in ON}
+    sides: tuple[On, ...] = ON if snapshot.split.is_known else ("all",)
+    masks = {on: snapshot.pair_mask(on)[rows] for on in sides}
     return Ablation(
         component,
         intervention,

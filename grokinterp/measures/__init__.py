@@ -3,8 +3,9 @@
 from grokinterp.measures.by_frequency import (
     BY_FREQUENCY_COLUMNS,
     BY_FREQUENCY_VERSION,
-    BY_REPRESENTATION_COLUMNS,
+    by_frequency_columns,
     by_frequency_table,
+    by_representation_columns,
     by_representation_table,
 )
 from grokinterp.measures.catalogue import MEASURES
@@ -13,11 +14,12 @@ from grokinterp.measures.measure import Measure, as_measure, measure
 __all__ = [
     "BY_FREQUENCY_COLUMNS",
     "BY_FREQUENCY_VERSION",
-    "BY_REPRESENTATION_COLUMNS",
     "MEASURES",
     "Measure",
     "as_measure",
+    "by_frequency_columns",
     "by_frequency_table",
+    "by_representation_columns",
     "by_representation_table",
     "measure",
 ]

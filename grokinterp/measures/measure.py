@@ -53,12 +53,18 @@ class Measure:
     """Absent while no key frequencies are known."""
     needs_commutative_operation: bool = False
     """Absent for operations with a∘b different from b∘a."""
+    split_columns: tuple[str, ...] = ()
+    """Columns that average over one side of the split; absent where the split is unknown."""
     is_cached: bool = True
     """Whether its numbers may be kept; a bare function has no version that could say when
     they are stale."""
 
-    def applies_to(self, task: Task, key_frequencies: KeyFrequencies) -> bool:
+    def applies_to(
+        self, task: Task, key_frequencies: KeyFrequencies, *, split_is_known: bool = True
+    ) -> bool:
         """Whether the measure has a meaning here; where it has none its columns are absent."""
+        if self.columns and not self.columns_where(split_is_known):
+            return False
         if self.needs_cyclic_view and not has_frequencies(task):
             return False
         if self.needs_group_view and not has_spectrum(task):
@@ -69,18 +75,25 @@ class Measure:
             return False
         return task.operation.is_commutative or not self.needs_commutative_operation
 
+    def columns_where(self, split_is_known: bool) -> tuple[str, ...]:
+        """Columns that can be computed where the split is known, or where it is not."""
+        if split_is_known:
+            return self.columns
+        return tuple(c for c in self.columns if c not in self.split_columns)
+
     def values(self, snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
         """Compute the columns.
 
         Returns
         -------
         dict[str, float]
-            One finite number, or NaN, for each column. Infinities become NaN: a logit that
-            overflows float32 is no number to plot.
+            One finite number, or NaN, for each column that the split allows. Infinities
+            become NaN: a logit that overflows float32 is no number to plot.
         """
         value = self.function(snapshot, key_frequencies)
         row = value if isinstance(value, dict) else {self.name: value}
-        return {column: _finite_or_nan(row[column]) for column in self.columns or row}
+        columns = self.columns_where(snapshot.split.is_known) if self.columns else row
+        return {column: _finite_or_nan(row[column]) for column in columns}
 
 
 def measure(
@@ -93,6 +106,7 @@ def measure(
     needs_permutations: bool = False,
     needs_key_frequencies: bool = False,
     needs_commutative_operation: bool = False,
+    needs_split: bool | tuple[str, ...] = False,
 ) -> Callable[[MeasureFunction], Measure]:
     """Turn a function of a snapshot and key frequencies into a measure of the same name.
 
@@ -110,18 +124,22 @@ def measure(
     needs_cyclic_view, needs_group_view, needs_permutations, needs_key_frequencies, \
 needs_commutative_operation
         What the measure cannot do without.
+    needs_split
+        True if it averages over training or test pairs; the columns that do, if not all.
     """
 
     def wrap(function: MeasureFunction) -> Measure:
         name = getattr(function, "__name__", type(function).__name__)
         lines = (function.__doc__ or "").strip().splitlines()
+        names = columns or (name,)
         return Measure(
             name=name,
             function=function,
             version=version,
             source=source,
             description=lines[0] if lines else name,
-            columns=columns or (name,),
+            columns=names,
+            split_columns=names if needs_split is True else needs_split or (),
             needs_cyclic_view=needs_cyclic_view,
             needs_group_view=needs_group_view,
             needs_permutations=needs_permutations,

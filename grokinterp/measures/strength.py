@@ -18,6 +18,7 @@ _VARMA = "Varma et al. 2023, arXiv:2309.02390, section 4 (correct logits by circ
 
 @measure(
     source="Nanda et al., ICLR 2023, arXiv:2301.05217, section 5",
+    needs_split=True,
     needs_group_view=True,
     needs_key_frequencies=True,
 )
@@ -48,6 +49,7 @@ def fraction_logit_power_memorization(snapshot: Snapshot, key_frequencies: KeyFr
         "trigonometric_logit_test",
         "memorization_logit_test",
     ),
+    needs_split=True,
     needs_group_view=True,
     needs_key_frequencies=True,
 )

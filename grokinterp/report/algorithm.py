@@ -68,8 +68,8 @@ def algorithm_section(analysis: Analysis) -> Section:
     if figure is not None:
         caption = (
             "A pizza shows vertical stripes, since its correct logit depends on a − b and vanishes "
-            "for antipodal pairs; an ideal clock shows none. For operations other than addition a and "
-            "b are the indices of the cyclic view."
+            "for antipodal pairs; an ideal clock shows none. For operations other than addition "
+            "a and b are the indices of the cyclic view."
         )
         evidence.append(figure_block("figure-correct-logits", figure, caption))
     return Section("algorithm", "Which algorithm", (*blocks, *evidence, *formulas))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from grokinterp.circuits import (
@@ -19,7 +18,7 @@ from grokinterp.circuits import (
 )
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, Measure, as_measure
-from grokinterp.runs.run import CURVE_COLUMNS, Run
+from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.circuit_steps import find_circuit_steps
 from grokinterp.trajectory.last_checkpoint import look_into
@@ -27,6 +26,7 @@ from grokinterp.trajectory.measuring import measure_checkpoint
 from grokinterp.trajectory.milestones import Thresholds, find_milestones
 from grokinterp.trajectory.mirrored import unmirrored_transition
 from grokinterp.trajectory.phases import Phases, find_phases
+from grokinterp.trajectory.recorded import checkpoint_curves, has_recorded
 from grokinterp.trajectory.summary import summarize
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -147,12 +147,13 @@ def analyze_run(
     cache.save()
     trajectory = pd.DataFrame(rows)
     # A run from elsewhere may come without curves; then the checkpoints have to do.
-    is_tested = bool(np.isfinite(run.curves["test_loss"].to_numpy()).any())
-    curves = run.curves if is_tested else trajectory.reindex(columns=list(CURVE_COLUMNS))
+    recorded = [has_recorded(run, column) for column in ("test_loss", "test_accuracy")]
+    shown = run.curves if all(recorded) else checkpoint_curves(run)
+    curves, accuracies = (run.curves if known else shown for known in recorded)
     milestones = find_milestones(
-        curves,
+        accuracies,
         diverged_at=run.diverged_at,
-        unmirrored=unmirrored_transition(run),
+        unmirrored=unmirrored_transition(run, accuracies),
         thresholds=thresholds,
     )
     phases = find_phases(curves, trajectory)

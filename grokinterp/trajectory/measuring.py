@@ -9,11 +9,11 @@ import pandas as pd
 
 from grokinterp.circuits import KeyFrequencies, Snapshot, has_spectrum
 from grokinterp.measures import (
-    BY_FREQUENCY_COLUMNS,
     BY_FREQUENCY_VERSION,
-    BY_REPRESENTATION_COLUMNS,
     Measure,
+    by_frequency_columns,
     by_frequency_table,
+    by_representation_columns,
     by_representation_table,
 )
 from grokinterp.runs.run import Run
@@ -62,12 +62,14 @@ def measure_checkpoint(
 
     values: dict[str, float] = {}
     for measure in measures:
-        if not measure.applies_to(run.task, key_frequencies):
+        is_known = run.split.is_known
+        if not measure.applies_to(run.task, key_frequencies, split_is_known=is_known):
             continue
         keys = key_frequencies.frequencies if measure.needs_key_frequencies else None
         key = cache_key(measure.name, measure.version, keys) if measure.is_cached else None
         known = cache.find(weights, key) if key else None
-        if known is None or (measure.columns and set(known) != set(measure.columns)):
+        columns = measure.columns_where(is_known)
+        if known is None or (columns and set(known) != set(columns)):
             known = as_plain(measure.values(on_snapshot(), key_frequencies))
             if key:
                 cache.keep(weights, key, known)
@@ -84,16 +86,13 @@ def _by_component(
     tables = {"by_frequency": pd.DataFrame(), "by_representation": pd.DataFrame()}
     if not has_spectrum(run.task):
         return tables
-    name, columns, make = "by_frequency", BY_FREQUENCY_COLUMNS, by_frequency_table
+    name, columns, make = "by_frequency", by_frequency_columns, by_frequency_table
     if run.task.operation.is_of_permutations:
-        name, columns, make = (
-            "by_representation",
-            BY_REPRESENTATION_COLUMNS,
-            by_representation_table,
-        )
+        name, columns = "by_representation", by_representation_columns
+        make = by_representation_table
     key = cache_key(name, BY_FREQUENCY_VERSION, None)
     known = cache.find(weights, key)
-    if known is None or set(known) != set(columns):
+    if known is None or set(known) != set(columns(run.split)):
         known = make(on_snapshot()).to_dict(orient="list")
         cache.keep(weights, key, known)
     # Two steps can have the same weights (a warm-up's first update changes nothing).

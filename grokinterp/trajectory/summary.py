@@ -10,6 +10,7 @@ import pandas as pd
 
 from grokinterp.circuits import Algorithm, KeyFrequencies
 from grokinterp.measures import Measure
+from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.circuit_steps import CircuitSteps
 from grokinterp.trajectory.milestones import Milestones, Thresholds
@@ -71,6 +72,7 @@ def summarize(
         "reasons": {
             **_reasons(run, key_frequencies, found, final, phases, algorithm, limits),
             **_reasons_of_circuits(circuit_steps, limits),
+            **_reasons_of_imported(run, milestones, measures),
         },
         "failures": dict(failures),
         "citations": _citations(measures),
@@ -86,6 +88,8 @@ def _keys(key_frequencies: KeyFrequencies, is_of_permutations: bool) -> dict[str
 
 def _unfinished(run: Run) -> str:
     """What to say before the outcome of a run that is still being trained, or was stopped."""
+    if not isinstance(run.config, TrainConfig):
+        return ""
     n_steps = run.config.n_steps
     if run.folder is None or run.diverged_at is not None or run.last_step >= n_steps:
         return ""
@@ -170,6 +174,27 @@ def _reasons_of_circuits(steps: CircuitSteps | None, limits: Thresholds) -> dict
         "of the training pairs throughout",
     }
     return {f"circuits.{n}": known[n] for n, step in steps.as_dict().items() if step is None}
+
+
+def _reasons_of_imported(
+    run: Run, milestones: Milestones, measures: Sequence[Measure]
+) -> dict[str, str]:
+    """Why things are missing that a run of our own always has."""
+    reasons = dict(milestones.reasons)
+    if "memorization_step" in reasons or "grokking_step" in reasons:
+        reasons["grokking_delay"] = "it needs both memorization_step and grokking_step"
+    if milestones.outcome_kind is None:
+        reasons["outcome_kind"] = milestones.outcome
+    if run.is_imported:
+        reasons["config"] = "trained elsewhere: fields that are null are not known"
+    if not run.split.is_known:
+        unknown = "it is not known which pairs were trained on"
+        reasons["split"] = unknown
+        if milestones.transition_width is None:
+            reasons |= dict.fromkeys(("transition_width", "transition_width_unmirrored"), unknown)
+        columns = [c for measure in measures for c in measure.split_columns]
+        reasons |= {f"final.{column}": unknown for column in columns}
+    return reasons
 
 
 def _citations(measures: Sequence[Measure]) -> dict[str, str]:
