@@ -1,12 +1,14 @@
-"""Command line: explain a run folder.
+"""Command line: explain a run folder, or a network that was trained elsewhere.
 
-``python -m grokinterp.analyze CKPTS [--out DIR] [--key-frequencies LIST] [--every K]``
+``python -m grokinterp.analyze CKPTS [--out DIR] [--format NAME] [--key-frequencies LIST]
+[--every K]``
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +30,17 @@ class Analyze:
     """
 
     ckpts: tyro.conf.Positional[Path]
-    """Run folder, as grokinterp.train wrote it."""
+    """Run folder, as grokinterp.train wrote it, or a file or folder in one of the formats
+    of docs/importing.md."""
     out: Path | None = None
-    """Where report.html and the tables go (default: CKPTS/analysis)."""
+    """Where report.html and the tables go (default: CKPTS/analysis; for a single file
+    NAME_analysis in the current folder)."""
+    format: str | None = None
+    """Format of CKPTS where it is not recognized: grokinterp, zhong2023, grokking_demo,
+    nanda2023, transformer_lens or state_dicts."""
     key_frequencies: str | None = None
-    """Frequencies to use instead of those found, such as 9,38,45: for runs that were
-    stopped on the plateau."""
+    """Frequencies to use instead of those found, such as 9,38,45 (for permutations names of
+    representations: sign,standard): for runs that were stopped on the plateau."""
     every: int = 1
     """Take every k-th checkpoint; the last is always taken."""
     deep: bool = True
@@ -53,13 +60,13 @@ def main(arguments: list[str]) -> None:
     from tqdm import tqdm
 
     from grokinterp.report import write_report
-    from grokinterp.runs.store import load_run
+    from grokinterp.runs.loading import load_run
     from grokinterp.trajectory import analyze_run, write_tables
 
     logging.basicConfig(level="WARNING", format="%(message)s")
-    run = load_run(command.ckpts)
+    run = load_run(command.ckpts, command.format)
     run.resolve_step(None)
-    out = command.out or command.ckpts / "analysis"
+    out = command.out or _default_out(command.ckpts)
     _require_writable(out)
     analysis = analyze_run(
         run,
@@ -73,6 +80,8 @@ def main(arguments: list[str]) -> None:
     )
     write_tables(analysis, out)
     report = write_report(analysis, out / "report.html")
+    if run.is_imported:
+        tell(f"origin            {run.origin}")
     for line in summary_lines(analysis):
         tell(line)
     tell(f"report    {report}")
@@ -96,14 +105,15 @@ def summary_lines(analysis: Analysis) -> list[str]:
         reason = reasons.get(f"phases.{name}", "")
         lines.append(f"{name.replace('_', ' '):18}{text or 'none: ' + reason}")
     if len(analysis.ablations):
-        lines.append("ablations         loss on all, train, test pairs; accuracy on all")
+        sides = [on for on in ("all", "train", "test") if f"loss_{on}" in analysis.ablations]
+        lines.append(f"ablations         loss on {', '.join(sides)} pairs; accuracy on all")
         for row in analysis.ablations.to_dict(orient="records"):
             if row["intervention"] not in ("none", "removed from logits"):
                 continue
             what = str(row["component"]).replace("_", " ")
             if row["intervention"] != "none":
                 what += f" {row['intervention']}"
-            losses = "  ".join(_number(row[f"loss_{on}"]) for on in ("all", "train", "test"))
+            losses = "  ".join(_number(row[f"loss_{on}"]) for on in sides)
             lines.append(f"  {what:44}{losses}   {row['accuracy_all']:7.2%}")
     for name, reason in analysis.failures.items():
         lines.append(f"left out          {name}: {reason}")
@@ -123,15 +133,23 @@ def _parse(arguments: list[str]) -> Analyze:
     return parse_command(Analyze, None, arguments, "grokinterp.analyze")
 
 
-def _frequencies(text: str | None) -> tuple[int, ...] | None:
+def _frequencies(text: str | None) -> tuple[int | str, ...] | None:
     if text is None:
         return None
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError:
-        raise ConfigError(
-            f"--key-frequencies {text!r} is not a list of whole numbers. Write them as 9,38,45."
-        ) from None
+        words = [word.strip() for word in text.split(",")]
+        if any(re.fullmatch(r"\w*[a-z]\w*", word) is None for word in words):
+            raise ConfigError(
+                f"--key-frequencies {text!r} is no list of whole numbers or names. Write them as "
+                "9,38,45, or for permutations as sign,standard."
+            ) from None
+        return tuple(words)
+
+
+def _default_out(path: Path) -> Path:
+    return Path(f"{path.stem}_analysis") if path.is_file() else path / "analysis"
 
 
 def _require_writable(folder: Path) -> None:

@@ -142,6 +142,54 @@ def test_knowing_that_a_and_b_commute_is_no_slow_convergence():
     assert found.transition_width > 5000 > found.plateau_transition_width
 
 
-def test_an_empty_curve_is_an_ordinary_result():
+def test_an_empty_record_gives_no_outcome_and_says_so():
     curves = pd.DataFrame({"step": [], "train_accuracy": [], "test_accuracy": []})
-    assert find_milestones(curves).outcome_kind == "did_not_fit"
+    found = find_milestones(curves)
+    assert (found.outcome_kind, found.memorization_step, found.grokking_step) == (None, None, None)
+    assert "was recorded" in found.outcome
+    assert set(found.reasons) == {"memorization_step", "grokking_step", "first_crossing_step"}
+
+
+def record(*rows):
+    return pd.DataFrame(rows, columns=pd.Index(["step", "train_accuracy", "test_accuracy"]))
+
+
+@pytest.mark.parametrize("step", [0, 50_000])
+def test_one_checkpoint_of_a_network_that_generalized_says_nothing_about_when(step):
+    found = find_milestones(record((step, 1.0, 0.99)))
+    assert (found.memorization_step, found.grokking_step, found.grokking_delay) == (None,) * 3
+    assert found.outcome_kind is None
+    assert found.outcome.startswith(f"No outcome: at step {step:,}, where the record begins")
+    assert "99.0% on the test pairs" in found.outcome
+    assert "where the record begins" in found.reasons["grokking_step"]
+
+
+def test_a_record_that_begins_after_memorization_still_shows_grokking():
+    found = find_milestones(record((2000, 1.0, 0.1), (4000, 1.0, 0.3), (6000, 1.0, 0.99)))
+    assert (found.memorization_step, found.grokking_step) == (None, 6000)
+    assert (found.grokking_delay, found.outcome_kind) == (None, None)
+    assert "; it reached a test accuracy above 95% at step 6,000." in found.outcome
+    assert set(found.reasons) == {"memorization_step"}
+
+
+def test_a_record_of_a_network_that_only_memorized_says_so():
+    found = find_milestones(record((2000, 1.0, 0.1), (4000, 1.0, 0.3)))
+    assert found.outcome_kind == "memorized"
+    assert found.outcome.startswith("Memorized: it knew its training pairs by step 2,000")
+
+
+def test_a_record_whose_test_pairs_come_first_says_both():
+    found = find_milestones(record((2000, 0.5, 0.99), (4000, 1.0, 0.99)))
+    assert found.outcome_kind is None
+    assert found.outcome.startswith("No outcome: at step 2,000, where the record begins, it")
+    assert "; it knew its training pairs at step 4,000." in found.outcome
+    assert (found.memorization_step, found.grokking_step) == (4000, None)
+
+
+def test_a_checkpoint_that_does_not_fit_is_told_as_before():
+    assert find_milestones(record((500, 0.4, 0.1))).outcome_kind == "did_not_fit"
+
+
+def test_a_record_from_the_start_is_told_as_before():
+    found = find_milestones(record((0, 1.0, 1.0), (10, 1.0, 1.0)))
+    assert (found.memorization_step, found.outcome_kind) == (0, "generalized_without_delay")

@@ -5,7 +5,12 @@ from grokinterp.circuits.algorithm import Algorithm, find_algorithm
 from grokinterp.circuits.evidence import circuit_table
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
 from grokinterp.circuits.neuron_polynomials import neuron_table
-from grokinterp.circuits.snapshot import Snapshot, has_frequencies, take_snapshot
+from grokinterp.circuits.snapshot import (
+    Snapshot,
+    has_frequencies,
+    has_spectrum,
+    take_snapshot,
+)
 
 __all__ = [
     "Ablation",
@@ -19,6 +24,7 @@ __all__ = [
     "find_algorithm",
     "find_key_frequencies",
     "has_frequencies",
+    "has_spectrum",
     "neuron_table",
     "take_snapshot",
 ]

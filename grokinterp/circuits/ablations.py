@@ -18,14 +18,14 @@ from grokinterp.circuits.interventions import (
     Fill,
     Intervention,
     Site,
+    components_of,
     evaluated_rows,
-    frequencies_of,
     logits_after,
     site_of,
 )
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.loss import are_correct, pair_losses
-from grokinterp.circuits.snapshot import ON, Snapshot
+from grokinterp.circuits.snapshot import ON, On, Snapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +38,13 @@ class Ablation:
     intervention: str
     """What was done to it: ``removed from logits``, ``kept in neurons (zero)``, ...; ``none``
     when nothing was."""
-    frequencies: tuple[int, ...]
-    """The frequencies that tell the component from the rest."""
+    frequencies: tuple[int | str, ...]
+    """The frequencies, or names of representations, that tell the component from the rest."""
     losses: dict[str, float]
-    """Mean cross-entropy in nats by ``all``, ``train``, ``test``; NaN over no pairs."""
+    """Mean cross-entropy in nats by ``all``, ``train``, ``test``; NaN over no pairs. ``all``
+    alone where the split is not known."""
     accuracies: dict[str, float]
-    """Fraction of right answers by ``all``, ``train``, ``test``; NaN over no pairs."""
+    """Fraction of right answers by the same pairs; NaN over no pairs."""
 
     def to_row(self) -> dict[str, str | float]:
         """Row of ablations.csv."""
@@ -51,8 +52,8 @@ class Ablation:
             "component": self.component,
             "intervention": self.intervention,
             "frequencies": " ".join(map(str, self.frequencies)),
-            **{f"loss_{on}": self.losses[on] for on in ON},
-            **{f"accuracy_{on}": self.accuracies[on] for on in ON},
+            **{f"loss_{on}": loss for on, loss in self.losses.items()},
+            **{f"accuracy_{on}": accuracy for on, accuracy in self.accuracies.items()},
         }
 
 
@@ -84,7 +85,8 @@ def ablate(
             trigonometric circuit are the excluded logits, and without the memorization
             circuit the restricted logits. At ``neurons``: the 3 x 3 block of each frequency
             in the last block's activations. At ``embedding``: cosine and sine of each
-            frequency in the rows of W_E; the network is run again.
+            frequency in the rows of W_E; the network is run again. For permutations
+            ``representation_sign`` and matrix elements in the place of the waves.
         ``neuron_17``, ``neurons_of_9``, ``unexplained_neurons``, ``mlp``
             One neuron; those with over 85 % of their variance in frequency 9; those with no
             such frequency; all.
@@ -133,8 +135,16 @@ def ablate(
     """
     intervention = Intervention(component, site_of(component, at), keep, fill, seed)
     logits = logits_after(snapshot, key_frequencies, intervention)
-    frequencies = frequencies_of(component, key_frequencies)
-    return evaluate_logits(snapshot, logits, component, intervention.describe(), frequencies)
+    what = intervention.describe()
+    labels = _labels(snapshot, component, key_frequencies)
+    return evaluate_logits(snapshot, logits, component, what, labels)
+
+
+def _labels(
+    snapshot: Snapshot, component: str, key_frequencies: KeyFrequencies | None
+) -> tuple[int | str, ...]:
+    found = components_of(snapshot, component, key_frequencies)
+    return () if found is None else found.names or found.frequencies
 
 
 def ablate_with_hooks(
@@ -202,17 +212,18 @@ def ablation_table(
     -------
     DataFrame
         component, intervention, frequencies (separated by spaces), loss_all, loss_train,
-        loss_test (nats), accuracy_all, accuracy_train, accuracy_test. Over the pairs of the
-        task's view where there is one. The first row is ``full``.
+        loss_test (nats), accuracy_all, accuracy_train, accuracy_test; the columns of train
+        and test only where the split is known. Over the pairs of the task's view where there
+        is one. The first row is ``full``.
     """
     ablations = [full_network(snapshot)]
     for site in at:
         for intervention in standard_interventions(snapshot, key_frequencies, site):
             logits = logits_after(snapshot, key_frequencies, intervention)
-            frequencies = frequencies_of(intervention.component, key_frequencies)
+            labels = _labels(snapshot, intervention.component, key_frequencies)
             what = intervention.describe()
             ablations.append(
-                evaluate_logits(snapshot, logits, intervention.component, what, frequencies)
+                evaluate_logits(snapshot, logits, intervention.component, what, labels)
             )
     return pd.DataFrame([ablation.to_row() for ablation in ablations])
 
@@ -230,8 +241,9 @@ def standard_interventions(
         wholes = [f"{prefix}attention" for prefix in prefixes]
         alone = [Intervention(head, site, keep=True) for head in heads if spec.n_heads > 1]
         return _removed(site, heads + wholes) + alone
-    keys = () if snapshot.view is None else key_frequencies.frequencies
-    singles = [f"frequency_{k}" for k in keys]
+    keys = () if snapshot.view is None else key_frequencies.labels
+    kind = "frequency" if key_frequencies.names is None else "representation"
+    singles = [f"{kind}_{k}" for k in keys]
     found: list[Intervention] = []
     if keys:
         found += [Intervention(component, site) for component in (*CIRCUITS, *singles)]
@@ -239,15 +251,16 @@ def standard_interventions(
         found += [Intervention("trigonometric_circuit", site, keep=True, fill="zero")]
         found += [Intervention(single, site, keep=True) for single in singles]
     if site == "neurons":
-        found += _of_neurons(snapshot, keys)
+        found += _of_neurons(snapshot, key_frequencies)
     return found
 
 
-def _of_neurons(snapshot: Snapshot, keys: tuple[int, ...]) -> list[Intervention]:
+def _of_neurons(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> list[Intervention]:
     if snapshot.view is None:
         return _removed("neurons", ["mlp"])
     counts = neurons_by_frequency(snapshot)
-    clusters = [f"neurons_of_{k}" for k in keys if counts[k - 1] > 0]
+    keys = zip(key_frequencies.frequencies, key_frequencies.labels, strict=True)
+    clusters = [f"neurons_of_{label}" for k, label in keys if counts[k - 1] > 0]
     alone = [Intervention(cluster, "neurons", keep=True) for cluster in clusters]
     return _removed("neurons", [*clusters, "unexplained_neurons", "mlp"]) + alone
 
@@ -266,13 +279,14 @@ def evaluate_logits(
     logits: Float[Tensor, "row c"],
     component: str,
     intervention: str,
-    frequencies: tuple[int, ...],
+    frequencies: tuple[int | str, ...],
 ) -> Ablation:
     """Losses and accuracies of logits, one row for each of the evaluated pairs."""
     rows = evaluated_rows(snapshot)
     labels = snapshot.labels[rows]
     losses, correct = pair_losses(logits, labels), are_correct(logits, labels).double()
-    masks = {on: snapshot.pair_mask(on)[rows] for on in ON}
+    sides: tuple[On, ...] = ON if snapshot.split.is_known else ("all",)
+    masks = {on: snapshot.pair_mask(on)[rows] for on in sides}
     return Ablation(
         component,
         intervention,

@@ -237,7 +237,7 @@ def distance_irrelevance(snapshot: Snapshot) -> float:
     Zhong et al., NeurIPS 2023, arXiv:2306.17844. The column of that name in
     the authors' tables is of the largest wrong logit instead.
     """
-    by_distance = _correct_logits(snapshot)[difference_rows(snapshot.require_view().order)]
+    by_distance = _correct_logits(snapshot)[difference_rows(snapshot.require_cyclic_view().order)]
     spread = float(by_distance.std(correction=0))
     if not spread > 0:
         return math.nan
@@ -250,7 +250,7 @@ def _correct_logits(snapshot: Snapshot) -> Float[Tensor, " view_pair"]:
 
 
 def _by_sum_and_difference(snapshot: Snapshot) -> Float[Tensor, "s d"]:
-    n = snapshot.require_view().order
+    n = snapshot.require_cyclic_view().order
     i, j = torch.arange(n)[:, None], torch.arange(n)
     cells = ((i + j) % n * n + (i - j) % n).flatten()
     totals = torch.zeros(n * n, dtype=torch.float64).index_add_(0, cells, _correct_logits(snapshot))

@@ -68,7 +68,7 @@ def fit_attention(snapshot: Snapshot, frequencies: Iterable[int] | None = None) 
     >>> fit_attention(snapshot).frequencies  # doctest: +SKIP
     ((35,), (42,), (52,), (42,))
     """
-    n = snapshot.require_view().order
+    n = snapshot.require_cyclic_view().order
     pattern = snapshot.pattern[snapshot.pair_rows].double()
     mean = pattern.mean(dim=0)
     grid = pattern[:, :, :2].unflatten(0, (n, n))

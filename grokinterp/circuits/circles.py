@@ -109,7 +109,7 @@ def isolate_circle(
     >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
     >>> isolate_circle(snapshot, 17).accuracy_all  # doctest: +SKIP
     """
-    highest = snapshot.require_view().n_frequencies
+    highest = snapshot.require_cyclic_view().n_frequencies
     if not 1 <= frequency <= highest:
         raise ConfigError(f"frequency {frequency} is not one of 1 .. {highest}. Name one of them.")
     embeddings = _residue_embeddings(snapshot)
@@ -123,7 +123,7 @@ def isolate_circle(
 
 
 def _residue_embeddings(snapshot: Snapshot) -> Float[Tensor, "x d_model"]:
-    snapshot.require_view()
+    snapshot.require_cyclic_view()
     return snapshot.weight("W_E")[snapshot.class_tokens].double()
 
 

@@ -27,7 +27,7 @@ def embedding_through_heads(snapshot: Snapshot) -> Float[Tensor, "token neuron"]
     ConfigError
         If the task has no cyclic view.
     """
-    snapshot.require_view()
+    snapshot.require_cyclic_view()
     weights = {name: snapshot.weight(name).double() for name in ("W_E", "W_V", "W_O", "W_in")}
     through = torch.einsum("hde,hef->df", weights["W_V"], weights["W_O"])
     return weights["W_E"][snapshot.class_tokens] @ through @ weights["W_in"]
@@ -60,7 +60,7 @@ def embedding_spectrum(snapshot: Snapshot) -> pd.DataFrame:
     >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
     >>> embedding_spectrum(snapshot).nlargest(5, "W_E_norm")  # doctest: +SKIP
     """
-    n = snapshot.require_view().order
+    n = snapshot.require_cyclic_view().order
     rows = snapshot.weight("W_E")[snapshot.class_tokens]
     norms = component_norms(rows)
     sines = torch.full((n // 2,), torch.nan, dtype=torch.float64)

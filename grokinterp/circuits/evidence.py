@@ -239,7 +239,7 @@ def block_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[T
     Tensor
         (n*n, c) float64, rows as in ``snapshot.pair_rows``.
     """
-    n = snapshot.require_view().order
+    n = snapshot.require_cyclic_view().order
     logits = snapshot.logits[snapshot.pair_rows].double().unflatten(0, (n, n))
     kept = logits.mean(dim=(0, 1)).expand_as(logits).clone()
     for k in key_frequencies.frequencies:

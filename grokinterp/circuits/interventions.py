@@ -21,13 +21,11 @@ from grokinterp.circuits.key_frequencies import (
     SINGLE_FREQUENCY_SHARE,
     KeyFrequencies,
 )
-from grokinterp.circuits.neuron_polynomials import frequency_waves
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.circuits.trigonometric import trigonometric_component
 from grokinterp.errors import ConfigError
 from grokinterp.models.transformer import transformer_logits
-from grokinterp.spectra import block_component, fourier_basis
-from grokinterp.spectra.fourier import component_frequencies
+from grokinterp.spectra import block_component
 
 Site = Literal["logits", "neurons", "embedding", "heads", "paths"]
 SITES: tuple[Site, ...] = ("logits", "neurons", "embedding", "heads", "paths")
@@ -60,9 +58,9 @@ class Intervention:
     """
 
     component: str
-    """``trigonometric_circuit``, ``memorization_circuit``, ``frequency_9``; ``neuron_17``,
-    ``neurons_of_9``, ``unexplained_neurons``, ``mlp``; ``head_2``, ``layer_0_head_2``,
-    ``attention``; or one of :data:`PATHS`."""
+    """``trigonometric_circuit``, ``memorization_circuit``, ``frequency_9`` (for permutations
+    ``representation_sign``); ``neuron_17``, ``neurons_of_9``, ``unexplained_neurons``,
+    ``mlp``; ``head_2``, ``layer_0_head_2``, ``attention``; or one of :data:`PATHS`."""
     site: Site
     """Where it is done."""
     keep: bool = False
@@ -92,7 +90,8 @@ def site_of(component: str, at: str | None) -> Site:
     if not fits:
         raise ConfigError(
             f"component={component!r} is not known. Choose trigonometric_circuit, "
-            "memorization_circuit, frequency_9, neuron_17, neurons_of_9, unexplained_neurons, "
+            "memorization_circuit, frequency_9 (for permutations representation_sign), "
+            "neuron_17, neurons_of_9, unexplained_neurons, "
             f"mlp, head_2, layer_0_head_2, attention, or one of {', '.join(PATHS)}."
         )
     if at is None:
@@ -105,10 +104,11 @@ def site_of(component: str, at: str | None) -> Site:
     )
 
 
-_WAVES = "|".join((*CIRCUITS, r"frequency_\d+"))
+_NAME = r"\d*[a-z]\w*"
+_WAVES = "|".join((*CIRCUITS, r"frequency_\d+", rf"representation_{_NAME}"))
 _COMPONENTS: dict[Site, str] = {
     "logits": _WAVES,
-    "neurons": rf"{_WAVES}|neuron_\d+|neurons_of_\d+|unexplained_neurons|mlp",
+    "neurons": rf"{_WAVES}|neuron_\d+|neurons_of_(\d+|{_NAME})|unexplained_neurons|mlp",
     "embedding": _WAVES,
     "heads": r"(layer_\d+_)?(head_\d+|attention)",
     "paths": "|".join(PATHS),
@@ -122,25 +122,34 @@ def evaluated_rows(snapshot: Snapshot) -> Int[Tensor, " row"]:
     return snapshot.pair_rows
 
 
-def frequencies_of(component: str, key_frequencies: KeyFrequencies | None) -> tuple[int, ...]:
-    """Frequencies that tell a component from the rest; none for heads, neurons and paths.
+def components_of(
+    snapshot: Snapshot, component: str, key_frequencies: KeyFrequencies | None
+) -> KeyFrequencies | None:
+    """Frequencies or representations that tell a component from the rest.
+
+    None for heads, residual paths and sets of neurons that they do not name.
 
     Raises
     ------
     ConfigError
-        If a circuit is named and no key frequencies are.
+        If a circuit is named and no key frequencies are, or a frequency or representation does
+        not exist in the task's group.
     """
-    single = re.fullmatch(r"(?:frequency|neurons_of)_(\d+)", component)
+    single = re.fullmatch(r"(?:frequency|representation|neurons_of)_(\w+)", component)
     if single:
-        return (int(single.group(1)),)
+        name = single.group(1)
+        return KeyFrequencies.given_for(
+            snapshot.require_view(), [int(name) if name.isdecimal() else name]
+        )
     if component not in CIRCUITS:
-        return ()
+        return None
     if key_frequencies is None or not key_frequencies.frequencies:
         raise ConfigError(
             f"{component} is told by key frequencies, and there are none. Pass those of "
             "find_key_frequencies, or KeyFrequencies.given(p, [9, 38])."
         )
-    return key_frequencies.frequencies
+    chosen = key_frequencies.names or key_frequencies.frequencies
+    return KeyFrequencies.given_for(snapshot.require_view(), chosen)
 
 
 def logits_after(
@@ -162,15 +171,9 @@ def logits_after(
         raise ConfigError(
             f"fill={intervention.fill!r} is not known. Choose one of {', '.join(FILLS)}."
         )
-    frequencies = frequencies_of(intervention.component, key_frequencies)
-    if intervention.component in CIRCUITS or intervention.component.startswith("frequency_"):
-        _require_frequencies(snapshot, frequencies)
+    found = components_of(snapshot, intervention.component, key_frequencies)
+    frequencies = () if found is None else found.frequencies
     return _LOGITS_AT[intervention.site](snapshot, frequencies, intervention)
-
-
-def _require_frequencies(snapshot: Snapshot, frequencies: tuple[int, ...]) -> None:
-    order = snapshot.require_view().order
-    KeyFrequencies.given(order, frequencies)
 
 
 def replaced(
@@ -221,17 +224,21 @@ def _at_neurons(
         grid = written.unflatten(0, (n, n))
         waves = torch.zeros_like(grid)
         for k in frequencies:
-            waves += block_component(grid, frequency_waves(n, k))
+            chosen = torch.tensor([0, k])
+            waves += block_component(grid, snapshot.harmonics.waves(chosen))
         component = _named(intervention, written, waves.flatten(0, 1))
     else:
-        chosen = _neuron_mask(snapshot, intervention)
+        chosen = _neuron_mask(snapshot, frequencies, intervention)
         activations = snapshot.neurons[rows][:, chosen]
         component = activations.double() @ snapshot.W_L[chosen]
     return snapshot.logits[rows] - written + replaced(written, component, intervention)
 
 
-def _neuron_mask(snapshot: Snapshot, intervention: Intervention) -> Bool[Tensor, " neuron"]:
+def _neuron_mask(
+    snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
+) -> Bool[Tensor, " neuron"]:
     kind, _, number = intervention.component.rpartition("_")
+    kind = "neurons_of" if intervention.component.startswith("neurons_of_") else kind
     n_neurons = snapshot.neurons.shape[1]
     if intervention.component == "mlp":
         _require_rest(intervention)
@@ -242,8 +249,7 @@ def _neuron_mask(snapshot: Snapshot, intervention: Intervention) -> Bool[Tensor,
         return torch.arange(n_neurons) == int(number)
     shares = snapshot.neuron_frequency_shares
     if kind == "neurons_of":
-        _require_frequencies(snapshot, (int(number),))
-        return shares[int(number) - 1] > SINGLE_FREQUENCY_SHARE
+        return shares[frequencies[0] - 1] > SINGLE_FREQUENCY_SHARE
     return (shares <= SINGLE_FREQUENCY_SHARE).all(dim=0)
 
 
@@ -259,9 +265,7 @@ def _at_embedding(
     snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
 ) -> Float[Tensor, "row c"]:
     tokens = snapshot.class_tokens
-    basis = fourier_basis(len(tokens))
-    of_row = component_frequencies(len(tokens))
-    chosen = basis[torch.isin(of_row, torch.tensor(frequencies, dtype=torch.long))]
+    chosen = snapshot.harmonics.waves(torch.tensor(frequencies, dtype=torch.long))
     embedding = snapshot.weight("W_E").clone()
     rows = embedding[tokens].double()
     waves = chosen.T @ (chosen @ rows)

@@ -124,7 +124,7 @@ class _LogitsByDistance:
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> _LogitsByDistance:
-        n = snapshot.require_view().order
+        n = snapshot.require_cyclic_view().order
         rows = snapshot.pair_rows[difference_rows(n)]
         classes_backwards = snapshot.class_tokens[-torch.arange(3 * n) % n]
         sums, total = torch.zeros(n, n, dtype=torch.float64), 0.0

@@ -69,7 +69,7 @@ def neuron_logit_map(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Neu
     >>> keys = gi.find_key_frequencies(snapshot)  # doctest: +SKIP
     >>> neuron_logit_map(snapshot, keys).residual_norm_fraction  # doctest: +SKIP
     """
-    n = snapshot.require_view().order
+    n = snapshot.require_cyclic_view().order
     W_L = snapshot.W_L[:, snapshot.class_tokens]
     of_row = component_frequencies(n)
     chosen = torch.tensor(key_frequencies.frequencies, dtype=torch.long)

@@ -65,7 +65,7 @@ def polynomial_neurons(snapshot: Snapshot) -> Float[Tensor, "row neuron"]:
     Nanda et al., "Progress measures for grokking via mechanistic interpretability",
     ICLR 2023, arXiv:2301.05217, section 4.2.
     """
-    n = snapshot.require_view().order
+    n = snapshot.require_cyclic_view().order
     frequencies, _ = neuron_frequencies(snapshot)
     activations = snapshot.neurons[snapshot.pair_rows]
     polynomials = activations.mean(dim=0).repeat(len(activations), 1)
@@ -133,7 +133,8 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
     -------
     DataFrame
         ``neuron``; ``frequency`` that explains most of it (empty for a dead neuron, or where
-        the task has no frequencies); ``fraction_explained`` by the degree-2 polynomial of that
+        the task has no frequencies), for permutations ``representation``;
+        ``fraction_explained`` by the degree-2 polynomial of that
         frequency; ``is_single_frequency`` (over 85 %); ``mean_activation``;
         ``fraction_active`` (pairs on which it is above zero); ``W_L_norm``; ``loss_zero`` and
         ``loss_mean``, the loss over all pairs in nats with the neuron at zero and at its mean;
@@ -153,9 +154,12 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
     table = pd.DataFrame({"neuron": range(snapshot.neurons.shape[1])})
     if snapshot.view is not None:
         frequencies, shares = neuron_frequencies(snapshot)
-        table["frequency"] = pd.array(
-            [k if k > 0 else pd.NA for k in frequencies.tolist()], dtype="Int64"
-        )
+        names = snapshot.harmonics.names
+        numbers = frequencies.tolist()
+        if names is None:
+            table["frequency"] = pd.array([k or pd.NA for k in numbers], dtype="Int64")
+        else:
+            table["representation"] = [names[k] if k > 0 else None for k in numbers]
         table["fraction_explained"] = shares.numpy()
         table["is_single_frequency"] = (shares > SINGLE_FREQUENCY_SHARE).numpy()
     mean = snapshot.neurons.double().mean(dim=0)

@@ -3,7 +3,10 @@
 from grokinterp.measures.by_frequency import (
     BY_FREQUENCY_COLUMNS,
     BY_FREQUENCY_VERSION,
+    by_frequency_columns,
     by_frequency_table,
+    by_representation_columns,
+    by_representation_table,
 )
 from grokinterp.measures.catalogue import MEASURES
 from grokinterp.measures.measure import Measure, as_measure, measure
@@ -14,6 +17,9 @@ __all__ = [
     "MEASURES",
     "Measure",
     "as_measure",
+    "by_frequency_columns",
     "by_frequency_table",
+    "by_representation_columns",
+    "by_representation_table",
     "measure",
 ]

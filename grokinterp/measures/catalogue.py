@@ -21,7 +21,10 @@ from grokinterp.measures.losses import (
     train_loss,
 )
 from grokinterp.measures.measure import Measure
-from grokinterp.measures.neurons import fraction_single_frequency_neurons
+from grokinterp.measures.neurons import (
+    fraction_single_frequency_neurons,
+    fraction_single_representation_neurons,
+)
 from grokinterp.measures.strength import (
     circuit_logits,
     fraction_logit_power_memorization,
@@ -60,6 +63,7 @@ MEASURES: tuple[Measure, ...] = (
     fraction_logit_variance_explained,
     fraction_logit_variance_explained_pizza,
     fraction_single_frequency_neurons,
+    fraction_single_representation_neurons,
     gradient_symmetricity,
     distance_irrelevance,
     circularity,

@@ -12,25 +12,25 @@ _NANDA = "Nanda et al., ICLR 2023, arXiv:2301.05217"
 _POWER = "Power et al. 2022, arXiv:2201.02177"
 
 
-@measure(source=_NANDA)
+@measure(source=_NANDA, needs_split=True)
 def train_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Mean cross-entropy over the training pairs, in nats."""
     return _loss(snapshot, "train")
 
 
-@measure(source=_NANDA)
+@measure(source=_NANDA, needs_split=True)
 def test_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Mean cross-entropy over the test pairs, in nats; NaN if there are none."""
     return _loss(snapshot, "test")
 
 
-@measure(source=_POWER)
+@measure(source=_POWER, needs_split=True)
 def train_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Fraction of the training pairs that are answered correctly."""
     return _accuracy(snapshot, snapshot.pair_mask("train"))
 
 
-@measure(source=_POWER)
+@measure(source=_POWER, needs_split=True)
 def test_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Fraction of the test pairs that are answered correctly; NaN if there are none."""
     return _accuracy(snapshot, snapshot.pair_mask("test"))
@@ -52,6 +52,7 @@ def accuracy_all(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     source="grokinterp; the gap it splits is that of Tan & Huang 2023, arXiv:2311.06597",
     columns=("test_accuracy_mirrored", "test_accuracy_unmirrored"),
     needs_commutative_operation=True,
+    needs_split=True,
 )
 def test_accuracy_by_mirror(
     snapshot: Snapshot, key_frequencies: KeyFrequencies

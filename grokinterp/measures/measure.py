@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.snapshot import Snapshot, has_frequencies
+from grokinterp.circuits.snapshot import Snapshot, has_frequencies, has_spectrum
 from grokinterp.errors import ConfigError
 from grokinterp.tasks import Task
 
@@ -45,21 +45,41 @@ class Measure:
     once it has run."""
     needs_cyclic_view: bool = False
     """Absent for tasks whose answers are no sum in a cyclic group."""
+    needs_group_view: bool = False
+    """Absent for tasks whose answers are no product in a group: cyclic, or of permutations."""
+    needs_permutations: bool = False
+    """Absent for operations modulo p."""
     needs_key_frequencies: bool = False
     """Absent while no key frequencies are known."""
     needs_commutative_operation: bool = False
     """Absent for operations with a∘b different from b∘a."""
+    split_columns: tuple[str, ...] = ()
+    """Columns that average over one side of the split; absent where the split is unknown."""
     is_cached: bool = True
     """Whether its numbers may be kept; a bare function has no version that could say when
     they are stale."""
 
-    def applies_to(self, task: Task, key_frequencies: KeyFrequencies) -> bool:
+    def applies_to(
+        self, task: Task, key_frequencies: KeyFrequencies, *, split_is_known: bool = True
+    ) -> bool:
         """Whether the measure has a meaning here; where it has none its columns are absent."""
+        if self.columns and not self.columns_where(split_is_known):
+            return False
         if self.needs_cyclic_view and not has_frequencies(task):
+            return False
+        if self.needs_group_view and not has_spectrum(task):
+            return False
+        if self.needs_permutations and not task.operation.is_of_permutations:
             return False
         if self.needs_key_frequencies and not key_frequencies.frequencies:
             return False
         return task.operation.is_commutative or not self.needs_commutative_operation
+
+    def columns_where(self, split_is_known: bool) -> tuple[str, ...]:
+        """Columns that can be computed where the split is known, or where it is not."""
+        if split_is_known:
+            return self.columns
+        return tuple(c for c in self.columns if c not in self.split_columns)
 
     def values(self, snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
         """Compute the columns.
@@ -67,12 +87,13 @@ class Measure:
         Returns
         -------
         dict[str, float]
-            One finite number, or NaN, for each column. Infinities become NaN: a logit that
-            overflows float32 is no number to plot.
+            One finite number, or NaN, for each column that the split allows. Infinities
+            become NaN: a logit that overflows float32 is no number to plot.
         """
         value = self.function(snapshot, key_frequencies)
         row = value if isinstance(value, dict) else {self.name: value}
-        return {column: _finite_or_nan(row[column]) for column in self.columns or row}
+        columns = self.columns_where(snapshot.split.is_known) if self.columns else row
+        return {column: _finite_or_nan(row[column]) for column in columns}
 
 
 def measure(
@@ -81,8 +102,11 @@ def measure(
     version: int = 1,
     columns: tuple[str, ...] | None = None,
     needs_cyclic_view: bool = False,
+    needs_group_view: bool = False,
+    needs_permutations: bool = False,
     needs_key_frequencies: bool = False,
     needs_commutative_operation: bool = False,
+    needs_split: bool | tuple[str, ...] = False,
 ) -> Callable[[MeasureFunction], Measure]:
     """Turn a function of a snapshot and key frequencies into a measure of the same name.
 
@@ -97,21 +121,28 @@ def measure(
     columns
         Keys of the dictionary that the function returns; None for a function that returns
         one number, whose column has the function's name.
-    needs_cyclic_view, needs_key_frequencies, needs_commutative_operation
+    needs_cyclic_view, needs_group_view, needs_permutations, needs_key_frequencies, \
+needs_commutative_operation
         What the measure cannot do without.
+    needs_split
+        True if it averages over training or test pairs; the columns that do, if not all.
     """
 
     def wrap(function: MeasureFunction) -> Measure:
         name = getattr(function, "__name__", type(function).__name__)
         lines = (function.__doc__ or "").strip().splitlines()
+        names = columns or (name,)
         return Measure(
             name=name,
             function=function,
             version=version,
             source=source,
             description=lines[0] if lines else name,
-            columns=columns or (name,),
+            columns=names,
+            split_columns=names if needs_split is True else needs_split or (),
             needs_cyclic_view=needs_cyclic_view,
+            needs_group_view=needs_group_view,
+            needs_permutations=needs_permutations,
             needs_key_frequencies=needs_key_frequencies,
             needs_commutative_operation=needs_commutative_operation,
         )

@@ -18,7 +18,8 @@ _VARMA = "Varma et al. 2023, arXiv:2309.02390, section 4 (correct logits by circ
 
 @measure(
     source="Nanda et al., ICLR 2023, arXiv:2301.05217, section 5",
-    needs_cyclic_view=True,
+    needs_split=True,
+    needs_group_view=True,
     needs_key_frequencies=True,
 )
 def restricted_accuracy_test(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -31,7 +32,7 @@ def restricted_accuracy_test(snapshot: Snapshot, key_frequencies: KeyFrequencies
     return float(n_pairs @ is_right.double() / n_pairs.sum())
 
 
-@measure(source=_VARMA, needs_cyclic_view=True, needs_key_frequencies=True)
+@measure(source=_VARMA, needs_group_view=True, needs_key_frequencies=True)
 def fraction_logit_power_memorization(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Fraction of the logits' power that is not in the trigonometric circuit.
 
@@ -48,7 +49,8 @@ def fraction_logit_power_memorization(snapshot: Snapshot, key_frequencies: KeyFr
         "trigonometric_logit_test",
         "memorization_logit_test",
     ),
-    needs_cyclic_view=True,
+    needs_split=True,
+    needs_group_view=True,
     needs_key_frequencies=True,
 )
 def circuit_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:

@@ -34,7 +34,14 @@ def _not_computed(analysis: Analysis) -> tuple[str, ...]:
 
 
 def _config(analysis: Analysis) -> tuple[str, ...]:
-    return (field_table(analysis.run.config.to_dict(), caption="Fields of config.json"),)
+    run = analysis.run
+    if not run.is_imported:
+        return (field_table(run.config.to_dict(), caption="Fields of config.json"),)
+    note = (
+        "The network was trained elsewhere. What stands here was read off its weights or "
+        "inferred, as the origin says; a dash stands for what is not known."
+    )
+    return (paragraph(note), field_table(run.config.to_dict(), caption="What is known"))
 
 
 def _environment(analysis: Analysis) -> tuple[str, ...]:

@@ -53,10 +53,13 @@ def render_report(analysis: Analysis) -> str:
     n_checkpoints = analysis.summary.get("n_checkpoints", len(analysis.trajectory))
     checkpoints = "checkpoint" if n_checkpoints == 1 else "checkpoints"
     symbol = analysis.run.task.operation.symbol
+    share = f"from {100 * task.train_fraction:.4g}% of the pairs"
+    if not analysis.run.split.is_known:
+        share = "from pairs that are not known"
     lead = (
-        f'<p class="lead">Learning a {_SYMBOLS.get(symbol, symbol)} b mod {task.p} from '
-        f"{100 * task.train_fraction:.4g}% of the pairs; {show_value(n_checkpoints)} "
-        f"{checkpoints}; last step {show_value(analysis.run.last_step)}.</p>"
+        f'<p class="lead">Learning a {_SYMBOLS.get(symbol, symbol)} b mod {task.p} {share}; '
+        f"{show_value(n_checkpoints)} {checkpoints}; "
+        f"last step {show_value(analysis.run.last_step)}.</p>"
     )
     return render_page(title, lead, analysis_sections(analysis))
 

@@ -1,5 +1,5 @@
 """What a run is, in memory and on disk."""
 
-from grokinterp.runs.config import PRESETS, OptimizerSpec, TrainConfig
+from grokinterp.runs.config import PRESETS, ImportedConfig, OptimizerSpec, TrainConfig
 
-__all__ = ["PRESETS", "OptimizerSpec", "TrainConfig"]
+__all__ = ["PRESETS", "ImportedConfig", "OptimizerSpec", "TrainConfig"]

@@ -112,6 +112,34 @@ class TrainConfig:
         return sorted({0, self.n_steps, *early, *regular} & set(range(self.n_steps + 1)))
 
 
+@dataclass(frozen=True)
+class ImportedConfig:
+    """What is known of a network that was trained elsewhere: task and model, in part.
+
+    Nothing is known of the optimizer, the number of steps and the precision of the loss, so
+    those fields of :class:`TrainConfig` are not here.
+
+    Examples
+    --------
+    >>> config = ImportedConfig(TaskSpec(p=59), ModelSpec(), unknown=("model.init",))
+    >>> config.to_dict()["model"]["init"], config.to_dict()["optimizer"]
+    (None, None)
+    """
+
+    task: TaskSpec
+    model: ModelSpec
+    unknown: tuple[str, ...] = ()
+    """Fields such as ``task.split_seed`` whose values here stand for nothing."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table of :meth:`TrainConfig.to_dict`, None for whatever is not known."""
+        known: dict[str, Any] = dict.fromkeys(f.name for f in dataclasses.fields(TrainConfig))
+        for part in ("task", "model"):
+            values = dataclasses.asdict(getattr(self, part))
+            known[part] = {k: None if f"{part}.{k}" in self.unknown else values[k] for k in values}
+        return json.loads(json.dumps(known))
+
+
 def _require(spec: Any, name: str, is_fine: bool, remedy: str) -> None:
     value = getattr(spec, name)
     is_number = isinstance(value, (int, float))
@@ -139,6 +167,8 @@ def _build(part: type, values: Any, where: str) -> Any:
 
 def _has_type(value: Any, annotation: str) -> bool:
     """Whether a value read from JSON fits a field; fields of other tables are built already."""
+    if annotation.endswith(" | None"):
+        return value is None or _has_type(value, annotation.removesuffix(" | None"))
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if annotation == "int":
         return is_whole

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from grokinterp.errors import CheckpointError
 from grokinterp.models import ModelSpec
-from grokinterp.runs.config import TrainConfig
-from grokinterp.tasks import Split, Task
+from grokinterp.runs.config import ImportedConfig, TrainConfig
+from grokinterp.tasks import Split, Task, TaskSpec
 
 CURVE_COLUMNS = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
@@ -43,6 +43,15 @@ class Checkpoints(Protocol):
         ...
 
 
+def digest_of(parameters: Mapping[str, Tensor]) -> str:
+    """SHA-256 over the names and values of weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(parameters.items()):
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, eq=False)
 class WeightsInMemory:
     """Checkpoints kept as a dictionary of weights by step."""
@@ -60,11 +69,7 @@ class WeightsInMemory:
 
     def checksum(self, step: int) -> str:
         """SHA-256 over names and values."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.parameters(step).items()):
-            digest.update(name.encode())
-            digest.update(value.contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return digest_of(self.parameters(step))
 
     def name(self, step: int) -> str:
         """Return ``step 1200``."""
@@ -82,19 +87,19 @@ class Run:
     >>> run.steps[-1], run.curves["test_loss"].dropna().iloc[-1]  # doctest: +SKIP
     """
 
-    config: TrainConfig
-    """What was trained and how."""
+    config: TrainConfig | ImportedConfig
+    """What was trained and how; of a run from elsewhere, as far as it is known."""
     split: Split
-    """Which pairs were trained on."""
+    """Which pairs were trained on, if that is known (``split.is_known``)."""
     checkpoints: Checkpoints
     """The weights by step."""
     curves: pd.DataFrame
     """step, train_loss, test_loss (nats), train_accuracy, test_accuracy; one row per step,
-    NaN where nothing was tested."""
+    NaN where nothing was tested or recorded. Empty for a run that came without curves."""
     origin: str
     """Where the run comes from, in a sentence, with whatever had to be guessed."""
     folder: Path | None = None
-    """Run folder, or None for a run that lives in memory."""
+    """Folder that holds the run, or None for a run in memory or a single file."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Versions, machine and thread count of the training."""
 
@@ -114,15 +119,68 @@ class Run:
         return self.checkpoints.steps
 
     @property
+    def is_imported(self) -> bool:
+        """Whether the run was trained elsewhere, so that not all of it may be known."""
+        return isinstance(self.config, ImportedConfig)
+
+    @property
     def last_step(self) -> int:
-        """Last step of the curves: the number of updates the run has seen."""
-        return int(self.curves["step"].iloc[-1]) if len(self.curves) else self.steps[-1]
+        """Last step of curves and checkpoints: the number of updates the run has seen."""
+        recorded = [int(self.curves["step"].iloc[-1])] if len(self.curves) else []
+        return max([*recorded, *self.steps[-1:]], default=0)
 
     @cached_property
     def diverged_at(self) -> int | None:
         """Step at which the training loss stopped being finite, or None."""
-        bad = ~np.isfinite(self.curves["train_loss"].to_numpy())
+        loss = self.curves["train_loss"].to_numpy()
+        # Our training records every step; a log from elsewhere may have gaps, which are NaN,
+        # and its importer writes infinity for a loss that was recorded and not finite.
+        bad = np.isinf(loss) if self.is_imported else ~np.isfinite(loss)
         return int(self.curves["step"].to_numpy()[bad][0]) if bad.any() else None
+
+    @classmethod
+    def from_state_dicts(
+        cls,
+        state_dicts: Mapping[int, Mapping[str, Any]],
+        *,
+        task: TaskSpec,
+        train_pairs: Any = None,
+        model: ModelSpec | None = None,
+    ) -> Run:
+        """Make a run of the state dicts of anyone's own training loop.
+
+        Parameters
+        ----------
+        state_dicts
+            By step: the number of updates applied. Names are TransformerLens's, of a
+            HookedTransformer or of a bridge; buffers are passed over.
+        task
+            What was learned; of its split only the operation and p count.
+        train_pairs
+            What was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of the
+            pairs themselves. None: not known, and whatever needs it will be absent.
+        model
+            Shape of the network; None to read it off the state dicts (ReLU is assumed, and
+            positions that attend to earlier ones only). Needed for a bridge, whose weights do
+            not show the number of heads, and for an attention rate.
+
+        Raises
+        ------
+        CheckpointError
+            If a state dict is not of such a network.
+        ConfigError
+            If `train_pairs` are not pairs of the task.
+
+        Examples
+        --------
+        >>> import grokinterp as gi
+        >>> run = gi.Run.from_state_dicts(
+        ...     {0: first, 5000: last}, task=gi.TaskSpec(p=59), train_pairs=pairs
+        ... )  # doctest: +SKIP
+        """
+        from grokinterp.runs.importers.state_dicts import run_from_state_dicts
+
+        return run_from_state_dicts(state_dicts, task, train_pairs, model)
 
     def parameters(self, step: int | None = None) -> dict[str, Tensor]:
         """Weights after `step` updates (None: the last kept), under TransformerLens names.

@@ -24,6 +24,15 @@ class Split:
     """(n_train,) int64 rows into ``task.pairs``."""
     test: np.ndarray
     """(n_test,) int64 rows into ``task.pairs``."""
+    is_known: bool = True
+    """False for a network that came without a word on what it was trained on. Both sides are
+    then empty, so an average over either is NaN and never a number about other pairs."""
+
+    @classmethod
+    def unknown(cls, task: Task) -> Split:
+        """The split of a network of which only the task is known."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(task, nothing, nothing, is_known=False)
 
     @cached_property
     def is_train(self) -> np.ndarray:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from grokinterp.circuits import (
@@ -19,7 +18,7 @@ from grokinterp.circuits import (
 )
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, Measure, as_measure
-from grokinterp.runs.run import CURVE_COLUMNS, Run
+from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.circuit_steps import find_circuit_steps
 from grokinterp.trajectory.last_checkpoint import look_into
@@ -27,6 +26,7 @@ from grokinterp.trajectory.measuring import measure_checkpoint
 from grokinterp.trajectory.milestones import Thresholds, find_milestones
 from grokinterp.trajectory.mirrored import unmirrored_transition
 from grokinterp.trajectory.phases import Phases, find_phases
+from grokinterp.trajectory.recorded import checkpoint_curves, has_recorded
 from grokinterp.trajectory.summary import summarize
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -52,6 +52,8 @@ class Analysis:
     """The fields of summary.json."""
     measures: tuple[Measure, ...] = MEASURES
     """The measures that were taken."""
+    by_representation: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """One row per checkpoint and irreducible representation; empty but for permutations."""
     circuit: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The trigonometric circuit of the last checkpoint, step by step; see
     :func:`~grokinterp.circuits.evidence.circuit_table`. Empty where there is none."""
@@ -68,7 +70,7 @@ def analyze_run(
     run: Run,
     measures: Sequence[Measure | Callable[..., Any]] = MEASURES,
     *,
-    key_frequencies: Iterable[int] | None = None,
+    key_frequencies: Iterable[int | str] | None = None,
     every: int = 1,
     deep: bool = True,
     thresholds: Thresholds | None = None,
@@ -85,8 +87,8 @@ def analyze_run(
         What to measure. A plain function ``mine(snapshot, key_frequencies) -> float`` is a
         measure too; its numbers are not cached.
     key_frequencies
-        Frequencies to use instead of those that the last checkpoint's logits show: for runs
-        that were stopped on the plateau.
+        Frequencies, or for permutations names of representations, to use instead of those that
+        the last checkpoint's logits show: for runs that were stopped on the plateau.
     every
         Take every k-th checkpoint; the last is always taken.
     deep
@@ -131,7 +133,7 @@ def analyze_run(
     )
     cache = NumberCache(folder / "cache.jsonl" if folder else None, cache_context(run))
     steps = [s for s in _every(run.steps, every) if s <= last.step]
-    rows, frequency_rows = [], []
+    rows, frequency_rows, representation_rows = [], [], []
     for step in progress(steps) if progress else steps:
         try:
             numbers = measure_checkpoint(run, step, catalogue, keys, cache)
@@ -140,16 +142,18 @@ def analyze_run(
             continue
         rows.append({"step": step, **numbers.values})
         frequency_rows.append(numbers.by_frequency)
+        representation_rows.append(numbers.by_representation)
     tables = look_into(last, keys, cache, deep=deep)
     cache.save()
     trajectory = pd.DataFrame(rows)
     # A run from elsewhere may come without curves; then the checkpoints have to do.
-    is_tested = bool(np.isfinite(run.curves["test_loss"].to_numpy()).any())
-    curves = run.curves if is_tested else trajectory.reindex(columns=list(CURVE_COLUMNS))
+    recorded = [has_recorded(run, column) for column in ("test_loss", "test_accuracy")]
+    shown = run.curves if all(recorded) else checkpoint_curves(run)
+    curves, accuracies = (run.curves if known else shown for known in recorded)
     milestones = find_milestones(
-        curves,
+        accuracies,
         diverged_at=run.diverged_at,
-        unmirrored=unmirrored_transition(run),
+        unmirrored=unmirrored_transition(run, accuracies),
         thresholds=thresholds,
     )
     phases = find_phases(curves, trajectory)
@@ -174,6 +178,7 @@ def analyze_run(
             thresholds,
         ),
         measures=catalogue,
+        by_representation=pd.concat(representation_rows, ignore_index=True),
         circuit=tables.circuit,
         neurons=tables.neurons,
         failures=failures,
@@ -196,15 +201,16 @@ def _last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
     )
 
 
-def _key_frequencies(last: Snapshot, given: Iterable[int] | None) -> KeyFrequencies:
+def _key_frequencies(last: Snapshot, given: Iterable[int | str] | None) -> KeyFrequencies:
     found = find_key_frequencies(last)
     if given is None:
         return found
     # The evidence of the rule stays beside a set that was given, so that both can be compared.
-    override = KeyFrequencies.given(last.require_view().order, tuple(given))
+    override = KeyFrequencies.given_for(last.require_view(), tuple(given))
     evidence = found.evidence
     if evidence is not None:
-        evidence = evidence.assign(is_key=evidence["frequency"].isin(override.frequencies))
+        is_key = [k + 1 in override.frequencies for k in range(len(evidence))]
+        evidence = evidence.assign(is_key=is_key)
     return replace(override, step=last.step, evidence=evidence)
 
 

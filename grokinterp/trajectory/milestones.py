@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -54,10 +55,12 @@ class Milestones:
     """Steps from the last test accuracy of at most 10 % to the first of at least 90 %."""
     plateau_transition_width: int | None
     """The same on the test pairs whose mirror image is not trained, where that is known."""
-    outcome_kind: OutcomeKind
-    """Which kind of run this was."""
+    outcome_kind: OutcomeKind | None
+    """Which kind of run this was; None where the record begins too late to tell, or is empty."""
     outcome: str
     """The same as a sentence."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why a step cannot be told from the record, by its name."""
 
 
 def find_milestones(
@@ -72,6 +75,9 @@ def find_milestones(
     For a commutative operation a network that only memorizes and knows ``a ∘ b = b ∘ a``
     already scores about the train fraction on the test pairs. So whether the transition was
     sharp is judged on the unmirrored test pairs where their accuracy is given.
+
+    The record of a run from elsewhere may begin when the network already knows its pairs, or
+    be a single checkpoint. Then the step at which that happened is not known.
 
     Parameters
     ----------
@@ -103,9 +109,15 @@ def find_milestones(
     tested = curves.dropna(subset=["train_accuracy", "test_accuracy"])
     steps = tested["step"].to_numpy(dtype=np.int64)
     train, test = tested["train_accuracy"].to_numpy(), tested["test_accuracy"].to_numpy()
-    memorization = first_lasting(steps, train > limits.memorization, limits.patience)
-    grokking = first_lasting(steps, test > limits.grokking, limits.patience)
-    crossing = first_lasting(steps, test > limits.grokking, 0)
+    found = {
+        "memorization_step": first_lasting(steps, train > limits.memorization, limits.patience),
+        "grokking_step": first_lasting(steps, test > limits.grokking, limits.patience),
+        "first_crossing_step": first_lasting(steps, test > limits.grokking, 0),
+    }
+    reasons = _unrecorded(steps, found)
+    memorization, grokking, crossing = (
+        None if name in reasons else step for name, step in found.items()
+    )
     delay = None if memorization is None or grokking is None else grokking - memorization
     plateau_width = None
     if unmirrored is not None:
@@ -116,18 +128,64 @@ def find_milestones(
     width = _transition_width(steps, test)
     judged_width = width if plateau_width is None else plateau_width
     kind = _outcome_kind(memorization, delay, grokking, judged_width, diverged_at, limits)
-    last = int(steps[-1]) if len(steps) else 0
-    final_train, final_test = (train[-1], test[-1]) if len(steps) else (np.nan, np.nan)
-    is_unmirrored = plateau_width is not None
     sentence = _sentence(
-        kind, memorization, grokking, delay, judged_width, is_unmirrored, diverged_at, limits
+        kind,
+        memorization,
+        grokking,
+        delay,
+        judged_width,
+        plateau_width is not None,
+        diverged_at,
+        limits,
     )
-    if kind not in ("diverged",) and len(steps):
+    if reasons and kind != "diverged":
+        kind, sentence = _partly_recorded(found, reasons, limits)
+    if kind != "diverged" and len(steps):
         sentence += (
-            f" At step {last:,} the accuracy is {final_train:.1%} on the training pairs and "
-            f"{final_test:.1%} on the test pairs."
+            f" At step {steps[-1]:,} the accuracy is {train[-1]:.1%} on the training pairs and "
+            f"{test[-1]:.1%} on the test pairs."
         )
-    return Milestones(memorization, grokking, crossing, delay, width, plateau_width, kind, sentence)
+    return Milestones(
+        memorization, grokking, crossing, delay, width, plateau_width, kind, sentence, reasons
+    )
+
+
+def _unrecorded(steps: np.ndarray, found: Mapping[str, int | None]) -> dict[str, str]:
+    """Say which milestones lie before the record: reached where it begins, and not at a start."""
+    if not len(steps):
+        return dict.fromkeys(found, "no accuracy on training and test pairs was recorded")
+    first = int(steps[0])
+    if first == 0 and len(steps) > 1:
+        return {}
+    reason = f"it lies at or before step {first:,}, where the record begins"
+    return {name: reason for name, step in found.items() if step == first}
+
+
+def _partly_recorded(
+    found: Mapping[str, int | None], reasons: Mapping[str, str], limits: Thresholds
+) -> tuple[OutcomeKind | None, str]:
+    memorization, grokking = found["memorization_step"], found["grokking_step"]
+    if memorization is None and "memorization_step" in reasons:
+        return None, f"No outcome: {reasons['memorization_step']}."
+    if memorization is None:
+        return "did_not_fit", _sentence("did_not_fit", None, None, None, None, False, None, limits)
+    if grokking is None:
+        return "memorized", (
+            f"Memorized: it knew its training pairs by step {memorization:,} and never reached "
+            f"and kept a test accuracy above {limits.grokking:.0%}."
+        )
+    above = f"a test accuracy above {limits.grokking:.0%}"
+    knew = "knew its training pairs"
+    if "memorization_step" not in reasons:
+        first, already, then = grokking, f"had {above}", f"; it {knew} at step {memorization:,}"
+    elif "grokking_step" not in reasons:
+        first, already, then = memorization, knew, f"; it reached {above} at step {grokking:,}"
+    else:
+        first, already, then = memorization, knew, f" and had {above}"
+    return (
+        None,
+        f"No outcome: at step {first:,}, where the record begins, it already {already}{then}.",
+    )
 
 
 def first_lasting(steps: np.ndarray, is_above: np.ndarray, patience: int) -> int | None:

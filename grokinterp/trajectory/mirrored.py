@@ -11,13 +11,20 @@ from grokinterp.runs.run import Run
 from grokinterp.trajectory.milestones import TRANSITION
 
 
-def unmirrored_transition(run: Run) -> pd.DataFrame | None:
+def unmirrored_transition(run: Run, accuracies: pd.DataFrame | None = None) -> pd.DataFrame | None:
     """Test accuracy on the pairs whose mirror image is not trained, across the transition.
 
     Only the checkpoints that decide when that accuracy goes from at most 10 % to at least
     90 % are run: it cannot be above 10 % before the test accuracy is, and nothing after its
     first 90 % matters. The verdict on a run therefore does not depend on which checkpoints
     an analysis takes.
+
+    Parameters
+    ----------
+    run
+        Where the weights are.
+    accuracies
+        Columns ``step``, ``test_accuracy``: None for those of the run's curves.
 
     Returns
     -------
@@ -28,7 +35,7 @@ def unmirrored_transition(run: Run) -> pd.DataFrame | None:
         are left out.
     """
     rows = run.split.test[~run.split.is_mirrored[run.split.test]]
-    tested = run.curves.dropna(subset=["test_accuracy"])
+    tested = (run.curves if accuracies is None else accuracies).dropna(subset=["test_accuracy"])
     if not run.task.operation.is_commutative or not len(rows) or tested.empty:
         return None
     low, high = TRANSITION

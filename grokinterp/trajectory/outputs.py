@@ -27,6 +27,7 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
     tables = {
         "measures.csv": analysis.trajectory,
         "by_frequency.csv": analysis.by_frequency,
+        "by_representation.csv": analysis.by_representation,
         "ablations.csv": analysis.ablations,
         "circuit.csv": analysis.circuit,
         "neurons.csv": analysis.neurons,

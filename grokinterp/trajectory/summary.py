@@ -10,6 +10,7 @@ import pandas as pd
 
 from grokinterp.circuits import Algorithm, KeyFrequencies
 from grokinterp.measures import Measure
+from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.circuit_steps import CircuitSteps
 from grokinterp.trajectory.milestones import Milestones, Thresholds
@@ -48,7 +49,7 @@ def summarize(
         "transition_width": milestones.transition_width,
         "transition_width_unmirrored": milestones.plateau_transition_width,
     }
-    view = run.task.cyclic_view
+    view = run.task.group_view
     final = _final(trajectory)
     return {
         "origin": run.origin,
@@ -56,7 +57,7 @@ def summarize(
         "n_checkpoints": len(run.steps),
         "n_checkpoints_analyzed": len(trajectory),
         "last_step": run.last_step,
-        "key_frequencies": list(key_frequencies.frequencies),
+        **_keys(key_frequencies, run.task.operation.is_of_permutations),
         "key_frequency_rule": key_frequencies.rule,
         **found,
         "grokking_threshold": limits.grokking,
@@ -71,14 +72,24 @@ def summarize(
         "reasons": {
             **_reasons(run, key_frequencies, found, final, phases, algorithm, limits),
             **_reasons_of_circuits(circuit_steps, limits),
+            **_reasons_of_imported(run, milestones, measures),
         },
         "failures": dict(failures),
         "citations": _citations(measures),
     }
 
 
+def _keys(key_frequencies: KeyFrequencies, is_of_permutations: bool) -> dict[str, Any]:
+    """Key frequencies, or none and the key representations."""
+    if not is_of_permutations:
+        return {"key_frequencies": list(key_frequencies.frequencies)}
+    return {"key_frequencies": [], "key_representations": list(key_frequencies.names or ())}
+
+
 def _unfinished(run: Run) -> str:
     """What to say before the outcome of a run that is still being trained, or was stopped."""
+    if not isinstance(run.config, TrainConfig):
+        return ""
     n_steps = run.config.n_steps
     if run.folder is None or run.diverged_at is not None or run.last_step >= n_steps:
         return ""
@@ -136,9 +147,13 @@ def _reasons(
     reasons |= {f"phases.{name}": reason for name, reason in phases.reasons.items()}
     if algorithm.verdict == "none":
         reasons["algorithm"] = algorithm.reason
+    is_of_permutations = run.task.operation.is_of_permutations
+    if is_of_permutations:
+        reasons["key_frequencies"] = "permutations have representations and no frequencies"
     if not key_frequencies.frequencies:
-        reasons["key_frequencies"] = key_frequencies.reason or "none was given"
-    if run.task.cyclic_view is None:
+        field = "key_representations" if is_of_permutations else "key_frequencies"
+        reasons[field] = key_frequencies.reason or "none was given"
+    if run.task.group_view is None:
         reasons["by_frequency"] = (
             f"{run.task.spec.operation} modulo {run.task.spec.p} has no cyclic view, so there are "
             "no trigonometric columns"
@@ -159,6 +174,27 @@ def _reasons_of_circuits(steps: CircuitSteps | None, limits: Thresholds) -> dict
         "of the training pairs throughout",
     }
     return {f"circuits.{n}": known[n] for n, step in steps.as_dict().items() if step is None}
+
+
+def _reasons_of_imported(
+    run: Run, milestones: Milestones, measures: Sequence[Measure]
+) -> dict[str, str]:
+    """Why things are missing that a run of our own always has."""
+    reasons = dict(milestones.reasons)
+    if "memorization_step" in reasons or "grokking_step" in reasons:
+        reasons["grokking_delay"] = "it needs both memorization_step and grokking_step"
+    if milestones.outcome_kind is None:
+        reasons["outcome_kind"] = milestones.outcome
+    if run.is_imported:
+        reasons["config"] = "trained elsewhere: fields that are null are not known"
+    if not run.split.is_known:
+        unknown = "it is not known which pairs were trained on"
+        reasons["split"] = unknown
+        if milestones.transition_width is None:
+            reasons |= dict.fromkeys(("transition_width", "transition_width_unmirrored"), unknown)
+        columns = [c for measure in measures for c in measure.split_columns]
+        reasons |= {f"final.{column}": unknown for column in columns}
+    return reasons
 
 
 def _citations(measures: Sequence[Measure]) -> dict[str, str]:

@@ -1,0 +1,21 @@
+"""Networks that other people trained: one module per format, in the order they are tried."""
+
+from grokinterp.runs.importers import (
+    grokking_demo,
+    nanda2023,
+    state_dicts,
+    transformer_lens,
+    zhong2023,
+)
+from grokinterp.runs.importers.foreign_files import ForeignPath, Importer
+
+IMPORTERS: tuple[Importer, ...] = (
+    zhong2023.IMPORTER,
+    grokking_demo.IMPORTER,
+    nanda2023.IMPORTER,
+    transformer_lens.IMPORTER,
+    state_dicts.IMPORTER,
+)
+"""A new format is one module and one line; the first that has no objection reads the path."""
+
+__all__ = ["IMPORTERS", "ForeignPath", "Importer"]

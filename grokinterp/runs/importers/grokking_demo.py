@@ -1,0 +1,107 @@
+"""The dictionary that TransformerLens's Grokking_Demo notebook saves.
+
+``model``, ``config``, ``checkpoints``, ``checkpoint_epochs``, ``train_losses``,
+``test_losses``, ``train_indices``, ``test_indices``. The training loss of epoch e is taken
+before the update and belongs to step e; the test loss and the checkpoint of epoch e are taken
+after it and belong to step e + 1. The pickled config is read without TransformerLens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from grokinterp.errors import CheckpointError
+from grokinterp.runs.importers.assembly import (
+    build_run,
+    curves_of,
+    listed,
+    numbers_in,
+    quoted,
+    split_of_rows,
+)
+from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
+from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
+from grokinterp.runs.importers.parameters import find_state_dict, layout_of, read_network
+from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.tasks import Split
+
+DATA_SEED = 598
+_USED = {"model", "config", "checkpoints", "checkpoint_epochs", "train_losses", "test_losses"}
+_USED |= {"train_indices", "test_indices"}
+
+
+def objection(source: ForeignPath) -> str:
+    """Say why a path is no such file; empty if it is."""
+    if source.path.is_dir():
+        return "a folder"
+    content = source.content
+    if not isinstance(content, Mapping) or not isinstance(
+        content.get("checkpoints"), (list, tuple)
+    ):
+        return "no dictionary with key 'checkpoints'"
+    if not content["checkpoints"] or find_state_dict(content["checkpoints"][-1]) is None:
+        return "no state dicts under 'checkpoints'"
+    return "" if layout_of(_states(content)[-1]) == "transformer_lens" else "weights are transposed"
+
+
+def load(source: ForeignPath) -> Run:
+    """Read the dictionary."""
+    content = source.content
+    config = plain_fields(content.get("config"))
+    states, steps = _states(content), _steps(content)
+    kinds = ("gelu", "relu") if config.get("act_fn") == "gelu" else ("relu", "gelu")
+    candidates = [read_network(states[-1], act_fn=kind) for kind in kinds]
+    reading = find_reading(candidates, said="addition")
+    weights = {
+        step: read_network(state, act_fn=reading.network.spec.act_fn).parameters
+        for step, state in zip(steps, states, strict=True)
+    }
+    split, how = _split(reading, content)
+    train, test = (numbers_in(content.get(f"{side}_losses")) for side in ("train", "test"))
+    where = f"imported from {source.path.name} (grokking_demo): {len(steps)} checkpoints, the last "
+    return build_run(
+        source,
+        WeightsInMemory(weights),
+        reading.network.spec,
+        split,
+        curves=curves_of(dict(enumerate(train)), {e + 1: loss for e, loss in enumerate(test)}),
+        origin=[
+            f"{where}at step {steps[-1]:,}.",
+            "" if reading.network.extra_output is None else "One output too many was cut.",
+            reading.account,
+            how,
+            quoted(config),
+            listed([*reading.network.ignored, *(str(k) for k in content if k not in _USED)]),
+        ],
+        unknown=() if "inferred" in how else ("task.split_seed", "task.split_method"),
+    )
+
+
+def _states(content: Mapping[str, Any]) -> list[Mapping[str, Tensor]]:
+    found = [find_state_dict(state) for state in content["checkpoints"]]
+    return [state for state in found if state is not None]
+
+
+def _steps(content: Mapping[str, Any]) -> list[int]:
+    epochs, n = numbers_in(content.get("checkpoint_epochs")), len(_states(content))
+    if len(epochs) != n or len({int(epoch) for epoch in epochs}) != n:
+        raise CheckpointError(
+            f"the file has {n} checkpoints and {len(epochs)} different checkpoint_epochs, so their "
+            "steps are not known. Use gi.Run.from_state_dicts({step: state_dict}, ...)."
+        )
+    return [int(epoch) + 1 for epoch in epochs]
+
+
+def _split(reading: Reading, content: Mapping[str, Any]) -> tuple[Split, str]:
+    rows = np.array(numbers_in(content.get("train_indices")), dtype=np.int64)
+    n_pairs = reading.task.n_pairs
+    if len(rows) and len(np.unique(rows)) == len(rows) and 0 <= rows.min() <= rows.max() < n_pairs:
+        return split_of_rows(Split.unknown(reading.task), rows), "The split is its train_indices."
+    return find_split(reading, method="torch_randperm", seeds=(DATA_SEED,), fractions=(0.3,))
+
+
+IMPORTER = Importer("grokking_demo", objection, load)

@@ -1,0 +1,223 @@
+"""The files of Nanda et al. 2023: ``saved_runs/*.pth`` and the folders of their trainer.
+
+A file is a dictionary with ``model``, or ``state_dicts`` and ``epochs``; with curves
+``train_losses`` and ``test_losses``, and whatever else their code had at hand. Losses are
+logged before an update and weights are stored after it: entry e of a curve belongs to step e,
+the weights of epoch e to step e + 1. ``final.pth`` alone has the weights after all updates.
+
+References
+----------
+Nanda et al., "Progress measures for grokking via mechanistic interpretability", ICLR 2023,
+arXiv:2301.05217, published code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from grokinterp.errors import CheckpointError
+from grokinterp.runs.importers.assembly import (
+    CheckpointFiles,
+    build_run,
+    curves_of,
+    listed,
+    numbers_in,
+    quoted,
+    split_of_rows,
+)
+from grokinterp.runs.importers.evidence import (
+    Reading,
+    expected_next,
+    find_reading,
+    find_split,
+)
+from grokinterp.runs.importers.foreign_files import (
+    ForeignPath,
+    Importer,
+    plain_fields,
+    read_foreign_file,
+)
+from grokinterp.runs.importers.parameters import find_state_dict, layout_of, read_network
+from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.tasks import Split
+
+_FUNCTIONS = {"add": "addition", "subtract": "subtraction"}
+_USED = {"model", "state_dicts", "epochs", "train_losses", "test_losses", "epoch", "config"}
+_USED |= {"train_loss", "test_loss", "train_data", "test_data"}
+
+
+def objection(source: ForeignPath) -> str:
+    """Say why a path is none of these files; empty if it is."""
+    if source.path.is_dir():
+        files = _epoch_files(source)
+        if not files:
+            return "no 100.pth, 200.pth, ... or final.pth"
+        content = read_foreign_file(files[max(files)])
+    else:
+        content = source.content
+    states = _states(content)
+    if not states:
+        return "no dictionary with key 'model' or 'state_dicts'"
+    if layout_of(states[-1]) != "transposed":
+        return "its weights are not transposed"
+    n_positions = len(states[-1].get("pos_embed.W_pos", ()))
+    return "" if n_positions == 3 else f"{n_positions} positions instead of a b ="
+
+
+def load(source: ForeignPath) -> Run:
+    """Read a file or a folder of them."""
+    return _load_folder(source) if source.path.is_dir() else _load_file(source)
+
+
+def _load_file(source: ForeignPath) -> Run:
+    content = source.content
+    train, test, every = _curves(content)
+    states, steps = _states(content), _steps(content, len(train))
+    reading = _read(states[-1], content)
+    log = _expected(train, test) if steps[-1] == len(train) > 0 else None
+    split, how = _split(reading, content.get("train_data"), log)
+    spec = reading.network.spec
+    weights = {
+        step: read_network(state, act_fn=spec.act_fn).parameters
+        for step, state in zip(steps, states, strict=True)
+    }
+    where = f"imported from {source.path.name} (nanda2023): {len(steps)} "
+    where += f"{'checkpoint' if len(steps) == 1 else 'checkpoints'}, the last at step {steps[-1]:,}"
+    where += "." if train or "epoch" in content or "epochs" in content else " (a guess)."
+    return build_run(
+        source,
+        WeightsInMemory(weights),
+        spec,
+        split,
+        curves=_curve_table(train, test, every),
+        origin=_origin(where, reading, how, content),
+    )
+
+
+def _load_folder(source: ForeignPath) -> Run:
+    files = _epoch_files(source)
+    last = read_foreign_file(files[max(files)])
+    train, test, every = _curves(last)
+    start = source.path / "init.pth"
+    first = read_foreign_file(start) if start.exists() else {}
+    reading = _read(_states(last)[-1], last)
+    log = _expected(train, test) if max(files) == len(train) else None
+    pairs = first.get("train_data") if isinstance(first, Mapping) else None
+    split, how = _split(reading, pairs, log)
+    spec = reading.network.spec
+
+    def read(path: Path) -> dict[str, Tensor]:
+        network = read_network(_states(read_foreign_file(path))[-1], act_fn=spec.act_fn)
+        if network.spec != spec:
+            raise CheckpointError("it holds a network of another shape than the last file.")
+        return network.parameters
+
+    where = f"imported from the folder {source.path.name} (nanda2023): {len(files)} files, the "
+    where += f"last at step {max(files):,}."
+    return build_run(
+        source,
+        CheckpointFiles(files, read),
+        spec,
+        split,
+        curves=_curve_table(train, test, every),
+        origin=_origin(where, reading, how, last),
+    )
+
+
+def _epoch_files(source: ForeignPath) -> dict[int, Path]:
+    """Files of a folder by step: ``init.pth`` is 0, ``100.pth`` 101, ``final.pth`` its epoch."""
+    files = {int(f.stem) + 1: f for f in source.files if f.stem.isdecimal()}
+    final = next((f for f in source.files if f.stem == "final"), None)
+    if final is not None:
+        content = read_foreign_file(final)
+        files[_steps(content, len(_curves(content)[0]), is_final=True)[-1]] = final
+    start = next((f for f in source.files if f.stem == "init"), None)
+    return {0: start, **files} if files and start is not None else files
+
+
+def _states(content: Any) -> list[Mapping[str, Tensor]]:
+    if isinstance(content, Mapping) and isinstance(content.get("state_dicts"), (list, tuple)):
+        found = [find_state_dict(state) for state in content["state_dicts"]]
+        return [state for state in found if state is not None]
+    state = find_state_dict(content)
+    return [] if state is None else [state]
+
+
+def _steps(content: Any, n_logged: int, *, is_final: bool = False) -> list[int]:
+    n_states = len(_states(content))
+    epochs = numbers_in(content.get("epochs"))
+    if "state_dicts" in content and len(epochs) == n_states:
+        return [int(epoch) + 1 for epoch in epochs]
+    if n_states > 1:
+        return list(range(1, n_states + 1))
+    if n_logged:
+        return [n_logged]
+    epoch = content.get("epoch")
+    known = isinstance(epoch, (int, float)) and epoch >= 0
+    return [int(epoch) + (not is_final)] if known else [0]
+
+
+def _curves(content: Any) -> tuple[list[float], list[float], int]:
+    """Logged losses, and the number of updates between entries of the test loss."""
+    if not isinstance(content, Mapping):
+        return [], [], 1
+    train, test = (numbers_in(content.get(f"{side}_losses")) for side in ("train", "test"))
+    every = len(train) // len(test) if test and train else 1
+    # A log of another shape than "every so many updates" cannot be put at steps.
+    return train, test if len(train) == every * len(test) or not train else [], max(every, 1)
+
+
+def _curve_table(train: list[float], test: list[float], every: int) -> Any:
+    return curves_of(dict(enumerate(train)), {i * every: loss for i, loss in enumerate(test)})
+
+
+def _expected(train: list[float], test: list[float]) -> dict[str, float]:
+    """Losses that a log leads to expect one entry on; empty if it ends in no number."""
+    if not all(math.isfinite(loss) for loss in [*train[-2:], *test[-2:]]):
+        return {}
+    value, tolerance = expected_next(train)
+    log = {"train": value, "train_tolerance": tolerance}
+    if test:
+        value, tolerance = expected_next(test)
+        log |= {"test": value, "test_tolerance": tolerance}
+    return log
+
+
+def _read(state: Mapping[str, Tensor], content: Any) -> Reading:
+    config = plain_fields(content.get("config")) if isinstance(content, Mapping) else {}
+    said = _FUNCTIONS.get(str(config.get("fn_name")))
+    kinds = ("gelu", "relu") if config.get("act_type") == "GeLU" else ("relu", "gelu")
+    return find_reading([read_network(state, act_fn=kind) for kind in kinds], said=said)
+
+
+def _split(reading: Reading, pairs: Any, log: dict[str, float] | None) -> tuple[Split, str]:
+    if isinstance(pairs, (list, tuple)) and pairs:
+        a_b = np.array([pair[:2] for pair in pairs], dtype=np.int64)
+        rows = a_b[:, 0] * reading.network.order + a_b[:, 1]
+        split = split_of_rows(Split.unknown(reading.task), rows)
+        return split, "The split is the one stored with the run."
+    return find_split(reading, log=log)
+
+
+def _origin(where: str, reading: Reading, how: str, content: Any) -> list[str]:
+    cut = "One output more than there are answers was cut."
+    config = content.get("config") if isinstance(content, Mapping) else None
+    extra = set(content) - _USED if "model" in content or "state_dicts" in content else set()
+    return [
+        where,
+        "Weights were transposed to TransformerLens's orientation.",
+        cut if reading.network.extra_output is not None else "",
+        reading.account,
+        how,
+        quoted(plain_fields(config)),
+        listed([*reading.network.ignored, *map(str, extra)]),
+    ]
+
+
+IMPORTER = Importer("nanda2023", objection, load)

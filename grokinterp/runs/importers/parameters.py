@@ -1,0 +1,234 @@
+"""State dicts of three layouts, brought to TransformerLens names, shapes and orientation.
+
+``transformer_lens``
+    Names and shapes of TransformerLens's HookedTransformer, which are this library's.
+``transposed``
+    Nanda et al. 2023 and Zhong et al. 2023: the same names, but every weight acts from the
+    left: ``W_E`` (d_model, d_vocab), ``W_Q`` (head, d_head, d_model), ``W_O`` (d_model,
+    head * d_head), ``W_in`` (d_mlp, d_model). ``W_O`` is square, so a forgotten transpose
+    gives no error, only another network.
+``bridge``
+    TransformerLens 4's TransformerBridge: ``blocks.0.attn.q.weight`` and the like, linear
+    layers of torch with all heads in one matrix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grokinterp.errors import CheckpointError, ConfigError, ShapeError
+from grokinterp.models import ModelSpec
+from grokinterp.models.initialization import parameter_shapes
+from grokinterp.models.transformer import vocabulary_sizes
+
+MAX_ORDER = 512
+"""Largest p: all p * p pairs are run at once."""
+_WRAPPERS = ("model", "state_dict", "model_state_dict")
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+_BUFFERS = ("mask", "IGNORE", "causal_mask")
+_ROOMS = ("embed.", "pos_embed.", "blocks.", "unembed.", "ln_final.")
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Weights under TransformerLens names, and the spec that their shapes show."""
+
+    parameters: dict[str, Tensor]
+    """float32 on the CPU; outputs are the p answers."""
+    spec: ModelSpec
+    order: int
+    """p: operands, and answers."""
+    extra_output: Tensor | None
+    """(d_model, 1) column of W_U that was cut, if there were p + 1 outputs."""
+    ignored: tuple[str, ...]
+    """Names that are no parameters of such a network."""
+
+
+def find_state_dict(content: Any) -> Mapping[str, Tensor] | None:
+    """Return the state dict that a file holds, bare or under ``model`` or ``state_dict``."""
+    if not isinstance(content, Mapping):
+        return None
+    for candidate in (content, *(content.get(name) for name in _WRAPPERS)):
+        if isinstance(candidate, Mapping):
+            state = _without_prefix(candidate)
+            if any(name in state for name in ("embed.W_E", "embed.weight")):
+                return {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    return None
+
+
+def layout_of(state: Mapping[str, Tensor]) -> str:
+    """Name the layout of a state dict; empty if it is none of the three."""
+    if "embed.weight" in state and "blocks.0.attn.q.weight" in state:
+        return "bridge"
+    W_O = state.get("blocks.0.attn.W_O")
+    if "embed.W_E" not in state or W_O is None:
+        return ""
+    return "transposed" if W_O.ndim == 2 else "transformer_lens"
+
+
+def read_network(
+    state: Mapping[str, Tensor], *, n_heads: int | None = None, **kind: Any
+) -> Network:
+    """Bring a state dict of any of the three layouts to the library's names and shapes.
+
+    Parameters
+    ----------
+    state
+        Names to tensors.
+    n_heads
+        Heads per block, which a bridge's weights do not show; passed over for the others.
+    kind
+        Fields of the spec that no shape shows, such as ``act_fn`` or ``attention_rate``.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no such network, or a weight is not finite.
+    """
+    layout = layout_of(state)
+    if not layout:
+        raise CheckpointError(
+            "the state dict has no embed.W_E and blocks.0.attn.W_O, nor the names of a bridge. "
+            "Rename its parameters as TransformerLens calls them; see docs/importing.md."
+        )
+    named = _unbridged(state, n_heads or 1) if layout == "bridge" else dict(state)
+    if layout == "transposed":
+        named = {name: _turned(name, value, named) for name, value in named.items()}
+    kept, ignored = _known_names(named)
+    spec = _spec_of(kept, kind)
+    order = len(kept["embed.W_E"]) - (spec.input_format == "a_b_equals")
+    extra = _cut_outputs(kept, order)
+    try:
+        shapes = parameter_shapes(spec, **spec.vocabulary_sizes(order))
+        for name in shapes.keys() - kept.keys():
+            if name.rsplit(".", 1)[-1].startswith("b_"):
+                kept[name] = torch.zeros(shapes[name])
+        vocabulary_sizes(kept, spec)
+    except (ConfigError, ShapeError) as error:
+        raise CheckpointError(f"the state dict does not fit together: {error}") from None
+    for name, value in kept.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(
+                f"weights that are not finite in {name}. The run diverged; take an earlier "
+                "checkpoint."
+            )
+    return Network(kept, spec, order, extra, ignored)
+
+
+def _without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
+    for prefix in _PREFIXES:
+        if state and all(str(name).startswith(prefix) for name in state):
+            return {str(name).removeprefix(prefix): value for name, value in state.items()}
+    return {str(name): value for name, value in state.items()}
+
+
+def _turned(name: str, value: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+    leaf = name.rsplit(".", 1)[-1]
+    if leaf in ("W_Q", "W_K", "W_V") and value.ndim == 3:
+        return value.transpose(1, 2)
+    if leaf == "W_O" and value.ndim == 2:
+        W_Q = state.get(name.replace("W_O", "W_Q"))
+        if W_Q is not None and W_Q.ndim == 3 and value.shape[1] == W_Q.shape[0] * W_Q.shape[1]:
+            return value.T.unflatten(0, W_Q.shape[:2])
+    return value.T if leaf in ("W_E", "W_in", "W_out") and value.ndim == 2 else value
+
+
+def _unbridged(state: Mapping[str, Tensor], n_heads: int) -> dict[str, Tensor]:
+    """Inverse of TransformerLens's ``convert_tl_checkpoint``."""
+    named = {}
+    for name, value in state.items():
+        path, _, leaf = name.rpartition(".")
+        room, part = path.rpartition(".")[0], path.rpartition(".")[2]
+        letter = "W" if leaf == "weight" else "b"
+        if path in ("embed", "pos_embed", "unembed"):
+            symbol = {"embed": "E", "pos_embed": "pos", "unembed": "U"}[path]
+            turned = value.T if path == "unembed" and leaf == "weight" else value
+            named[f"{path}.{letter}_{symbol}"] = turned
+        elif part in ("q", "k", "v", "o") and value.numel() % n_heads == 0:
+            named[f"{room}.{letter}_{part.upper()}"] = _by_head(value, part, leaf, n_heads)
+        elif part in ("in", "out") and room.endswith(".mlp"):
+            named[f"{room}.{letter}_{part}"] = value.T if leaf == "weight" else value
+        else:
+            named[name] = value
+    return named
+
+
+def _by_head(value: Tensor, part: str, leaf: str, n_heads: int) -> Tensor:
+    if part == "o":
+        return value.T.unflatten(0, (n_heads, -1)) if leaf == "weight" else value
+    split = value.unflatten(0, (n_heads, -1))
+    return split.transpose(1, 2) if leaf == "weight" else split
+
+
+def _known_names(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Tell parameters from buffers, and refuse parts that the transformer here has not."""
+    kept, ignored = {}, []
+    layers = [int(match.group(1)) for match in map(_BLOCK.match, named) if match]
+    n_layers = max(layers, default=0) + 1
+    if n_layers > 16:
+        raise CheckpointError(f"the state dict has {n_layers} blocks; at most 16 are read.")
+    names = parameter_shapes(ModelSpec(n_layers=n_layers), 2, 3, 2).keys()
+    for name, value in named.items():
+        if name in names:
+            if not value.is_floating_point() or not 0 < value.numel() <= 10**8:
+                raise CheckpointError(
+                    f"{name} is {value.dtype} of shape {tuple(value.shape)}, no weight of a small "
+                    "transformer."
+                )
+            kept[name] = value.detach().to("cpu", torch.float32).contiguous()
+        elif name.startswith(_ROOMS) and not name.endswith(_BUFFERS):
+            raise CheckpointError(
+                f"parameter {name} belongs to a part that the transformer here has not (such as "
+                "layer norm). Only networks without it can be analyzed."
+            )
+        else:
+            ignored.append(name)
+    for name in names:
+        if name not in kept and not name.rsplit(".", 1)[-1].startswith("b_"):
+            raise CheckpointError(f"the state dict has no {name}. It must hold all weights.")
+    return kept, tuple(ignored)
+
+
+def _spec_of(kept: Mapping[str, Tensor], kind: Mapping[str, Any]) -> ModelSpec:
+    W_Q, W_in, W_pos = (
+        kept[name] for name in ("blocks.0.attn.W_Q", "blocks.0.mlp.W_in", "pos_embed.W_pos")
+    )
+    if W_Q.ndim != 3 or W_in.ndim != 2 or W_pos.ndim != 2 or len(W_pos) not in (2, 3):
+        raise CheckpointError(
+            f"W_Q has shape {tuple(W_Q.shape)}, W_in {tuple(W_in.shape)}, W_pos "
+            f"{tuple(W_pos.shape)}; expected three, two and two axes and 3 positions (a b =) or "
+            "2 (a b)."
+        )
+    return ModelSpec(
+        n_layers=1 + max(int(m.group(1)) for m in map(_BLOCK.match, kept) if m),
+        d_model=W_pos.shape[1],
+        n_heads=W_Q.shape[0],
+        d_head=W_Q.shape[2],
+        d_mlp=W_in.shape[1],
+        input_format="a_b_equals" if len(W_pos) == 3 else "a_b",
+        **kind,
+    )
+
+
+def _cut_outputs(kept: dict[str, Tensor], order: int) -> Tensor | None:
+    """Leave p outputs: published codes also give logits to the token ``=``."""
+    W_U, b_U = kept["unembed.W_U"], kept.get("unembed.b_U")
+    n_outputs = W_U.shape[-1]
+    if not 2 <= order <= MAX_ORDER or n_outputs not in (order, order + 1):
+        raise CheckpointError(
+            f"{len(kept['embed.W_E'])} input tokens and {n_outputs} outputs do not belong to an "
+            f"operation on p elements with p from 2 to {MAX_ORDER}."
+        )
+    if n_outputs == order:
+        return None
+    kept["unembed.W_U"] = W_U[:, :order].contiguous()
+    if b_U is not None:
+        kept["unembed.b_U"] = b_U[:order].contiguous()
+    return W_U[:, order:]

@@ -1,0 +1,149 @@
+"""Folders of state dicts, a file per step, and state dicts in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.models import ModelSpec
+from grokinterp.runs.importers.assembly import (
+    CheckpointFiles,
+    build_run,
+    listed,
+    split_of_rows,
+)
+from grokinterp.runs.importers.foreign_files import (
+    ForeignPath,
+    Importer,
+    read_foreign_file,
+    step_in_name,
+)
+from grokinterp.runs.importers.parameters import Network, find_state_dict, read_network
+from grokinterp.runs.importers.transformer_lens import read_single
+from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.tasks import Split, Task, TaskSpec
+
+_KIND = ("act_fn", "attention_dir", "attention_rate")
+
+
+def objection(source: ForeignPath) -> str:
+    """Say why a path is no such folder; empty if it is."""
+    if not source.path.is_dir():
+        return "a single file"
+    files = _step_files(source)
+    if not files:
+        return "no *.pt, *.pth or *.safetensors whose names end in a step"
+    state = find_state_dict(read_foreign_file(files[max(files)]))
+    return "" if state is not None else f"no state dict in {files[max(files)].name}"
+
+
+def load(source: ForeignPath) -> Run:
+    """Read a folder; the last file shows the network and the task."""
+    files = _step_files(source)
+    state = find_state_dict(read_foreign_file(files[max(files)]))
+    assert state is not None
+    reading = read_single(state)
+    spec = reading.network.spec
+
+    def read(path: Path) -> dict[str, Tensor]:
+        found = find_state_dict(read_foreign_file(path))
+        if found is None:
+            raise CheckpointError("it holds no state dict.")
+        return _like(found, spec).parameters
+
+    left = {f.name for f in source.files} - {f.name for f in files.values()}
+    return build_run(
+        source,
+        CheckpointFiles(files, read),
+        spec,
+        Split.unknown(reading.task),
+        origin=[
+            f"imported from the folder {source.path.name} (state_dicts): {len(files)} files, whose "
+            "names end in the step.",
+            reading.account,
+            "Which pairs were trained on is not known.",
+            listed([*reading.network.ignored, *left]),
+        ],
+    )
+
+
+def run_from_state_dicts(
+    state_dicts: Mapping[int, Mapping[str, Any]],
+    task: TaskSpec,
+    train_pairs: Any,
+    model: ModelSpec | None,
+) -> Run:
+    """Make a run of state dicts in memory; see :meth:`grokinterp.runs.run.Run.from_state_dicts`."""
+    if not state_dicts or any(not isinstance(s, int) or s < 0 for s in state_dicts):
+        raise CheckpointError(
+            f"state_dicts has the steps {list(state_dicts)[:5]}. Pass {{step: state_dict}} with "
+            "the number of updates applied, 0 or more."
+        )
+    weights, spec, ignored = {}, model, set()
+    for step, content in sorted(state_dicts.items()):
+        try:
+            state = find_state_dict(content)
+            if state is None:
+                raise CheckpointError("it is no state dict with TransformerLens's names.")
+            network = _like(state, spec) if spec else read_network(state, n_heads=None)
+        except CheckpointError as error:
+            raise CheckpointError(f"step {step}: {error}") from None
+        spec = spec or network.spec
+        weights[step] = {name: value.clone() for name, value in network.parameters.items()}
+        ignored |= set(network.ignored)
+        if network.order != Task(task).n_classes:
+            raise CheckpointError(
+                f"step {step}: the network has {network.order} answers, the task "
+                f"{Task(task).n_classes}. Check the task's p."
+            )
+    assert spec is not None
+    how = "The split was given." if train_pairs is not None else "The split was not given."
+    return build_run(
+        None,
+        WeightsInMemory(weights),
+        spec,
+        _given_split(Task(task), train_pairs),
+        origin=[f"made of {len(weights)} state dicts.", how, listed(ignored)],
+        unknown=("task.split_seed", "task.split_method", "task.split_unit"),
+    )
+
+
+def _step_files(source: ForeignPath) -> dict[int, Path]:
+    named = [(step_in_name(file), file) for file in source.files]
+    return {step: file for step, file in named if step is not None}
+
+
+def _like(state: Mapping[str, Tensor], spec: ModelSpec) -> Network:
+    kind = {name: getattr(spec, name) for name in _KIND}
+    network = read_network(state, n_heads=spec.n_heads, **kind)
+    for name in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "input_format"):
+        found, expected = getattr(network.spec, name), getattr(spec, name)
+        if found != expected:
+            raise CheckpointError(f"it has {name}={found}, not {expected} as expected.")
+    return network
+
+
+def _given_split(task: Task, train_pairs: Any) -> Split:
+    if train_pairs is None:
+        return Split.unknown(task)
+    given = np.asarray(train_pairs.tolist() if hasattr(train_pairs, "tolist") else train_pairs)
+    if given.ndim == 2 and given.shape[1] == 2 and given.size:
+        row_of = {tuple(pair): row for row, pair in enumerate(task.pairs.tolist())}
+        rows = [row_of.get(tuple(pair), -1) for pair in given.tolist()]
+    else:
+        rows = given.tolist() if given.ndim == 1 and given.dtype.kind in "iu" else [-1]
+    rows = np.array(rows, dtype=np.int64)
+    if not len(rows) or rows.min() < 0 or rows.max() >= task.n_pairs or len(set(rows)) < len(rows):
+        raise ConfigError(
+            f"train_pairs of shape {given.shape} are not different pairs of the task. Pass rows "
+            f"0 .. {task.n_pairs - 1} of Task(task).pairs, or an (n, 2) array of pairs (a, b)."
+        )
+    return split_of_rows(Split.unknown(task), rows)
+
+
+IMPORTER = Importer("state_dicts", objection, load)

@@ -1,0 +1,118 @@
+"""The networks of Zhong et al. 2023: ``model_<runid>.pt`` beside ``config_<runid>.json``.
+
+Two tokens ``a b`` (or ``a b =`` where the config says ``eqn_sign``), no mask, read at the last
+position, weights transposed as in Nanda et al.'s code. The attention pattern is ``rate *
+softmax + (1 - rate)``, with ``attn_coeff`` of the config as the rate: nothing in the weights
+shows it. The split was drawn without a seed and is not known.
+
+References
+----------
+Zhong et al., "The clock and the pizza: two stories in mechanistic explanation of neural
+networks", NeurIPS 2023, arXiv:2306.17844, published code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from grokinterp.errors import CheckpointError
+from grokinterp.runs.importers.assembly import build_run, listed, quoted
+from grokinterp.runs.importers.evidence import find_reading
+from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
+from grokinterp.runs.importers.parameters import find_state_dict, layout_of, read_network
+from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.tasks import Split
+
+_FUNCTION = re.compile(r"lambda x: ?\(x\[0\]([-+*])x\[1\]\) ?% ?(\d+)")
+_OPERATIONS = {"+": "addition", "-": "subtraction", "*": "multiplication"}
+_ACTIVATIONS = {"relu": "relu", "gelu": "gelu"}
+
+
+def objection(source: ForeignPath) -> str:
+    """Say why a path is no such file; empty if it is."""
+    if source.path.is_dir():
+        return "a folder; name one model_*.pt in it"
+    if not source.path.name.startswith("model_"):
+        return "not named model_<runid>.pt"
+    config = _config_file(source)
+    if not config.exists():
+        return f"no {config.name} beside it, which alone has the attention rate"
+    state = find_state_dict(source.content)
+    is_theirs = state is not None and layout_of(state) == "transposed"
+    return "" if is_theirs else "no transposed weights of a transformer"
+
+
+def load(source: ForeignPath) -> Run:
+    """Read the network under the settings of its config, and say how accurate it is."""
+    config, state = _read_config(source), find_state_dict(source.content)
+    assert state is not None
+    network = read_network(state, attention_dir="bidirectional", **_kind(config, source))
+    function = _FUNCTION.fullmatch(str(config.get("funcs")))
+    said = None
+    if function and int(function.group(2)) == network.order:
+        said = _OPERATIONS[function.group(1)]
+    reading = find_reading([network], said=said)
+    epochs = config.get("epoch")
+    step = epochs if isinstance(epochs, int) and not isinstance(epochs, bool) and epochs > 0 else 0
+    return build_run(
+        source,
+        WeightsInMemory({step: network.parameters}),
+        network.spec,
+        Split.unknown(reading.task),
+        origin=[
+            f"imported from {source.path.name} (zhong2023): the weights at step {step:,}, as its "
+            f"config says, with attention rate {network.spec.attention_rate:g} and activation "
+            f"{network.spec.act_fn} from there too.",
+            "Weights were transposed to TransformerLens's orientation.",
+            "One output more than there are answers was cut."
+            if network.extra_output is not None
+            else "",
+            reading.account,
+            "Which pairs were trained on is not known: the split was drawn without a seed.",
+            quoted(plain_fields(config)),
+            listed(network.ignored),
+        ],
+    )
+
+
+def _config_file(source: ForeignPath) -> Path:
+    runid = source.path.stem.removeprefix("model_")
+    return source.path.with_name(f"config_{runid}.json")
+
+
+def _read_config(source: ForeignPath) -> Mapping[str, Any]:
+    path = _config_file(source)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}. Fetch it again.") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} holds no table of settings. Fetch it again.")
+    return config
+
+
+def _kind(config: Mapping[str, Any], source: ForeignPath) -> dict[str, Any]:
+    """Fields of the spec that only the config knows."""
+    path = _config_file(source)
+    rate, act_fn = config.get("attn_coeff"), str(config.get("act_fn", "ReLU")).lower()
+    if not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+        raise CheckpointError(f"{path} has attn_coeff={rate!r}; expected a number in [0, 1].")
+    if act_fn not in _ACTIVATIONS:
+        raise CheckpointError(f"{path} has act_fn={act_fn!r}; only relu and gelu are known here.")
+    for flag, remedy in (
+        ("diff_vocab", "it has two embeddings, one per operand"),
+        ("use_linear", "it is no transformer"),
+    ):
+        if config.get(flag):
+            raise CheckpointError(
+                f"{path} has {flag}={config[flag]!r}: {remedy}, which no transformer here can be. "
+                "Choose another of the published models."
+            )
+    return {"attention_rate": float(rate), "act_fn": act_fn}
+
+
+IMPORTER = Importer("zhong2023", objection, load)

@@ -1,0 +1,84 @@
+"""Loading a run from wherever it came: our own folders, and other people's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
+from grokinterp.runs import store
+from grokinterp.runs.importers import IMPORTERS, ForeignPath
+from grokinterp.runs.run import Run
+
+OWN_FORMAT = "grokinterp"
+
+
+def load_run(path: str | Path, format: str | None = None) -> Run:
+    """Load a run: a folder of ours, or a file or folder in one of the formats of others.
+
+    Nothing in a file is run. What a foreign file does not say is inferred from how its network
+    answers, or not known: ``run.origin`` says which, and ``run.split.is_known`` whether there
+    are training pairs.
+
+    Parameters
+    ----------
+    path
+        Run folder, checkpoint file, or folder of checkpoint files.
+    format
+        ``grokinterp``, or the name of an importer: ``zhong2023``, ``grokking_demo``,
+        ``nanda2023``, ``transformer_lens``, ``state_dicts``. None: whichever recognizes it.
+
+    Raises
+    ------
+    RunFolderError
+        If the path does not exist, or a run folder is not whole.
+    CheckpointError
+        If no importer recognizes the path, or the one that does cannot read it.
+    ConfigError
+        If there is no such format.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> gi.load_run("ckpts/").steps[-1]  # doctest: +SKIP
+    >>> print(gi.load_run("low_precision_mod_addition.pth").origin)  # doctest: +SKIP
+    """
+    source = ForeignPath(Path(path))
+    names = (OWN_FORMAT, *(importer.name for importer in IMPORTERS))
+    if format is not None and format not in names:
+        raise ConfigError(f"format={format!r} is not known. Choose one of {', '.join(names)}.")
+    if not source.path.exists():
+        raise RunFolderError(f"{path} does not exist. Train into it, or check the spelling.")
+    if format == OWN_FORMAT or (format is None and _is_own(source)):
+        return store.load_run(path)
+    tried = [f"{OWN_FORMAT} (no config.json)"]
+    for importer in IMPORTERS:
+        if format not in (None, importer.name):
+            continue
+        objection = importer.objection(source)
+        if not objection:
+            return _load(importer.load, source)
+        tried.append(f"{importer.name} ({objection})")
+    if format is not None:
+        raise CheckpointError(
+            f"{path} is not of the format {tried[-1]}. Leave out --format, or see "
+            "docs/importing.md."
+        )
+    raise CheckpointError(
+        f"no importer recognizes {path}. Tried {', '.join(tried)}. Pass --format NAME, or see "
+        "docs/importing.md."
+    )
+
+
+def _is_own(source: ForeignPath) -> bool:
+    return (source.path / "config.json").exists()
+
+
+def _load(load: Callable[[ForeignPath], Run], source: ForeignPath) -> Run:
+    try:
+        return load(source)
+    except CheckpointError as error:
+        text = str(error)
+        raise CheckpointError(
+            text if str(source.path) in text else f"{source.path}: {text}"
+        ) from None
