@@ -16,6 +16,7 @@ from grokinterp.circuits.logit_formulas import (
 from grokinterp.circuits.trigonometric import fraction_logit_variance_explained
 from grokinterp.errors import ConfigError
 from grokinterp.spectra import power_by_frequency
+from grokinterp.tasks import Task, TaskSpec, draw_split
 from tests import planted
 from tests.tolerances import CHAINED64, EXACT64, FLOAT32
 
@@ -332,6 +333,14 @@ def test_a_task_without_a_cyclic_view_has_no_algorithm():
     algorithm = find_algorithm(snapshot, KeyFrequencies(12, ()))
     assert without_evidence(algorithm)
     assert "multiplication modulo 12 is not" in algorithm.reason
+
+
+def test_permutations_have_no_algorithm_of_circles():
+    parts = draw_split(Task(TaskSpec("permutation_composition", degree=3, train_fraction=0.5)))
+    right = torch.nn.functional.one_hot(torch.tensor(parts.task.labels), 6).double()
+    algorithm = find_algorithm(planted.snapshot(right, parts), KeyFrequencies(6, ()))
+    assert without_evidence(algorithm)
+    assert "permutation_composition of 3 elements is not" in algorithm.reason
 
 
 def test_the_summary_has_every_number_and_no_infinity(pizza):

@@ -1,18 +1,14 @@
 """Models A and B of Zhong et al. 2023 (arXiv:2306.17844): a pizza and a clock modulo 59."""
 
-import json
 import math
 
 import pytest
-import torch
 
-from grokinterp.circuits import Snapshot, find_algorithm, find_key_frequencies
+from grokinterp.circuits import find_algorithm, find_key_frequencies, take_snapshot
 from grokinterp.circuits.circles import isolate_circle
 from grokinterp.circuits.gradients import gradient_symmetricity
 from grokinterp.circuits.logit_formulas import logit_variance_explained
-from grokinterp.models import ModelSpec
-from grokinterp.models.initialization import parameter_shapes
-from tests import planted
+from grokinterp.runs.loading import load_run
 from tests.foreign import data_file
 
 P = 59
@@ -22,23 +18,8 @@ ROUNDING = 0.005 + 0.001
 
 
 def read(run):
-    """The published matrices are the transposes of ours; biases of attention do not exist."""
-    theirs = torch.load(data_file(f"model_{run}.pt"), map_location="cpu", weights_only=True)
-    config = json.loads(data_file(f"config_{run}.json").read_text())
-    spec = ModelSpec(
-        input_format="a_b",
-        attention_dir="bidirectional",
-        attention_rate=float(config["attn_coeff"]),
-    )
-    parameters = {}
-    for name, shape in parameter_shapes(spec, **spec.vocabulary_sizes(P)).items():
-        value = theirs.get(name, torch.zeros(shape))
-        if name.endswith(("W_Q", "W_K", "W_V")):
-            value = value.mT
-        elif name.endswith(("W_E", "W_O", "W_in", "W_out")):
-            value = value.T
-        parameters[name] = value.reshape(shape).contiguous().float()
-    return Snapshot.from_parameters(parameters, planted.split(P, train_fraction=0.8), spec)
+    data_file(f"config_{run}.json")
+    return take_snapshot(load_run(data_file(f"model_{run}.pt")))
 
 
 @pytest.fixture(scope="module")

@@ -260,9 +260,11 @@ def _by_sum_and_difference(snapshot: Snapshot) -> Float[Tensor, "s d"]:
 
 def _why_not_asked(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> str:
     if not has_frequencies(snapshot.task):
+        spec = snapshot.task.spec
+        where = f" modulo {spec.p}" if spec.degree is None else f" of {spec.degree} elements"
         return (
             "clock and pizza are algorithms for sums in a cyclic group, which "
-            f"{snapshot.task.spec.operation} modulo {snapshot.task.spec.p} is not"
+            f"{spec.operation}{where} is not"
         )
     if not snapshot.accuracy_all > MIN_ACCURACY:
         return (
