@@ -637,6 +637,18 @@ def test_a_named_format_is_taken_at_its_word(tmp_path):
         load_run(tmp_path / "absent.pt")
 
 
+def test_a_folder_with_a_foreign_config_json_is_not_taken_for_ours(tmp_path):
+    torch.save(adding_network(), tmp_path / "step_3.pt")
+    (tmp_path / "config.json").write_text('{"lr": 1}')
+    assert load_run(tmp_path).steps == (3,)
+    (tmp_path / "step_3.pt").unlink()
+    with pytest.raises(RunFolderError, match="no format_version"):
+        load_run(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(RunFolderError, match="is empty. Train a run into it first"):
+        load_run(tmp_path)
+
+
 def test_our_own_folders_load_as_before(tiny_run):
     for loaded in (load_run(tiny_run.folder), store.load_run(tiny_run.folder)):
         assert loaded.steps == tiny_run.steps and not loaded.is_imported
