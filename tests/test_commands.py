@@ -140,7 +140,7 @@ def test_a_folder_with_another_config_is_refused_in_one_line(trained):
 ANALYZE_MISTAKES = [
     ("none", [], "does not exist"),
     ("empty", [], "is empty. Train a run into it first"),
-    ("other", [], "is not a run folder"),
+    ("other", [], "no importer recognizes"),
     ("run", ["--key-frequencies", "7"], "7"),
     ("run", ["--key-frequencies", "0"], "0"),
     ("run", ["--key-frequencies", "one"], "'one' is not a list of whole numbers"),

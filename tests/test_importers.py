@@ -23,7 +23,7 @@ from grokinterp.runs.loading import load_run
 from grokinterp.runs.run import Run
 from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.trajectory import analyze_run
-from tests import foreign, planted
+from tests import foreign, planted, tiny
 from tests.tolerances import CHAINED64, FLOAT32
 
 P, FREQUENCIES = 31, [3, 7, 15]
@@ -432,20 +432,27 @@ def test_a_single_state_dict_is_read_bare_or_wrapped(tmp_path, wrapper, suffix):
     assert np.array_equal(logits_of(run), logits64(adding_network(), run.spec))
 
 
-def test_a_bridges_file_is_read_with_the_heads_that_answer_best(tmp_path):
+@pytest.mark.parametrize("n_heads", [2, 4, 8])
+def test_a_bridges_file_is_read_with_the_fewest_heads_that_answer_well(tmp_path, n_heads):
     from grokinterp.models.transformer_lens import to_transformer_lens
+    from grokinterp.training import train
 
-    # Attention that matters: queries and keys far from zero would show a wrong scale.
-    twin = to_transformer_lens(adding_network(), planted.pizza_spec(FREQUENCIES))
+    model = ModelSpec(d_model=32, n_heads=n_heads, d_head=32 // n_heads, d_mlp=64)
+    run = train(tiny.config(model=model), tmp_path / "run", progress=False)
+    twin = to_transformer_lens(run.parameters(), run.spec)
     if type(twin).__name__ != "TransformerBridge":
         pytest.skip("TransformerLens 3 has no bridge")
     torch.save(twin.state_dict(), tmp_path / "bridge.pt")
-    run = load_run(tmp_path / "bridge.pt")
+    imported = load_run(tmp_path / "bridge.pt")
+    assert f"chosen by how well they answer: n_heads={n_heads}, d_head=" in imported.origin
     with torch.no_grad():
-        expected = twin(torch.tensor([(a, b, P) for a, b in all_pairs(P)]))[:, -1]
-    found = pair_logits(run.parameters(), run.spec, torch.tensor(all_pairs(P))).numpy()
-    assert found == pytest.approx(expected.numpy(), **FLOAT32)
-    assert "a bridge's weights do not show the number of heads" in run.origin.lower()
+        expected = twin(torch.tensor(run.task.tokens))[:, -1]
+    pairs = torch.tensor(run.task.pairs)
+    found = pair_logits(imported.parameters(), imported.spec, pairs).numpy()
+    # Logits of up to 30 are sums that cancel: the rounding is that of the largest.
+    assert found == pytest.approx(
+        expected.numpy(), rel=2e-5, abs=2e-5 * float(expected.abs().max())
+    )
 
 
 def test_a_folder_of_state_dicts_has_its_steps_in_its_names(tmp_path):
@@ -628,6 +635,18 @@ def test_a_named_format_is_taken_at_its_word(tmp_path):
         load_run(tmp_path / "net.pt", "nanda")
     with pytest.raises(RunFolderError, match="does not exist"):
         load_run(tmp_path / "absent.pt")
+
+
+def test_a_folder_with_a_foreign_config_json_is_not_taken_for_ours(tmp_path):
+    torch.save(adding_network(), tmp_path / "step_3.pt")
+    (tmp_path / "config.json").write_text('{"lr": 1}')
+    assert load_run(tmp_path).steps == (3,)
+    (tmp_path / "step_3.pt").unlink()
+    with pytest.raises(RunFolderError, match="no format_version"):
+        load_run(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(RunFolderError, match="is empty. Train a run into it first"):
+        load_run(tmp_path)
 
 
 def test_our_own_folders_load_as_before(tiny_run):

@@ -59,6 +59,8 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
         if not objection:
             return _load(importer.load, source)
         tried.append(f"{importer.name} ({objection})")
+    if format is None and _was_meant_as_own(source):
+        return store.load_run(path)  # which says what is wrong with it
     if format is not None:
         raise CheckpointError(
             f"{path} is not of the format {tried[-1]}. Leave out --format, or see "
@@ -71,7 +73,15 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
 
 
 def _is_own(source: ForeignPath) -> bool:
-    return (source.path / "config.json").exists()
+    try:
+        return "format_version" in (source.path / "config.json").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _was_meant_as_own(source: ForeignPath) -> bool:
+    folder = source.path
+    return folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir()))
 
 
 def _load(load: Callable[[ForeignPath], Run], source: ForeignPath) -> Run:

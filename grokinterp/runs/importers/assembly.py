@@ -145,7 +145,14 @@ def listed(names: Iterable[str], what: str = "Ignored") -> str:
     return f"{what}: {shown}." if names else ""
 
 
+def plural(n: int, noun: str) -> str:
+    """Number and noun: ``1 file``, ``2 files``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def quoted(fields: Mapping[str, Any]) -> str:
-    """Sentence that quotes a stored config without believing it."""
-    text = ", ".join(f"{name}={value!r}" for name, value in sorted(fields.items()))
+    """Sentence that quotes a stored config without believing it, and not what is off in it."""
+    shown = [f"{k}={v!r}" for k, v in sorted(fields.items()) if v is not None and v is not False]
+    more = f", and {len(shown) - 24} more" if len(shown) > 24 else ""
+    text = ", ".join(shown[:24]) + more
     return f"Its stored config, quoted and not relied on: {text}." if text else ""

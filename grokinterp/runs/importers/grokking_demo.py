@@ -20,12 +20,18 @@ from grokinterp.runs.importers.assembly import (
     curves_of,
     listed,
     numbers_in,
+    plural,
     quoted,
     split_of_rows,
 )
 from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
-from grokinterp.runs.importers.parameters import find_state_dict, layout_of, read_network
+from grokinterp.runs.importers.parameters import (
+    find_state_dict,
+    layout_of,
+    open_readings,
+    read_network,
+)
 from grokinterp.runs.run import Run, WeightsInMemory
 from grokinterp.tasks import Split
 
@@ -45,7 +51,8 @@ def objection(source: ForeignPath) -> str:
         return "no dictionary with key 'checkpoints'"
     if not content["checkpoints"] or find_state_dict(content["checkpoints"][-1]) is None:
         return "no state dicts under 'checkpoints'"
-    return "" if layout_of(_states(content)[-1]) == "transformer_lens" else "weights are transposed"
+    layout = layout_of(_states(content)[-1])
+    return "" if layout in ("transformer_lens", "bridge") else "its weights are transposed"
 
 
 def load(source: ForeignPath) -> Run:
@@ -53,20 +60,21 @@ def load(source: ForeignPath) -> Run:
     content = source.content
     config = plain_fields(content.get("config"))
     states, steps = _states(content), _steps(content)
-    kinds = ("gelu", "relu") if config.get("act_fn") == "gelu" else ("relu", "gelu")
-    candidates = [read_network(states[-1], act_fn=kind) for kind in kinds]
+    candidates = open_readings(states[-1], act_fn=str(config.get("act_fn", "relu")))
     reading = find_reading(candidates, said="addition")
+    spec = reading.network.spec
     weights = {
-        step: read_network(state, act_fn=reading.network.spec.act_fn).parameters
+        step: read_network(state, n_heads=spec.n_heads, act_fn=spec.act_fn).parameters
         for step, state in zip(steps, states, strict=True)
     }
     split, how = _split(reading, content)
     train, test = (numbers_in(content.get(f"{side}_losses")) for side in ("train", "test"))
-    where = f"imported from {source.path.name} (grokking_demo): {len(steps)} checkpoints, the last "
+    where = f"imported from {source.path.name} (grokking_demo): "
+    where += f"{plural(len(steps), 'checkpoint')}, the last "
     return build_run(
         source,
         WeightsInMemory(weights),
-        reading.network.spec,
+        spec,
         split,
         curves=curves_of(dict(enumerate(train)), {e + 1: loss for e, loss in enumerate(test)}),
         origin=[

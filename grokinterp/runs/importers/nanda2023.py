@@ -28,6 +28,7 @@ from grokinterp.runs.importers.assembly import (
     curves_of,
     listed,
     numbers_in,
+    plural,
     quoted,
     split_of_rows,
 )
@@ -43,7 +44,12 @@ from grokinterp.runs.importers.foreign_files import (
     plain_fields,
     read_foreign_file,
 )
-from grokinterp.runs.importers.parameters import find_state_dict, layout_of, read_network
+from grokinterp.runs.importers.parameters import (
+    find_state_dict,
+    layout_of,
+    open_readings,
+    read_network,
+)
 from grokinterp.runs.run import Run, WeightsInMemory
 from grokinterp.tasks import Split
 
@@ -87,8 +93,8 @@ def _load_file(source: ForeignPath) -> Run:
         step: read_network(state, act_fn=spec.act_fn).parameters
         for step, state in zip(steps, states, strict=True)
     }
-    where = f"imported from {source.path.name} (nanda2023): {len(steps)} "
-    where += f"{'checkpoint' if len(steps) == 1 else 'checkpoints'}, the last at step {steps[-1]:,}"
+    where = f"imported from {source.path.name} (nanda2023): "
+    where += f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
     where += "." if train or "epoch" in content or "epochs" in content else " (a guess)."
     return build_run(
         source,
@@ -118,8 +124,8 @@ def _load_folder(source: ForeignPath) -> Run:
             raise CheckpointError("it holds a network of another shape than the last file.")
         return network.parameters
 
-    where = f"imported from the folder {source.path.name} (nanda2023): {len(files)} files, the "
-    where += f"last at step {max(files):,}."
+    where = f"imported from the folder {source.path.name} (nanda2023): "
+    where += f"{plural(len(files), 'file')}, the last at step {max(files):,}."
     return build_run(
         source,
         CheckpointFiles(files, read),
@@ -192,8 +198,8 @@ def _expected(train: list[float], test: list[float]) -> dict[str, float]:
 def _read(state: Mapping[str, Tensor], content: Any) -> Reading:
     config = plain_fields(content.get("config")) if isinstance(content, Mapping) else {}
     said = _FUNCTIONS.get(str(config.get("fn_name")))
-    kinds = ("gelu", "relu") if config.get("act_type") == "GeLU" else ("relu", "gelu")
-    return find_reading([read_network(state, act_fn=kind) for kind in kinds], said=said)
+    act_fn = str(config.get("act_type", "ReLU"))
+    return find_reading(open_readings(state, act_fn=act_fn), said=said)
 
 
 def _split(reading: Reading, pairs: Any, log: dict[str, float] | None) -> tuple[Split, str]:

@@ -31,6 +31,9 @@ MAX_ORDER = 512
 """Largest p: all p * p pairs are run at once."""
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
+# Fewest first: with fewer heads than it was trained with a network answers much worse, with
+# more it answers about as well, so the first that nothing clearly improves on is the right one.
+_HEADS_TRIED = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
 _BUFFERS = ("mask", "IGNORE", "causal_mask")
 _ROOMS = ("embed.", "pos_embed.", "blocks.", "unembed.", "ln_final.")
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
@@ -120,6 +123,29 @@ def read_network(
                 "checkpoint."
             )
     return Network(kept, spec, order, extra, ignored)
+
+
+def open_readings(state: Mapping[str, Tensor], *, act_fn: str = "relu") -> list[Network]:
+    """Read a state dict in every way that its shapes leave open, the one to prefer first.
+
+    Parameters
+    ----------
+    state
+        Names to tensors.
+    act_fn
+        Activation that a config or the format names, in any spelling; tried first.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no such network.
+    """
+    heads: list[int | None] = [None]
+    if layout_of(state) == "bridge":
+        width = len(state["blocks.0.attn.q.weight"])
+        heads = [n for n in _HEADS_TRIED if width % n == 0]
+    kinds = ("gelu", "relu") if act_fn.lower() == "gelu" else ("relu", "gelu")
+    return [read_network(state, n_heads=n, act_fn=kind) for kind in kinds for n in heads]
 
 
 def _without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:

@@ -15,16 +15,22 @@ from grokinterp.runs.importers.assembly import (
     CheckpointFiles,
     build_run,
     listed,
+    plural,
     split_of_rows,
 )
+from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
     read_foreign_file,
     step_in_name,
 )
-from grokinterp.runs.importers.parameters import Network, find_state_dict, read_network
-from grokinterp.runs.importers.transformer_lens import read_single
+from grokinterp.runs.importers.parameters import (
+    Network,
+    find_state_dict,
+    open_readings,
+    read_network,
+)
 from grokinterp.runs.run import Run, WeightsInMemory
 from grokinterp.tasks import Split, Task, TaskSpec
 
@@ -47,7 +53,7 @@ def load(source: ForeignPath) -> Run:
     files = _step_files(source)
     state = find_state_dict(read_foreign_file(files[max(files)]))
     assert state is not None
-    reading = read_single(state)
+    reading = find_reading(open_readings(state))
     spec = reading.network.spec
 
     def read(path: Path) -> dict[str, Tensor]:
@@ -63,8 +69,8 @@ def load(source: ForeignPath) -> Run:
         spec,
         Split.unknown(reading.task),
         origin=[
-            f"imported from the folder {source.path.name} (state_dicts): {len(files)} files, whose "
-            "names end in the step.",
+            f"imported from the folder {source.path.name} (state_dicts): "
+            f"{plural(len(files), 'file')}, whose names end in the step.",
             reading.account,
             "Which pairs were trained on is not known.",
             listed([*reading.network.ignored, *left]),
@@ -108,7 +114,7 @@ def run_from_state_dicts(
         WeightsInMemory(weights),
         spec,
         _given_split(Task(task), train_pairs),
-        origin=[f"made of {len(weights)} state dicts.", how, listed(ignored)],
+        origin=[f"made of {plural(len(weights), 'state dict')}.", how, listed(ignored)],
         unknown=("task.split_seed", "task.split_method", "task.split_unit"),
     )
 
