@@ -93,8 +93,9 @@ def summary_lines(analysis: Analysis) -> list[str]:
     summary = analysis.summary
     reasons = summary["reasons"]
     lines = [summary["outcome"]]
-    keys = summary["key_frequencies"]
-    lines.append(_line("key frequencies", keys and ", ".join(map(str, keys)), reasons))
+    field = "key_representations" if "key_representations" in summary else "key_frequencies"
+    keys = summary[field]
+    lines.append(_line(field.replace("_", " "), keys and ", ".join(map(str, keys)), reasons))
     for name in ("memorization_step", "grokking_step"):
         value = summary[name]
         lines.append(_line(name.replace("_", " "), value is not None and f"{value:,}", reasons))
@@ -122,7 +123,7 @@ def summary_lines(analysis: Analysis) -> list[str]:
 
 def _line(label: str, text: Any, reasons: dict[str, str]) -> str:
     reason = reasons.get(label.replace(" ", "_"), "unknown")
-    return f"{label:18}{text or 'none: ' + reason}"
+    return f"{label + ' ':18}{text or 'none: ' + reason}"
 
 
 def _number(value: float) -> str:

@@ -22,6 +22,7 @@ from grokinterp.figures.circuit_strength import (
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "plot_losses",
     "plot_mirrored_accuracies",
     "plot_neurons",
+    "plot_representations",
     "plot_restricted_and_excluded_loss",
     "plot_sum_squared_weights",
 ]

@@ -25,9 +25,10 @@ def plot_neurons(analysis: Analysis) -> go.Figure | None:
     """
     wide, lines = by_key_frequency(analysis, "n_neurons")
     single = Line("fraction_single_frequency_neurons", "single-frequency neurons", _ALL)
+    of_one = Line("fraction_single_representation_neurons", "single-representation neurons", _ALL)
     panels = (
         Panel("neurons (count)", wide, lines),
-        Panel("of all neurons (fraction)", analysis.trajectory, (single,)),
+        Panel("of all neurons (fraction)", analysis.trajectory, (single, of_one)),
     )
     return figure_of_panels(analysis, panels, title="Neurons by frequency")
 

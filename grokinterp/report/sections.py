@@ -93,7 +93,24 @@ def _loss_and_accuracy(analysis: Analysis) -> Section:
     )
 
 
+def _representations(analysis: Analysis) -> Section:
+    block = _figure_or_reason(
+        analysis,
+        figures.plot_representations,
+        "figure-representations",
+        "One line per irreducible representation, the key ones thick: its share of the power of "
+        "the logits averaged over the pairs with the same product, its norm in the embedding, the "
+        "loss on the training pairs with its matrix elements of ab removed from the logits, and "
+        "the neurons with over 85% of their activation in it.",
+        "key_representations",
+        absent="No representation was followed.",
+    )
+    return Section("representations", "Representations along training", (block,))
+
+
 def _embedding_spectrum(analysis: Analysis) -> Section:
+    if analysis.run.task.operation.is_of_permutations:
+        return _representations(analysis)
     table = analysis.by_frequency
     n = len(set(table["step"])) if "step" in table else 0
     shown = (
@@ -125,17 +142,21 @@ def _embedding_spectrum(analysis: Analysis) -> Section:
 def _key_frequencies(analysis: Analysis) -> Section:
     keys = analysis.key_frequencies
     step = f" at step {show_value(keys.step)}" if keys.step is not None else ""
-    found = show_value(keys.frequencies) if keys.frequencies else "none"
+    is_of_permutations = analysis.run.task.operation.is_of_permutations
+    what = "Key representations" if is_of_permutations else "Key frequencies"
+    found = show_value(list(keys.labels)) if keys.frequencies else "none"
     blocks = [
         paragraph(
-            f"Key frequencies: <strong>{found}</strong>, by the rule "
-            f"<code>{escape(keys.rule)}</code>{step}."
+            f"{what}: <strong>{found}</strong>, by the rule <code>{escape(keys.rule)}</code>{step}."
         )
     ]
     if not keys.frequencies and keys.reason:
         blocks.append(paragraph(f"The set is empty: {escape(keys.reason)}.", kind="note"))
+    figure = figures.plot_key_frequency_evidence(analysis)
     blocks.append(
-        _figure_or_reason(
+        ""
+        if figure is None and is_of_permutations
+        else _figure_or_reason(
             analysis,
             figures.plot_key_frequency_evidence,
             "figure-key-frequencies",
@@ -148,15 +169,18 @@ def _key_frequencies(analysis: Analysis) -> Section:
     )
     if keys.evidence is not None and len(keys.evidence):
         blocks.append(_evidence_table(analysis, keys.evidence))
-    return Section("key-frequencies", "Key frequencies and their evidence", tuple(blocks))
+    return Section("key-frequencies", f"{what} and their evidence", tuple(filter(None, blocks)))
 
 
 def _evidence_table(analysis: Analysis, evidence: pd.DataFrame) -> str:
     keys = analysis.key_frequencies.frequencies
-    rows_of_keys = [row for row in evidence.to_dict("records") if row["frequency"] in keys]
-    others = [row for row in evidence.to_dict("records") if row["frequency"] not in keys]
+    name = "frequency" if "frequency" in evidence else "representation"
+    rows_of_keys = [row for row in evidence.to_dict("records") if row["is_key"]]
+    others = [row for row in evidence.to_dict("records") if not row["is_key"]]
     others.sort(key=lambda row: -row.get("logit_power_share", 0.0))
     columns = {
+        "dimension": ("dimension", show_value),
+        "character_similarity": ("character similarity", show_value),
         "logit_power_share": ("share of logit power", show_percent),
         "null_share": ("permuted pairs, 99.9%", show_percent),
         "embedding_norm": ("embedding norm", show_value),
@@ -167,13 +191,13 @@ def _evidence_table(analysis: Analysis, evidence: pd.DataFrame) -> str:
     present = {name: how for name, how in columns.items() if name in evidence}
     rows = []
     for row in [*rows_of_keys, *others[:_N_RUNNERS_UP]]:
-        frequency = int(row["frequency"])
-        mark = '<span class="key">key</span>' if frequency in keys else "no"
+        mark = '<span class="key">key</span>' if row["is_key"] else "no"
         cells = [show(row[name]) for name, (_, show) in present.items()]
-        rows.append((str(frequency), mark, *cells))
-    header = ("frequency", "key", *(title for title, _ in present.values()))
+        rows.append((escape(row[name]), mark, *cells))
+    header = (name, "key", *(title for title, _ in present.values()))
     strongest = f"the {_N_RUNNERS_UP} strongest"
-    caption = f"Key frequencies and {strongest} others" if keys else f"Frequencies: {strongest}"
+    plural = {"frequency": "frequencies", "representation": "representations"}[name]
+    caption = f"Key {plural} and {strongest} others" if keys else f"All {plural}: {strongest}"
     return table(header, rows, caption=caption, n_text=2)
 
 
