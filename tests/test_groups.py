@@ -172,7 +172,7 @@ def test_neurons_belong_to_the_representation_that_they_are_a_function_of():
     )
     snapshot = planted.snapshot(planted.noise(576, 24), parts, neurons)
     shares = snapshot.neuron_frequency_shares
-    # Representations 1 (standard), 2 (2d_a), 3 (standard_sign), 4 (sign).
+    # Representations 1 (standard), 2 (2d), 3 (standard_sign), 4 (sign).
     for neuron, number in ((0, 1), (1, 1), (2, 1), (3, 4), (7, 1)):
         assert float(shares[number - 1, neuron]) == pytest.approx(1, **EXACT64)
     assert not shares[:, 4].any()

@@ -91,7 +91,7 @@ def symmetric_harmonics(degree: int) -> GroupHarmonics:
     --------
     >>> harmonics = symmetric_harmonics(4)
     >>> harmonics.names, harmonics.dimensions
-    (('trivial', 'standard', '2d_a', 'standard_sign', 'sign'), (1, 3, 2, 3, 1))
+    (('trivial', 'standard', '2d', 'standard_sign', 'sign'), (1, 3, 2, 3, 1))
     """
     representations = symmetric_representations(degree)
     n = math.factorial(degree)

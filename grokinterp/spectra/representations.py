@@ -10,6 +10,7 @@ distance from i to i + 1.
 from __future__ import annotations
 
 import itertools
+import string
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ class Representation:
     """
 
     name: str
-    """``trivial``, ``sign``, ``standard``, ``standard_sign``; others by dimension, ``5d_a``."""
+    """``trivial``, ``sign``, ``standard``, ``standard_sign``; others by dimension, ``6d``, with
+    a letter where there are several, ``5d_a``. The letters of S_5 are those of Chughtai et
+    al.'s published results: ``5d_a`` is (2, 2, 1) and ``5d_b`` is (3, 2)."""
     partition: Partition
     """The partition of n that it belongs to."""
     matrices: Float[Tensor, "element row column"]
@@ -98,19 +101,22 @@ def _partitions(n: int) -> list[Partition]:
 
 def _names(partitions: list[Partition], dimensions: list[int]) -> list[str]:
     n = sum(partitions[0])
+    # In degree 2 the sign is the standard representation as well; the later entry wins.
     known = {
-        (1,) * n: "sign",
         (2,) + (1,) * (n - 2): "standard_sign",
         (n - 1, 1): "standard",
+        (1,) * n: "sign",
         (n,): "trivial",
     }
-    names, seen = [], Counter()
-    for partition, dimension in zip(partitions, dimensions, strict=True):
-        if partition in known:
-            names.append(known[partition])
-        else:
-            names.append(f"{dimension}d_{chr(ord('a') + seen[dimension])}")
-            seen[dimension] += 1
+    unnamed = [i for i, partition in enumerate(partitions) if partition not in known]
+    by_dimension: dict[int, list[int]] = {}
+    # From the last partition to the first: the published code takes (2, 2, 1) before (3, 2).
+    for i in reversed(unnamed):
+        by_dimension.setdefault(dimensions[i], []).append(i)
+    names = [known.get(partition, "") for partition in partitions]
+    for dimension, members in by_dimension.items():
+        for letter, i in zip(string.ascii_lowercase, members, strict=False):
+            names[i] = f"{dimension}d" if len(members) == 1 else f"{dimension}d_{letter}"
     return names
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from grokinterp.errors import ConfigError
 from grokinterp.tasks.permutations import (
     DEGREES,
+    TOO_LARGE,
     composition_table,
     degree_of_order,
     inverses,
@@ -78,7 +79,8 @@ class TaskSpec:
     """Modulus; the tokens 0 .. p-1 are the residues and token p is ``=``. For permutations
     the number of elements, degree!, whatever is given; token 0 is the identity."""
     degree: int | None = None
-    """n of S_n, 3 to 5, for permutations; None for operations modulo p."""
+    """n of S_n, 2 to 5, for permutations; None for operations modulo p. S_6 has too many pairs
+    to analyze: 1.4 GiB of logits for one checkpoint."""
     train_fraction: float = 0.3
     """Fraction of the pairs (or of the unordered pairs) that are trained on, in (0, 1)."""
     split_seed: int = 0
@@ -137,8 +139,10 @@ class TaskSpec:
                 )
             return
         if self.degree not in DEGREES:
+            reason = f" ({TOO_LARGE})" if (self.degree or 0) > max(DEGREES) else ""
             raise ConfigError(
-                f"degree={self.degree} is not allowed. Choose 3, 4 or 5, the degree n of S_n."
+                f"degree={self.degree} is not allowed{reason}. Choose 2, 3, 4 or 5, the degree n "
+                "of S_n."
             )
         object.__setattr__(self, "p", math.factorial(self.degree))
 

@@ -1,4 +1,4 @@
-"""The symmetric groups S_3, S_4, S_5 as tables: elements, composition, inverses.
+"""The symmetric groups S_2 to S_5 as tables: elements, composition, inverses.
 
 Elements are the permutations of 0 .. n-1 in the lexicographic order of their one-line notation;
 element 0 is the identity. ``compose(a, b)`` applies **b first, then a**:
@@ -15,8 +15,10 @@ import numpy as np
 
 from grokinterp.errors import ConfigError
 
-DEGREES = (3, 4, 5)
-"""Degrees that tasks exist for. S_6 has 518,400 pairs: 1.4 GiB of logits per checkpoint."""
+DEGREES = (2, 3, 4, 5)
+"""Degrees that tasks exist for."""
+TOO_LARGE = "S_6 has 518,400 pairs and 720 answers, 1.4 GiB of logits for one checkpoint"
+"""Why there are no others; the analysis holds a few such arrays at once."""
 
 
 @lru_cache(maxsize=4)
@@ -109,5 +111,6 @@ def degree_of_order(order: int) -> int:
         if math.factorial(degree) == order:
             return degree
     raise ConfigError(
-        f"{order} is not the order of S_3, S_4 or S_5. Use degree=3, 4 or 5 (6, 24, 120 elements)."
+        f"{order} is not the order of S_2, S_3, S_4 or S_5. Use degree=2, 3, 4 or 5 (2, 6, 24, "
+        "120 elements)."
     )
