@@ -73,7 +73,7 @@ def test_the_number_of_elements_follows_from_the_degree_whatever_p_is_given():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"operation": "permutation_composition"}, "degree=None is not allowed. Choose 2, 3, 4 or 5"),
+        ({"operation": "permutation_composition"}, "degree=None is not allowed. Choose 2, 3"),
         ({"operation": "permutation_composition", "degree": 6}, "degree=6 .* 1.4 GiB of logits"),
         ({"operation": "permutation_composition", "degree": 1}, "degree=1 is not allowed. Choose"),
         ({"degree": 3}, "degree=3 does not go with addition"),
