@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,10 +39,13 @@ class Analyze:
     """Format of CKPTS where it is not recognized: grokinterp, zhong2023, grokking_demo,
     nanda2023, transformer_lens or state_dicts."""
     key_frequencies: str | None = None
-    """Frequencies to use instead of those found, such as 9,38,45: for runs that were
-    stopped on the plateau."""
+    """Frequencies to use instead of those found, such as 9,38,45 (for permutations names of
+    representations: sign,standard): for runs that were stopped on the plateau."""
     every: int = 1
     """Take every k-th checkpoint; the last is always taken."""
+    deep: bool = True
+    """Follow the circuit step by step through the last checkpoint and ablate all of its parts
+    (some ten seconds at p = 113)."""
     quiet: bool = False
     """Show no progress bar."""
 
@@ -68,6 +72,7 @@ def main(arguments: list[str]) -> None:
         run,
         key_frequencies=key_frequencies,
         every=command.every,
+        deep=command.deep,
         cache_folder=out,
         progress=lambda steps: tqdm(
             steps, unit="checkpoint", disable=command.quiet, dynamic_ncols=True
@@ -80,19 +85,22 @@ def main(arguments: list[str]) -> None:
     for line in summary_lines(analysis):
         tell(line)
     tell(f"report    {report}")
-    tell(f"tables    {out}/: summary.json, measures.csv, by_frequency.csv, ablations.csv")
+    tell(f"tables    {out}/: summary.json, and the tables as CSV")
 
 
 def summary_lines(analysis: Analysis) -> list[str]:
-    """Return the short summary: outcome, key frequencies, steps, phases, ablations."""
+    """Return the short summary: outcome, key frequencies, steps, algorithm, phases, ablations."""
     summary = analysis.summary
     reasons = summary["reasons"]
     lines = [summary["outcome"]]
-    keys = summary["key_frequencies"]
-    lines.append(_line("key frequencies", keys and ", ".join(map(str, keys)), reasons))
+    field = "key_representations" if "key_representations" in summary else "key_frequencies"
+    keys = summary[field]
+    lines.append(_line(field.replace("_", " "), keys and ", ".join(map(str, keys)), reasons))
     for name in ("memorization_step", "grokking_step"):
         value = summary[name]
         lines.append(_line(name.replace("_", " "), value is not None and f"{value:,}", reasons))
+    verdict = summary["algorithm"]["verdict"]
+    lines.append(f"{'algorithm':18}{verdict}: {summary['algorithm']['reason']}")
     for name, span in summary["phases"].items():
         text = span and f"steps {span[0]:,} to {span[1]:,}"
         reason = reasons.get(f"phases.{name}", "")
@@ -101,6 +109,8 @@ def summary_lines(analysis: Analysis) -> list[str]:
         sides = [on for on in ("all", "train", "test") if f"loss_{on}" in analysis.ablations]
         lines.append(f"ablations         loss on {', '.join(sides)} pairs; accuracy on all")
         for row in analysis.ablations.to_dict(orient="records"):
+            if row["intervention"] not in ("none", "removed from logits"):
+                continue
             what = str(row["component"]).replace("_", " ")
             if row["intervention"] != "none":
                 what += f" {row['intervention']}"
@@ -113,7 +123,7 @@ def summary_lines(analysis: Analysis) -> list[str]:
 
 def _line(label: str, text: Any, reasons: dict[str, str]) -> str:
     reason = reasons.get(label.replace(" ", "_"), "unknown")
-    return f"{label:18}{text or 'none: ' + reason}"
+    return f"{label + ' ':18}{text or 'none: ' + reason}"
 
 
 def _number(value: float) -> str:
@@ -124,15 +134,19 @@ def _parse(arguments: list[str]) -> Analyze:
     return parse_command(Analyze, None, arguments, "grokinterp.analyze")
 
 
-def _frequencies(text: str | None) -> tuple[int, ...] | None:
+def _frequencies(text: str | None) -> tuple[int | str, ...] | None:
     if text is None:
         return None
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError:
-        raise ConfigError(
-            f"--key-frequencies {text!r} is not a list of whole numbers. Write them as 9,38,45."
-        ) from None
+        words = [word.strip() for word in text.split(",")]
+        if any(re.fullmatch(r"\w*[a-z]\w*", word) is None for word in words):
+            raise ConfigError(
+                f"--key-frequencies {text!r} is no list of whole numbers or names. Write them as "
+                "9,38,45, or for permutations as sign,standard."
+            ) from None
+        return tuple(words)
 
 
 def _default_out(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -45,6 +46,15 @@ def noise(*shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
     return scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
+def random_parameters(spec: ModelSpec, p: int) -> dict[str, torch.Tensor]:
+    """Random weights and biases, so that no bias is forgotten or taken for something else."""
+    shapes = parameter_shapes(spec, p + 1, 3, p)
+    return {
+        name: noise(*shape, seed=seed).float() / 3
+        for seed, (name, shape) in enumerate(shapes.items())
+    }
+
+
 def snapshot(logits: torch.Tensor, split: Split, neurons: torch.Tensor | None = None) -> Snapshot:
     """A snapshot with these logits; its weights are small random ones that did not make them."""
     task = split.task
@@ -65,6 +75,28 @@ def trigonometric_snapshot(
     """A network that is nothing but cos w_k(i + j - c) for each frequency, all equally strong."""
     parts = split(p, operation)
     return snapshot(cosines(parts.task, dict.fromkeys(frequencies, scale)), parts)
+
+
+def in_view(task: Task, function) -> torch.Tensor:
+    """Logits function(i, j, c) of the indices in the task's cyclic view, rows in task order."""
+    view = task.cyclic_view
+    assert view is not None
+    n = view.order
+    grid = torch.meshgrid(*[torch.arange(n, dtype=torch.float64)] * 3, indexing="ij")
+    logits = torch.zeros(task.n_pairs, task.n_classes, dtype=torch.float64)
+    rows, columns = torch.tensor(view.pair_rows), torch.tensor(view.class_tokens)
+    logits[rows[:, None], columns[None, :]] = function(*grid).reshape(n * n, n)
+    return logits
+
+
+def with_embedding(base: Snapshot, rows: torch.Tensor) -> Snapshot:
+    """The snapshot with other embeddings for the residues of its view, in the view's order."""
+    d_model = base.spec.d_model
+    W_E = base.parameters["embed.W_E"].clone()
+    W_E[base.class_tokens] = torch.zeros(len(rows), d_model)
+    W_E[base.class_tokens, : rows.shape[1]] = rows.float()
+    parameters = {**base.parameters, "embed.W_E": W_E}
+    return dataclasses.replace(base, parameters=parameters)
 
 
 def pizza_spec(frequencies: list[int], n_phases: int = 16) -> ModelSpec:
@@ -112,4 +144,78 @@ def pizza_parameters(
 def pizza_snapshot(p: int, frequencies: list[int], **changes) -> Snapshot:
     return Snapshot.from_parameters(
         pizza_parameters(p, frequencies, **changes), split(p), pizza_spec(frequencies)
+    )
+
+
+_HINGES, _REACH = 16, 3.0
+
+
+def clock_spec(frequencies: list[int]) -> ModelSpec:
+    n_waves = 2 * len(frequencies)
+    return ModelSpec(
+        d_model=4 * n_waves + 4, n_heads=2, d_head=n_waves + 1, d_mlp=8 * n_waves * _HINGES
+    )
+
+
+def clock_parameters(
+    p: int, frequencies: list[int], scale: float = 20.0, radii: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
+    r"""Weights of a one-layer network that multiplies: a clock modulo p.
+
+    One head reads the position of a and the other that of b, each into coordinates of its own.
+    The neurons square sums and differences of the two, piecewise linearly with hinges at
+    multiples of 3 / 16, and (x + y)^2 - (x - y)^2 = 4xy gives cos a cos b - sin a sin b and
+    sin a cos b + cos a sin b: the angle a + b at the length r_a r_b, with r the `radii` of the
+    tokens' embeddings (1 unless given).
+    """
+    spec = clock_spec(frequencies)
+    w = {
+        name: torch.zeros(shape, dtype=torch.float64)
+        for name, shape in parameter_shapes(spec, p + 1, 3, p).items()
+    }
+    n_waves = 2 * len(frequencies)
+    angles = 2 * math.pi * torch.tensor(frequencies)[:, None] * torch.arange(p).double() / p
+    waves = torch.stack([angles.cos(), angles.sin()], dim=1).flatten(0, 1)
+    radii = torch.ones(p, dtype=torch.float64) if radii is None else radii
+    w["embed.W_E"][:p, :n_waves] = (radii * waves).T
+    # Coordinates behind the waves: what the heads have read, what is written, the positions.
+    read, written, places = n_waves, 3 * n_waves, 4 * n_waves
+    w["embed.W_E"][p, places + 3] = 1.0
+    copied = torch.eye(n_waves, dtype=torch.float64)
+    for head in range(2):
+        w["pos_embed.W_pos"][head, places + head] = 1.0
+        w["blocks.0.attn.W_Q"][head, places + 3, -1] = 1e3 * math.sqrt(spec.d_head)
+        w["blocks.0.attn.W_K"][head, places + head, -1] = 1.0
+        w["blocks.0.attn.W_V"][head, :n_waves, :n_waves] = copied
+        to = read + head * n_waves
+        w["blocks.0.attn.W_O"][head, :n_waves, to : to + n_waves] = copied
+    w["unembed.W_U"][written : written + n_waves] = scale * waves
+    _multiply(w, n_waves)
+    return {name: value.float() for name, value in w.items()}
+
+
+def _multiply(w: dict[str, torch.Tensor], n_waves: int) -> None:
+    step = _REACH / _HINGES
+    slopes = torch.full((_HINGES,), 2 * step, dtype=torch.float64)
+    slopes[0] = step
+    neuron = 0
+    for cosine in range(0, n_waves, 2):
+        # (coordinate of a, coordinate of b, coordinate written, sign) of the four products.
+        sine = cosine + 1
+        products = [(cosine, cosine, cosine, 1), (sine, sine, cosine, -1)]
+        products += [(sine, cosine, sine, 1), (cosine, sine, sine, 1)]
+        for of_a, of_b, to, sign in products:
+            for minus in (1, -1):
+                for direction in (1, -1):
+                    block = slice(neuron, neuron + _HINGES)
+                    w["blocks.0.mlp.W_in"][n_waves + of_a, block] = direction
+                    w["blocks.0.mlp.W_in"][2 * n_waves + of_b, block] = direction * minus
+                    w["blocks.0.mlp.b_in"][block] = -step * torch.arange(_HINGES)
+                    w["blocks.0.mlp.W_out"][block, 3 * n_waves + to] = sign * minus * slopes / 4
+                    neuron += _HINGES
+
+
+def clock_snapshot(p: int, frequencies: list[int], **changes) -> Snapshot:
+    return Snapshot.from_parameters(
+        clock_parameters(p, frequencies, **changes), split(p), clock_spec(frequencies)
     )

@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from grokinterp.circuits.algorithm import Algorithm
+from grokinterp.circuits.evidence import CIRCUIT_COLUMNS
+from grokinterp.circuits.gradients import GradientSymmetricity
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.measures import MEASURES
 from grokinterp.runs.config import TrainConfig
@@ -93,11 +97,19 @@ def trajectory(steps: np.ndarray, p: int = 113, *, groks: bool = True) -> pd.Dat
         "excluded_loss_all": losses["test_loss"] + 19 * formed,
         "excluded_loss_train": losses["train_loss"] + 19 * formed**2,
         "excluded_accuracy_train": 1 - 0.9 * formed,
+        "restricted_accuracy_test": 1 / p + (1 - 1 / p) * formed,
+        "trigonometric_logit_train": 45 * formed,
+        "memorization_logit_train": 28 * (1 - formed) * (1 - _fall(steps, 150, 40)),
+        "trigonometric_logit_test": 45 * formed,
+        "memorization_logit_test": -2 * (1 - formed),
+        "fraction_logit_power_memorization": 1 - 0.98 * formed,
         "sum_squared_weights": size,
         "gini_W_E": 0.15 + 0.6 * formed,
         "gini_W_L": 0.2 + 0.7 * formed,
         "fraction_logit_variance_explained": 0.95 * formed,
         "fraction_single_frequency_neurons": 0.85 * formed,
+        "fraction_logit_variance_explained_pizza": 0.77 * formed,
+        "circularity": 0.1 + 0.85 * formed,
         "gradient_symmetricity": 0.5 - 0.3 * formed,
         "gradient_symmetricity_standard_error": 0.004 + 0 * formed,
         "distance_irrelevance": 0.7 - 0.5 * formed,
@@ -173,6 +185,10 @@ def ablations(keys: tuple[int, ...] = KEYS) -> pd.DataFrame:
         (f"frequency_{key}", removed, str(key), 2e-4 * 3**i, 1 - 0.001 * i)
         for i, key in enumerate(keys)
     ]
+    parts = ["neurons_of_14"] if keys else []
+    for i, part in enumerate([*parts, "head_0", "attention", "path_around_attention"]):
+        for fill, loss in (("", 1e-3), (" (zero)", 2e-3), (" (resample)", 9e-3)):
+            rows.append((part, f"removed from somewhere{fill}", "", loss * 5**i, 0.9))
     return pd.DataFrame(
         [
             {
@@ -188,6 +204,51 @@ def ablations(keys: tuple[int, ...] = KEYS) -> pd.DataFrame:
             }
             for component, intervention, frequencies, loss, accuracy in rows
         ]
+    )
+
+
+def circuit(keys: tuple[int, ...] = KEYS) -> pd.DataFrame:
+    """A few lines of every stage."""
+    rows: list[tuple] = [("network", "loss, nothing replaced", None, None, 2.4e-7, "nats")]
+    rows += [("embedding", "norm in W_E", key, None, 2.5, "norm") for key in keys]
+    rows += [
+        (
+            "attention",
+            "variance of the pattern explained by one frequency",
+            35,
+            0,
+            0.99,
+            "fraction",
+        ),
+        ("attention", "loss, this head's pattern linear in one frequency", 35, 0, 2.2e-7, "nats"),
+        ("attention", "loss, all patterns linear in one frequency each", None, None, 2e-7, "nats"),
+        ("neurons", "loss, all neurons replaced by their polynomials", None, None, 3e-7, "nats"),
+        ("neuron_logit_map", "norm of W_L outside them", None, None, 0.005, "fraction"),
+        ("logits", "loss, trigonometric circuit removed", None, None, 8.3, "nats"),
+    ]
+    table = pd.DataFrame(rows, columns=pd.Index(CIRCUIT_COLUMNS))
+    return table.astype({"frequency": "Int64", "head": "Int64"})
+
+
+def algorithm(p: int, keys: tuple[int, ...]) -> Algorithm:
+    """A clock with evidence that a clock could have."""
+    s, d = torch.meshgrid(torch.arange(p).double(), torch.arange(p).double(), indexing="ij")
+    whole = {
+        "clock": 0.98,
+        "pizza_product": 0.8,
+        "pizza_absolute": 0.79,
+        "accompanying": 0.001,
+        "pizza_accompanied": 0.97,
+    }
+    return Algorithm(
+        "clock",
+        "gradient symmetricity is 0.200",
+        gradient_symmetricity=GradientSymmetricity(0.2, 0.004, 2000),
+        distance_irrelevance=0.8,
+        circularity=0.95,
+        variance_explained=whole,
+        variance_explained_by_circle={k: {f: 0.5 * x for f, x in whole.items()} for k in keys},
+        correct_logits=20 + torch.cos(s) + 0.1 * torch.sin(d),
     )
 
 
@@ -219,7 +280,13 @@ def _summary(run: Run, keys: tuple[int, ...], phases: Phases, last_row: dict) ->
         "outcome_kind": "grokked",
         "outcome": "Grokked: test accuracy stayed above 0.95 from step 8,310 on, 8,080 steps "
         "after the training pairs were memorized at step 230.",
-        "algorithm": {"verdict": "clock", "gradient_symmetricity": 0.2},
+        "circuits": {
+            "memorization_works_from": 230,
+            "memorization_works_until": 6_000,
+            "trigonometric_works_from": 6_900,
+            "trigonometric_is_stronger_from": 5_100,
+        },
+        "algorithm": algorithm(run.config.task.p, keys).to_dict(),
         "final": last_row,
         "evidence": {},
         "reasons": {},
@@ -244,9 +311,11 @@ def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
         trajectory=table,
         by_frequency=by_frequency(steps, p, keys),
         ablations=ablations(keys),
+        circuit=circuit(keys),
         phases=phases,
         summary=_summary(run, keys, phases, table.iloc[-1].to_dict()),
         failures={},
+        algorithm=algorithm(p, keys),
     )
 
 
@@ -258,6 +327,13 @@ TRIGONOMETRIC = (
     "excluded_loss_train",
     "excluded_accuracy_train",
     "fraction_logit_variance_explained",
+    "restricted_accuracy_test",
+    "trigonometric_logit_train",
+    "memorization_logit_train",
+    "trigonometric_logit_test",
+    "memorization_logit_test",
+    "fraction_logit_power_memorization",
+    "fraction_logit_variance_explained_pizza",
 )
 
 
@@ -271,7 +347,8 @@ def _without_keys(analysis: Analysis, reason: str, **summary: Any) -> Analysis:
         "first_crossing_step": None,
         "grokking_delay": None,
         "transition_width": None,
-        "algorithm": {"verdict": "none"},
+        "circuits": None,
+        "algorithm": {"verdict": "none", "reason": reason},
     }
     reasons = {name: reason for name in (*nothing, *TRIGONOMETRIC)}
     return dataclasses.replace(
@@ -279,7 +356,9 @@ def _without_keys(analysis: Analysis, reason: str, **summary: Any) -> Analysis:
         key_frequencies=KeyFrequencies(found.order, (), found.rule, found.step, rest, reason),
         trajectory=analysis.trajectory.drop(columns=list(TRIGONOMETRIC)),
         ablations=ablations(()),
+        circuit=pd.DataFrame(),
         summary={**analysis.summary, **nothing, "reasons": reasons, **summary},
+        algorithm=Algorithm("none", reason),
     )
 
 

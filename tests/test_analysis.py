@@ -41,6 +41,16 @@ def test_the_trajectory_has_a_row_per_checkpoint_and_the_documented_columns(tiny
     assert set(SUMMARY_FIELDS) <= set(analysis.summary)
 
 
+def test_the_summary_says_which_algorithm_or_why_none(tiny_run, tiny_analysis):
+    for analysis in (tiny_analysis, analyze_run(tiny_run, key_frequencies=[1, 4])):
+        verdict = analysis.summary["algorithm"]["verdict"]
+        assert verdict == analysis.algorithm.verdict
+        assert analysis.summary["algorithm"]["reason"]
+        # The reason of a missing verdict stands with the other reasons, that of a verdict does not.
+        assert ("algorithm" in analysis.summary["reasons"]) == (verdict == "none")
+        assert "2306.17844" in analysis.summary["citations"]["algorithm"]
+
+
 def test_a_finished_run_is_not_called_unfinished(tiny_analysis):
     assert "Not finished" not in tiny_analysis.summary["outcome"]
 
@@ -193,6 +203,7 @@ def test_tables_round_trip(tiny_analysis, tmp_path):
         "measures.csv",
         "by_frequency.csv",
         "ablations.csv",
+        "neurons.csv",
         "summary.json",
     }
     text = (tmp_path / "out" / "measures.csv").read_text().splitlines()

@@ -59,7 +59,7 @@ def test_analyze_writes_its_files_and_prints_a_summary(trained):
         "by_frequency.csv",
         "ablations.csv",
     } <= names
-    for word in ("key frequencies   1, 4", "grokking step", "memorization", "ablations", "report"):
+    for word in ("key frequencies   1, 4", "grokking step", "algorithm", "ablations", "report"):
         assert word in out
     assert "nan" not in out.lower()
     summary = json.loads((folder / "analysis" / "summary.json").read_text())
@@ -80,6 +80,7 @@ def test_a_memorized_run_is_a_result_and_exits_with_zero(tmp_path):
     status, out, err = run("analyze", tmp_path / "run", "--quiet")
     assert status == 0, err
     assert "key frequencies   none: " in out
+    assert "algorithm         none: " in out
 
 
 def test_a_diverged_run_is_a_result_and_exits_with_zero(tmp_path):

@@ -40,7 +40,8 @@ def test_every_figure_of_a_grokked_run_has_a_title_and_axes_with_units(grokked, 
     assert isinstance(figure, go.Figure) and figure.layout.title.text
     titled = [a.title.text for a in (*figure.select_xaxes(), *figure.select_yaxes())]
     titled = [text for text in titled if text]
-    n_categorical = 1 if plot is figures.plot_ablations else 0
+    by_name = (figures.plot_ablations, figures.plot_component_ablations)
+    n_categorical = 1 if plot in by_name else 0
     assert len(titled) + n_categorical >= 2
     assert all(any(unit in text for unit in UNITS) for text in titled), titled
 
@@ -218,22 +219,59 @@ def test_the_highest_frequency_is_a_key_frequency_like_any_other():
         assert "k = 6" in [t.name for t in plot(analysis).data]
 
 
+def test_correct_logits_are_the_table_of_the_verdict(grokked):
+    figure = figures.plot_correct_logits(grokked)
+    table = grokked.algorithm.correct_logits
+    np.testing.assert_array_equal(figure.data[0].z, table.numpy())
+    # Rows of the table are sums, columns differences.
+    assert figure.layout.yaxis.title.text.startswith("a + b")
+    assert figure.layout.xaxis.title.text.startswith("a − b")
+    assert figures.plot_correct_logits(dataclasses.replace(grokked, algorithm=None)) is None
+
+
 def test_ablations_are_bars_and_dots_of_the_table(grokked):
     figure = figures.plot_ablations(grokked)
     assert figure.layout.xaxis.type == "log" and figure.layout.xaxis.title.text == "loss (nats)"
     bars = trace(figure, "all")
     assert bars.type == "bar" and bars.orientation == "h"
+    at_logits = grokked.ablations[: 3 + len(synthetic.KEYS)]
     for on in ("all", "train", "test"):
-        np.testing.assert_array_equal(trace(figure, on).x, grokked.ablations[f"loss_{on}"])
+        np.testing.assert_array_equal(trace(figure, on).x, at_logits[f"loss_{on}"])
     assert list(bars.y)[:2] == ["full network", "without<br>trigonometric circuit"]
     assert list(bars.y)[3:] == [f"without k = {key}" for key in synthetic.KEYS]
 
 
-def test_ablations_at_several_places_keep_a_bar_each(grokked):
-    neurons = grokked.ablations.iloc[1:].assign(intervention="removed from neurons")
+def test_bars_are_ablations_of_the_logits_and_of_no_other_place(grokked):
+    neurons = grokked.ablations.iloc[1:3].assign(intervention="removed from neurons", loss_all=9.0)
     both = pd.concat([grokked.ablations, neurons], ignore_index=True)
     figure = figures.plot_ablations(dataclasses.replace(grokked, ablations=both))
-    assert len(set(trace(figure, "all").y)) == len(both)
+    assert len(trace(figure, "all").y) == 3 + len(synthetic.KEYS)
+    assert 9.0 not in trace(figure, "all").x
+
+
+def test_parts_of_the_network_are_marks_by_what_stands_in_their_place(grokked):
+    figure = figures.plot_component_ablations(grokked)
+    table = grokked.ablations
+    assert [trace.name for trace in figure.data] == ["mean", "zero", "resample"]
+    zero = table[table["intervention"].str.endswith("(zero)")]
+    assert list(figure.data[1].x) == zero["loss_all"].tolist()
+    assert list(figure.data[1].y) == [
+        "neurons of 14",
+        "head 0",
+        "attention",
+        "path around attention",
+    ]
+    # Circuits and frequencies have a figure of their own.
+    assert not any("circuit" in name or "frequency" in name for name in figure.data[0].y)
+
+
+def test_both_circuits_are_drawn_from_their_columns(grokked):
+    figure = figures.plot_circuit_strength(grokked)
+    lines = {trace.name: trace for trace in figure.data}
+    table = grokked.trajectory
+    assert list(lines["trigonometric, train"].y) == table["trigonometric_logit_train"].tolist()
+    assert list(lines["memorization, train"].y) == table["memorization_logit_train"].tolist()
+    assert lines["memorization, train"].line.dash == "dot"
 
 
 def test_weights_and_gini_are_their_columns(grokked):

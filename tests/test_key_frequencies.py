@@ -7,6 +7,7 @@ from grokinterp.circuits import KeyFrequencies, find_key_frequencies
 from grokinterp.circuits.key_frequencies import logit_power_shares
 from grokinterp.errors import ConfigError
 from grokinterp.spectra import (
+    cyclic_harmonics,
     double_of,
     frequencies_above,
     permuted_power_quantile,
@@ -184,7 +185,9 @@ def test_given_frequencies_are_sorted_and_checked():
 @pytest.mark.parametrize("n", [5, 12])
 def test_null_power_is_that_of_the_same_rule_on_shuffled_rows(n):
     values = planted.noise(n * n, 4)
-    found = permuted_power_quantile(values, n, quantile=0.5, n_permutations=400, seed=3)
+    found = permuted_power_quantile(
+        values, cyclic_harmonics(n), quantile=0.5, n_permutations=400, seed=3
+    )
     rng = np.random.default_rng(0)
     largest = []
     for _ in range(400):
@@ -200,7 +203,7 @@ def test_noise_alone_stays_below_what_chance_reaches():
     n = 23
     for seed in range(20):
         values = planted.noise(n * n, n, seed=seed)
-        null = permuted_power_quantile(values, n, n_permutations=200)
+        null = permuted_power_quantile(values, cyclic_harmonics(n), n_permutations=200)
         power = power_by_frequency(values[sum_rows(n)].mean(dim=1))
         # Without the null, the bound of 1.5 % would make nearly every frequency key.
         assert len(frequencies_above(shares(power), min_share=0.015, null_share=0.0)) > 8
@@ -211,10 +214,10 @@ def test_noise_alone_stays_below_what_chance_reaches():
 def test_the_null_is_drawn_from_its_own_seed():
     values = planted.noise(49, 7)
     state = torch.random.get_rng_state()
-    first = permuted_power_quantile(values, 7, n_permutations=20, seed=1)
+    first = permuted_power_quantile(values, cyclic_harmonics(7), n_permutations=20, seed=1)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert permuted_power_quantile(values, 7, n_permutations=20, seed=1) == first
-    assert permuted_power_quantile(values, 7, n_permutations=20, seed=2) != first
+    assert permuted_power_quantile(values, cyclic_harmonics(7), n_permutations=20, seed=1) == first
+    assert permuted_power_quantile(values, cyclic_harmonics(7), n_permutations=20, seed=2) != first
 
 
 def test_doubles_are_labelled_modulo_n():

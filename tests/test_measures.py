@@ -6,8 +6,14 @@ import torch
 
 from grokinterp.circuits import KeyFrequencies, Snapshot
 from grokinterp.circuits.gradients import gradient_symmetricity
+from grokinterp.circuits.memorization import excluded_logits
 from grokinterp.errors import ConfigError
 from grokinterp.measures import MEASURES, as_measure, by_frequency_table
+from grokinterp.measures.strength import (
+    circuit_logits,
+    fraction_logit_power_memorization,
+    restricted_accuracy_test,
+)
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import initial_parameters
 from grokinterp.models.transformer import transformer_logits
@@ -20,12 +26,16 @@ COLUMNS = """
     test_accuracy_mirrored test_accuracy_unmirrored
     restricted_loss_all restricted_loss_train restricted_loss_test
     excluded_loss_all excluded_loss_train excluded_accuracy_train
+    restricted_accuracy_test
+    trigonometric_logit_train memorization_logit_train
+    trigonometric_logit_test memorization_logit_test fraction_logit_power_memorization
     sum_squared_weights sum_squared_weights_W_E sum_squared_weights_W_pos
     sum_squared_weights_W_Q sum_squared_weights_W_K sum_squared_weights_W_V
     sum_squared_weights_W_O sum_squared_weights_W_in sum_squared_weights_W_out
     sum_squared_weights_W_U gini_W_E gini_W_L fraction_logit_variance_explained
-    fraction_single_frequency_neurons gradient_symmetricity
-    gradient_symmetricity_standard_error distance_irrelevance effective_rank_W_E
+    fraction_logit_variance_explained_pizza fraction_single_frequency_neurons
+    gradient_symmetricity gradient_symmetricity_standard_error distance_irrelevance
+    circularity effective_rank_W_E
 """.split()
 SPEC = ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=24)
 
@@ -51,7 +61,10 @@ def keys_of(snapshot):
 
 
 def test_the_catalogue_has_the_columns_of_the_table_in_their_order():
-    assert [column for measure in MEASURES for column in measure.columns] == COLUMNS
+    modular = [measure for measure in MEASURES if not measure.needs_permutations]
+    assert [column for measure in modular for column in measure.columns] == COLUMNS
+    only = {c for measure in MEASURES for c in measure.columns} - set(COLUMNS)
+    assert only == {"fraction_single_representation_neurons"}
 
 
 def test_every_measure_has_a_source_and_says_what_it_is():
@@ -79,11 +92,20 @@ def test_a_random_network_has_every_number(p):
         (
             "multiplication",
             12,
-            {column for column in COLUMNS if column.startswith(("restricted", "excluded", "gini"))}
+            {
+                column
+                for column in COLUMNS
+                if column.startswith(
+                    ("restricted", "excluded", "gini", "trigonometric_logit", "memorization_logit")
+                )
+            }
             | {
+                "fraction_logit_power_memorization",
                 "fraction_logit_variance_explained",
+                "fraction_logit_variance_explained_pizza",
                 "fraction_single_frequency_neurons",
                 "distance_irrelevance",
+                "circularity",
             },
         ),
     ],
@@ -431,3 +453,43 @@ def test_a_bare_function_can_return_several_numbers():
 def test_what_has_no_name_is_refused():
     with pytest.raises(ConfigError, match="is no measure"):
         as_measure(lambda snapshot, key_frequencies: 0.0)
+
+
+def test_the_two_circuits_contributions_add_up_to_the_networks_correct_logit():
+    snapshot = planted.pizza_snapshot(13, [2, 5])
+    keys = KeyFrequencies.given(13, [2])
+    values = circuit_logits.values(snapshot, keys)
+    for on in ("train", "test"):
+        logits = snapshot.logits[snapshot.pair_mask(on)].double()
+        labels = snapshot.labels[snapshot.pair_mask(on)]
+        network = float((logits.gather(1, labels[:, None])[:, 0] - logits.mean(dim=1)).mean())
+        both = values[f"trigonometric_logit_{on}"] + values[f"memorization_logit_{on}"]
+        assert both == pytest.approx(network, **CHAINED64)
+
+
+def test_planted_cosines_contribute_their_amplitudes():
+    parts = planted.split(13)
+    lookup = torch.zeros(169, 13, dtype=torch.float64)
+    trained = torch.tensor(parts.train)
+    lookup[trained, torch.tensor(parts.task.labels)[trained]] = 13.0
+    waves = planted.cosines(parts.task, {2: 4.0, 5: 3.0})
+    snapshot = planted.snapshot(waves, parts)
+    keys = KeyFrequencies.given(13, [2, 5])
+    values = circuit_logits.values(snapshot, keys)
+    assert values["trigonometric_logit_test"] == pytest.approx(7.0, **CHAINED64)
+    assert values["memorization_logit_test"] == pytest.approx(0.0, abs=1e-9)
+    # What a table of the training pairs adds is in the logits that are left, and nowhere else.
+    both = planted.snapshot(waves + lookup, parts)
+    values = circuit_logits.values(both, keys)
+    left = excluded_logits(both, keys)
+    index = both.class_tokens[:, None, None].expand(13, 13, 1)
+    above = left.gather(2, index)[:, :, 0] - left.mean(dim=2)
+    for on in ("train", "test"):
+        expected = float(above[both.mask_by_sum(on)].mean())
+        assert values[f"memorization_logit_{on}"] == pytest.approx(expected, **CHAINED64)
+    assert values["memorization_logit_train"] > values["memorization_logit_test"] + 8
+    assert restricted_accuracy_test.values(snapshot, keys) == {"restricted_accuracy_test": 1.0}
+    wrong = KeyFrequencies.given(13, [3])
+    assert restricted_accuracy_test.values(snapshot, wrong)["restricted_accuracy_test"] < 0.3
+    share = fraction_logit_power_memorization.values(snapshot, KeyFrequencies.given(13, [2]))
+    assert share["fraction_logit_power_memorization"] == pytest.approx(9 / 25, **CHAINED64)

@@ -24,9 +24,12 @@ SECTIONS = [
     "restricted-and-excluded-loss",
     "neurons",
     "logits-explained",
+    "algorithm",
     "gini-and-weights",
     "further-measures",
     "mirrored-accuracy",
+    "circuit",
+    "circuit-strength",
     "ablations",
     "not-computed",
     "config",
@@ -121,10 +124,35 @@ def test_links_to_papers_are_plain_anchors(page):
 
 def test_figures_have_captions_and_names_for_screen_readers(page):
     figures = page.all("figure")
-    assert len(figures) == 14 == len(page.all("figcaption"))
+    assert len(figures) == 17 == len(page.all("figcaption"))
     plots = [a for a in page.all("div") if a.get("class") == "plot"]
-    assert len(plots) == 14 and all(a["role"] == "img" and a["aria-label"] for a in plots)
+    assert len(plots) == 17 and all(a["role"] == "img" and a["aria-label"] for a in plots)
     assert page.all("html") == [{"lang": "en"}]
+
+
+def test_the_verdict_stands_with_its_evidence_and_the_lines_of_both_algorithms(page):
+    words = " ".join(page.words.split())
+    assert "Verdict: clock . At the last checkpoint, gradient symmetricity is 0.200." in words
+    for cell in (
+        "0.2 ± 0.004",
+        "below 0.5",
+        "above 0.98",
+        "above 0.4",
+        "below 0.6",
+        "0.95",
+        "clock 49.00%, pizza 40.00%",
+    ):
+        assert cell in words
+    # The formulas, on the whole logits and on each circle alone.
+    assert "98.00% 49.00%" in words and "80.00% 40.00%" in words
+    assert all(f"circle {key} alone" in words for key in synthetic.KEYS)
+
+
+def test_without_a_verdict_the_reason_stands_in_its_place():
+    html = render_report(synthetic.memorized_analysis())
+    words = " ".join(Page(html).words.split())
+    assert "No algorithm was determined. Reason: test accuracy never exceeded 0.95" in words
+    assert 'id="figure-correct-logits"' not in html
 
 
 def test_headings_never_skip_a_level(page):
@@ -159,6 +187,16 @@ def test_reports_of_odd_runs_say_why_and_never_nan(case):
     assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
     words = set(re.findall(r"[\w<>]+", page.words))
     assert not {"nan", "NaN", "None", "NaT", "<NA>", "inf", "null", "undefined"} & words
+
+
+def test_the_circuit_is_a_table_of_losses_with_all_numbers_folded_behind(page):
+    words = " ".join(page.words.split())
+    assert "all patterns linear in one frequency each" in words
+    assert "trigonometric circuit removed" in words
+    # Losses of single heads stand with their stage, not among those of the whole circuit.
+    assert words.index("this head's pattern linear") > words.index("Attention: all numbers")
+    assert "memorization circuit alone right on train from" in words
+    assert "more ablations" in words
 
 
 def test_a_nan_in_the_text_would_have_been_noticed():

@@ -1,16 +1,30 @@
 """One checkpoint: what it computes on all pairs, its two circuits, and life without them."""
 
-from grokinterp.circuits.ablations import Ablation, ablate, ablation_table
+from grokinterp.circuits.ablations import Ablation, ablate, ablate_with_hooks, ablation_table
+from grokinterp.circuits.algorithm import Algorithm, find_algorithm
+from grokinterp.circuits.evidence import circuit_table
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
-from grokinterp.circuits.snapshot import Snapshot, has_frequencies, take_snapshot
+from grokinterp.circuits.neuron_polynomials import neuron_table
+from grokinterp.circuits.snapshot import (
+    Snapshot,
+    has_frequencies,
+    has_spectrum,
+    take_snapshot,
+)
 
 __all__ = [
     "Ablation",
+    "Algorithm",
     "KeyFrequencies",
     "Snapshot",
     "ablate",
+    "ablate_with_hooks",
     "ablation_table",
+    "circuit_table",
+    "find_algorithm",
     "find_key_frequencies",
     "has_frequencies",
+    "has_spectrum",
+    "neuron_table",
     "take_snapshot",
 ]

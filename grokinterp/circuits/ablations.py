@@ -1,27 +1,31 @@
-"""What the network can still do when one of its circuits is taken out."""
+"""What the network can still do when a part of it is taken out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.circuits.interventions import (
+    CIRCUITS,
+    FILLS,
+    PATHS,
+    Fill,
+    Intervention,
+    Site,
+    components_of,
+    evaluated_rows,
+    logits_after,
+    site_of,
+)
+from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.loss import are_correct, pair_losses
-from grokinterp.circuits.memorization import excluded_logits
 from grokinterp.circuits.snapshot import ON, On, Snapshot
-from grokinterp.circuits.trigonometric import restricted_logits
-from grokinterp.errors import ConfigError
-from grokinterp.spectra import fourier_basis, sum_rows
-from grokinterp.spectra.fourier import component_frequencies
-
-Circuit = Literal["trigonometric_circuit", "memorization_circuit"]
-Site = Literal["logits", "neurons", "embedding"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +33,13 @@ class Ablation:
     """A network without a part of it, and how well it does."""
 
     component: str
-    """What was removed: ``trigonometric_circuit``, ``memorization_circuit``, ``frequency_9``,
-    or ``full`` when nothing was."""
+    """What was removed or kept, such as ``trigonometric_circuit``, ``frequency_9``, ``head_2``;
+    ``full`` when nothing was touched."""
     intervention: str
-    """``removed from logits``, ``removed from neurons``, ``removed from embedding``; ``none``
-    when nothing was removed."""
-    frequencies: tuple[int, ...]
-    """The frequencies that tell the component from the rest."""
+    """What was done to it: ``removed from logits``, ``kept in neurons (zero)``, ...; ``none``
+    when nothing was."""
+    frequencies: tuple[int | str, ...]
+    """The frequencies, or names of representations, that tell the component from the rest."""
     losses: dict[str, float]
     """Mean cross-entropy in nats by ``all``, ``train``, ``test``; NaN over no pairs. ``all``
     alone where the split is not known."""
@@ -55,194 +59,238 @@ class Ablation:
 
 def ablate(
     snapshot: Snapshot,
-    key_frequencies: KeyFrequencies,
+    key_frequencies: KeyFrequencies | None = None,
     *,
-    circuit: Circuit,
-    at: Site = "logits",
+    component: str,
+    at: Site | None = None,
+    keep: bool = False,
+    fill: Fill = "mean",
+    seed: int = 0,
 ) -> Ablation:
-    r"""Remove one of the two circuits from a network and see how it does on its pairs.
+    r"""Take a part out of a network, or leave it alone in it, and see how it does.
 
     Parameters
     ----------
     snapshot
-        Of a task with a cyclic view.
+        Of any task. Components that frequencies tell apart need a task that has some.
     key_frequencies
-        What tells the circuits apart. To remove single frequencies, name them:
-        ``KeyFrequencies.given(113, [9])`` with ``circuit="trigonometric_circuit"``.
-    circuit
-        ``trigonometric_circuit`` removes what the key frequencies span;
-        ``memorization_circuit`` removes everything else but the constant.
+        What tells the two circuits apart; not needed for the other components.
+    component
+        One of
+
+        ``trigonometric_circuit``, ``memorization_circuit``, ``frequency_9``
+            What the key frequencies (or one frequency) span, and everything else. At
+            ``logits``: the components of every logit column along
+            :math:`\cos w_k(a+b), \sin w_k(a+b)`, so that what is left without the
+            trigonometric circuit are the excluded logits, and without the memorization
+            circuit the restricted logits. At ``neurons``: the 3 x 3 block of each frequency
+            in the last block's activations. At ``embedding``: cosine and sine of each
+            frequency in the rows of W_E; the network is run again. For permutations
+            ``representation_sign`` and matrix elements in the place of the waves.
+        ``neuron_17``, ``neurons_of_9``, ``unexplained_neurons``, ``mlp``
+            One neuron; those with over 85 % of their variance in frequency 9; those with no
+            such frequency; all.
+        ``head_2``, ``attention``, ``layer_0_head_2``
+            What a head writes, or all heads, of the last block or of another.
+        ``path_around_attention``, ``path_around_mlp``
+            The residual stream past attention (to the MLP and on), and past the MLP.
+        ``attention_to_mlp``, ``attention_to_logits``
+            What the MLP, or the logits, read of the attention heads.
     at
-        Where it is removed. ``logits``: the components of every logit column along
-        :math:`\cos w_k(a+b), \sin w_k(a+b)`; what is left are the excluded logits, or the
-        restricted logits. ``neurons``: the 3 x 3 block of every key frequency in the last
-        block's activations, and with it its effect on the logits through W_out W_U.
-        ``embedding``: the cosine and sine of every key frequency in the rows of W_E; the
-        network is run again.
+        ``logits`` (the default), ``neurons`` or ``embedding`` for the first kind; the others
+        have one place.
+    keep
+        Do it to everything else at that place instead, so that the component is left alone.
+    fill
+        What is put in: ``mean`` over the pairs, ``zero``, or ``resample``, the value at
+        another pair, in a random order without repetition.
+    seed
+        Of that order.
 
     Returns
     -------
     Ablation
-        Losses and accuracies over the pairs of the cyclic view.
+        Losses and accuracies over the pairs of the task's view; over all pairs where it has
+        none.
 
     Raises
     ------
     ConfigError
-        If the task has no cyclic view, or the circuit or place is not known.
+        If the component does not exist here, cannot be taken out there, or needs key
+        frequencies and has none.
 
     Examples
     --------
     >>> import grokinterp as gi
     >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
     >>> keys = gi.find_key_frequencies(snapshot)  # doctest: +SKIP
-    >>> gi.ablate(snapshot, keys, circuit="memorization_circuit").losses  # doctest: +SKIP
+    >>> gi.ablate(snapshot, keys, component="memorization_circuit").losses  # doctest: +SKIP
+    >>> gi.ablate(snapshot, component="head_0", fill="zero").accuracies  # doctest: +SKIP
 
     References
     ----------
     Nanda et al., "Progress measures for grokking via mechanistic interpretability",
-    ICLR 2023, arXiv:2301.05217, section 4.4.
+    ICLR 2023, arXiv:2301.05217, section 4.4 and appendix C. Resampling: Chan et al., "Causal
+    scrubbing", Alignment Forum 2022.
     """
-    removes_key = {"trigonometric_circuit": True, "memorization_circuit": False}.get(circuit)
-    if removes_key is None:
-        raise ConfigError(
-            f"circuit={circuit!r} is not known. Choose trigonometric_circuit or "
-            "memorization_circuit."
-        )
-    if at not in _LOGITS_WITHOUT:
-        raise ConfigError(f"at={at!r} is not known. Choose one of {', '.join(_LOGITS_WITHOUT)}.")
-    snapshot.require_view()
-    logits = _LOGITS_WITHOUT[at](snapshot, key_frequencies, removes_key)
-    return _evaluate(snapshot, logits, circuit, f"removed from {at}", key_frequencies.frequencies)
+    intervention = Intervention(component, site_of(component, at), keep, fill, seed)
+    logits = logits_after(snapshot, key_frequencies, intervention)
+    what = intervention.describe()
+    labels = _labels(snapshot, component, key_frequencies)
+    return evaluate_logits(snapshot, logits, component, what, labels)
+
+
+def _labels(
+    snapshot: Snapshot, component: str, key_frequencies: KeyFrequencies | None
+) -> tuple[int | str, ...]:
+    found = components_of(snapshot, component, key_frequencies)
+    return () if found is None else found.names or found.frequencies
+
+
+def ablate_with_hooks(
+    snapshot: Snapshot,
+    fwd_hooks: Sequence[tuple[str, Callable[..., Any]]],
+    *,
+    name: str = "hooks",
+) -> Ablation:
+    """Run a network on all pairs with TransformerLens-style hooks and see how it does.
+
+    Parameters
+    ----------
+    snapshot
+        Of any task.
+    fwd_hooks
+        Pairs of a hook point's name and a function ``hook(activation, hook)`` that returns
+        the activation to use instead, or None. All pairs are one batch, in the order of
+        ``task.pairs``.
+    name
+        What the result calls itself.
+
+    Raises
+    ------
+    ConfigError
+        If a hook point is behind a flag that is off.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> def no_mlp(mlp_out, hook):
+    ...     return mlp_out * 0
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
+    >>> hooks = [("blocks.0.hook_mlp_out", no_mlp)]  # doctest: +SKIP
+    >>> gi.ablate_with_hooks(snapshot, hooks).losses  # doctest: +SKIP
+    """
+    # Only here: TransformerLens takes seconds to import.
+    from grokinterp.models.hooked_transformer import HookedTransformer
+
+    model = HookedTransformer.from_parameters(snapshot.spec, snapshot.parameters)
+    with torch.no_grad():
+        logits = model.run_with_hooks(snapshot.tokens, fwd_hooks=list(fwd_hooks))[:, -1]
+    points = ", ".join(str(point) for point, _ in fwd_hooks)
+    return evaluate_logits(
+        snapshot, logits[evaluated_rows(snapshot)], name, f"hooks at {points}", ()
+    )
 
 
 def ablation_table(
     snapshot: Snapshot, key_frequencies: KeyFrequencies, *, at: Sequence[Site] = ("logits",)
 ) -> pd.DataFrame:
-    """How the network does in full, and without each circuit and each key frequency.
+    """How the network does in full, and after every standard intervention at some places.
 
     Parameters
     ----------
     snapshot
         Usually of the last checkpoint.
     key_frequencies
-        If there are none, or the task has no cyclic view, only the full network is a row.
+        If there are none, or the task has none, rows that need them are left out.
     at
-        Places to remove from; see :func:`ablate`. One block of rows for each.
+        Places; see :data:`~grokinterp.circuits.interventions.SITES` and :func:`ablate`. For
+        ``logits``, ``neurons`` and ``embedding`` first the two circuits and each key
+        frequency removed, then what else there is.
 
     Returns
     -------
     DataFrame
         component, intervention, frequencies (separated by spaces), loss_all, loss_train,
         loss_test (nats), accuracy_all, accuracy_train, accuracy_test; the columns of train
-        and test only where the split is known. Over the pairs of the cyclic view where there
-        is one.
+        and test only where the split is known. Over the pairs of the task's view where there
+        is one. The first row is ``full``.
     """
-    keys = key_frequencies
-    ablations = [_full(snapshot)]
-    if snapshot.view is None or not keys.frequencies:
-        return pd.DataFrame([ablation.to_row() for ablation in ablations])
-    for place in at:
-        for circuit in ("trigonometric_circuit", "memorization_circuit"):
-            ablations.append(ablate(snapshot, keys, circuit=circuit, at=place))
-        for k in keys.frequencies:
-            one = KeyFrequencies.given(keys.order, [k])
-            without = ablate(snapshot, one, circuit="trigonometric_circuit", at=place)
-            ablations.append(replace(without, component=f"frequency_{k}"))
+    ablations = [full_network(snapshot)]
+    for site in at:
+        for intervention in standard_interventions(snapshot, key_frequencies, site):
+            logits = logits_after(snapshot, key_frequencies, intervention)
+            labels = _labels(snapshot, intervention.component, key_frequencies)
+            what = intervention.describe()
+            ablations.append(
+                evaluate_logits(snapshot, logits, intervention.component, what, labels)
+            )
     return pd.DataFrame([ablation.to_row() for ablation in ablations])
 
 
-def _full(snapshot: Snapshot) -> Ablation:
-    if snapshot.view is not None:
-        return _evaluate(snapshot, snapshot.logits_by_sum, "full", "none", ())
-    masks = {on: snapshot.pair_mask(on) for on in _sides(snapshot)}
-    return _averaged("full", "none", (), snapshot.losses, snapshot.are_correct, masks)
+def standard_interventions(
+    snapshot: Snapshot, key_frequencies: KeyFrequencies, site: Site
+) -> list[Intervention]:
+    """List what :func:`ablation_table` does at a site, in order."""
+    spec = snapshot.spec
+    if site == "paths":
+        return [Intervention(path, site, fill=fill) for path in PATHS for fill in FILLS]
+    if site == "heads":
+        prefixes = [f"layer_{layer}_" for layer in range(spec.n_layers - 1)] + [""]
+        heads = [f"{prefix}head_{head}" for prefix in prefixes for head in range(spec.n_heads)]
+        wholes = [f"{prefix}attention" for prefix in prefixes]
+        alone = [Intervention(head, site, keep=True) for head in heads if spec.n_heads > 1]
+        return _removed(site, heads + wholes) + alone
+    keys = () if snapshot.view is None else key_frequencies.labels
+    kind = "frequency" if key_frequencies.names is None else "representation"
+    singles = [f"{kind}_{k}" for k in keys]
+    found: list[Intervention] = []
+    if keys:
+        found += [Intervention(component, site) for component in (*CIRCUITS, *singles)]
+        found += [Intervention(circuit, site, fill="resample") for circuit in CIRCUITS]
+        found += [Intervention("trigonometric_circuit", site, keep=True, fill="zero")]
+        found += [Intervention(single, site, keep=True) for single in singles]
+    if site == "neurons":
+        found += _of_neurons(snapshot, key_frequencies)
+    return found
 
 
-def _evaluate(
+def _of_neurons(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> list[Intervention]:
+    if snapshot.view is None:
+        return _removed("neurons", ["mlp"])
+    counts = neurons_by_frequency(snapshot)
+    keys = zip(key_frequencies.frequencies, key_frequencies.labels, strict=True)
+    clusters = [f"neurons_of_{label}" for k, label in keys if counts[k - 1] > 0]
+    alone = [Intervention(cluster, "neurons", keep=True) for cluster in clusters]
+    return _removed("neurons", [*clusters, "unexplained_neurons", "mlp"]) + alone
+
+
+def _removed(site: Site, components: Sequence[str]) -> list[Intervention]:
+    return [Intervention(name, site, fill=fill) for name in components for fill in FILLS]
+
+
+def full_network(snapshot: Snapshot) -> Ablation:
+    """How the network does when nothing is touched."""
+    return evaluate_logits(snapshot, snapshot.logits[evaluated_rows(snapshot)], "full", "none", ())
+
+
+def evaluate_logits(
     snapshot: Snapshot,
-    logits: Float[Tensor, "s i c"],
+    logits: Float[Tensor, "row c"],
     component: str,
     intervention: str,
-    frequencies: tuple[int, ...],
+    frequencies: tuple[int | str, ...],
 ) -> Ablation:
-    flat = logits.flatten(0, 1)
-    labels = snapshot.class_tokens.repeat_interleave(logits.shape[1])
-    masks = {on: snapshot.mask_by_sum(on).flatten() for on in _sides(snapshot)}
-    return _averaged(
-        component,
-        intervention,
-        frequencies,
-        pair_losses(flat, labels),
-        are_correct(flat, labels),
-        masks,
-    )
-
-
-def _sides(snapshot: Snapshot) -> tuple[On, ...]:
-    return ON if snapshot.split.is_known else ("all",)
-
-
-def _averaged(
-    component: str,
-    intervention: str,
-    frequencies: tuple[int, ...],
-    losses: Tensor,
-    correct: Tensor,
-    masks: dict,
-) -> Ablation:
+    """Losses and accuracies of logits, one row for each of the evaluated pairs."""
+    rows = evaluated_rows(snapshot)
+    labels = snapshot.labels[rows]
+    losses, correct = pair_losses(logits, labels), are_correct(logits, labels).double()
+    sides: tuple[On, ...] = ON if snapshot.split.is_known else ("all",)
+    masks = {on: snapshot.pair_mask(on)[rows] for on in sides}
     return Ablation(
         component,
         intervention,
         frequencies,
         {on: float(losses[mask].mean()) for on, mask in masks.items()},
-        {on: float(correct[mask].double().mean()) for on, mask in masks.items()},
+        {on: float(correct[mask].mean()) for on, mask in masks.items()},
     )
-
-
-def _without_in_logits(
-    snapshot: Snapshot, keys: KeyFrequencies, removes_key: bool
-) -> Float[Tensor, "s i c"]:
-    if removes_key:
-        return excluded_logits(snapshot, keys)
-    return restricted_logits(snapshot, keys)[:, None].expand(snapshot.logits_by_sum.shape)
-
-
-def _without_in_neurons(
-    snapshot: Snapshot, keys: KeyFrequencies, removes_key: bool
-) -> Float[Tensor, "s i c"]:
-    n = snapshot.require_view().order
-    neurons = snapshot.neurons[snapshot.pair_rows].unflatten(0, (n, n))
-    blocks = torch.zeros_like(neurons)
-    basis = fourier_basis(n).to(neurons.dtype)
-    for k in keys.frequencies:
-        waves = basis[(component_frequencies(n) == 0) | (component_frequencies(n) == k)]
-        block = torch.einsum("fi,ijm,gj->fgm", waves, neurons, waves)
-        block[0, 0] = 0
-        blocks += torch.einsum("fi,fgm,gj->ijm", waves, block, waves)
-    removed = blocks if removes_key else neurons - neurons.mean(dim=(0, 1)) - blocks
-    effect = removed.flatten(0, 1).double() @ snapshot.W_L
-    return snapshot.logits_by_sum - effect[sum_rows(n)]
-
-
-def _without_in_embedding(
-    snapshot: Snapshot, keys: KeyFrequencies, removes_key: bool
-) -> Float[Tensor, "s i c"]:
-    tokens = snapshot.class_tokens
-    basis = fourier_basis(len(tokens))
-    of_row = component_frequencies(len(tokens))
-    is_key = torch.isin(of_row, torch.tensor(keys.frequencies, dtype=torch.long))
-    waves = basis[is_key if removes_key else ~is_key & (of_row > 0)]
-    embedding = snapshot.weight("W_E").clone()
-    rows = embedding[tokens].double()
-    embedding[tokens] = (rows - waves.T @ (waves @ rows)).to(embedding.dtype)
-    changed = dict(snapshot.parameters) | {"embed.W_E": embedding}
-    return Snapshot.from_parameters(
-        changed, snapshot.split, snapshot.spec, step=snapshot.step
-    ).logits_by_sum
-
-
-_LOGITS_WITHOUT = {
-    "logits": _without_in_logits,
-    "neurons": _without_in_neurons,
-    "embedding": _without_in_embedding,
-}

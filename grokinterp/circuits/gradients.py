@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import has_pair_tables
-from grokinterp.models.transformer import ACTIVATIONS, input_tokens, transformer_logits
+from grokinterp.models.transformer import ACTIVATIONS, transformer_logits
 
 N_TRIPLES = 2000
 """Triples that :func:`gradient_symmetricity` draws."""
@@ -68,8 +68,7 @@ def gradient_symmetricity(
     >>> gradient_symmetricity(snapshot, n_triples=100).mean  # doctest: +SKIP
     """
     rows, classes = _triples(snapshot, n_triples, seed)
-    pairs = torch.from_numpy(snapshot.task.pairs.copy())
-    tokens = input_tokens(pairs, snapshot.spec, len(snapshot.parameters["embed.W_E"]))
+    tokens = snapshot.tokens
     with torch.enable_grad():
         cosines = torch.cat(
             [

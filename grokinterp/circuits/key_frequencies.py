@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
 from grokinterp.spectra import (
     double_of,
     frequencies_above,
     n_frequencies,
-    norms_by_frequency,
     permuted_power_quantile,
-    power_by_frequency,
     shares,
+    symmetric_harmonics,
 )
+from grokinterp.tasks import GroupView
 
 KeyFrequencyRule = Literal["logit_power", "neurons", "embedding_norm"]
 
@@ -47,10 +48,12 @@ class KeyFrequencies:
     """
 
     order: int
-    """n of Z_n; the frequencies lie in 1 .. n//2. The modulus where the task has no cyclic
-    view."""
+    """n of Z_n; the frequencies lie in 1 .. n//2. For permutations the number of elements;
+    for a task without a group the number of classes."""
     frequencies: tuple[int, ...]
-    """Sorted; empty if there are none, with the reason in `reason`."""
+    """Sorted; empty if there are none, with the reason in `reason`. For permutations the
+    numbers of key representations in
+    :func:`~grokinterp.spectra.symmetric_representations`, 0 being the trivial one."""
     rule: str = "given"
     """How they were chosen: the name of a rule of :func:`find_key_frequencies`, or
     ``given``."""
@@ -58,10 +61,13 @@ class KeyFrequencies:
     """Step of the snapshot they were chosen at; None if they were given without one."""
     evidence: pd.DataFrame | None = field(default=None, compare=False, repr=False)
     """One row per frequency: frequency, logit_power_share, null_share (the same in every
-    row), embedding_norm, n_neurons, W_L_norm, is_key, double_of. None if they were given
-    without a snapshot."""
+    row), embedding_norm, n_neurons, W_L_norm, is_key, double_of. For permutations the first
+    is ``representation`` with ``dimension`` and ``character_similarity`` beside it, and the
+    last is absent. None if they were given without a snapshot."""
     reason: str | None = None
     """Why the set is empty."""
+    names: tuple[str, ...] | None = None
+    """Names of the key representations; None for frequencies."""
 
     @classmethod
     def given(cls, order: int, frequencies: Iterable[int]) -> KeyFrequencies:
@@ -89,6 +95,51 @@ class KeyFrequencies:
         if not wanted:
             raise ConfigError(f"no frequency is given. Name at least one of 1 .. {highest}.")
         return cls(order, tuple(sorted({int(k) for k in wanted})), "given")
+
+    @classmethod
+    def given_for(cls, view: GroupView, components: Iterable[int | str]) -> KeyFrequencies:
+        """Take frequencies, or for permutations names of representations, of a task's group.
+
+        Raises
+        ------
+        ConfigError
+            If one does not exist in that group, or there are none.
+
+        Examples
+        --------
+        >>> from grokinterp.tasks import Task, TaskSpec
+        >>> view = Task(TaskSpec("permutation_composition", degree=4)).group_view
+        >>> KeyFrequencies.given_for(view, ["standard", "sign"]).frequencies
+        (1, 4)
+        """
+        if view.degree is None:
+            numbers = [k for k in components if not isinstance(k, str)]
+            words = [k for k in components if isinstance(k, str)]
+            if words:
+                raise ConfigError(
+                    f"{words[0]!r} is no frequency. Name some of 1 .. {view.n_frequencies}."
+                )
+            return cls.given(view.order, numbers)
+        names = symmetric_harmonics(view.degree).names or ()
+        known: dict[int | str, int] = {name: k for k, name in enumerate(names) if k > 0}
+        known |= {number: number for number in range(1, len(names))}
+        chosen: set[int] = set()
+        for component in components:
+            if component not in known:
+                raise ConfigError(
+                    f"{component!r} is no representation of S_{view.degree} that can be key. "
+                    f"Choose some of {', '.join(names[1:])}."
+                )
+            chosen.add(known[component])
+        if not chosen:
+            raise ConfigError(f"no representation is given. Name some of {', '.join(names[1:])}.")
+        numbers = tuple(sorted(chosen))
+        return cls(view.order, numbers, "given", names=tuple(names[k] for k in numbers))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What to call the frequencies: their numbers, or the names of the representations."""
+        return self.names if self.names is not None else tuple(map(str, self.frequencies))
 
 
 def find_key_frequencies(
@@ -167,18 +218,22 @@ def find_key_frequencies(
         )
     evidence = _evidence(snapshot, n_permutations=n_permutations, seed=seed)
     frequencies, reason = _choose(snapshot, rule, evidence)
-    ranked = evidence.set_index("frequency")["logit_power_share"]
-    halves = sorted(frequencies, key=lambda k: -ranked[k])
-    labels = double_of(snapshot.view.order, halves)
-    evidence["is_key"] = evidence["frequency"].isin(frequencies)
-    evidence["double_of"] = pd.array(
-        [labels.get(k, pd.NA) for k in evidence["frequency"]], dtype="Int64"
-    )
-    return KeyFrequencies(snapshot.view.order, frequencies, rule, snapshot.step, evidence, reason)
+    numbers = range(1, len(evidence) + 1)
+    evidence["is_key"] = [k in frequencies for k in numbers]
+    view, all_names = snapshot.view, snapshot.harmonics.names
+    if all_names is None:
+        by_share = dict(zip(numbers, evidence["logit_power_share"], strict=True))
+        halves = sorted(frequencies, key=lambda k: -by_share[k])
+        labels = double_of(view.order, halves)
+        evidence["double_of"] = pd.array([labels.get(k, pd.NA) for k in numbers], dtype="Int64")
+    names = None if all_names is None else tuple(all_names[k] for k in frequencies)
+    return KeyFrequencies(view.order, frequencies, rule, snapshot.step, evidence, reason, names)
 
 
 def logit_power_shares(snapshot: Snapshot) -> Float[Tensor, " freq"]:
     """Share of the power of the logits averaged by a+b that each frequency holds.
+
+    For permutations averaged by ab, and of each representation but the trivial one.
 
     Returns
     -------
@@ -195,32 +250,63 @@ def neurons_by_frequency(snapshot: Snapshot) -> Int[Tensor, " freq"]:
 
 def embedding_norms(snapshot: Snapshot) -> Float[Tensor, " freq"]:
     """Norm of each frequency in the embedding of the residues: cosine, sine and d_model."""
-    return norms_by_frequency(snapshot.weight("W_E")[snapshot.class_tokens])
+    return snapshot.harmonics.power(snapshot.weight("W_E")[snapshot.class_tokens]).sqrt()
+
+
+def character_similarities(snapshot: Snapshot) -> Float[Tensor, " component"]:
+    r"""Cosine between the logits and each character :math:`\chi_\rho(abc^{-1})`.
+
+    Over all pairs of the view and all classes; logits centered per pair. For Z_n of
+    :math:`\cos w_k(a+b-c)`. The squares add up to the variance that all of them explain.
+
+    Returns
+    -------
+    Tensor
+        (n_components,) float64, the constant left out.
+
+    References
+    ----------
+    Chughtai et al., "A toy model of universality", ICML 2023, arXiv:2302.03025, section 5;
+    published code calls a representation key when this exceeds .005.
+    """
+    n = snapshot.require_view().order
+    logits = snapshot.logits_by_sum[:, :, snapshot.class_tokens].double()
+    total = (logits - logits.mean(dim=2, keepdim=True)).norm()
+    size = snapshot.harmonics.characters[1:].norm(dim=1) * n
+    return logit_coefficients(snapshot) * size / total
 
 
 def _logit_power(snapshot: Snapshot) -> Float[Tensor, " freq"]:
-    return power_by_frequency(snapshot.mean_logits_by_sum)
+    return snapshot.harmonics.power(snapshot.mean_logits_by_sum)
 
 
 def _evidence(snapshot: Snapshot, *, n_permutations: int, seed: int) -> pd.DataFrame:
-    view = snapshot.require_view()
     power = _logit_power(snapshot)
+    harmonics = snapshot.harmonics
     null_power = permuted_power_quantile(
         snapshot.logits_by_sum.flatten(0, 1),
-        view.order,
+        harmonics,
         quantile=NULL_QUANTILE,
         n_permutations=n_permutations,
         seed=seed,
     )
     W_L = snapshot.W_L[:, snapshot.class_tokens].T
+    null_share = null_power / power.sum().item() if power.sum() > 0 else float("nan")
+    numbers: dict[str, Any] = {"frequency": range(1, harmonics.n_components + 1)}
+    if harmonics.names is not None:
+        numbers = {
+            "representation": harmonics.names[1:],
+            "dimension": harmonics.dimensions[1:],
+            "character_similarity": character_similarities(snapshot).numpy(),
+        }
     return pd.DataFrame(
         {
-            "frequency": range(1, view.n_frequencies + 1),
+            **numbers,
             "logit_power_share": shares(power).numpy(),
-            "null_share": null_power / power.sum().item() if power.sum() > 0 else float("nan"),
+            "null_share": null_share,
             "embedding_norm": embedding_norms(snapshot).numpy(),
             "n_neurons": neurons_by_frequency(snapshot).numpy(),
-            "W_L_norm": norms_by_frequency(W_L).numpy(),
+            "W_L_norm": harmonics.power(W_L).sqrt().numpy(),
         }
     )
 
@@ -232,7 +318,7 @@ def _choose(
         return _strongest_of_neurons(snapshot), None
     if rule == "embedding_norm":
         norms = evidence["embedding_norm"]
-        return tuple(evidence["frequency"][norms > norms.max() / 4]), None
+        return tuple(k + 1 for k, norm in enumerate(norms) if norm > norms.max() / 4), None
     if snapshot.accuracy_all <= MIN_ACCURACY:
         return (), (
             f"accuracy on all pairs is {snapshot.accuracy_all:.3f} at step {snapshot.step}, not "
@@ -246,8 +332,9 @@ def _choose(
     if frequencies:
         return frequencies, None
     return (), (
-        f"no frequency holds more than {MIN_SHARE:.1%} of the logits' power by a+b and more than "
-        "chance reaches under permuted pairs"
+        f"no {'frequency' if snapshot.harmonics.names is None else 'representation'} holds more "
+        f"than {MIN_SHARE:.1%} of the logits' power by a∘b and more than chance reaches under "
+        "permuted pairs"
     )
 
 

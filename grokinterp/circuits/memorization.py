@@ -105,20 +105,20 @@ def excluded_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on
 
 
 def excluded_losses_by_frequency(snapshot: Snapshot) -> dict[On, Float[Tensor, " freq"]]:
-    """Loss after one frequency has been removed from the logits, for every frequency.
+    """Loss after one frequency, or representation, has been removed from the logits.
 
     Returns
     -------
     dict
         Under ``all``, ``train`` and ``test`` (n//2,) float64, nats; entry k - 1 belongs to
-        frequency k. NaN over no pairs.
+        frequency k, or to representation k. NaN over no pairs.
 
     Raises
     ------
     ConfigError
         If the task has no cyclic view.
     """
-    frequencies = range(1, snapshot.require_view().n_frequencies + 1)
+    frequencies = range(1, snapshot.harmonics.n_components + 1)
     components = torch.stack([trigonometric_component(snapshot, [k]) for k in frequencies])
     losses = excluded_pair_losses(snapshot, components)
     return {on: mean_over_pairs(snapshot, losses, on=on) for on in ON}

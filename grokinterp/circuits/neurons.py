@@ -1,4 +1,4 @@
-"""Which frequency each neuron responds to."""
+"""Which frequency, or which representation, each neuron responds to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.spectra import difference_rows, group_means, sum_rows
+from grokinterp.spectra import GroupHarmonics, difference_rows, group_means, sum_rows
 from grokinterp.spectra.fourier import component_frequencies, n_frequencies, to_fourier
 
 _DEAD_RELATIVE_SPREAD = 1e-6
@@ -69,6 +69,50 @@ def frequency_shares(
     # A unit vector over pairs that depends on one index (or sum) has 1/sqrt(n) of the norm
     # that its n values have, and n equal entries for each of them.
     return torch.where(is_dead, torch.zeros_like(power), n * power / total)
+
+
+def representation_shares(
+    neurons: Float[Tensor, "pair neuron"], rows: Int[Tensor, "i j"], harmonics: GroupHarmonics
+) -> Float[Tensor, "component neuron"]:
+    r"""Share of each neuron's centered activation that one representation explains.
+
+    The activation as a function on G x G, its mean subtracted, is projected on the products
+    :math:`\{1, \rho_{ij}(a)\} \times \{1, \rho_{kl}(b)\}` without the constant: what depends
+    on a, on b, on ab or on any other pairing of the two through :math:`\rho` alone.
+
+    Parameters
+    ----------
+    neurons
+        Activations, one row per pair of the task.
+    rows
+        Row of `neurons` that holds elements i and j.
+    harmonics
+        Of the group.
+
+    Returns
+    -------
+    Tensor
+        (n_components, neuron) float64, the trivial representation left out; over the others
+        they sum to at most 1. Zero for a dead neuron.
+
+    References
+    ----------
+    Chughtai et al., "A toy model of universality", ICML 2023, arXiv:2302.03025, section 5,
+    which tells neurons apart by :math:`\rho(a), \rho(b), \rho(ab)`.
+    """
+    flat = rows.reshape(-1)
+    grid = neurons[flat].unflatten(0, rows.shape)
+    basis = harmonics.basis.to(neurons.dtype)
+    components = torch.einsum("fi,ijm,gj->fgm", basis, grid, basis).double().square()
+    n_all = harmonics.n_components + 1
+    by_first = components.new_zeros(n_all, *components.shape[1:])
+    by_first.index_add_(0, harmonics.component, components)
+    power = by_first.new_zeros(n_all, n_all, neurons.shape[1])
+    power.index_add_(1, harmonics.component, by_first)
+    block = power[1:, 0] + power[0, 1:] + power.diagonal(dim1=0, dim2=1).T[1:]
+    total, size = _centered_power(neurons, flat)
+    is_dead = total <= _DEAD_RELATIVE_SPREAD**2 * size
+    return torch.where(is_dead, torch.zeros_like(block), block / total)
 
 
 def _power(means: Float[Tensor, "i neuron"]) -> Float[Tensor, "freq neuron"]:

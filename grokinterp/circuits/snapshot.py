@@ -11,14 +11,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from grokinterp.circuits.last_block import LastBlock
 from grokinterp.circuits.loss import are_correct, pair_losses
-from grokinterp.circuits.neurons import frequency_shares
+from grokinterp.circuits.neurons import frequency_shares, representation_shares
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import PairActivations, forward_pairs, has_pair_tables
+from grokinterp.models.transformer import input_tokens
 from grokinterp.runs.run import Run
-from grokinterp.spectra import sum_rows
-from grokinterp.tasks import CyclicView, Split, Task
+from grokinterp.spectra import GroupHarmonics, cyclic_harmonics, symmetric_harmonics
+from grokinterp.tasks import GroupView, Split, Task
 
 On = Literal["all", "train", "test"]
 """Pairs to average over."""
@@ -32,9 +34,9 @@ class Snapshot:
     """The weights of one checkpoint and what they compute on all pairs of the task.
 
     Rows of `pattern`, `neurons` and `logits` are the rows of ``task.pairs``. What belongs to
-    the cyclic view of the task is arranged by the sum s of a pair's two indices: entry
-    ``[s, i]`` is the pair with indices i and s - i, whose answer is
-    ``view.class_tokens[s]``.
+    the task's view of a group is arranged by the product s of a pair's two elements, in a
+    cyclic group the sum of their indices: entry ``[s, i]`` is the pair with elements i and
+    i^-1 s, in a cyclic group i and s - i, whose answer is ``view.class_tokens[s]``.
 
     Examples
     --------
@@ -143,18 +145,29 @@ class Snapshot:
         """Fraction of all pairs that are answered correctly."""
         return float(self.are_correct.double().mean())
 
-    # What only a task with a cyclic view has.
+    @property
+    def tokens(self) -> Int[Tensor, "pair pos"]:
+        """Input sequence of every pair."""
+        pairs = torch.from_numpy(self.task.pairs.copy())
+        return input_tokens(pairs, self.spec, len(self.parameters["embed.W_E"]))
+
+    @cached_property
+    def last_block(self) -> LastBlock:
+        """Every edge from the last block's residual stream to the logits."""
+        return LastBlock.of(self.parameters, self.spec, self.tokens)
+
+    # What only a task with a view of a group has.
 
     @property
-    def view(self) -> CyclicView | None:
-        """The task as addition in a cyclic group; None where there is no frequency to see.
+    def view(self) -> GroupView | None:
+        """The task as multiplication in a group; None where there is no spectrum to see.
 
-        Besides the tasks without a cyclic view, that is a group of one element.
+        Besides the tasks without a group, that is a group of one element.
         """
-        return self.task.cyclic_view if has_frequencies(self.task) else None
+        return self.task.group_view if has_spectrum(self.task) else None
 
-    def require_view(self) -> CyclicView:
-        """Return the cyclic view, for code that cannot do without.
+    def require_view(self) -> GroupView:
+        """Return the view of the group, for code that cannot do without.
 
         Raises
         ------
@@ -168,53 +181,110 @@ class Snapshot:
             )
         return self.view
 
+    def require_cyclic_view(self) -> GroupView:
+        """Return the view of a cyclic group, for what only frequencies have a meaning in.
+
+        Raises
+        ------
+        ConfigError
+            If the task has none, or its group is one of permutations.
+        """
+        view = self.require_view()
+        if not view.is_cyclic:
+            raise ConfigError(
+                f"{self.task.spec.operation} has representations and no frequencies. Choose an "
+                "operation modulo p."
+            )
+        return view
+
+    @property
+    def harmonics(self) -> GroupHarmonics:
+        """Functions on the group of the view, by frequency or by representation.
+
+        Raises
+        ------
+        ConfigError
+            If the task has no view.
+        """
+        view = self.require_view()
+        return (
+            cyclic_harmonics(view.order)
+            if view.degree is None
+            else symmetric_harmonics(view.degree)
+        )
+
     @cached_property
     def pair_rows(self) -> Int[Tensor, " view_pair"]:
         """Rows of ``task.pairs`` in the order of the view: entry ``i * n + j``."""
         return torch.from_numpy(self.require_view().pair_rows.copy())
 
     @cached_property
+    def products(self) -> Int[Tensor, "i j"]:
+        """Index of the product of elements i and j of the group: i + j modulo n if cyclic."""
+        return torch.from_numpy(self.require_view().products.copy())
+
+    @cached_property
     def rows_by_sum(self) -> Int[Tensor, "s i"]:
-        """Rows of ``task.pairs`` by index sum: entry [s, i] has the indices i and s - i."""
-        return self.pair_rows[sum_rows(self.require_view().order)]
+        """Rows of ``task.pairs`` by product: entry [s, i] has the indices i and i^-1 s.
+
+        In a cyclic group the product is the sum, and the indices are i and s - i.
+        """
+        n = self.require_view().order
+        inverse = torch.from_numpy(self.require_view().inverses.copy())
+        second = self.products[inverse].T
+        return self.pair_rows[torch.arange(n) * n + second]
 
     @cached_property
     def class_tokens(self) -> Int[Tensor, " s"]:
-        """Answer of the pairs with index sum s."""
+        """Answer of the pairs with product s."""
         return torch.from_numpy(self.require_view().class_tokens.copy())
 
     @cached_property
     def logits_by_sum(self) -> Float[Tensor, "s i c"]:
-        """The logits by index sum. Columns stay in the order of the tokens."""
+        """The logits by product. Columns stay in the order of the tokens."""
         return self.logits[self.rows_by_sum]
 
     @cached_property
     def mean_logits_by_sum(self) -> Float[Tensor, "s c"]:
-        """Logits averaged over the pairs with the same index sum, float64."""
+        """Logits averaged over the pairs with the same product, float64."""
         return self.logits_by_sum.mean(dim=1, dtype=torch.float64)
 
     @cached_property
     def neuron_frequency_shares(self) -> Float[Tensor, "freq neuron"]:
         """Share of each neuron's centered activation in each frequency, float64.
 
-        See :func:`grokinterp.circuits.neurons.frequency_shares`.
+        For permutations in each representation, the trivial one left out. See
+        :func:`grokinterp.circuits.neurons.frequency_shares` and its sibling.
         """
-        n = self.require_view().order
-        return frequency_shares(self.neurons, self.pair_rows.view(n, n))
+        view = self.require_view()
+        rows = self.pair_rows.view(view.order, view.order)
+        if view.is_cyclic:
+            return frequency_shares(self.neurons, rows)
+        return representation_shares(self.neurons, rows, self.harmonics)
 
     @cached_property
     def W_L(self) -> Float[Tensor, "neuron c"]:
         """Neuron-logit map ``W_out @ W_U`` of the last block, float64."""
         return self.weight("W_out").double() @ self.weight("W_U").double()
 
+    @cached_property
+    def written_by_neurons(self) -> Float[Tensor, "pair c"]:
+        """What the last block's neurons add to the logits: ``neurons @ W_L``, float64."""
+        return self.neurons.double() @ self.W_L
+
     def mask_by_sum(self, on: On) -> Bool[Tensor, "s i"]:
-        """Pairs of the view that `on` names, by index sum."""
+        """Pairs of the view that `on` names, by product."""
         return self.pair_mask(on)[self.rows_by_sum]
 
 
 def has_frequencies(task: Task) -> bool:
     """Whether the answers of a task are sums in a cyclic group of at least two elements."""
     return task.cyclic_view is not None and task.cyclic_view.order >= 2
+
+
+def has_spectrum(task: Task) -> bool:
+    """Whether the answers of a task are products in a group of at least two elements."""
+    return task.group_view is not None and task.group_view.order >= 2
 
 
 def take_snapshot(run: Run, step: int | None = None) -> Snapshot:

@@ -4,6 +4,7 @@ Every function takes an :class:`~grokinterp.trajectory.Analysis` and draws what 
 tables; none computes a statistic. A figure for which the analysis has no numbers is None.
 """
 
+from grokinterp.figures.algorithm import plot_correct_logits
 from grokinterp.figures.circuit_growth import (
     plot_further_measures,
     plot_logits_explained,
@@ -14,14 +15,22 @@ from grokinterp.figures.circuit_losses import (
     plot_excluded_loss_by_frequency,
     plot_restricted_and_excluded_loss,
 )
+from grokinterp.figures.circuit_strength import (
+    plot_circuit_strength,
+    plot_component_ablations,
+)
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 
 __all__ = [
     "plot_ablations",
     "plot_accuracies",
+    "plot_circuit_strength",
+    "plot_component_ablations",
+    "plot_correct_logits",
     "plot_embedding_heatmap",
     "plot_embedding_spectrum",
     "plot_excluded_loss_by_frequency",
@@ -32,6 +41,7 @@ __all__ = [
     "plot_losses",
     "plot_mirrored_accuracies",
     "plot_neurons",
+    "plot_representations",
     "plot_restricted_and_excluded_loss",
     "plot_sum_squared_weights",
 ]

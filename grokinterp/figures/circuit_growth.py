@@ -25,9 +25,10 @@ def plot_neurons(analysis: Analysis) -> go.Figure | None:
     """
     wide, lines = by_key_frequency(analysis, "n_neurons")
     single = Line("fraction_single_frequency_neurons", "single-frequency neurons", _ALL)
+    of_one = Line("fraction_single_representation_neurons", "single-representation neurons", _ALL)
     panels = (
         Panel("neurons (count)", wide, lines),
-        Panel("of all neurons (fraction)", analysis.trajectory, (single,)),
+        Panel("of all neurons (fraction)", analysis.trajectory, (single, of_one)),
     )
     return figure_of_panels(analysis, panels, title="Neurons by frequency")
 
@@ -41,18 +42,28 @@ def plot_logits_explained(analysis: Analysis) -> go.Figure | None:
         None without key frequencies.
     """
     wide, lines = by_key_frequency(analysis, "logit_coefficient")
-    explained = Line("fraction_logit_variance_explained", "variance explained", _ALL)
+    explained = (
+        Line("fraction_logit_variance_explained", "variance explained", _ALL),
+        Line(
+            "fraction_logit_variance_explained_pizza",
+            "by the pizza's formula",
+            "#E69F00",
+            "dash",
+            is_shown=False,
+        ),
+    )
     panels = (
-        Panel("logit variance explained<br>(fraction)", analysis.trajectory, (explained,)),
+        Panel("logit variance explained<br>(fraction)", analysis.trajectory, explained),
         Panel("coefficient of cos w<sub>k</sub>(a+b−c)<br>(logits)", wide, lines),
     )
     return figure_of_panels(analysis, panels, title="Logits explained by the circuit")
 
 
 def plot_further_measures(analysis: Analysis) -> go.Figure | None:
-    """Effective rank, distance irrelevance and gradient symmetricity where they are present.
+    """Effective rank, and what tells a clock from a pizza, where they are present.
 
-    The last two tell the clock (both low) from the pizza (both high). Columns that are not of
+    Gradient symmetricity is near 1 for a pizza and lower for a clock; distance irrelevance is
+    low for a pizza and higher for a clock; circularity is near 1 for both. Columns that are not of
     the library's own measures get a panel each: those are measures that the user has added.
 
     Returns
@@ -73,6 +84,7 @@ def plot_further_measures(analysis: Analysis) -> go.Figure | None:
             (
                 Line("gradient_symmetricity", "gradient symmetricity", "#6741D9"),
                 Line("distance_irrelevance", "distance irrelevance", "#E69F00", "dash"),
+                Line("circularity", "circularity", "#009E73", "dot"),
             ),
         ),
         *_panels_of_added_measures(analysis),

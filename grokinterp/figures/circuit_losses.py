@@ -103,7 +103,7 @@ def _train_loss(trajectory: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot_ablations(analysis: Analysis) -> go.Figure | None:
-    """Loss at the last checkpoint after each intervention, on a logarithmic axis.
+    """Loss at the last checkpoint with each part of the logits removed, on a logarithmic axis.
 
     Bars are the loss on all pairs, dots those on the train and the test pairs.
 
@@ -113,6 +113,8 @@ def plot_ablations(analysis: Analysis) -> go.Figure | None:
         None where nothing was ablated.
     """
     table = analysis.ablations
+    if "intervention" in table:
+        table = table.loc[table["intervention"].isin(["none", "removed from logits"]), :]
     losses = [name for name in ("all", "train", "test") if f"loss_{name}" in table]
     if not len(table) or not losses:
         return None

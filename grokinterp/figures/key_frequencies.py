@@ -46,10 +46,11 @@ def plot_key_frequency_evidence(
     Returns
     -------
     plotly.graph_objects.Figure or None
-        One panel per column that the evidence has; None without evidence.
+        One panel per column that the evidence has; None without evidence, and for the
+        representations of permutations, which a table shows better.
     """
     evidence = analysis.key_frequencies.evidence
-    if evidence is None or not len(evidence):
+    if evidence is None or "frequency" not in evidence or not len(evidence):
         return None
     columns = [c for c in _PANELS if c in evidence and _has_numbers(evidence, c)]
     if not columns:

@@ -5,6 +5,8 @@ from grokinterp.measures.by_frequency import (
     BY_FREQUENCY_VERSION,
     by_frequency_columns,
     by_frequency_table,
+    by_representation_columns,
+    by_representation_table,
 )
 from grokinterp.measures.catalogue import MEASURES
 from grokinterp.measures.measure import Measure, as_measure, measure
@@ -17,5 +19,7 @@ __all__ = [
     "as_measure",
     "by_frequency_columns",
     "by_frequency_table",
+    "by_representation_columns",
+    "by_representation_table",
     "measure",
 ]

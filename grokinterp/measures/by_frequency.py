@@ -1,7 +1,11 @@
-"""What every single frequency does in the network: the rows of by_frequency.csv."""
+"""What every single frequency, or representation, does in the network.
+
+The rows of by_frequency.csv and of by_representation.csv.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from grokinterp.circuits.key_frequencies import (
@@ -9,13 +13,13 @@ from grokinterp.circuits.key_frequencies import (
     logit_power_shares,
     neurons_by_frequency,
 )
+from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.memorization import excluded_losses_by_frequency
-from grokinterp.circuits.snapshot import Snapshot
-from grokinterp.circuits.trigonometric import logit_coefficients
+from grokinterp.circuits.snapshot import Snapshot, has_frequencies
 from grokinterp.tasks import Split
 
 BY_FREQUENCY_VERSION = 1
-"""Raised whenever the numbers of :func:`by_frequency_table` change."""
+"""Raised whenever the numbers of one of the two tables change."""
 
 BY_FREQUENCY_COLUMNS = (
     "step",
@@ -32,6 +36,11 @@ BY_FREQUENCY_COLUMNS = (
 def by_frequency_columns(split: Split) -> tuple[str, ...]:
     """Columns of :func:`by_frequency_table`: without a split there is none of training pairs."""
     return tuple(c for c in BY_FREQUENCY_COLUMNS if split.is_known or c != "excluded_loss_train")
+
+
+def by_representation_columns(split: Split) -> tuple[str, ...]:
+    """Columns of :func:`by_representation_table`, likewise."""
+    return ("step", "representation", "dimension", *by_frequency_columns(split)[2:])
 
 
 def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
@@ -62,18 +71,49 @@ def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
     >>> table = by_frequency_table(gi.take_snapshot(gi.load_run("ckpts/")))  # doctest: +SKIP
     >>> table.nlargest(5, "logit_power_share")  # doctest: +SKIP
     """
-    columns = list(by_frequency_columns(snapshot.split))
-    if snapshot.view is None:
-        return pd.DataFrame(columns=pd.Index(columns))
+    if not has_frequencies(snapshot.task):
+        return pd.DataFrame(columns=pd.Index(by_frequency_columns(snapshot.split)))
+    numbers = range(1, snapshot.harmonics.n_components + 1)
+    return pd.DataFrame({"step": snapshot.step, "frequency": numbers, **_columns(snapshot)})
+
+
+def by_representation_table(snapshot: Snapshot) -> pd.DataFrame:
+    r"""One row for every irreducible representation of S_n but the trivial one, key or not.
+
+    Returns
+    -------
+    DataFrame
+        ``step``; ``representation`` and its ``dimension``; ``embedding_norm`` in the
+        orthonormal basis of its matrix elements; ``n_neurons`` with over 85 % of their centered
+        activation in it; ``logit_power_share`` of the logits averaged by ab;
+        ``logit_coefficient`` :math:`\alpha_\rho` of :math:`\chi_\rho(abc^{-1})`, in logits;
+        ``excluded_loss_all`` and ``excluded_loss_train`` in nats, with :math:`\rho_{ij}(ab)`
+        removed from the logits; the latter only where the split is known. No rows for
+        operations modulo p.
+
+    References
+    ----------
+    Chughtai et al., "A toy model of universality", ICML 2023, arXiv:2302.03025, section 5.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> table = by_representation_table(gi.take_snapshot(gi.load_run("ckpts/")))  # doctest: +SKIP
+    """
+    if not snapshot.task.operation.is_of_permutations:
+        return pd.DataFrame(columns=pd.Index(by_representation_columns(snapshot.split)))
+    harmonics = snapshot.harmonics
+    names = {"representation": (harmonics.names or ())[1:], "dimension": harmonics.dimensions[1:]}
+    return pd.DataFrame({"step": snapshot.step, **names, **_columns(snapshot)})
+
+
+def _columns(snapshot: Snapshot) -> dict[str, np.ndarray]:
     excluded = excluded_losses_by_frequency(snapshot)
-    values = {
-        "step": snapshot.step,
-        "frequency": range(1, snapshot.view.n_frequencies + 1),
+    sides = ("all", "train") if snapshot.split.is_known else ("all",)
+    return {
         "embedding_norm": embedding_norms(snapshot).numpy(),
         "n_neurons": neurons_by_frequency(snapshot).numpy(),
         "logit_power_share": logit_power_shares(snapshot).numpy(),
         "logit_coefficient": logit_coefficients(snapshot).numpy(),
-        "excluded_loss_all": excluded["all"].numpy(),
-        "excluded_loss_train": excluded["train"].numpy(),
+        **{f"excluded_loss_{on}": excluded[on].numpy() for on in sides},
     }
-    return pd.DataFrame({name: values[name] for name in columns})

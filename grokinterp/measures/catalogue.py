@@ -21,8 +21,21 @@ from grokinterp.measures.losses import (
     train_loss,
 )
 from grokinterp.measures.measure import Measure
-from grokinterp.measures.neurons import fraction_single_frequency_neurons
-from grokinterp.measures.symmetry import distance_irrelevance, gradient_symmetricity
+from grokinterp.measures.neurons import (
+    fraction_single_frequency_neurons,
+    fraction_single_representation_neurons,
+)
+from grokinterp.measures.strength import (
+    circuit_logits,
+    fraction_logit_power_memorization,
+    restricted_accuracy_test,
+)
+from grokinterp.measures.symmetry import (
+    circularity,
+    distance_irrelevance,
+    fraction_logit_variance_explained_pizza,
+    gradient_symmetricity,
+)
 from grokinterp.measures.weights import (
     effective_rank_W_E,
     gini_W_E,
@@ -41,13 +54,19 @@ MEASURES: tuple[Measure, ...] = (
     restricted_loss,
     excluded_loss,
     excluded_accuracy_train,
+    restricted_accuracy_test,
+    circuit_logits,
+    fraction_logit_power_memorization,
     sum_squared_weights,
     gini_W_E,
     gini_W_L,
     fraction_logit_variance_explained,
+    fraction_logit_variance_explained_pizza,
     fraction_single_frequency_neurons,
+    fraction_single_representation_neurons,
     gradient_symmetricity,
     distance_irrelevance,
+    circularity,
     effective_rank_W_E,
 )
 """Every measure that analyze computes unless it is told otherwise."""

@@ -14,7 +14,7 @@ _SECTION_5 = "Nanda et al., ICLR 2023, arXiv:2301.05217, section 5"
     source=_SECTION_5,
     columns=("restricted_loss_all", "restricted_loss_train", "restricted_loss_test"),
     needs_split=("restricted_loss_train", "restricted_loss_test"),
-    needs_cyclic_view=True,
+    needs_group_view=True,
     needs_key_frequencies=True,
 )
 def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
@@ -29,7 +29,7 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict
     source=_SECTION_5,
     columns=("excluded_loss_all", "excluded_loss_train"),
     needs_split=("excluded_loss_train",),
-    needs_cyclic_view=True,
+    needs_group_view=True,
     needs_key_frequencies=True,
 )
 def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
@@ -42,7 +42,7 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[s
     }
 
 
-@measure(source=_SECTION_5, needs_cyclic_view=True, needs_key_frequencies=True, needs_split=True)
+@measure(source=_SECTION_5, needs_group_view=True, needs_key_frequencies=True, needs_split=True)
 def excluded_accuracy_train(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Fraction of the training pairs that the memorization circuit alone answers correctly."""
     return memorization.excluded_accuracy(snapshot, key_frequencies, on="train")
@@ -50,7 +50,7 @@ def excluded_accuracy_train(snapshot: Snapshot, key_frequencies: KeyFrequencies)
 
 @measure(
     source="Nanda et al., ICLR 2023, arXiv:2301.05217, section 4.2",
-    needs_cyclic_view=True,
+    needs_group_view=True,
     needs_key_frequencies=True,
 )
 def fraction_logit_variance_explained(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:

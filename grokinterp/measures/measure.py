@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.snapshot import Snapshot, has_frequencies
+from grokinterp.circuits.snapshot import Snapshot, has_frequencies, has_spectrum
 from grokinterp.errors import ConfigError
 from grokinterp.tasks import Task
 
@@ -45,6 +45,10 @@ class Measure:
     once it has run."""
     needs_cyclic_view: bool = False
     """Absent for tasks whose answers are no sum in a cyclic group."""
+    needs_group_view: bool = False
+    """Absent for tasks whose answers are no product in a group: cyclic, or of permutations."""
+    needs_permutations: bool = False
+    """Absent for operations modulo p."""
     needs_key_frequencies: bool = False
     """Absent while no key frequencies are known."""
     needs_commutative_operation: bool = False
@@ -62,6 +66,10 @@ class Measure:
         if self.columns and not self.columns_where(split_is_known):
             return False
         if self.needs_cyclic_view and not has_frequencies(task):
+            return False
+        if self.needs_group_view and not has_spectrum(task):
+            return False
+        if self.needs_permutations and not task.operation.is_of_permutations:
             return False
         if self.needs_key_frequencies and not key_frequencies.frequencies:
             return False
@@ -94,6 +102,8 @@ def measure(
     version: int = 1,
     columns: tuple[str, ...] | None = None,
     needs_cyclic_view: bool = False,
+    needs_group_view: bool = False,
+    needs_permutations: bool = False,
     needs_key_frequencies: bool = False,
     needs_commutative_operation: bool = False,
     needs_split: bool | tuple[str, ...] = False,
@@ -111,7 +121,8 @@ def measure(
     columns
         Keys of the dictionary that the function returns; None for a function that returns
         one number, whose column has the function's name.
-    needs_cyclic_view, needs_key_frequencies, needs_commutative_operation
+    needs_cyclic_view, needs_group_view, needs_permutations, needs_key_frequencies, \
+needs_commutative_operation
         What the measure cannot do without.
     needs_split
         True if it averages over training or test pairs; the columns that do, if not all.
@@ -130,6 +141,8 @@ def measure(
             columns=names,
             split_columns=names if needs_split is True else needs_split or (),
             needs_cyclic_view=needs_cyclic_view,
+            needs_group_view=needs_group_view,
+            needs_permutations=needs_permutations,
             needs_key_frequencies=needs_key_frequencies,
             needs_commutative_operation=needs_commutative_operation,
         )

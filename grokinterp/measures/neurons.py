@@ -18,6 +18,24 @@ def fraction_single_frequency_neurons(snapshot: Snapshot, key_frequencies: KeyFr
 
     A dead neuron is not one of them. NaN if an activation is not finite.
     """
+    return _fraction_single(snapshot)
+
+
+@measure(
+    source="Chughtai et al., ICML 2023, arXiv:2302.03025, section 5",
+    needs_permutations=True,
+)
+def fraction_single_representation_neurons(
+    snapshot: Snapshot, key_frequencies: KeyFrequencies
+) -> float:
+    """Fraction of all neurons with over 85 % of their centered activation in one representation.
+
+    A dead neuron is not one of them. NaN if an activation is not finite.
+    """
+    return _fraction_single(snapshot)
+
+
+def _fraction_single(snapshot: Snapshot) -> float:
     if not snapshot.neuron_frequency_shares.isfinite().all():
         return math.nan
     return float(neurons_by_frequency(snapshot).sum()) / snapshot.neurons.shape[1]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-from grokinterp.circuits import gradients
+from grokinterp.circuits import algorithm, circles, gradients, logit_formulas
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.measures.measure import measure
-from grokinterp.spectra import difference_rows
 
 _ZHONG = "Zhong et al., NeurIPS 2023, arXiv:2306.17844, section 4"
 
@@ -31,17 +28,21 @@ def gradient_symmetricity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -
 
 @measure(source=_ZHONG, needs_cyclic_view=True)
 def distance_irrelevance(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
-    r"""How much the correct logit varies among pairs of equal distance, against its whole spread.
+    """How much the correct logit varies among pairs of equal distance, against its whole spread."""
+    return algorithm.distance_irrelevance(snapshot)
 
-    :math:`q = \frac{1}{n} \sum_d \mathrm{std}_i(L_{i, i+d}) \,/\, \mathrm{std}(L)` with
-    :math:`L_{ij}` the logit of the correct answer and population standard deviations: 1 when
-    the distance of the two tokens does not matter, 0 when nothing else does. NaN when all
-    correct logits are equal.
-    """
-    view = snapshot.require_view()
-    correct = snapshot.logits.gather(1, snapshot.labels[:, None])[:, 0].double()
-    by_distance = correct[snapshot.pair_rows][difference_rows(view.order)]
-    spread = float(by_distance.std(correction=0))
-    if not spread > 0:
-        return math.nan
-    return float(by_distance.std(dim=1, correction=0).mean()) / spread
+
+@measure(source="Zhong et al., NeurIPS 2023, arXiv:2306.17844", needs_cyclic_view=True)
+def circularity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """How close the embedding's first four principal components are to waves of one frequency."""
+    return circles.circularity(snapshot)
+
+
+@measure(source=_ZHONG, needs_cyclic_view=True, needs_key_frequencies=True)
+def fraction_logit_variance_explained_pizza(
+    snapshot: Snapshot, key_frequencies: KeyFrequencies
+) -> float:
+    """Fraction of the centered logits' variance that the pizza's product formula explains."""
+    return logit_formulas.logit_variance_explained(
+        snapshot, key_frequencies.frequencies, "pizza_product"
+    )

@@ -74,9 +74,11 @@ def _step_fact(
 
 def _keys_fact(analysis: Analysis) -> str:
     keys = analysis.key_frequencies
+    is_of_permutations = analysis.run.task.operation.is_of_permutations
+    label = "key representations" if is_of_permutations else "key frequencies"
     if keys.frequencies:
-        return _fact("key frequencies", show_value(keys.frequencies), f"of order {keys.order}")
-    return _fact("key frequencies", "none", escape(keys.reason or ""))
+        return _fact(label, show_value(list(keys.labels)), f"of order {keys.order}")
+    return _fact(label, "none", escape(keys.reason or ""))
 
 
 def _fact(label: str, value: str, remark: str) -> str:

@@ -10,10 +10,17 @@ import plotly.graph_objects as go
 from grokinterp import figures
 from grokinterp.figures.embedding import MAX_FRAMES
 from grokinterp.figures.lines import MAX_POINTS
+from grokinterp.report.algorithm import algorithm_section
+from grokinterp.report.circuit import (
+    ablation_table_html,
+    circuit_section,
+    component_blocks,
+    strength_section,
+)
 from grokinterp.report.outcome import outcome_section, phase_table
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.provenance import provenance_sections
-from grokinterp.report.text import MISSING, escape, show_percent, show_value, table
+from grokinterp.report.text import escape, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
 
 Plot = Callable[[Analysis], go.Figure | None]
@@ -31,9 +38,12 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         _restricted_and_excluded(analysis),
         _neurons(analysis),
         _logits_explained(analysis),
+        algorithm_section(analysis),
         _gini_and_weights(analysis),
         _further_measures(analysis),
         _mirrored_accuracy(analysis),
+        circuit_section(analysis),
+        strength_section(analysis),
         _ablations(analysis),
         *provenance_sections(analysis),
     ]
@@ -83,7 +93,24 @@ def _loss_and_accuracy(analysis: Analysis) -> Section:
     )
 
 
+def _representations(analysis: Analysis) -> Section:
+    block = _figure_or_reason(
+        analysis,
+        figures.plot_representations,
+        "figure-representations",
+        "One line per irreducible representation, the key ones thick: its share of the power of "
+        "the logits averaged over the pairs with the same product, its norm in the embedding, the "
+        "loss on the training pairs with its matrix elements of ab removed from the logits, and "
+        "the neurons with over 85% of their activation in it.",
+        "key_representations",
+        absent="No representation was followed.",
+    )
+    return Section("representations", "Representations along training", (block,))
+
+
 def _embedding_spectrum(analysis: Analysis) -> Section:
+    if analysis.run.task.operation.is_of_permutations:
+        return _representations(analysis)
     table = analysis.by_frequency
     n = len(set(table["step"])) if "step" in table else 0
     shown = (
@@ -115,17 +142,21 @@ def _embedding_spectrum(analysis: Analysis) -> Section:
 def _key_frequencies(analysis: Analysis) -> Section:
     keys = analysis.key_frequencies
     step = f" at step {show_value(keys.step)}" if keys.step is not None else ""
-    found = show_value(keys.frequencies) if keys.frequencies else "none"
+    is_of_permutations = analysis.run.task.operation.is_of_permutations
+    what = "Key representations" if is_of_permutations else "Key frequencies"
+    found = show_value(list(keys.labels)) if keys.frequencies else "none"
     blocks = [
         paragraph(
-            f"Key frequencies: <strong>{found}</strong>, by the rule "
-            f"<code>{escape(keys.rule)}</code>{step}."
+            f"{what}: <strong>{found}</strong>, by the rule <code>{escape(keys.rule)}</code>{step}."
         )
     ]
     if not keys.frequencies and keys.reason:
         blocks.append(paragraph(f"The set is empty: {escape(keys.reason)}.", kind="note"))
+    figure = figures.plot_key_frequency_evidence(analysis)
     blocks.append(
-        _figure_or_reason(
+        ""
+        if figure is None and is_of_permutations
+        else _figure_or_reason(
             analysis,
             figures.plot_key_frequency_evidence,
             "figure-key-frequencies",
@@ -138,15 +169,18 @@ def _key_frequencies(analysis: Analysis) -> Section:
     )
     if keys.evidence is not None and len(keys.evidence):
         blocks.append(_evidence_table(analysis, keys.evidence))
-    return Section("key-frequencies", "Key frequencies and their evidence", tuple(blocks))
+    return Section("key-frequencies", f"{what} and their evidence", tuple(filter(None, blocks)))
 
 
 def _evidence_table(analysis: Analysis, evidence: pd.DataFrame) -> str:
     keys = analysis.key_frequencies.frequencies
-    rows_of_keys = [row for row in evidence.to_dict("records") if row["frequency"] in keys]
-    others = [row for row in evidence.to_dict("records") if row["frequency"] not in keys]
+    name = "frequency" if "frequency" in evidence else "representation"
+    rows_of_keys = [row for row in evidence.to_dict("records") if row["is_key"]]
+    others = [row for row in evidence.to_dict("records") if not row["is_key"]]
     others.sort(key=lambda row: -row.get("logit_power_share", 0.0))
     columns = {
+        "dimension": ("dimension", show_value),
+        "character_similarity": ("character similarity", show_value),
         "logit_power_share": ("share of logit power", show_percent),
         "null_share": ("permuted pairs, 99.9%", show_percent),
         "embedding_norm": ("embedding norm", show_value),
@@ -157,13 +191,13 @@ def _evidence_table(analysis: Analysis, evidence: pd.DataFrame) -> str:
     present = {name: how for name, how in columns.items() if name in evidence}
     rows = []
     for row in [*rows_of_keys, *others[:_N_RUNNERS_UP]]:
-        frequency = int(row["frequency"])
-        mark = '<span class="key">key</span>' if frequency in keys else "no"
+        mark = '<span class="key">key</span>' if row["is_key"] else "no"
         cells = [show(row[name]) for name, (_, show) in present.items()]
-        rows.append((str(frequency), mark, *cells))
-    header = ("frequency", "key", *(title for title, _ in present.values()))
+        rows.append((escape(row[name]), mark, *cells))
+    header = (name, "key", *(title for title, _ in present.values()))
     strongest = f"the {_N_RUNNERS_UP} strongest"
-    caption = f"Key frequencies and {strongest} others" if keys else f"Frequencies: {strongest}"
+    plural = {"frequency": "frequencies", "representation": "representations"}[name]
+    caption = f"Key {plural} and {strongest} others" if keys else f"All {plural}: {strongest}"
     return table(header, rows, caption=caption, n_text=2)
 
 
@@ -247,8 +281,9 @@ def _further_measures(analysis: Analysis) -> Section:
         "figure-further-measures",
         "Effective rank counts the dimensions that the embedding uses. Gradient symmetricity is "
         "near 1 for the pizza algorithm and lower for the clock; distance irrelevance is low for "
-        "the pizza and higher for the clock. No verdict is drawn here. Measures that were added "
-        "to the library's stand below.",
+        "the pizza and higher for the clock; circularity is near 1 where the embedding consists of "
+        "circles. What they say of the last checkpoint stands under Which algorithm. Measures that "
+        "were added to the library's stand below.",
         "gradient_symmetricity",
         "effective_rank_W_E",
         absent="No further measure was computed.",
@@ -285,30 +320,13 @@ def _ablations(analysis: Analysis) -> Section:
         analysis,
         figures.plot_ablations,
         "figure-ablations",
-        "Loss of the last checkpoint after each intervention: bars for all pairs, dots for train "
-        "and test. What the network needs shows as a long bar. Logarithmic axis.",
+        "Loss of the last checkpoint with parts of the logits removed: bars for all pairs, dots "
+        "for train and test. What the network needs shows as a long bar. Logarithmic axis.",
         "ablations",
         absent="Nothing was ablated.",
     )
     blocks = [block]
+    blocks += component_blocks(analysis)
     if len(analysis.ablations):
-        blocks.append(_ablation_table(analysis.ablations))
+        blocks.append(ablation_table_html(analysis.ablations))
     return Section("ablations", "Ablations", tuple(blocks))
-
-
-def _ablation_table(ablations: pd.DataFrame) -> str:
-    rows = []
-    for row in ablations.to_dict("records"):
-        cells = []
-        for name, value in row.items():
-            if str(name).startswith("accuracy_"):
-                cells.append(show_percent(value))
-            elif name == "frequencies":
-                cells.append(escape(value).replace(" ", ", ") if value else MISSING)
-            elif name == "component":
-                cells.append(escape(value).replace("_", " "))
-            else:
-                cells.append(show_value(value))
-        rows.append(cells)
-    header = [str(name).replace("_", " ") for name in ablations.columns]
-    return table(header, rows, caption="Ablations; losses in nats", n_text=3)

@@ -49,7 +49,9 @@ def write_report(analysis: Analysis, path: str | Path) -> Path:
 def render_report(analysis: Analysis) -> str:
     """Return the report of an analysis as an HTML document."""
     task = analysis.run.config.task
-    title = f"Grokking report: {task.operation} modulo {task.p}"
+    group = f"mod {task.p}" if task.degree is None else f"in S<sub>{task.degree}</sub>"
+    where = f"modulo {task.p}" if task.degree is None else f"in S_{task.degree}"
+    title = f"Grokking report: {task.operation.replace('_', ' ')} {where}"
     n_checkpoints = analysis.summary.get("n_checkpoints", len(analysis.trajectory))
     checkpoints = "checkpoint" if n_checkpoints == 1 else "checkpoints"
     symbol = analysis.run.task.operation.symbol
@@ -57,7 +59,7 @@ def render_report(analysis: Analysis) -> str:
     if not analysis.run.split.is_known:
         share = "from pairs that are not known"
     lead = (
-        f'<p class="lead">Learning a {_SYMBOLS.get(symbol, symbol)} b mod {task.p} {share}; '
+        f'<p class="lead">Learning a {_SYMBOLS.get(symbol, symbol)} b {group} {share}; '
         f"{show_value(n_checkpoints)} {checkpoints}; "
         f"last step {show_value(analysis.run.last_step)}.</p>"
     )

@@ -167,6 +167,8 @@ def _build(part: type, values: Any, where: str) -> Any:
 
 def _has_type(value: Any, annotation: str) -> bool:
     """Whether a value read from JSON fits a field; fields of other tables are built already."""
+    if annotation.endswith(" | None"):
+        return value is None or _has_type(value, annotation.removesuffix(" | None"))
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if annotation == "int":
         return is_whole

@@ -1,5 +1,6 @@
-"""Pure mathematics on tensors: Fourier bases of Z_n, spectra, and the key-frequency rule."""
+"""Pure mathematics on tensors: Fourier bases of groups, spectra, and the key-frequency rule."""
 
+from grokinterp.spectra.blocks import block_component
 from grokinterp.spectra.diagonals import difference_rows, group_means, sum_rows
 from grokinterp.spectra.fourier import (
     component_frequencies,
@@ -10,19 +11,29 @@ from grokinterp.spectra.fourier import (
     power_by_frequency,
     to_fourier,
 )
+from grokinterp.spectra.harmonics import (
+    GroupHarmonics,
+    cyclic_harmonics,
+    symmetric_harmonics,
+)
 from grokinterp.spectra.key_rule import (
     double_of,
     frequencies_above,
     permuted_power_quantile,
     shares,
 )
+from grokinterp.spectra.representations import Representation, symmetric_representations
 from grokinterp.spectra.sparsity import effective_rank, gini
 from grokinterp.spectra.summary import SpectrumSummary, summarize_spectrum
 
 __all__ = [
+    "GroupHarmonics",
+    "Representation",
     "SpectrumSummary",
+    "block_component",
     "component_frequencies",
     "component_norms",
+    "cyclic_harmonics",
     "difference_rows",
     "double_of",
     "effective_rank",
@@ -36,6 +47,8 @@ __all__ = [
     "power_by_frequency",
     "shares",
     "sum_rows",
+    "symmetric_harmonics",
+    "symmetric_representations",
     "summarize_spectrum",
     "to_fourier",
 ]

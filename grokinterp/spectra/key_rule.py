@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from grokinterp.spectra.fourier import fourier_basis, n_frequencies
+from grokinterp.spectra.harmonics import GroupHarmonics
 
 
 def shares(power: Float[Tensor, " freq"]) -> Float[Tensor, " freq"]:
@@ -25,7 +25,7 @@ def shares(power: Float[Tensor, " freq"]) -> Float[Tensor, " freq"]:
 
 def permuted_power_quantile(
     values: Float[Tensor, "pair c"],
-    n: int,
+    harmonics: GroupHarmonics,
     *,
     quantile: float = 0.999,
     n_permutations: int = 1000,
@@ -43,8 +43,8 @@ def permuted_power_quantile(
     ----------
     values
         One row per pair; only their set matters.
-    n
-        Order of the cyclic group.
+    harmonics
+        Of the group of n elements.
     quantile
         Of the largest power.
     n_permutations
@@ -55,18 +55,18 @@ def permuted_power_quantile(
     Returns
     -------
     float
-        Power, in the units of ``power_by_frequency(means over the true groups)``.
+        Power, in the units of ``harmonics.power(means over the true groups)``.
     """
     generator = torch.Generator().manual_seed(seed)
+    n = len(harmonics.basis)
     values = (values - values.mean(dim=0)).float()
-    waves = fourier_basis(n)[1:].float()
+    waves, component = harmonics.basis[1:].float(), harmonics.component[1:] - 1
     largest = torch.zeros(n_permutations, dtype=torch.float64)
     for draw in range(n_permutations):
         rows = torch.randperm(n * n, generator=generator).view(n, n)
         power = (waves @ F.embedding_bag(rows, values, mode="mean")).square().sum(dim=1)
-        # The highest frequency of an even n has no sine: an odd number of rows is left.
-        power = F.pad(power, (0, 2 * n_frequencies(n) - (n - 1)))
-        largest[draw] = power.view(-1, 2).sum(dim=1).max()
+        by_component = power.new_zeros(harmonics.n_components)
+        largest[draw] = by_component.index_add_(0, component, power).max()
     return float(largest.quantile(quantile))
 
 

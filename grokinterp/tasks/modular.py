@@ -1,4 +1,4 @@
-"""Binary operations on Z_p as tables of pairs and answers."""
+"""Binary operations on Z_p and on permutations as tables of pairs and answers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,24 @@ from typing import Literal
 import numpy as np
 
 from grokinterp.errors import ConfigError
+from grokinterp.tasks.permutations import (
+    DEGREES,
+    TOO_LARGE,
+    composition_table,
+    degree_of_order,
+    inverses,
+)
 
-OperationName = Literal["addition", "subtraction", "multiplication", "division"]
+OperationName = Literal[
+    "addition", "subtraction", "multiplication", "division", "permutation_composition"
+]
 SplitMethod = Literal["python_shuffle", "torch_randperm"]
 SplitUnit = Literal["ordered_pairs", "unordered_pairs"]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One binary operation ``c = a ∘ b`` on the residues modulo p."""
+    """One binary operation ``c = a ∘ b`` on the residues modulo p, or on permutations."""
 
     name: str
     symbol: str
@@ -28,11 +37,16 @@ class Operation:
     """Answer of every pair; only called on pairs where the operation is defined."""
     needs_prime: bool = False
     excludes_zero_divisor: bool = False
+    is_of_permutations: bool = False
 
 
 def _divide(a: np.ndarray, b: np.ndarray, p: int) -> np.ndarray:
     inverse = np.array([0] + [pow(int(x), -1, p) for x in range(1, p)], dtype=np.int64)
     return a * inverse[b] % p
+
+
+def _compose(a: np.ndarray, b: np.ndarray, order: int) -> np.ndarray:
+    return composition_table(degree_of_order(order))[a, b]
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -41,6 +55,9 @@ OPERATIONS: dict[str, Operation] = {
     "multiplication": Operation("multiplication", "*", True, lambda a, b, p: a * b % p),
     "division": Operation(
         "division", "/", False, _divide, needs_prime=True, excludes_zero_divisor=True
+    ),
+    "permutation_composition": Operation(
+        "permutation_composition", "∘", False, _compose, is_of_permutations=True
     ),
 }
 
@@ -56,9 +73,14 @@ class TaskSpec:
     """
 
     operation: OperationName = "addition"
-    """Binary operation modulo p. Division needs a prime p and leaves out b = 0."""
+    """Binary operation modulo p, or composition in the symmetric group S_degree, where a ∘ b
+    applies b first. Division needs a prime p and leaves out b = 0."""
     p: int = 113
-    """Modulus; the tokens 0 .. p-1 are the residues and token p is ``=``."""
+    """Modulus; the tokens 0 .. p-1 are the residues and token p is ``=``. For permutations
+    the number of elements, degree!, whatever is given; token 0 is the identity."""
+    degree: int | None = None
+    """n of S_n, 2 to 5, for permutations; None for operations modulo p. S_6 has too many pairs
+    to analyze: 1.4 GiB of logits for one checkpoint."""
     train_fraction: float = 0.3
     """Fraction of the pairs (or of the unordered pairs) that are trained on, in (0, 1)."""
     split_seed: int = 0
@@ -75,6 +97,7 @@ class TaskSpec:
             raise ConfigError(
                 f"operation={self.operation!r} is not known. Choose one of {', '.join(OPERATIONS)}."
             )
+        self._check_degree(operation)
         if self.p < 2:
             raise ConfigError(f"p={self.p} is too small. The modulus must be at least 2.")
         if operation.needs_prime and not is_prime(self.p):
@@ -107,32 +130,70 @@ class TaskSpec:
                 "is not. Use split_unit=ordered_pairs."
             )
 
+    def _check_degree(self, operation: Operation) -> None:
+        if not operation.is_of_permutations:
+            if self.degree is not None:
+                raise ConfigError(
+                    f"degree={self.degree} does not go with {self.operation}. Leave it out, or "
+                    "use operation=permutation_composition."
+                )
+            return
+        if self.degree not in DEGREES:
+            reason = f" ({TOO_LARGE})" if (self.degree or 0) > max(DEGREES) else ""
+            raise ConfigError(
+                f"degree={self.degree} is not allowed{reason}. Choose 2, 3, 4 or 5, the degree n "
+                "of S_n."
+            )
+        object.__setattr__(self, "p", math.factorial(self.degree))
+
 
 @dataclass(frozen=True, eq=False)
-class CyclicView:
-    r"""The pairs of a task arranged so that the answer is the sum of two indices.
+class GroupView:
+    r"""The pairs of a task arranged so that the answer is the product of two group elements.
 
-    With n the order of the cyclic group behind the task, row ``i * n + j`` of
-    `pair_rows` is the pair whose answer is class ``class_tokens[(i + j) % n]``.
-    Addition is its own view; subtraction runs through b backwards; multiplication
-    and division modulo a prime go through discrete logarithms, which leaves out the
-    pairs with a zero. Every spectrum and circuit of the library is computed in this
-    view, so it is written once, for :math:`\cos w_k(i + j)`.
+    With n the order of the group behind the task, row ``i * n + j`` of `pair_rows` is the
+    pair whose answer is class ``class_tokens[products[i, j]]``. In a cyclic group the product
+    of i and j is (i + j) % n: addition is its own view; subtraction runs through b backwards;
+    multiplication and division modulo a prime go through discrete logarithms, which leaves
+    out the pairs with a zero. Permutations are their own view. Every spectrum and circuit of
+    the library is computed in this view, so it is written once: for
+    :math:`\cos w_k(i + j)`, and for a representation :math:`\rho(ij)` in its place.
     """
 
     order: int
-    """n: p for addition and subtraction, p - 1 for multiplication and division."""
+    """n: p for addition and subtraction, p - 1 for multiplication and division, degree! for
+    permutations."""
     pair_rows: np.ndarray
     """(n*n,) rows into the task's list of pairs, i-major."""
     class_tokens: np.ndarray
-    """(n,) token of each group element, in the order of the indices."""
+    """(n,) token of each group element, in the order of the indices; 0 is the identity's."""
     n_left_out: int
     """Pairs of the task that are not in the view (those with a zero)."""
+    degree: int | None = None
+    """n of the symmetric group S_n; None for a cyclic group."""
+
+    @property
+    def is_cyclic(self) -> bool:
+        """Whether the group is Z_n, which has frequencies."""
+        return self.degree is None
 
     @property
     def n_frequencies(self) -> int:
-        """Number of frequencies 1 .. n//2; at even n the highest has no sine."""
+        """Number of frequencies 1 .. n//2 of Z_n; at even n the highest has no sine."""
         return self.order // 2
+
+    @cached_property
+    def products(self) -> np.ndarray:
+        """(n, n) index of the product of elements i and j."""
+        if self.degree is not None:
+            return composition_table(self.degree)
+        index = np.arange(self.order)
+        return _frozen((index[:, None] + index) % self.order)
+
+    @cached_property
+    def inverses(self) -> np.ndarray:
+        """(n,) index of the inverse of every element."""
+        return _frozen(inverses(self.products))
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,13 +256,25 @@ class Task:
         rows[self.pairs[:, 0], self.pairs[:, 1]] = np.arange(self.n_pairs)
         return _frozen(rows[self.pairs[:, 1], self.pairs[:, 0]])
 
-    @cached_property
-    def cyclic_view(self) -> CyclicView | None:
+    @property
+    def cyclic_view(self) -> GroupView | None:
         """The task as addition in a cyclic group, or None where there is no such view.
+
+        Multiplication modulo a composite p has none, nor have permutations.
+        """
+        view = self.group_view
+        return view if view is not None and view.is_cyclic else None
+
+    @cached_property
+    def group_view(self) -> GroupView | None:
+        """The task as multiplication in a group, or None where there is no such view.
 
         Multiplication modulo a composite p has none.
         """
         p, name = self.spec.p, self.spec.operation
+        if self.operation.is_of_permutations:
+            tokens = np.arange(p, dtype=np.int64)
+            return GroupView(p, _frozen(np.arange(p * p)), _frozen(tokens), 0, self.spec.degree)
         rows = np.full((p, p), -1, dtype=np.int64)
         rows[self.pairs[:, 0], self.pairs[:, 1]] = np.arange(self.n_pairs)
         if name in ("addition", "subtraction"):
@@ -215,7 +288,7 @@ class Task:
         inverts_second = name in ("subtraction", "division")
         second = elements[-np.arange(n) % n] if inverts_second else elements
         pair_rows = rows[elements[:, None], second[None, :]].reshape(-1)
-        return CyclicView(n, _frozen(pair_rows), _frozen(elements), self.n_pairs - n * n)
+        return GroupView(n, _frozen(pair_rows), _frozen(elements), self.n_pairs - n * n)
 
 
 def is_prime(n: int) -> bool:

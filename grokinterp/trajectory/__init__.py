@@ -1,6 +1,7 @@
 """Many checkpoints: measures along the run, phases, milestones, the whole analysis."""
 
 from grokinterp.trajectory.analysis import Analysis, analyze_run
+from grokinterp.trajectory.circuit_steps import CircuitSteps, find_circuit_steps
 from grokinterp.trajectory.milestones import Milestones, Thresholds, find_milestones
 from grokinterp.trajectory.mirrored import unmirrored_transition
 from grokinterp.trajectory.outputs import write_tables
@@ -8,10 +9,12 @@ from grokinterp.trajectory.phases import Phases, find_phases
 
 __all__ = [
     "Analysis",
+    "CircuitSteps",
     "Milestones",
     "Phases",
     "Thresholds",
     "analyze_run",
+    "find_circuit_steps",
     "find_milestones",
     "find_phases",
     "unmirrored_transition",

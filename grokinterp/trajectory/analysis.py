@@ -9,11 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from grokinterp.circuits import KeyFrequencies, Snapshot, ablation_table, find_key_frequencies
+from grokinterp.circuits import (
+    Algorithm,
+    KeyFrequencies,
+    Snapshot,
+    find_algorithm,
+    find_key_frequencies,
+)
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, Measure, as_measure
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
+from grokinterp.trajectory.circuit_steps import find_circuit_steps
+from grokinterp.trajectory.last_checkpoint import look_into
 from grokinterp.trajectory.measuring import measure_checkpoint
 from grokinterp.trajectory.milestones import Thresholds, find_milestones
 from grokinterp.trajectory.mirrored import unmirrored_transition
@@ -26,7 +34,7 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What is known about a run: key frequencies, measures along it, phases, ablations."""
+    """What is known about a run: key frequencies, measures, phases, ablations, algorithm."""
 
     run: Run
     """The run that was analyzed."""
@@ -37,23 +45,34 @@ class Analysis:
     by_frequency: pd.DataFrame
     """One row per checkpoint and frequency; empty where the task has no cyclic view."""
     ablations: pd.DataFrame
-    """Loss and accuracy at the last checkpoint, with parts of the logits removed."""
+    """Loss and accuracy at the last checkpoint after every standard intervention."""
     phases: Phases
     """Memorization, circuit formation, cleanup."""
     summary: dict[str, Any]
     """The fields of summary.json."""
     measures: tuple[Measure, ...] = MEASURES
     """The measures that were taken."""
+    by_representation: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """One row per checkpoint and irreducible representation; empty but for permutations."""
+    circuit: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The trigonometric circuit of the last checkpoint, step by step; see
+    :func:`~grokinterp.circuits.evidence.circuit_table`. Empty where there is none."""
+    neurons: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """One row per neuron of the last checkpoint; see
+    :func:`~grokinterp.circuits.neuron_polynomials.neuron_table`."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
+    algorithm: Algorithm | None = None
+    """Clock or pizza at the last checkpoint, with the evidence; None if nobody asked."""
 
 
 def analyze_run(
     run: Run,
     measures: Sequence[Measure | Callable[..., Any]] = MEASURES,
     *,
-    key_frequencies: Iterable[int] | None = None,
+    key_frequencies: Iterable[int | str] | None = None,
     every: int = 1,
+    deep: bool = True,
     thresholds: Thresholds | None = None,
     cache_folder: Path | None = None,
     progress: Progress | None = None,
@@ -68,10 +87,13 @@ def analyze_run(
         What to measure. A plain function ``mine(snapshot, key_frequencies) -> float`` is a
         measure too; its numbers are not cached.
     key_frequencies
-        Frequencies to use instead of those that the last checkpoint's logits show: for runs
-        that were stopped on the plateau.
+        Frequencies, or for permutations names of representations, to use instead of those that
+        the last checkpoint's logits show: for runs that were stopped on the plateau.
     every
         Take every k-th checkpoint; the last is always taken.
+    deep
+        Also follow the circuit through the last checkpoint, ablate all of its parts and list
+        its neurons: some ten seconds at p = 113. Otherwise only the logits are ablated.
     thresholds
         What counts as memorized and as generalized.
     cache_folder
@@ -111,7 +133,7 @@ def analyze_run(
     )
     cache = NumberCache(folder / "cache.jsonl" if folder else None, cache_context(run))
     steps = [s for s in _every(run.steps, every) if s <= last.step]
-    rows, frequency_rows = [], []
+    rows, frequency_rows, representation_rows = [], [], []
     for step in progress(steps) if progress else steps:
         try:
             numbers = measure_checkpoint(run, step, catalogue, keys, cache)
@@ -120,6 +142,8 @@ def analyze_run(
             continue
         rows.append({"step": step, **numbers.values})
         frequency_rows.append(numbers.by_frequency)
+        representation_rows.append(numbers.by_representation)
+    tables = look_into(last, keys, cache, deep=deep)
     cache.save()
     trajectory = pd.DataFrame(rows)
     # A run from elsewhere may come without curves; then the checkpoints have to do.
@@ -133,18 +157,32 @@ def analyze_run(
         thresholds=thresholds,
     )
     phases = find_phases(curves, trajectory)
+    algorithm = find_algorithm(last, keys)
     return Analysis(
         run=run,
         key_frequencies=keys,
         trajectory=trajectory,
         by_frequency=pd.concat(frequency_rows, ignore_index=True),
-        ablations=ablation_table(last, keys),
+        ablations=tables.ablations,
         phases=phases,
         summary=summarize(
-            run, keys, trajectory, milestones, phases, catalogue, failures, thresholds
+            run,
+            keys,
+            trajectory,
+            milestones,
+            phases,
+            find_circuit_steps(trajectory, thresholds),
+            algorithm,
+            catalogue,
+            failures,
+            thresholds,
         ),
         measures=catalogue,
+        by_representation=pd.concat(representation_rows, ignore_index=True),
+        circuit=tables.circuit,
+        neurons=tables.neurons,
         failures=failures,
+        algorithm=algorithm,
     )
 
 
@@ -163,15 +201,16 @@ def _last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
     )
 
 
-def _key_frequencies(last: Snapshot, given: Iterable[int] | None) -> KeyFrequencies:
+def _key_frequencies(last: Snapshot, given: Iterable[int | str] | None) -> KeyFrequencies:
     found = find_key_frequencies(last)
     if given is None:
         return found
     # The evidence of the rule stays beside a set that was given, so that both can be compared.
-    override = KeyFrequencies.given(last.require_view().order, tuple(given))
+    override = KeyFrequencies.given_for(last.require_view(), tuple(given))
     evidence = found.evidence
     if evidence is not None:
-        evidence = evidence.assign(is_key=evidence["frequency"].isin(override.frequencies))
+        is_key = [k + 1 in override.frequencies for k in range(len(evidence))]
+        evidence = evidence.assign(is_key=is_key)
     return replace(override, step=last.step, evidence=evidence)
 
 

@@ -80,12 +80,15 @@ def _lines(file: Path | None) -> list[str]:
 
 
 def _are_numbers(values: Any) -> bool:
-    """Whether values read from the file are a column's numbers, or a table of them."""
-    if not isinstance(values, dict):
+    """Whether values read from the file are numbers by column, or a table by column."""
+    if not isinstance(values, dict) or not values:
         return False
-    cells = [c for v in values.values() for c in (v if isinstance(v, list) else [v])]
-    lengths = {len(v) if isinstance(v, list) else -1 for v in values.values()}
-    return len(lengths) == 1 and all(isinstance(cell, (int, float)) for cell in cells)
+    if all(isinstance(value, list) for value in values.values()):
+        cells = [cell for column in values.values() for cell in column]
+        return len({len(column) for column in values.values()}) <= 1 and all(
+            cell is None or isinstance(cell, (int, float, str)) for cell in cells
+        )
+    return all(isinstance(value, (int, float)) for value in values.values())
 
 
 def cache_context(run: Run) -> str:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from grokinterp.circuits import KeyFrequencies, Snapshot, has_frequencies
+from grokinterp.circuits import KeyFrequencies, Snapshot, has_spectrum
 from grokinterp.measures import (
     BY_FREQUENCY_VERSION,
     Measure,
     by_frequency_columns,
     by_frequency_table,
+    by_representation_columns,
+    by_representation_table,
 )
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, as_plain, cache_key
@@ -28,6 +30,8 @@ class CheckpointNumbers:
     """Columns of the trajectory."""
     by_frequency: pd.DataFrame
     """Rows of by_frequency.csv; empty where the task has no cyclic view."""
+    by_representation: pd.DataFrame
+    """Rows of by_representation.csv; empty but for permutations."""
 
 
 def measure_checkpoint(
@@ -70,21 +74,26 @@ def measure_checkpoint(
             if key:
                 cache.keep(weights, key, known)
         values |= known
-    by_frequency = _by_frequency(run, step, on_snapshot, weights, cache)
+    tables = _by_component(run, step, on_snapshot, weights, cache)
     if snapshot is not None and run.steps.index(step) % SAVE_EVERY == 0:
         cache.save()
-    return CheckpointNumbers(values, by_frequency)
+    return CheckpointNumbers(values, **tables)
 
 
-def _by_frequency(
+def _by_component(
     run: Run, step: int, on_snapshot: Callable[[], Snapshot], weights: str, cache: NumberCache
-) -> pd.DataFrame:
-    if not has_frequencies(run.task):
-        return pd.DataFrame()
-    key = cache_key("by_frequency", BY_FREQUENCY_VERSION, None)
+) -> dict[str, pd.DataFrame]:
+    tables = {"by_frequency": pd.DataFrame(), "by_representation": pd.DataFrame()}
+    if not has_spectrum(run.task):
+        return tables
+    name, columns, make = "by_frequency", by_frequency_columns, by_frequency_table
+    if run.task.operation.is_of_permutations:
+        name, columns = "by_representation", by_representation_columns
+        make = by_representation_table
+    key = cache_key(name, BY_FREQUENCY_VERSION, None)
     known = cache.find(weights, key)
-    if known is None or set(known) != set(by_frequency_columns(run.split)):
-        known = by_frequency_table(on_snapshot()).to_dict(orient="list")
+    if known is None or set(known) != set(columns(run.split)):
+        known = make(on_snapshot()).to_dict(orient="list")
         cache.keep(weights, key, known)
     # Two steps can have the same weights (a warm-up's first update changes nothing).
-    return pd.DataFrame({**known, "step": step})
+    return tables | {name: pd.DataFrame({**known, "step": step})}

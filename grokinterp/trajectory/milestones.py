@@ -110,9 +110,9 @@ def find_milestones(
     steps = tested["step"].to_numpy(dtype=np.int64)
     train, test = tested["train_accuracy"].to_numpy(), tested["test_accuracy"].to_numpy()
     found = {
-        "memorization_step": _first_lasting(steps, train > limits.memorization, limits.patience),
-        "grokking_step": _first_lasting(steps, test > limits.grokking, limits.patience),
-        "first_crossing_step": _first_lasting(steps, test > limits.grokking, 0),
+        "memorization_step": first_lasting(steps, train > limits.memorization, limits.patience),
+        "grokking_step": first_lasting(steps, test > limits.grokking, limits.patience),
+        "first_crossing_step": first_lasting(steps, test > limits.grokking, 0),
     }
     reasons = _unrecorded(steps, found)
     memorization, grokking, crossing = (
@@ -188,7 +188,7 @@ def _partly_recorded(
     )
 
 
-def _first_lasting(steps: np.ndarray, is_above: np.ndarray, patience: int) -> int | None:
+def first_lasting(steps: np.ndarray, is_above: np.ndarray, patience: int) -> int | None:
     """First step from which on the condition holds for `patience` steps or to the end."""
     for i in np.flatnonzero(is_above):
         until = np.searchsorted(steps, steps[i] + patience, side="right")

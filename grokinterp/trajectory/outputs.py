@@ -14,7 +14,7 @@ from grokinterp.trajectory.analysis import Analysis
 
 
 def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
-    """Write measures.csv, by_frequency.csv, ablations.csv and summary.json.
+    """Write measures.csv, by_frequency.csv, ablations.csv, circuit.csv, neurons.csv, summary.json.
 
     Numbers read back as the same floats; a value that is not known is an empty cell or null.
 
@@ -27,11 +27,14 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
     tables = {
         "measures.csv": analysis.trajectory,
         "by_frequency.csv": analysis.by_frequency,
+        "by_representation.csv": analysis.by_representation,
         "ablations.csv": analysis.ablations,
+        "circuit.csv": analysis.circuit,
+        "neurons.csv": analysis.neurons,
     }
     written = []
     for name, table in tables.items():
-        if len(table.columns):
+        if len(table):
             write_atomically(folder / name, table_as_csv(table).encode())
             written.append(folder / name)
         else:

@@ -8,16 +8,22 @@ from typing import Any
 
 import pandas as pd
 
-from grokinterp.circuits import KeyFrequencies
+from grokinterp.circuits import Algorithm, KeyFrequencies
 from grokinterp.measures import Measure
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
+from grokinterp.trajectory.circuit_steps import CircuitSteps
 from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases
 
 PHASES_SOURCE = (
     "Nanda, Chan, Lieberum, Smith and Steinhardt, Progress measures for grokking via "
     "mechanistic interpretability, ICLR 2023, arXiv:2301.05217"
+)
+
+ALGORITHM_SOURCE = (
+    "Zhong, Liu, Tegmark and Andreas, The clock and the pizza: two stories in mechanistic "
+    "explanation of neural networks, NeurIPS 2023, arXiv:2306.17844"
 )
 
 
@@ -27,6 +33,8 @@ def summarize(
     trajectory: pd.DataFrame,
     milestones: Milestones,
     phases: Phases,
+    circuit_steps: CircuitSteps | None,
+    algorithm: Algorithm,
     measures: Sequence[Measure],
     failures: Mapping[str, str],
     thresholds: Thresholds | None,
@@ -41,7 +49,7 @@ def summarize(
         "transition_width": milestones.transition_width,
         "transition_width_unmirrored": milestones.plateau_transition_width,
     }
-    view = run.task.cyclic_view
+    view = run.task.group_view
     final = _final(trajectory)
     return {
         "origin": run.origin,
@@ -49,24 +57,33 @@ def summarize(
         "n_checkpoints": len(run.steps),
         "n_checkpoints_analyzed": len(trajectory),
         "last_step": run.last_step,
-        "key_frequencies": list(key_frequencies.frequencies),
+        **_keys(key_frequencies, run.task.operation.is_of_permutations),
         "key_frequency_rule": key_frequencies.rule,
         **found,
         "grokking_threshold": limits.grokking,
         "phases": phases.as_dict(),
+        "circuits": circuit_steps.as_dict() if circuit_steps else None,
         "outcome_kind": milestones.outcome_kind,
         "outcome": _unfinished(run) + milestones.outcome,
-        "algorithm": None,
+        "algorithm": algorithm.to_dict(),
         "final": final,
         "n_pairs_left_out": view.n_left_out if view is not None else 0,
         "evidence": _evidence(key_frequencies),
         "reasons": {
-            **_reasons(run, key_frequencies, found, final, phases, limits),
+            **_reasons(run, key_frequencies, found, final, phases, algorithm, limits),
+            **_reasons_of_circuits(circuit_steps, limits),
             **_reasons_of_imported(run, milestones, measures),
         },
         "failures": dict(failures),
         "citations": _citations(measures),
     }
+
+
+def _keys(key_frequencies: KeyFrequencies, is_of_permutations: bool) -> dict[str, Any]:
+    """Key frequencies, or none and the key representations."""
+    if not is_of_permutations:
+        return {"key_frequencies": list(key_frequencies.frequencies)}
+    return {"key_frequencies": [], "key_representations": list(key_frequencies.names or ())}
 
 
 def _unfinished(run: Run) -> str:
@@ -107,6 +124,7 @@ def _reasons(
     found: Mapping[str, int | None],
     final: Mapping[str, float | int | None],
     phases: Phases,
+    algorithm: Algorithm,
     limits: Thresholds,
 ) -> dict[str, str]:
     known = {
@@ -127,15 +145,35 @@ def _reasons(
         if value is None:
             reasons[f"final.{name}"] = "there is no pair to average over, or it is not finite"
     reasons |= {f"phases.{name}": reason for name, reason in phases.reasons.items()}
-    reasons["algorithm"] = "not determined by this version"
+    if algorithm.verdict == "none":
+        reasons["algorithm"] = algorithm.reason
+    is_of_permutations = run.task.operation.is_of_permutations
+    if is_of_permutations:
+        reasons["key_frequencies"] = "permutations have representations and no frequencies"
     if not key_frequencies.frequencies:
-        reasons["key_frequencies"] = key_frequencies.reason or "none was given"
-    if run.task.cyclic_view is None:
+        field = "key_representations" if is_of_permutations else "key_frequencies"
+        reasons[field] = key_frequencies.reason or "none was given"
+    if run.task.group_view is None:
         reasons["by_frequency"] = (
             f"{run.task.spec.operation} modulo {run.task.spec.p} has no cyclic view, so there are "
             "no trigonometric columns"
         )
     return reasons
+
+
+def _reasons_of_circuits(steps: CircuitSteps | None, limits: Thresholds) -> dict[str, str]:
+    if steps is None:
+        return {"circuits": "it takes key frequencies and measures of both circuits"}
+    known = {
+        "memorization_works_from": "the training accuracy without the trigonometric circuit never "
+        f"stays above {limits.grokking:g}",
+        "memorization_works_until": "it never stops, or never works",
+        "trigonometric_works_from": "the test accuracy of the trigonometric circuit alone never "
+        f"stays above {limits.grokking:g}",
+        "trigonometric_is_stronger_from": "everything else contributes more to the correct logit "
+        "of the training pairs throughout",
+    }
+    return {f"circuits.{n}": known[n] for n, step in steps.as_dict().items() if step is None}
 
 
 def _reasons_of_imported(
@@ -161,4 +199,4 @@ def _reasons_of_imported(
 
 def _citations(measures: Sequence[Measure]) -> dict[str, str]:
     cited = {measure.name: measure.source for measure in measures if measure.source}
-    return {"phases": PHASES_SOURCE, **cited}
+    return {"phases": PHASES_SOURCE, "algorithm": ALGORITHM_SOURCE, **cited}

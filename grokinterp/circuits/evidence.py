@@ -1,0 +1,284 @@
+"""The trigonometric circuit, followed step by step through one network, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import SupportsFloat
+
+import numpy as np
+import pandas as pd
+import torch
+from einops import repeat
+from jaxtyping import Float
+from torch import Tensor
+
+from grokinterp.circuits.attention import fit_attention, logits_of_patterns
+from grokinterp.circuits.embedding import embedding_spectrum
+from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
+from grokinterp.circuits.loss import cross_entropy
+from grokinterp.circuits.memorization import excluded_logits
+from grokinterp.circuits.neuron_logit_map import neuron_logit_map, projected_neurons
+from grokinterp.circuits.neuron_polynomials import (
+    activation_fits,
+    frequency_waves,
+    logits_of_neurons,
+    polynomial_neurons,
+)
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.trigonometric import (
+    cosine_logits,
+    fraction_logit_variance_explained,
+    logit_coefficients,
+    restricted_logits,
+    trigonometric_component,
+)
+from grokinterp.spectra import block_component, component_norms, gini
+
+CIRCUIT_COLUMNS = ("stage", "quantity", "frequency", "head", "value", "unit")
+STAGES = ("network", "embedding", "attention", "neurons", "neuron_logit_map", "logits")
+
+
+@dataclass
+class _Rows:
+    """Rows of the table while it is being built."""
+
+    stage: str = ""
+    rows: list[tuple] = field(default_factory=list)
+
+    def add(
+        self,
+        quantity: str,
+        value: SupportsFloat,
+        unit: str,
+        *,
+        frequency: int | None = None,
+        head: int | None = None,
+    ) -> None:
+        self.rows.append((self.stage, quantity, frequency, head, float(value), unit))
+
+    def add_loss(self, snapshot: Snapshot, what: str, logits: Tensor) -> None:
+        """Loss over all pairs of the view; rows of the logits as in ``pair_rows``."""
+        labels = snapshot.labels[snapshot.pair_rows]
+        self.add(f"loss, {what}", cross_entropy(logits, labels), "nats")
+
+
+def circuit_table(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> pd.DataFrame:
+    r"""Follow the trigonometric circuit from the embedding to the logits.
+
+    Every line is a number that a network of cosines would have exactly, or a loss after a part
+    of the network was replaced by what the circuit says it is. Losses are means over all pairs
+    of the view, in nats.
+
+    Parameters
+    ----------
+    snapshot
+        Usually of the last checkpoint.
+    key_frequencies
+        Of the circuit. If there are none, or the task has no cyclic view, the table is empty.
+
+    Returns
+    -------
+    DataFrame
+        ``stage`` (:data:`STAGES`), ``quantity``, ``frequency`` and ``head`` where a row is
+        about one, ``value``, ``unit``.
+
+    References
+    ----------
+    Nanda et al., "Progress measures for grokking via mechanistic interpretability",
+    ICLR 2023, arXiv:2301.05217, section 4 and appendix C.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
+    >>> table = gi.circuit_table(snapshot, gi.find_key_frequencies(snapshot))  # doctest: +SKIP
+    >>> table[table["unit"] == "nats"]  # doctest: +SKIP
+    """
+    rows = _Rows()
+    if snapshot.task.cyclic_view is not None and key_frequencies.frequencies:
+        for stage, add in zip(STAGES, _ADDERS, strict=True):
+            rows.stage = stage
+            add(rows, snapshot, key_frequencies)
+    table = pd.DataFrame(rows.rows, columns=pd.Index(CIRCUIT_COLUMNS))
+    return table.astype({"frequency": "Int64", "head": "Int64", "value": float})
+
+
+def _add_network(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
+    rows.add_loss(snapshot, "nothing replaced", snapshot.logits[snapshot.pair_rows])
+
+
+def _add_embedding(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
+    spectrum = embedding_spectrum(snapshot)
+    is_key = spectrum["frequency"].isin(keys.frequencies).to_numpy()
+    for column, name in (("W_E_norm", "W_E"), ("through_heads_norm", "W_E W_V W_O W_in")):
+        norms = spectrum[column].to_numpy()
+        for k in keys.frequencies:
+            rows.add(f"norm in {name}", norms[k - 1], "norm", frequency=k)
+        share = (norms[is_key] ** 2).sum() / (norms**2).sum()
+        rows.add(f"fraction of the power of {name} in the key frequencies", share, "fraction")
+        if not is_key.all():
+            other = int(np.where(is_key, -1, norms).argmax())
+            what = f"norm in {name} of the strongest other frequency"
+            rows.add(what, norms[other], "norm", frequency=other + 1)
+    W_E = snapshot.weight("W_E")[snapshot.class_tokens]
+    rows.add("Gini coefficient of W_E", gini(component_norms(W_E)), "fraction")
+
+
+def _add_attention(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
+    single = fit_attention(snapshot)
+    together = fit_attention(snapshot, keys.frequencies)
+    true = snapshot.pattern[snapshot.pair_rows]
+    labels = snapshot.labels[snapshot.pair_rows]
+    for head, ks in enumerate(single.frequencies):
+        which = {"head": head, "frequency": ks[0] if ks else None}
+        explained = single.fraction_explained[head]
+        rows.add(
+            "variance of the pattern explained by one frequency", explained, "fraction", **which
+        )
+        explained = together.fraction_explained[head]
+        what = "variance of the pattern explained by all key frequencies"
+        rows.add(what, explained, "fraction", head=head)
+        if true.shape[2] == 3:
+            rows.add(
+                "mean attention of = to itself", single.mean_pattern[head, 2], "fraction", head=head
+            )
+        pattern = true.clone()
+        pattern[:, head] = single.pattern[:, head]
+        loss = cross_entropy(logits_of_patterns(snapshot, pattern), labels)
+        rows.add("loss, this head's pattern linear in one frequency", loss, "nats", **which)
+    for what, fit in (("one frequency each", single), ("all key frequencies", together)):
+        logits = logits_of_patterns(snapshot, fit.pattern)
+        rows.add_loss(snapshot, f"all patterns linear in {what}", logits)
+
+
+def _add_neurons(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
+    counts = neurons_by_frequency(snapshot)
+    for k in keys.frequencies:
+        rows.add(
+            "neurons with over 85 % in one frequency", int(counts[k - 1]), "count", frequency=k
+        )
+    n_neurons = snapshot.neurons.shape[1]
+    of_keys = sum(int(counts[k - 1]) for k in keys.frequencies)
+    rows.add("fraction of neurons in a key frequency", of_keys / n_neurons, "fraction")
+    others = int(counts.sum()) - of_keys
+    rows.add("neurons with over 85 % in another frequency", others, "count")
+    rows.add("neurons without a frequency", n_neurons - int(counts.sum()), "count")
+    for shape, shares in activation_fits(snapshot).items():
+        what = f"variance explained by a {shape} function of the pre-activation, median"
+        rows.add(what, shares.nanmedian(), "fraction")
+    polynomials = polynomial_neurons(snapshot)
+    neurons = snapshot.neurons[snapshot.pair_rows]
+    residual = (neurons - polynomials).double().square().sum()
+    centered = (neurons - neurons.mean(dim=0)).double().square().sum()
+    rows.add(
+        "variance of all neurons explained by polynomials", 1 - residual / centered, "fraction"
+    )
+    rows.add_loss(
+        snapshot,
+        "all neurons replaced by their polynomials",
+        logits_of_neurons(snapshot, polynomials),
+    )
+
+
+def _add_neuron_logit_map(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
+    found = neuron_logit_map(snapshot, keys)
+    n_directions = len(found.directions)
+    rows.add("rank of W_L along the key frequencies", n_directions, "count")
+    rows.add("norm of W_L outside them", found.residual_norm_fraction, "fraction")
+    for i, k in enumerate(found.frequencies.tolist()):
+        name, wave = ("v", "sine") if found.is_sine[i] else ("u", "cosine")
+        explained, coefficient = found.fraction_explained[i], found.coefficients[i]
+        what = f"{name}.MLP explained by the {wave} of a+b"
+        rows.add(f"variance of {what}", explained, "fraction", frequency=k)
+        rows.add(f"coefficient of the {wave} in {name}.MLP", coefficient, "logits", frequency=k)
+    for keep, what in ((True, "these directions"), (False, "what is orthogonal to them")):
+        neurons = projected_neurons(snapshot, found.directions, keep=keep)
+        rows.add_loss(
+            snapshot, f"neurons projected on {what}", logits_of_neurons(snapshot, neurons)
+        )
+
+
+def _add_logits(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
+    coefficients = logit_coefficients(snapshot)
+    for k in keys.frequencies:
+        single = KeyFrequencies.given(keys.order, [k])
+        explained = fraction_logit_variance_explained(snapshot, single)
+        rows.add("coefficient of the cosine of a+b-c", coefficients[k - 1], "logits", frequency=k)
+        rows.add("variance explained by the cosine of a+b-c", explained, "fraction", frequency=k)
+    explained = fraction_logit_variance_explained(snapshot, keys)
+    rows.add("variance explained by the cosines of a+b-c", explained, "fraction")
+    share = memorization_share(snapshot, keys)
+    rows.add("fraction of the logits' power outside the trigonometric circuit", share, "fraction")
+    sums = snapshot.task.cyclic_view.order if snapshot.task.cyclic_view else 0
+    index = torch.arange(sums)
+    of_row = ((index[:, None] + index) % sums).flatten()
+    for what, logits in (
+        ("logits replaced by the cosines of a+b-c", cosine_logits(snapshot, keys)),
+        ("logits kept only along the waves of a+b", restricted_logits(snapshot, keys)),
+    ):
+        rows.add_loss(snapshot, what, logits[of_row])
+    rows.add_loss(snapshot, "logits kept only in the 3 x 3 blocks", block_logits(snapshot, keys))
+    without = excluded_logits(snapshot, keys)
+    labels = repeat(snapshot.class_tokens, "s -> (s i)", i=sums)
+    rows.add(
+        "loss, trigonometric circuit removed",
+        cross_entropy(without.flatten(0, 1), labels),
+        "nats",
+    )
+
+
+def block_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[Tensor, "row c"]:
+    r"""Logits kept only in the 3 x 3 blocks of the key frequencies and the constant.
+
+    Per key frequency the eight products of
+    :math:`\{1, \cos w_k a, \sin w_k a\} \times \{1, \cos w_k b, \sin w_k b\}` without the
+    constant, and the mean of every class: 40 components at five frequencies.
+
+    Returns
+    -------
+    Tensor
+        (n*n, c) float64, rows as in ``snapshot.pair_rows``.
+    """
+    n = snapshot.require_cyclic_view().order
+    logits = snapshot.logits[snapshot.pair_rows].double().unflatten(0, (n, n))
+    kept = logits.mean(dim=(0, 1)).expand_as(logits).clone()
+    for k in key_frequencies.frequencies:
+        kept += block_component(logits, frequency_waves(n, k))
+    return kept.flatten(0, 1)
+
+
+def memorization_share(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Fraction of the logits' power that is not in the trigonometric circuit.
+
+    The logits are centered over the classes of every pair and over the pairs of every class,
+    so that what no answer depends on does not count; power is the sum of squares over all
+    pairs of the view.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN when the logits do not depend on the pair.
+
+    References
+    ----------
+    Varma et al., "Explaining grokking through circuit efficiency", arXiv:2309.02390, which
+    takes the projection on the trigonometric subspace for the generalizing circuit and the
+    rest for the memorizing one.
+    """
+    logits = snapshot.logits_by_sum.double()
+    logits = logits - logits.mean(dim=2, keepdim=True)
+    logits = logits - logits.mean(dim=(0, 1))
+    circuit = trigonometric_component(snapshot, key_frequencies.frequencies)
+    circuit = circuit - circuit.mean(dim=1, keepdim=True)
+    n = logits.shape[1]
+    return float(1 - n * circuit.square().sum() / logits.square().sum())
+
+
+_ADDERS = (
+    _add_network,
+    _add_embedding,
+    _add_attention,
+    _add_neurons,
+    _add_neuron_logit_map,
+    _add_logits,
+)

@@ -1,0 +1,372 @@
+"""What can be taken out of a network, where, and what is put in its place.
+
+At every site the activation is split in two, the component and the rest. An intervention
+takes one of the two, the component to remove it or the rest to keep the component alone, and
+gives it another value: its mean over the pairs, zero, or its value at another pair drawn at
+random. The network goes on from there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from grokinterp.circuits.key_frequencies import (
+    SINGLE_FREQUENCY_SHARE,
+    KeyFrequencies,
+)
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.trigonometric import trigonometric_component
+from grokinterp.errors import ConfigError
+from grokinterp.models.transformer import transformer_logits
+from grokinterp.spectra import block_component
+
+Site = Literal["logits", "neurons", "embedding", "heads", "paths"]
+SITES: tuple[Site, ...] = ("logits", "neurons", "embedding", "heads", "paths")
+"""Logits; activations of the last block's neurons; rows of W_E; attention heads; paths of the
+residual stream."""
+Fill = Literal["mean", "zero", "resample"]
+FILLS: tuple[Fill, ...] = ("mean", "zero", "resample")
+
+CIRCUITS = ("trigonometric_circuit", "memorization_circuit")
+PATHS = ("path_around_attention", "path_around_mlp", "attention_to_mlp", "attention_to_logits")
+_SITE_WORDS = {
+    "logits": "logits",
+    "neurons": "neurons",
+    "embedding": "embedding",
+    "heads": "attention",
+    "paths": "residual stream",
+}
+_FREQUENCY_SITES = ("logits", "neurons", "embedding")
+_SEQUENCES_AT_A_TIME = 4096
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """One thing done to a network.
+
+    Examples
+    --------
+    >>> Intervention("head_2", "heads", fill="zero").describe()
+    'removed from attention (zero)'
+    """
+
+    component: str
+    """``trigonometric_circuit``, ``memorization_circuit``, ``frequency_9`` (for permutations
+    ``representation_sign``); ``neuron_17``, ``neurons_of_9``, ``unexplained_neurons``,
+    ``mlp``; ``head_2``, ``layer_0_head_2``, ``attention``; or one of :data:`PATHS`."""
+    site: Site
+    """Where it is done."""
+    keep: bool = False
+    """Replace everything else at the site, not the component."""
+    fill: Fill = "mean"
+    """What is put in: the mean over the pairs (over the tokens, in the embedding), zero, or
+    the value at another pair, in a random order without repetition."""
+    seed: int = 0
+    """Of that order."""
+
+    def describe(self) -> str:
+        """Return the cell ``intervention`` of ablations.csv: ``removed from logits``."""
+        verb = "kept in" if self.keep else "removed from"
+        fill = "" if self.fill == "mean" else f" ({self.fill})"
+        return f"{verb} {_SITE_WORDS[self.site]}{fill}"
+
+
+def site_of(component: str, at: str | None) -> Site:
+    """Find the site of a component, and check one that is given.
+
+    Raises
+    ------
+    ConfigError
+        If the component is not known, or cannot be taken out there.
+    """
+    fits: list[Site] = [s for s in SITES if re.fullmatch(_COMPONENTS[s], component)]
+    if not fits:
+        raise ConfigError(
+            f"component={component!r} is not known. Choose trigonometric_circuit, "
+            "memorization_circuit, frequency_9 (for permutations representation_sign), "
+            "neuron_17, neurons_of_9, unexplained_neurons, "
+            f"mlp, head_2, layer_0_head_2, attention, or one of {', '.join(PATHS)}."
+        )
+    if at is None:
+        return fits[0]
+    for site in fits:
+        if site == at:
+            return site
+    raise ConfigError(
+        f"at={at!r} is no place to take {component} out. Choose one of {', '.join(fits)}."
+    )
+
+
+_NAME = r"\d*[a-z]\w*"
+_WAVES = "|".join((*CIRCUITS, r"frequency_\d+", rf"representation_{_NAME}"))
+_COMPONENTS: dict[Site, str] = {
+    "logits": _WAVES,
+    "neurons": rf"{_WAVES}|neuron_\d+|neurons_of_(\d+|{_NAME})|unexplained_neurons|mlp",
+    "embedding": _WAVES,
+    "heads": r"(layer_\d+_)?(head_\d+|attention)",
+    "paths": "|".join(PATHS),
+}
+
+
+def evaluated_rows(snapshot: Snapshot) -> Int[Tensor, " row"]:
+    """Rows of ``task.pairs`` that an intervention is judged on: the view's where there is one."""
+    if snapshot.view is None:
+        return torch.arange(snapshot.task.n_pairs)
+    return snapshot.pair_rows
+
+
+def components_of(
+    snapshot: Snapshot, component: str, key_frequencies: KeyFrequencies | None
+) -> KeyFrequencies | None:
+    """Frequencies or representations that tell a component from the rest.
+
+    None for heads, residual paths and sets of neurons that they do not name.
+
+    Raises
+    ------
+    ConfigError
+        If a circuit is named and no key frequencies are, or a frequency or representation does
+        not exist in the task's group.
+    """
+    single = re.fullmatch(r"(?:frequency|representation|neurons_of)_(\w+)", component)
+    if single:
+        name = single.group(1)
+        return KeyFrequencies.given_for(
+            snapshot.require_view(), [int(name) if name.isdecimal() else name]
+        )
+    if component not in CIRCUITS:
+        return None
+    if key_frequencies is None or not key_frequencies.frequencies:
+        raise ConfigError(
+            f"{component} is told by key frequencies, and there are none. Pass those of "
+            "find_key_frequencies, or KeyFrequencies.given(p, [9, 38])."
+        )
+    chosen = key_frequencies.names or key_frequencies.frequencies
+    return KeyFrequencies.given_for(snapshot.require_view(), chosen)
+
+
+def logits_after(
+    snapshot: Snapshot, key_frequencies: KeyFrequencies | None, intervention: Intervention
+) -> Float[Tensor, "row c"]:
+    """Logits of the network that an intervention was done to.
+
+    Returns
+    -------
+    Tensor
+        One row for each of :func:`evaluated_rows`.
+
+    Raises
+    ------
+    ConfigError
+        If the component does not exist in this network, or nothing else is at the site.
+    """
+    if intervention.fill not in FILLS:
+        raise ConfigError(
+            f"fill={intervention.fill!r} is not known. Choose one of {', '.join(FILLS)}."
+        )
+    found = components_of(snapshot, intervention.component, key_frequencies)
+    frequencies = () if found is None else found.frequencies
+    return _LOGITS_AT[intervention.site](snapshot, frequencies, intervention)
+
+
+def replaced(
+    activation: Float[Tensor, "row ..."],
+    component: Float[Tensor, "row ..."],
+    intervention: Intervention,
+) -> Float[Tensor, "row ..."]:
+    """Give the component of an activation, or with ``keep`` all of the rest, another value."""
+    part = activation - component if intervention.keep else component
+    if intervention.fill == "zero":
+        return activation - part
+    if intervention.fill == "mean":
+        return activation - part + part.mean(dim=0)
+    generator = torch.Generator().manual_seed(intervention.seed)
+    return activation - part + part[torch.randperm(len(part), generator=generator)]
+
+
+def _at_logits(
+    snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
+) -> Float[Tensor, "row c"]:
+    rows = evaluated_rows(snapshot)
+    logits = snapshot.logits[rows].double()
+    waves = trigonometric_component(snapshot, frequencies)[_answers(snapshot, rows)]
+    return replaced(logits, _named(intervention, logits, waves), intervention)
+
+
+def _answers(snapshot: Snapshot, rows: Int[Tensor, " row"]) -> Int[Tensor, " row"]:
+    """Position of each pair's answer among the classes of the view."""
+    position = torch.zeros(snapshot.task.n_classes, dtype=torch.long)
+    position[snapshot.class_tokens] = torch.arange(len(snapshot.class_tokens))
+    return position[snapshot.labels[rows]]
+
+
+def _named(intervention: Intervention, activation: Tensor, waves: Tensor) -> Tensor:
+    """Waves of the frequencies, or for the memorization circuit all that is not in them."""
+    return activation - waves if intervention.component == "memorization_circuit" else waves
+
+
+def _at_neurons(
+    snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
+) -> Float[Tensor, "row c"]:
+    rows = evaluated_rows(snapshot)
+    # From the neurons on the network is affine, so that everything that is done to them can be
+    # done to what they write into the logits.
+    written = snapshot.written_by_neurons[rows]
+    if re.fullmatch(_WAVES, intervention.component):
+        n = snapshot.require_view().order
+        grid = written.unflatten(0, (n, n))
+        waves = torch.zeros_like(grid)
+        for k in frequencies:
+            chosen = torch.tensor([0, k])
+            waves += block_component(grid, snapshot.harmonics.waves(chosen))
+        component = _named(intervention, written, waves.flatten(0, 1))
+    else:
+        chosen = _neuron_mask(snapshot, frequencies, intervention)
+        activations = snapshot.neurons[rows][:, chosen]
+        component = activations.double() @ snapshot.W_L[chosen]
+    return snapshot.logits[rows] - written + replaced(written, component, intervention)
+
+
+def _neuron_mask(
+    snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
+) -> Bool[Tensor, " neuron"]:
+    kind, _, number = intervention.component.rpartition("_")
+    kind = "neurons_of" if intervention.component.startswith("neurons_of_") else kind
+    n_neurons = snapshot.neurons.shape[1]
+    if intervention.component == "mlp":
+        _require_rest(intervention)
+        return torch.ones(n_neurons, dtype=torch.bool)
+    if kind == "neuron":
+        if int(number) >= n_neurons:
+            raise ConfigError(f"neuron {number} is not one of 0 .. {n_neurons - 1}.")
+        return torch.arange(n_neurons) == int(number)
+    shares = snapshot.neuron_frequency_shares
+    if kind == "neurons_of":
+        return shares[frequencies[0] - 1] > SINGLE_FREQUENCY_SHARE
+    return (shares <= SINGLE_FREQUENCY_SHARE).all(dim=0)
+
+
+def _require_rest(intervention: Intervention) -> None:
+    if intervention.keep:
+        raise ConfigError(
+            f"keep=True with {intervention.component} leaves nothing else to replace. Keep a head, "
+            "neurons, a frequency or a circuit."
+        )
+
+
+def _at_embedding(
+    snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
+) -> Float[Tensor, "row c"]:
+    tokens = snapshot.class_tokens
+    chosen = snapshot.harmonics.waves(torch.tensor(frequencies, dtype=torch.long))
+    embedding = snapshot.weight("W_E").clone()
+    rows = embedding[tokens].double()
+    waves = chosen.T @ (chosen @ rows)
+    changed = replaced(rows, _named(intervention, rows, waves), intervention)
+    embedding[tokens] = changed.to(embedding.dtype)
+    parameters = dict(snapshot.parameters) | {"embed.W_E": embedding}
+    again = Snapshot.from_parameters(parameters, snapshot.split, snapshot.spec, step=snapshot.step)
+    return again.logits[evaluated_rows(snapshot)]
+
+
+def _at_heads(
+    snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
+) -> Float[Tensor, "row c"]:
+    layer, head = _layer_and_head(snapshot, intervention)
+    rows = evaluated_rows(snapshot)
+
+    def change(written: Float[Tensor, "row ... head x"]) -> Float[Tensor, "row ... head x"]:
+        mask = torch.zeros(written.shape[-2], 1)
+        mask[slice(None) if head is None else head] = 1
+        return replaced(written, written * mask, intervention)
+
+    if layer == snapshot.spec.n_layers - 1:
+        block = snapshot.last_block
+        heads = block.heads.clone()
+        heads[rows] = change(heads[rows])
+        return block.logits(attn_out=block.attn_out(heads))[rows]
+    return _with_hook(snapshot, f"blocks.{layer}.attn.hook_z", rows, change)
+
+
+def _with_hook(
+    snapshot: Snapshot, name: str, rows: Int[Tensor, " row"], change: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "row c"]:
+    tokens = snapshot.tokens[rows]
+    kept: list[Tensor] = []
+
+    def keep(at: str, activation: Tensor) -> Tensor:
+        if at == name:
+            kept.append(activation)
+        return activation
+
+    with torch.no_grad():
+        parts = tokens.split(_SEQUENCES_AT_A_TIME)
+        for part in parts:
+            transformer_logits(snapshot.parameters, part, snapshot.spec, keep)
+        # Means and resampled values are those over all pairs, not over a part.
+        changed = iter(change(torch.cat(kept)).split(_SEQUENCES_AT_A_TIME))
+
+        def put(at: str, activation: Tensor) -> Tensor:
+            return next(changed) if at == name else activation
+
+        logits = [
+            transformer_logits(snapshot.parameters, part, snapshot.spec, put)[:, -1]
+            for part in parts
+        ]
+    return torch.cat(logits)
+
+
+def _layer_and_head(snapshot: Snapshot, intervention: Intervention) -> tuple[int, int | None]:
+    spec = snapshot.spec
+    found = re.fullmatch(r"(?:layer_(\d+)_)?(?:head_(\d+)|attention)", intervention.component)
+    assert found is not None
+    layer = spec.n_layers - 1 if found.group(1) is None else int(found.group(1))
+    head = None if found.group(2) is None else int(found.group(2))
+    if layer >= spec.n_layers or (head is not None and head >= spec.n_heads):
+        raise ConfigError(
+            f"{intervention.component} does not exist: the network has layers 0 .. "
+            f"{spec.n_layers - 1} with heads 0 .. {spec.n_heads - 1}."
+        )
+    if head is None or spec.n_heads == 1:
+        _require_rest(intervention)
+    return layer, head
+
+
+def _at_paths(
+    snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
+) -> Float[Tensor, "row c"]:
+    _require_rest(intervention)
+    rows = evaluated_rows(snapshot)
+    block = snapshot.last_block
+
+    def filled(edge: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair d_model"]:
+        edge = edge.clone()
+        edge[rows] = replaced(edge[rows], edge[rows], intervention)
+        return edge
+
+    if intervention.component == "path_around_attention":
+        return block.logits(around_attention=filled(block.resid_pre))[rows]
+    if intervention.component == "path_around_mlp":
+        return block.logits(around_mlp=filled(block.resid_mid))[rows]
+    # The bias of attention belongs to no head and stays.
+    heads = block.heads.sum(dim=1)
+    changed = block.resid_mid - heads + filled(heads)
+    if intervention.component == "attention_to_mlp":
+        return block.logits(mlp_in=changed)[rows]
+    return block.logits(around_mlp=changed)[rows]
+
+
+_LOGITS_AT = {
+    "logits": _at_logits,
+    "neurons": _at_neurons,
+    "embedding": _at_embedding,
+    "heads": _at_heads,
+    "paths": _at_paths,
+}

@@ -1,0 +1,38 @@
+"""How strongly the logits follow each frequency, or each character."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from grokinterp.circuits.snapshot import Snapshot
+
+
+def logit_coefficients(snapshot: Snapshot) -> Float[Tensor, " freq"]:
+    r"""Amplitudes :math:`\alpha_k` in logits ~ :math:`\sum_k \alpha_k \cos w_k(a+b-c)`.
+
+    The least-squares fit over all pairs of the view and all classes of the group; the waves
+    are orthogonal, so every amplitude is that of its frequency alone. For permutations of
+    :math:`\sum_\rho \alpha_\rho \chi_\rho(abc^{-1})`, the trivial representation left out.
+
+    Returns
+    -------
+    Tensor
+        (n//2,) float64, in logits; entry k - 1 belongs to frequency k. Negative where the
+        wave is upside down.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+
+    References
+    ----------
+    Nanda et al., "Progress measures for grokking via mechanistic interpretability",
+    ICLR 2023, arXiv:2301.05217, section 4.
+    """
+    characters = snapshot.harmonics.characters[1:]
+    means = snapshot.mean_logits_by_sum[:, snapshot.class_tokens]
+    # Entry [q, c] is the answer s = qc, for which a b c^-1 = q.
+    by_quotient = means.gather(0, snapshot.products).mean(dim=1)
+    return (characters @ by_quotient) / characters.square().sum(dim=1)

@@ -1,0 +1,214 @@
+r"""Neurons as trigonometric polynomials of one frequency.
+
+A neuron of frequency k that does what the trigonometric circuit asks of it is a polynomial of
+degree two in :math:`\cos w_k a, \sin w_k a, \cos w_k b, \sin w_k b` with at most one factor of
+each input: a combination of the nine products
+:math:`\{1, \cos w_k a, \sin w_k a\} \times \{1, \cos w_k b, \sin w_k b\}`.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.circuits.key_frequencies import SINGLE_FREQUENCY_SHARE
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.spectra import block_component, fourier_basis
+from grokinterp.spectra.fourier import component_frequencies
+
+
+def frequency_waves(n: int, frequency: int) -> Float[Tensor, "wave x"]:
+    """Constant, cosine and sine of one frequency of Z_n, orthonormal, the constant first."""
+    of_row = component_frequencies(n)
+    return fourier_basis(n)[(of_row == 0) | (of_row == frequency)]
+
+
+def neuron_frequencies(
+    snapshot: Snapshot,
+) -> tuple[Int[Tensor, " neuron"], Float[Tensor, " neuron"]]:
+    """Frequency that explains most of each neuron, and the share it explains.
+
+    Returns
+    -------
+    tuple
+        Frequencies, 0 for a dead neuron, and shares in [0, 1].
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+    """
+    share, index = snapshot.neuron_frequency_shares.max(dim=0)
+    return torch.where(share > 0, index + 1, 0), share
+
+
+def polynomial_neurons(snapshot: Snapshot) -> Float[Tensor, "row neuron"]:
+    r"""Every neuron replaced by the degree-2 trigonometric polynomial of its own frequency.
+
+    The least-squares polynomial over all pairs of the view, the mean of the neuron included;
+    a dead neuron is its constant.
+
+    Returns
+    -------
+    Tensor
+        (n*n, neuron), rows as in ``snapshot.pair_rows``.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+
+    References
+    ----------
+    Nanda et al., "Progress measures for grokking via mechanistic interpretability",
+    ICLR 2023, arXiv:2301.05217, section 4.2.
+    """
+    n = snapshot.require_cyclic_view().order
+    frequencies, _ = neuron_frequencies(snapshot)
+    activations = snapshot.neurons[snapshot.pair_rows]
+    polynomials = activations.mean(dim=0).repeat(len(activations), 1)
+    for k in frequencies.unique().tolist():
+        if k > 0:
+            chosen = (frequencies == k).nonzero().flatten()
+            values = activations[:, chosen].unflatten(0, (n, n))
+            block = block_component(values, frequency_waves(n, k))
+            polynomials[:, chosen] += block.flatten(0, 1)
+    return polynomials
+
+
+def activation_fits(snapshot: Snapshot) -> dict[str, Float[Tensor, " neuron"]]:
+    """Share of each neuron's variance that a polynomial of its pre-activation explains.
+
+    A neuron that multiplies two waves does it through the curvature of its activation, so a
+    quadratic has to do well and a straight line worse.
+
+    Returns
+    -------
+    dict
+        Under ``linear`` and ``quadratic``, in [0, 1] over all pairs of the view; NaN for a
+        neuron whose activation is constant.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+    """
+    block = snapshot.last_block
+    pre = block.pre_activations(block.resid_mid)[snapshot.pair_rows].double()
+    post = snapshot.neurons[snapshot.pair_rows].double()
+    pre = (pre - pre.mean(dim=0)) / pre.std(dim=0)
+    post = post - post.mean(dim=0)
+    # Gram-Schmidt on 1, x, x^2 neuron by neuron.
+    square = pre.square() - pre.square().mean(dim=0)
+    square = square - pre * (square * pre).mean(dim=0) / pre.square().mean(dim=0)
+    total = post.square().sum(dim=0)
+
+    def explained(wave: Tensor) -> Tensor:
+        return (post * wave).sum(dim=0).square() / (wave.square().sum(dim=0) * total)
+
+    linear = explained(pre)
+    return {"linear": linear, "quadratic": linear + explained(square)}
+
+
+def logits_of_neurons(
+    snapshot: Snapshot, neurons: Float[Tensor, "row neuron"]
+) -> Float[Tensor, "row c"]:
+    """Logits with other activations in the neurons' place; the way around the MLP stays.
+
+    Returns
+    -------
+    Tensor
+        (n*n, c) float64, rows as in ``snapshot.pair_rows``.
+    """
+    change = neurons - snapshot.neurons[snapshot.pair_rows]
+    return snapshot.logits[snapshot.pair_rows].double() + change.double() @ snapshot.W_L
+
+
+def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
+    r"""One row per neuron: its frequency, and what the network is without it.
+
+    Returns
+    -------
+    DataFrame
+        ``neuron``; ``frequency`` that explains most of it (empty for a dead neuron, or where
+        the task has no frequencies), for permutations ``representation``;
+        ``fraction_explained`` by the degree-2 polynomial of that
+        frequency; ``is_single_frequency`` (over 85 %); ``mean_activation``;
+        ``fraction_active`` (pairs on which it is above zero); ``W_L_norm``; ``loss_zero`` and
+        ``loss_mean``, the loss over all pairs in nats with the neuron at zero and at its mean;
+        ``accuracy_zero``, ``accuracy_mean``.
+
+    Notes
+    -----
+    Losses of single neurons are computed from differences to the correct logit in float32,
+    :math:`\log(1 + \sum_{c \ne y} e^{l_c - l_y})`, which loses no digits of a small loss.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> table = gi.neuron_table(gi.take_snapshot(gi.load_run("ckpts/")))  # doctest: +SKIP
+    >>> table.nlargest(5, "loss_zero")  # doctest: +SKIP
+    """
+    table = pd.DataFrame({"neuron": range(snapshot.neurons.shape[1])})
+    if snapshot.view is not None:
+        frequencies, shares = neuron_frequencies(snapshot)
+        names = snapshot.harmonics.names
+        numbers = frequencies.tolist()
+        if names is None:
+            table["frequency"] = pd.array([k or pd.NA for k in numbers], dtype="Int64")
+        else:
+            table["representation"] = [names[k] if k > 0 else None for k in numbers]
+        table["fraction_explained"] = shares.numpy()
+        table["is_single_frequency"] = (shares > SINGLE_FREQUENCY_SHARE).numpy()
+    mean = snapshot.neurons.double().mean(dim=0)
+    table["mean_activation"] = mean.numpy()
+    table["fraction_active"] = (snapshot.neurons > 0).double().mean(dim=0).numpy()
+    table["W_L_norm"] = snapshot.W_L.norm(dim=1).numpy()
+    return table.assign(**_without_each(snapshot, mean.float()))
+
+
+def _without_each(snapshot: Snapshot, mean: Float[Tensor, " neuron"]) -> dict[str, list[float]]:
+    n_pairs, n_neurons = snapshot.neurons.shape
+    losses = torch.zeros(2, n_neurons, dtype=torch.float64)
+    n_correct = torch.zeros(2, n_neurons, dtype=torch.long)
+    # As many pairs at a time as the processor's cache holds.
+    for rows in torch.arange(n_pairs).split(_PAIRS_AT_A_TIME):
+        answers = snapshot.labels[rows, None]
+        logits = snapshot.logits[rows].float()
+        above = (logits - logits.gather(1, answers)).scatter_(1, answers, -torch.inf)
+        for fill, put in enumerate((torch.zeros_like(mean), mean)):
+            changes = (put - snapshot.neurons[rows]).float()
+            for neuron, row in enumerate(snapshot.W_L.float()):
+                loss, correct = _after_change(above, changes[:, neuron, None], row, answers)
+                losses[fill, neuron] += loss
+                n_correct[fill, neuron] += correct
+    numbers = {"loss": losses / n_pairs, "accuracy": n_correct / n_pairs}
+    return {
+        f"{name}_{fill}": values[index].tolist()
+        for name, values in numbers.items()
+        for index, fill in enumerate(("zero", "mean"))
+    }
+
+
+def _after_change(above: Tensor, change: Tensor, row: Tensor, answers: Tensor) -> tuple[float, int]:
+    """Summed loss and number of right answers when logits change by `change` times `row`.
+
+    `above` holds the other logits' differences to the correct one, whose column is -inf.
+    """
+    correct = change * row[answers]
+    odds = torch.addcmul(above, change, row).exp_().sum(dim=1) * (-correct[:, 0]).exp()
+    # Odds below one leave no other class above the answer; above one the largest decides.
+    unsure = (~(odds < 1)).nonzero().flatten()
+    margins = torch.addcmul(above[unsure], change[unsure], row) - correct[unsure]
+    n_correct = len(odds) - int((margins.amax(dim=1) >= 0).sum()) if len(unsure) else len(odds)
+    losses = odds.log1p()
+    if not losses.isfinite().all():
+        # A margin beyond 88 leaves the range of float32 when it is exponentiated.
+        margins = torch.addcmul(above.double(), change.double(), row.double()) - correct
+        losses = torch.nn.functional.softplus(margins.logsumexp(dim=1))
+    return float(losses.sum(dtype=torch.float64)), n_correct
+
+
+_PAIRS_AT_A_TIME = 1024

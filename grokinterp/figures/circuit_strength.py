@@ -1,0 +1,131 @@
+"""The two circuits against each other along training, and what every part is worth at its end."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from grokinterp.figures.lines import Line, Panel, figure_of_panels
+from grokinterp.figures.style import LOSS_TITLE, SPLIT_COLORS, TOP_BARE, decorate
+from grokinterp.trajectory.analysis import Analysis
+
+_TRAIN, _TEST, _ALL = (SPLIT_COLORS[name] for name in ("train", "test", "all"))
+_SYMBOLS = {"mean": "circle", "zero": "x", "resample": "diamond"}
+FILL_COLORS = {"mean": "#009E73", "zero": "#CC79A7", "resample": "#E69F00"}
+"""Colour of what stands in the place of an ablated part."""
+
+
+def plot_circuit_strength(analysis: Analysis) -> go.Figure | None:
+    """What each circuit adds to the correct logit, and how often it is right alone.
+
+    Solid lines are the trigonometric circuit, dotted ones the memorization circuit.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        None without key frequencies.
+    """
+    table = analysis.trajectory
+    panels = (
+        Panel(
+            "correct logit above the mean<br>(logits)",
+            table,
+            (
+                Line("trigonometric_logit_train", "trigonometric, train", _TRAIN),
+                Line("memorization_logit_train", "memorization, train", _TRAIN, "dot"),
+                Line("memorization_logit_test", "memorization, test", _TEST, "dot"),
+            ),
+        ),
+        Panel(
+            "accuracy alone<br>(fraction)",
+            table,
+            (
+                Line("restricted_accuracy_test", "trigonometric alone, test", _TEST),
+                Line("excluded_accuracy_train", "memorization alone, train", _TRAIN, "dot"),
+            ),
+        ),
+        Panel(
+            "power outside<br>(fraction)",
+            table,
+            (
+                Line(
+                    "fraction_logit_power_memorization",
+                    "logit power outside the trigonometric circuit",
+                    _ALL,
+                ),
+            ),
+        ),
+    )
+    return figure_of_panels(analysis, panels, title="Circuits against each other")
+
+
+def plot_component_ablations(analysis: Analysis) -> go.Figure | None:
+    """Loss without each head, group of neurons and residual path, by what stands in its place.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        None where only the logits were ablated.
+    """
+    rows = analysis.ablations.to_dict(orient="records")
+    parts = [row for row in rows if _is_part(row)]
+    if not parts:
+        return None
+    figure = go.Figure()
+    for fill in FILL_COLORS:
+        marks = [row for row in parts if _fill(row) == fill]
+        if marks:
+            figure.add_trace(_marks(marks, fill))
+    names = list(dict.fromkeys(_words(row) for row in parts))
+    decorate(
+        figure,
+        "Ablations of heads, neurons and paths",
+        plot_height=30 * len(names) + 20,
+        above=TOP_BARE,
+    )
+    full = float(rows[0]["loss_all"])
+    if full > 0:
+        figure.add_vline(x=full, line={"dash": "dash", "color": _ALL, "width": 1})
+    figure.update_xaxes(
+        type="log",
+        exponentformat="power",
+        nticks=7,
+        tickfont={"size": 9.5},
+        title_text=f"{LOSS_TITLE}, all pairs",
+    )
+    order = {"categoryorder": "array", "categoryarray": names}
+    figure.update_yaxes(autorange="reversed", automargin=True, ticks="", **order)
+    return figure
+
+
+def _is_part(row: Mapping[Hashable, Any]) -> bool:
+    """Whether a row removes a head, neurons or a path, with a loss that can be drawn."""
+    is_wave = re.search("circuit|^frequency_|^representation_", str(row["component"]))
+    is_removed = str(row["intervention"]).startswith("removed from")
+    return is_removed and not is_wave and math.isfinite(row["loss_all"]) and row["loss_all"] > 0
+
+
+def _fill(row: Mapping[Hashable, Any]) -> str:
+    found = re.search(r"\((\w+)\)$", str(row["intervention"]))
+    return found.group(1) if found else "mean"
+
+
+def _marks(rows: Sequence[Mapping[Hashable, Any]], fill: str) -> go.Scatter:
+    return go.Scatter(
+        x=np.array([row["loss_all"] for row in rows], dtype=float),
+        y=[_words(row) for row in rows],
+        name=fill,
+        mode="markers",
+        marker={"color": FILL_COLORS[fill], "symbol": _SYMBOLS[fill], "size": 9},
+        hovertemplate="%{y}<br>" + fill + " %{x:.3g} nats<extra></extra>",
+    )
+
+
+def _words(row: Mapping[Hashable, Any]) -> str:
+    return html.escape(str(row["component"]).replace("_", " "))

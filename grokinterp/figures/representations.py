@@ -1,0 +1,45 @@
+"""Irreducible representations along training, for networks that compose permutations."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from grokinterp.figures.lines import Line, Panel, figure_of_panels
+from grokinterp.figures.style import key_color, key_dash
+from grokinterp.trajectory.analysis import Analysis
+
+_PANELS = {
+    "logit_power_share": "share of logit power<br>(fraction)",
+    "embedding_norm": "embedding norm<br>(weight units)",
+    "excluded_loss_train": "loss on train without it<br>(nats)",
+    "n_neurons": "neurons<br>(count)",
+}
+
+
+def plot_representations(analysis: Analysis) -> go.Figure | None:
+    """What every representation holds and what the network loses without it, one line each.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        None for operations modulo p.
+    """
+    table = analysis.by_representation
+    if "representation" not in table:
+        return None
+    names = list(dict.fromkeys(table["representation"]))
+    keys = analysis.key_frequencies.names or ()
+    lines = tuple(
+        Line(name, name, key_color(i), key_dash(i), width=2.6 if name in keys else 1.4)
+        for i, name in enumerate(names)
+    )
+    panels = [
+        Panel(
+            title,
+            table.pivot_table(column, "step", "representation", aggfunc="last").reset_index(),
+            lines,
+        )
+        for column, title in _PANELS.items()
+        if column in table
+    ]
+    return figure_of_panels(analysis, panels, title="Representations along training")

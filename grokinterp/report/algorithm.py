@@ -1,0 +1,128 @@
+"""Which algorithm: the verdict, its reason and every piece of evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from grokinterp import figures
+from grokinterp.circuits.algorithm import (
+    CIRCLE_FORMULAS,
+    CLOCK_IRRELEVANCE,
+    CLOCK_SYMMETRICITY,
+    PIZZA_IRRELEVANCE,
+    PIZZA_SYMMETRICITY,
+)
+from grokinterp.circuits.circles import MIN_CIRCULARITY
+from grokinterp.report.page import Section, figure_block, paragraph
+from grokinterp.report.text import escape, link_papers, show_percent, show_value, table
+from grokinterp.trajectory.analysis import Analysis
+
+_ZHONG = "Zhong et al. 2023, arXiv:2306.17844"
+_PRODUCT = "|cos(w<sub>k</sub>(a−b)/2)| cos w<sub>k</sub>(a+b−c)"
+_NO_LINE = f"no part of the rule; circular from {MIN_CIRCULARITY:g} on"
+_LINES = {
+    "gradient_symmetricity": (
+        f"below {CLOCK_SYMMETRICITY:g}",
+        f"above {PIZZA_SYMMETRICITY:g}",
+        f"{_ZHONG}; the clock's line is grokinterp's",
+    ),
+    "distance_irrelevance": (
+        f"above {CLOCK_IRRELEVANCE:g}",
+        f"below {PIZZA_IRRELEVANCE:g}",
+        _ZHONG,
+    ),
+    "circularity": (_NO_LINE, _NO_LINE, _ZHONG),
+}
+_FORMULAS = {
+    "clock": ("clock, cos w<sub>k</sub>(a+b−c)", _ZHONG),
+    "pizza_product": (f"pizza, {_PRODUCT}", _ZHONG),
+    "pizza_absolute": (
+        "pizza from absolute values, |cos(w<sub>k</sub>(a−b)/2)| "
+        "(|cos(w<sub>k</sub>(a+b−c)/2)| − |sin(w<sub>k</sub>(a+b−c)/2)|)",
+        "the authors' notebook",
+    ),
+    "accompanying": (
+        "accompanying circle, −cos w<sub>k</sub>(a−b) cos w<sub>k</sub>(a+b−c)",
+        _ZHONG,
+    ),
+    "pizza_accompanied": ("pizza and accompanying circle, two amplitudes", _ZHONG),
+}
+
+
+def algorithm_section(analysis: Analysis) -> Section:
+    """The verdict with its evidence; a note with the reason where there is none."""
+    summary = analysis.summary.get("algorithm") or {}
+    verdict, reason = summary.get("verdict"), summary.get("reason")
+    if verdict in (None, "none"):
+        because = f" Reason: {escape(reason)}." if reason else ""
+        note = paragraph(f"No algorithm was determined.{because}", kind="note")
+        return Section("algorithm", "Which algorithm", (note,))
+    sentence = f"Verdict: <strong>{escape(verdict)}</strong>."
+    if reason:
+        sentence += f" At the last checkpoint, {escape(reason)}."
+    blocks = [paragraph(sentence)]
+    evidence, formulas = _evidence(summary), _formulas(summary)
+    figure = figures.plot_correct_logits(analysis)
+    if figure is not None:
+        caption = (
+            "A pizza shows vertical stripes, since its correct logit depends on a − b and vanishes "
+            "for antipodal pairs; an ideal clock shows none. For operations other than addition "
+            "a and b are the indices of the cyclic view."
+        )
+        evidence.append(figure_block("figure-correct-logits", figure, caption))
+    return Section("algorithm", "Which algorithm", (*blocks, *evidence, *formulas))
+
+
+def _evidence(summary: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for name, (clock, pizza, source) in _LINES.items():
+        if name in summary:
+            value = show_value(summary[name])
+            error = summary.get(f"{name}_standard_error")
+            if error:
+                value += f" ± {show_value(float(f'{error:.2g}'))}"
+            label = escape(name.replace("_", " "))
+            rows.append((label, value, escape(clock), escape(pizza), link_papers(source)))
+    circles = list((summary.get("variance_explained_by_circle") or {}).values())
+    if circles:
+        # A fraction that was not finite is None here.
+        clock, pizza = (
+            show_percent(
+                sum(math.nan if c[name] is None else c[name] for c in circles) / len(circles)
+            )
+            for name in CIRCLE_FORMULAS
+        )
+        label, source = "explained of a circle alone, mean", f"formulas of {link_papers(_ZHONG)}"
+        value = f"clock {clock}, pizza {pizza}"
+        rows.append((label, value, "more by the clock", "more by the pizza", source))
+    if not rows:
+        return []
+    header = ("evidence", "value", "a clock shows", "a pizza shows", "source")
+    return [table(header, rows, caption="Evidence at the last checkpoint")]
+
+
+def _formulas(summary: Mapping[str, Any]) -> list[str]:
+    whole = summary.get("variance_explained")
+    if not whole:
+        return []
+    circles: Mapping[str, Mapping[str, Any]] = summary.get("variance_explained_by_circle") or {}
+    rows = [
+        (
+            words,
+            show_percent(whole.get(name)),
+            *(show_percent(circle.get(name)) for circle in circles.values()),
+            link_papers(source),
+        )
+        for name, (words, source) in _FORMULAS.items()
+    ]
+    header = ("formula", "whole logits", *(f"circle {k} alone" for k in circles), "source")
+    caption = "Variance of the logits that each formula explains"
+    return [
+        table(header, rows, caption=caption),
+        paragraph(
+            "The rule compares the first two formulas on the circles alone: whole logits of a "
+            "pizza with accompanying circles are explained by the clock's formula."
+        ),
+    ]

@@ -1,0 +1,197 @@
+"""The trigonometric circuit and the ablations of the last checkpoint, as parts of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from grokinterp import figures
+from grokinterp.report.page import Section, figure_block, paragraph
+from grokinterp.report.text import (
+    MISSING,
+    escape,
+    is_missing,
+    show_percent,
+    show_value,
+    table,
+)
+from grokinterp.trajectory.analysis import Analysis
+
+_STAGES = {
+    "embedding": (
+        "Embedding",
+        "Each token is read as cosines and sines of the key frequencies; what the neurons can "
+        "see of it, through values and heads, is cleaner than W_E itself.",
+    ),
+    "attention": (
+        "Attention",
+        "Each head's pattern, as a function of the two tokens, against a linear function of "
+        "waves; the losses say what the difference is worth.",
+    ),
+    "neurons": (
+        "Neurons",
+        "Each neuron against the polynomial of degree two in the cosines and sines of one "
+        "frequency, with at most one factor of each token.",
+    ),
+    "neuron_logit_map": (
+        "Neuron-logit map",
+        "W_L = W_out W_U along the key frequencies: two directions u and v of the neurons for "
+        "each, from which the logits read a cosine and a sine of a+b.",
+    ),
+    "logits": (
+        "Logits",
+        "The logits against a sum of cosines of a+b−c with one amplitude per key frequency.",
+    ),
+}
+_CIRCUIT_STEPS = {
+    "memorization_works_from": "memorization circuit alone right on train from",
+    "memorization_works_until": "until",
+    "trigonometric_works_from": "trigonometric circuit alone right on test from",
+    "trigonometric_is_stronger_from": "trigonometric circuit stronger on train from",
+}
+
+
+def circuit_section(analysis: Analysis) -> Section:
+    """What each replacement costs, then every number stage by stage."""
+    title = "The trigonometric circuit, step by step"
+    circuit = analysis.circuit
+    if circuit.empty:
+        reasons = analysis.summary.get("reasons") or {}
+        known = reasons.get("key_frequencies") or reasons.get("by_frequency")
+        because = f" Reason: {escape(known)}." if known else ""
+        note = "The circuit was not followed through the network." + because
+        return Section("circuit", title, (paragraph(note, kind="note"),))
+    step = analysis.key_frequencies.step
+    lead = paragraph(
+        "Every line replaces a part of the network by what the circuit says it is, or takes the "
+        "rest away, and runs on from there. If the account is right, these losses stay near the "
+        "network's own; a loss far above it is something the account leaves out."
+        + (f" Last checkpoint, step {show_value(step)}." if step is not None else "")
+    )
+    blocks = [lead, _losses(circuit)]
+    for stage, (name, text) in _STAGES.items():
+        rows = [row for row in circuit.to_dict(orient="records") if row["stage"] == stage]
+        if rows:
+            body = paragraph(escape(text)) + _stage_table(rows, name)
+            blocks.append(
+                f"<details><summary>{escape(name)}: all numbers</summary>{body}</details>"
+            )
+    return Section("circuit", title, tuple(blocks))
+
+
+def strength_section(analysis: Analysis) -> Section:
+    """When each circuit works, and how strong it is against the other."""
+    title = "The two circuits against each other"
+    figure = figures.plot_circuit_strength(analysis)
+    if figure is None:
+        reason = (analysis.summary.get("reasons") or {}).get("circuits", "")
+        note = "The two circuits were not told apart." + (
+            f" Reason: {escape(reason)}." if reason else ""
+        )
+        return Section("circuit-strength", title, (paragraph(note, kind="note"),))
+    caption = (
+        "Above: the correct logit, minus the mean logit, that each circuit contributes; on the "
+        "training pairs both, on the test pairs what the memorization circuit does there. Then "
+        "the accuracy of each alone, and the share of the logits' power that is not in the "
+        "trigonometric circuit. In a run that groks the dotted lines rise first and fall in "
+        "cleanup."
+    )
+    blocks = [figure_block("figure-circuit-strength", figure, caption)]
+    steps = analysis.summary.get("circuits")
+    if steps:
+        blocks.append(_steps_table(steps, analysis.summary.get("reasons") or {}))
+    return Section("circuit-strength", title, tuple(blocks))
+
+
+def component_blocks(analysis: Analysis) -> list[str]:
+    """Figure and full table of the ablations beyond the logits; none where there are none."""
+    figure = figures.plot_component_ablations(analysis)
+    if figure is None:
+        return []
+    caption = (
+        "Loss on all pairs without each part, whose value is replaced by its mean over the "
+        "pairs, by zero, or by its value at another pair. The dashed line is the whole network: "
+        "marks on it are parts that it does not need. A path whose value is the same for all "
+        "pairs is untouched by mean and resampling. Logarithmic axis."
+    )
+    return [figure_block("figure-component-ablations", figure, caption)]
+
+
+def ablation_table_html(ablations: pd.DataFrame) -> str:
+    """All rows of ablations.csv: those of the logits open, the others folded away."""
+    rows = ablations.to_dict(orient="records")
+    first = [row for row in rows if row["intervention"] in ("none", "removed from logits")]
+    first = first or rows
+    rest = [row for row in rows if row not in first]
+    shown = _ablation_rows(first, "Ablations of the logits; losses in nats")
+    if not rest:
+        return shown
+    folded = _ablation_rows(rest, "All other ablations; losses in nats")
+    return f"{shown}<details><summary>{len(rest)} more ablations</summary>{folded}</details>"
+
+
+def _ablation_rows(ablations: list[dict], caption: str) -> str:
+    rows = []
+    for row in ablations:
+        cells = []
+        for name, value in row.items():
+            if str(name).startswith("accuracy_"):
+                cells.append(show_percent(value))
+            elif name == "frequencies":
+                cells.append(escape(value).replace(" ", ", ") if value else MISSING)
+            elif name == "component":
+                cells.append(escape(value).replace("_", " "))
+            else:
+                cells.append(show_value(value))
+        rows.append(cells)
+    header = [str(name).replace("_", " ") for name in ablations[0]]
+    return table(header, rows, caption=caption, n_text=3)
+
+
+def _losses(circuit: pd.DataFrame) -> str:
+    losses = [
+        row
+        for row in circuit.to_dict(orient="records")
+        if row["unit"] == "nats" and pd.isna(row["head"])
+    ]
+    full = float(losses[0]["value"])
+    rows = [
+        (
+            escape(str(row["quantity"]).removeprefix("loss, ")),
+            escape(str(row["stage"]).replace("_", "-")),
+            show_value(row["value"]),
+            show_value(row["value"] / full) if full > 0 else MISSING,
+        )
+        for row in losses
+    ]
+    header = ("what was replaced", "stage", "loss", "times the network's")
+    return table(header, rows, caption="What each replacement costs; losses in nats", n_text=2)
+
+
+def _stage_table(rows: list[dict], name: str) -> str:
+    cells = [
+        (
+            escape(row["quantity"]),
+            show_value(row["frequency"]) if not pd.isna(row["frequency"]) else "",
+            show_value(row["head"]) if not pd.isna(row["head"]) else "",
+            show_value(row["value"]),
+            escape(row["unit"]),
+        )
+        for row in rows
+    ]
+    header = ("quantity", "frequency", "head", "value", "unit")
+    return table(header, cells, caption=name, n_text=1)
+
+
+def _steps_table(steps: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
+    rows = [
+        (
+            escape(text),
+            show_value(steps.get(name)),
+            escape(reasons.get(f"circuits.{name}", "")) if is_missing(steps.get(name)) else "",
+        )
+        for name, text in _CIRCUIT_STEPS.items()
+    ]
+    return table(("event", "step", "remark"), rows, caption="When each circuit works")

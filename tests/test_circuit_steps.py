@@ -1,0 +1,63 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from grokinterp.trajectory import Thresholds, find_circuit_steps
+
+STEPS = np.arange(0, 10_001, 500)
+
+
+def trajectory(**changes):
+    columns = {
+        "step": STEPS,
+        "excluded_accuracy_train": np.where((STEPS >= 500) & (STEPS < 4000), 1.0, 0.1),
+        "restricted_accuracy_test": np.where(STEPS >= 3000, 1.0, 0.2),
+        "trigonometric_logit_train": STEPS / 500,
+        "memorization_logit_train": np.where(STEPS == 0, 0.5, 11.5 - STEPS / 1000),
+    }
+    return pd.DataFrame(columns | changes)
+
+
+def test_planted_changes_are_found_at_their_steps():
+    found = find_circuit_steps(trajectory())
+    assert found.as_dict() == {
+        "memorization_works_from": 500,
+        "memorization_works_until": 4000,
+        "trigonometric_works_from": 3000,
+        "trigonometric_is_stronger_from": 4000,
+    }
+
+
+def test_a_single_checkpoint_above_the_threshold_is_no_beginning():
+    blip = np.where(STEPS == 1000, 1.0, np.where(STEPS >= 6000, 1.0, 0.2))
+    assert (
+        find_circuit_steps(trajectory(restricted_accuracy_test=blip)).as_dict()[
+            "trigonometric_works_from"
+        ]
+        == 6000
+    )
+    patient = Thresholds(patience=0)
+    assert (
+        find_circuit_steps(
+            trajectory(restricted_accuracy_test=blip), patient
+        ).trigonometric_works_from
+        == 1000
+    )
+
+
+def test_a_circuit_that_never_works_has_no_steps():
+    never = find_circuit_steps(
+        trajectory(
+            excluded_accuracy_train=0 * STEPS + 0.5,
+            restricted_accuracy_test=0 * STEPS + 0.94,
+            memorization_logit_train=0 * STEPS + 99.0,
+        )
+    )
+    assert set(never.as_dict().values()) == {None}
+    always = find_circuit_steps(trajectory(excluded_accuracy_train=0 * STEPS + 1.0))
+    assert (always.memorization_works_from, always.memorization_works_until) == (0, None)
+
+
+@pytest.mark.parametrize("missing", ["excluded_accuracy_train", "memorization_logit_train"])
+def test_without_measures_of_both_circuits_nothing_is_said(missing):
+    assert find_circuit_steps(trajectory().drop(columns=missing)) is None
