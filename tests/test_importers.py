@@ -132,12 +132,14 @@ def test_a_bridges_state_dict_comes_back_to_the_parameters_that_made_it():
     ("change", "message"),
     [
         ({"blocks.0.ln1.w": torch.ones(12)}, "blocks.0.ln1.w belongs to a part that"),
-        ({"pos_embed.W_pos": torch.zeros(5, 12)}, r"W_pos \(5, 12\)"),
+        ({"pos_embed.W_pos": torch.zeros(5, 12)}, r"W_pos has shape \(5, 12\), 5 positions"),
         ({"unembed.W_U": torch.zeros(12, 40)}, "32 input tokens and 40 outputs do not belong"),
         ({"blocks.0.mlp.W_in": torch.full((12, 48), torch.nan)}, "not finite in blocks.0.mlp.W_in"),
         ({"blocks.0.mlp.W_out": torch.zeros(47, 12)}, r"W_out has shape \(47, 12\)"),
         ({"blocks.0.mlp.W_in": torch.zeros(12, 48, dtype=torch.int64)}, "is torch.int64"),
         ({"embed.W_E": torch.zeros(1, 12).expand(10**8, 12)}, "no weight of a small transformer"),
+        ({"embed.W_E": torch.zeros(32)}, r"shape \(32,\), no weight of a small transformer"),
+        ({"embed.W_E": torch.zeros(32, 12).to_sparse()}, "no weight of a small transformer"),
         ({"embed.W_E": torch.zeros(50257, 12)}, "50257 input tokens"),
         ({"blocks.99.mlp.W_in": torch.zeros(12, 48)}, "has 100 blocks; at most 16"),
         ({"blocks.0.attn.W_V": None}, "has no blocks.0.attn.W_V"),
@@ -304,6 +306,28 @@ def test_a_folder_of_their_trainer_knows_its_split_and_reads_files_one_at_a_time
     assert set(analyze_run(run).failures) == {"100.pth"}
 
 
+@pytest.mark.parametrize("pairs", [[(0, 0, P), (0, 0, P)], [(0, P, P)], ["ab"], [3]])
+def test_stored_pairs_that_are_none_of_the_tasks_are_refused(tmp_path, pairs):
+    torch.save(nanda_content(train_data=pairs), tmp_path / "run.pth")
+    with pytest.raises(CheckpointError, match="its train_data are not different pairs"):
+        load_run(tmp_path / "run.pth")
+
+
+@pytest.mark.parametrize("epochs", [None, [0], [5, 5], [-1, 3], [0.5, 1], [float("nan"), 1.0]])
+def test_state_dicts_whose_epochs_are_no_steps_are_refused(tmp_path, epochs):
+    states = [nanda_content()["model"]] * 2
+    torch.save({"state_dicts": states, "epochs": epochs}, tmp_path / "run.pth")
+    with pytest.raises(CheckpointError, match="so their steps are not known"):
+        load_run(tmp_path / "run.pth")
+
+
+def test_a_test_log_that_cannot_be_put_at_steps_is_passed_over_and_listed(tmp_path):
+    torch.save(nanda_content(train_losses=[2.0] * 7, test_losses=[3.0] * 2), tmp_path / "run.pth")
+    run = load_run(tmp_path / "run.pth")
+    assert run.curves["test_loss"].isna().all() and "Ignored: " in run.origin
+    assert "test_losses" in run.origin
+
+
 # --- zhong2023 --------------------------------------------------------------------------
 
 
@@ -407,7 +431,7 @@ def test_the_demos_dictionary_is_read_with_its_config_and_without_transformer_le
 
 def test_checkpoints_without_their_epochs_are_refused(tmp_path):
     torch.save(demo_content(checkpoint_epochs=[0]), tmp_path / "demo.pth")
-    with pytest.raises(CheckpointError, match="2 checkpoints and 1 different checkpoint_epochs"):
+    with pytest.raises(CheckpointError, match="2 checkpoints and 1 checkpoint_epochs"):
         load_run(tmp_path / "demo.pth")
 
 
@@ -419,7 +443,7 @@ def test_checkpoints_without_their_epochs_are_refused(tmp_path):
 def test_a_single_state_dict_is_read_bare_or_wrapped(tmp_path, wrapper, suffix):
     import safetensors.torch
 
-    path = tmp_path / f"net_1200{suffix}"
+    path = tmp_path / f"net_step_1200{suffix}"
     if suffix == ".safetensors":
         if wrapper:
             return
@@ -453,6 +477,19 @@ def test_a_bridges_file_is_read_with_the_fewest_heads_that_answer_well(tmp_path,
     assert found == pytest.approx(
         expected.numpy(), rel=2e-5, abs=2e-5 * float(expected.abs().max())
     )
+
+
+def test_a_number_in_the_name_of_a_single_file_is_a_step_only_after_a_word_that_says_so(tmp_path):
+    for name, step in (("model_p113", 0), ("ckpt-40", 40), ("Epoch7", 7), ("25", 25), ("v2", 0)):
+        torch.save(adding_network(), tmp_path / f"{name}.pt")
+        assert load_run(tmp_path / f"{name}.pt").steps == (step,)
+
+
+def test_two_files_of_one_step_are_not_guessed_between(tmp_path):
+    for name in ("a_10", "b_10"):
+        torch.save(adding_network(), tmp_path / f"{name}.pt")
+    with pytest.raises(CheckpointError, match="two of its files end in the same step"):
+        load_run(tmp_path)
 
 
 def test_a_folder_of_state_dicts_has_its_steps_in_its_names(tmp_path):

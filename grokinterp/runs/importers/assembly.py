@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError
+from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import ImportedConfig
 from grokinterp.runs.importers.foreign_files import ForeignPath
 from grokinterp.runs.run import CURVE_COLUMNS, Checkpoints, Run, digest_of
-from grokinterp.tasks import Split
+from grokinterp.tasks import Split, Task
 
 SPLIT_FIELDS = ("task.train_fraction", "task.split_seed", "task.split_method", "task.split_unit")
+DRAW_FIELDS = SPLIT_FIELDS[1:]
+"""What is not known of a split whose pairs are given: how they were drawn."""
 MODEL_FIELDS = ("model.biases", "model.init", "model.init_seed")
 
 
@@ -127,15 +129,36 @@ def numbers_in(value: Any) -> list[float]:
     return [float(v) for v in singles] if singles and all(is_number) else []
 
 
-def split_of_rows(split: Split, train: np.ndarray) -> Split:
-    """Return a split with these rows trained on and the others tested."""
-    is_test = np.ones(split.task.n_pairs, dtype=bool)
-    is_test[train] = False
-    fraction = len(train) / split.task.n_pairs
-    task = split.task
-    if 0 < fraction < 1:
-        task = type(task)(dataclasses.replace(task.spec, train_fraction=fraction))
-    return Split(task, train, np.flatnonzero(is_test))
+def are_steps(numbers: Sequence[float]) -> bool:
+    """Whether numbers are different whole numbers from 0 on, as steps and epochs are."""
+    return len(set(numbers)) == len(numbers) and all(n >= 0 and n == n // 1 for n in numbers)
+
+
+def given_split(task: Task, train_pairs: Any) -> Split:
+    """Return the split whose training pairs are given, as rows or as pairs; the rest is tested.
+
+    Raises
+    ------
+    ConfigError
+        If they are not different pairs of the task.
+    """
+    given = np.asarray(train_pairs.tolist() if hasattr(train_pairs, "tolist") else train_pairs)
+    rows = np.array([-1])
+    if given.dtype.kind in "iu" and given.ndim == 2 and given.shape[1] == 2:
+        row_of = {tuple(pair): row for row, pair in enumerate(task.pairs.tolist())}
+        rows = np.array([row_of.get(tuple(pair), -1) for pair in given.tolist()], dtype=np.int64)
+    elif given.dtype.kind in "iu" and given.ndim == 1:
+        rows = given.astype(np.int64)
+    is_row = (rows >= 0) & (rows < task.n_pairs)
+    if not len(rows) or not is_row.all() or len(np.unique(rows)) < len(rows):
+        raise ConfigError(
+            f"train_pairs of shape {given.shape} are not different pairs of the task. Pass rows "
+            f"0 .. {task.n_pairs - 1} of Task(task).pairs, or an (n, 2) array of pairs (a, b)."
+        )
+    fraction = len(rows) / task.n_pairs
+    if fraction < 1:
+        task = Task(dataclasses.replace(task.spec, train_fraction=fraction))
+    return Split(task, rows, np.setdiff1d(np.arange(task.n_pairs), rows))
 
 
 def listed(names: Iterable[str], what: str = "Ignored") -> str:

@@ -25,6 +25,7 @@ MAX_BYTES = 8 * 2**30
 """Size of a single file; the largest published one has half a gigabyte."""
 SUFFIXES = (".pt", ".pth", ".safetensors")
 _NUMBER_AT_END = re.compile(r"(\d+)$")
+_STEP_AT_END = re.compile(r"(?:^|step|epoch|iter|ckpt|checkpoint)[-_]?(\d+)$", re.IGNORECASE)
 # What torch's own list of harmless names leaves out: numbers and arrays of numpy.
 _NUMPY_SCALAR, _NUMPY_ARRAY = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
 
@@ -114,9 +115,13 @@ def read_foreign_file(path: Path) -> Any:
         ) from None
 
 
-def step_in_name(path: Path) -> int | None:
-    """Return the number that a file's name ends in: 1200 for ``step_00001200.safetensors``."""
-    number = _NUMBER_AT_END.search(path.stem)
+def step_in_name(path: Path, *, is_alone: bool = False) -> int | None:
+    """Return the number that a file's name ends in: 1200 for ``step_00001200.safetensors``.
+
+    The number of a file that `is_alone` must follow a word such as step or epoch, or be the
+    whole name: the 113 of ``model_p113.pt`` is no step.
+    """
+    number = (_STEP_AT_END if is_alone else _NUMBER_AT_END).search(path.stem)
     return int(number.group(1)) if number else None
 
 

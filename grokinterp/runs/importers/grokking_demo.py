@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError
+from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.runs.importers.assembly import (
+    DRAW_FIELDS,
+    are_steps,
     build_run,
     curves_of,
+    given_split,
     listed,
     numbers_in,
     plural,
     quoted,
-    split_of_rows,
 )
 from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
@@ -67,7 +69,7 @@ def load(source: ForeignPath) -> Run:
         step: read_network(state, n_heads=spec.n_heads, act_fn=spec.act_fn).parameters
         for step, state in zip(steps, states, strict=True)
     }
-    split, how = _split(reading, content)
+    split, how, unknown = _split(reading, content)
     train, test = (numbers_in(content.get(f"{side}_losses")) for side in ("train", "test"))
     where = f"imported from {source.path.name} (grokking_demo): "
     where += f"{plural(len(steps), 'checkpoint')}, the last "
@@ -85,7 +87,7 @@ def load(source: ForeignPath) -> Run:
             quoted(config),
             listed([*reading.network.ignored, *(str(k) for k in content if k not in _USED)]),
         ],
-        unknown=() if "inferred" in how else ("task.split_seed", "task.split_method"),
+        unknown=unknown,
     )
 
 
@@ -96,20 +98,28 @@ def _states(content: Mapping[str, Any]) -> list[Mapping[str, Tensor]]:
 
 def _steps(content: Mapping[str, Any]) -> list[int]:
     epochs, n = numbers_in(content.get("checkpoint_epochs")), len(_states(content))
-    if len(epochs) != n or len({int(epoch) for epoch in epochs}) != n:
+    if len(epochs) != n or not are_steps(epochs):
         raise CheckpointError(
-            f"the file has {n} checkpoints and {len(epochs)} different checkpoint_epochs, so their "
+            f"the file has {n} checkpoints and {len(epochs)} checkpoint_epochs, so their "
             "steps are not known. Use gi.Run.from_state_dicts({step: state_dict}, ...)."
         )
     return [int(epoch) + 1 for epoch in epochs]
 
 
-def _split(reading: Reading, content: Mapping[str, Any]) -> tuple[Split, str]:
-    rows = np.array(numbers_in(content.get("train_indices")), dtype=np.int64)
-    n_pairs = reading.task.n_pairs
-    if len(rows) and len(np.unique(rows)) == len(rows) and 0 <= rows.min() <= rows.max() < n_pairs:
-        return split_of_rows(Split.unknown(reading.task), rows), "The split is its train_indices."
-    return find_split(reading, method="torch_randperm", seeds=(DATA_SEED,), fractions=(0.3,))
+def _split(reading: Reading, content: Mapping[str, Any]) -> tuple[Split, str, tuple[str, ...]]:
+    """The split, how it was found, and what is not known of it."""
+    if "train_indices" in content:
+        try:
+            rows = np.array(numbers_in(content["train_indices"])).astype(np.int64)
+            split = given_split(reading.task, rows)
+        except (ConfigError, ValueError):
+            raise CheckpointError(
+                "its train_indices are not different rows of the task's pairs. Use "
+                "gi.Run.from_state_dicts({step: state_dict}, task=..., train_pairs=...)."
+            ) from None
+        return split, "The split is its train_indices.", DRAW_FIELDS
+    split, how = find_split(reading, method="torch_randperm", seeds=(DATA_SEED,), fractions=(0.3,))
+    return split, how, ()
 
 
 IMPORTER = Importer("grokking_demo", objection, load)

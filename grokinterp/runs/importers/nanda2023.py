@@ -21,16 +21,18 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError
+from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.runs.importers.assembly import (
+    DRAW_FIELDS,
     CheckpointFiles,
+    are_steps,
     build_run,
     curves_of,
+    given_split,
     listed,
     numbers_in,
     plural,
     quoted,
-    split_of_rows,
 )
 from grokinterp.runs.importers.evidence import (
     Reading,
@@ -72,8 +74,9 @@ def objection(source: ForeignPath) -> str:
         return "no dictionary with key 'model' or 'state_dicts'"
     if layout_of(states[-1]) != "transposed":
         return "its weights are not transposed"
-    n_positions = len(states[-1].get("pos_embed.W_pos", ()))
-    return "" if n_positions == 3 else f"{n_positions} positions instead of a b ="
+    W_pos = states[-1].get("pos_embed.W_pos")
+    has_three = W_pos is not None and W_pos.shape[:1] == (3,)
+    return "" if has_three else "not three positions a b ="
 
 
 def load(source: ForeignPath) -> Run:
@@ -87,7 +90,7 @@ def _load_file(source: ForeignPath) -> Run:
     states, steps = _states(content), _steps(content, len(train))
     reading = _read(states[-1], content)
     log = _expected(train, test) if steps[-1] == len(train) > 0 else None
-    split, how = _split(reading, content.get("train_data"), log)
+    split, how, unknown = _split(reading, content.get("train_data"), log)
     spec = reading.network.spec
     weights = {
         step: read_network(state, act_fn=spec.act_fn).parameters
@@ -95,14 +98,15 @@ def _load_file(source: ForeignPath) -> Run:
     }
     where = f"imported from {source.path.name} (nanda2023): "
     where += f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
-    where += "." if train or "epoch" in content or "epochs" in content else " (a guess)."
+    where += "." if steps[-1] else " (the step is not known)."
     return build_run(
         source,
         WeightsInMemory(weights),
         spec,
         split,
         curves=_curve_table(train, test, every),
-        origin=_origin(where, reading, how, content),
+        origin=_origin(where, reading, how, content, test),
+        unknown=unknown,
     )
 
 
@@ -115,7 +119,7 @@ def _load_folder(source: ForeignPath) -> Run:
     reading = _read(_states(last)[-1], last)
     log = _expected(train, test) if max(files) == len(train) else None
     pairs = first.get("train_data") if isinstance(first, Mapping) else None
-    split, how = _split(reading, pairs, log)
+    split, how, unknown = _split(reading, pairs, log)
     spec = reading.network.spec
 
     def read(path: Path) -> dict[str, Tensor]:
@@ -132,7 +136,8 @@ def _load_folder(source: ForeignPath) -> Run:
         spec,
         split,
         curves=_curve_table(train, test, every),
-        origin=_origin(where, reading, how, last),
+        origin=_origin(where, reading, how, last, test),
+        unknown=unknown,
     )
 
 
@@ -157,16 +162,19 @@ def _states(content: Any) -> list[Mapping[str, Tensor]]:
 
 def _steps(content: Any, n_logged: int, *, is_final: bool = False) -> list[int]:
     n_states = len(_states(content))
-    epochs = numbers_in(content.get("epochs"))
-    if "state_dicts" in content and len(epochs) == n_states:
+    if "state_dicts" in content:
+        epochs = numbers_in(content.get("epochs"))
+        if len(epochs) != n_states or not are_steps(epochs):
+            raise CheckpointError(
+                f"the file has {n_states} state_dicts and {len(epochs)} epochs, so their steps are "
+                "not known. Use gi.Run.from_state_dicts({step: state_dict}, ...)."
+            )
         return [int(epoch) + 1 for epoch in epochs]
-    if n_states > 1:
-        return list(range(1, n_states + 1))
     if n_logged:
         return [n_logged]
     epoch = content.get("epoch")
-    known = isinstance(epoch, (int, float)) and epoch >= 0
-    return [int(epoch) + (not is_final)] if known else [0]
+    is_known = isinstance(epoch, int) and epoch >= 0
+    return [epoch + (not is_final)] if is_known else [0]
 
 
 def _curves(content: Any) -> tuple[list[float], list[float], int]:
@@ -202,19 +210,30 @@ def _read(state: Mapping[str, Tensor], content: Any) -> Reading:
     return find_reading(open_readings(state, act_fn=act_fn), said=said)
 
 
-def _split(reading: Reading, pairs: Any, log: dict[str, float] | None) -> tuple[Split, str]:
-    if isinstance(pairs, (list, tuple)) and pairs:
-        a_b = np.array([pair[:2] for pair in pairs], dtype=np.int64)
-        rows = a_b[:, 0] * reading.network.order + a_b[:, 1]
-        split = split_of_rows(Split.unknown(reading.task), rows)
-        return split, "The split is the one stored with the run."
-    return find_split(reading, log=log)
+def _split(
+    reading: Reading, pairs: Any, log: dict[str, float] | None
+) -> tuple[Split, str, tuple[str, ...]]:
+    """The split, how it was found, and what is not known of it."""
+    if not pairs:
+        split, how = find_split(reading, log=log)
+        return split, how, ()
+    try:
+        a_b = np.array([tuple(pair)[:2] for pair in pairs])
+        split = given_split(reading.task, a_b)
+    except (ConfigError, TypeError, ValueError):
+        raise CheckpointError(
+            "its train_data are not different pairs (a, b, p) of the task. Use "
+            "gi.Run.from_state_dicts({step: state_dict}, task=..., train_pairs=...)."
+        ) from None
+    return split, "The split is the one stored with the run.", DRAW_FIELDS
 
 
-def _origin(where: str, reading: Reading, how: str, content: Any) -> list[str]:
+def _origin(where: str, reading: Reading, how: str, content: Any, test: list[float]) -> list[str]:
     cut = "One output more than there are answers was cut."
     config = content.get("config") if isinstance(content, Mapping) else None
     extra = set(content) - _USED if "model" in content or "state_dicts" in content else set()
+    # A log whose steps cannot be told is passed over like any other key.
+    extra |= {"test_losses"} if "test_losses" in content and not test else set()
     return [
         where,
         "Weights were transposed to TransformerLens's orientation.",

@@ -62,13 +62,14 @@ def find_state_dict(content: Any) -> Mapping[str, Tensor] | None:
         if isinstance(candidate, Mapping):
             state = _without_prefix(candidate)
             if any(name in state for name in ("embed.W_E", "embed.weight")):
-                return {k: v for k, v in state.items() if isinstance(v, Tensor)}
+                return {k: v for k, v in state.items() if isinstance(v, Tensor) and _is_dense(v)}
     return None
 
 
 def layout_of(state: Mapping[str, Tensor]) -> str:
     """Name the layout of a state dict; empty if it is none of the three."""
-    if "embed.weight" in state and "blocks.0.attn.q.weight" in state:
+    W_q = state.get("blocks.0.attn.q.weight")
+    if "embed.weight" in state and W_q is not None and W_q.ndim == 2:
         return "bridge"
     W_O = state.get("blocks.0.attn.W_O")
     if "embed.W_E" not in state or W_O is None:
@@ -148,6 +149,10 @@ def open_readings(state: Mapping[str, Tensor], *, act_fn: str = "relu") -> list[
     return [read_network(state, n_heads=n, act_fn=kind) for kind in kinds for n in heads]
 
 
+def _is_dense(value: Tensor) -> bool:
+    return value.layout == torch.strided and not value.is_meta
+
+
 def _without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
     for prefix in _PREFIXES:
         if state and all(str(name).startswith(prefix) for name in state):
@@ -170,6 +175,9 @@ def _unbridged(state: Mapping[str, Tensor], n_heads: int) -> dict[str, Tensor]:
     """Inverse of TransformerLens's ``convert_tl_checkpoint``."""
     named = {}
     for name, value in state.items():
+        if value.ndim != (2 if name.endswith("weight") else 1):
+            named[name] = value
+            continue
         path, _, leaf = name.rpartition(".")
         room, part = path.rpartition(".")[0], path.rpartition(".")[2]
         letter = "W" if leaf == "weight" else "b"
@@ -200,10 +208,11 @@ def _known_names(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[
     n_layers = max(layers, default=0) + 1
     if n_layers > 16:
         raise CheckpointError(f"the state dict has {n_layers} blocks; at most 16 are read.")
-    names = parameter_shapes(ModelSpec(n_layers=n_layers), 2, 3, 2).keys()
+    names = parameter_shapes(ModelSpec(n_layers=n_layers), 2, 3, 2)
     for name, value in named.items():
         if name in names:
-            if not value.is_floating_point() or not 0 < value.numel() <= 10**8:
+            is_weight = value.is_floating_point() and value.ndim == len(names[name])
+            if not is_weight or not _is_dense(value) or not 0 < value.numel() <= 10**8:
                 raise CheckpointError(
                     f"{name} is {value.dtype} of shape {tuple(value.shape)}, no weight of a small "
                     "transformer."
@@ -226,10 +235,9 @@ def _spec_of(kept: Mapping[str, Tensor], kind: Mapping[str, Any]) -> ModelSpec:
     W_Q, W_in, W_pos = (
         kept[name] for name in ("blocks.0.attn.W_Q", "blocks.0.mlp.W_in", "pos_embed.W_pos")
     )
-    if W_Q.ndim != 3 or W_in.ndim != 2 or W_pos.ndim != 2 or len(W_pos) not in (2, 3):
+    if len(W_pos) not in (2, 3):
         raise CheckpointError(
-            f"W_Q has shape {tuple(W_Q.shape)}, W_in {tuple(W_in.shape)}, W_pos "
-            f"{tuple(W_pos.shape)}; expected three, two and two axes and 3 positions (a b =) or "
+            f"W_pos has shape {tuple(W_pos.shape)}, {len(W_pos)} positions; expected 3 (a b =) or "
             "2 (a b)."
         )
     return ModelSpec(

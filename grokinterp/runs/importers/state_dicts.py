@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.errors import CheckpointError
 from grokinterp.models import ModelSpec
 from grokinterp.runs.importers.assembly import (
+    DRAW_FIELDS,
     CheckpointFiles,
     build_run,
+    given_split,
     listed,
     plural,
-    split_of_rows,
 )
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import (
@@ -42,6 +43,9 @@ def objection(source: ForeignPath) -> str:
     if not source.path.is_dir():
         return "a single file"
     files = _step_files(source)
+    n_named = sum(step_in_name(file) is not None for file in source.files)
+    if n_named > len(files):
+        return "two of its files end in the same step"
     if not files:
         return "no *.pt, *.pth or *.safetensors whose names end in a step"
     state = find_state_dict(read_foreign_file(files[max(files)]))
@@ -85,7 +89,7 @@ def run_from_state_dicts(
     model: ModelSpec | None,
 ) -> Run:
     """Make a run of state dicts in memory; see :meth:`grokinterp.runs.run.Run.from_state_dicts`."""
-    if not state_dicts or any(not isinstance(s, int) or s < 0 for s in state_dicts):
+    if not state_dicts or any(not isinstance(s, Integral) or s < 0 for s in state_dicts):
         raise CheckpointError(
             f"state_dicts has the steps {list(state_dicts)[:5]}. Pass {{step: state_dict}} with "
             "the number of updates applied, 0 or more."
@@ -100,7 +104,7 @@ def run_from_state_dicts(
         except CheckpointError as error:
             raise CheckpointError(f"step {step}: {error}") from None
         spec = spec or network.spec
-        weights[step] = {name: value.clone() for name, value in network.parameters.items()}
+        weights[int(step)] = {name: value.clone() for name, value in network.parameters.items()}
         ignored |= set(network.ignored)
         if network.order != Task(task).n_classes:
             raise CheckpointError(
@@ -113,9 +117,9 @@ def run_from_state_dicts(
         None,
         WeightsInMemory(weights),
         spec,
-        _given_split(Task(task), train_pairs),
+        Split.unknown(Task(task)) if train_pairs is None else given_split(Task(task), train_pairs),
         origin=[f"made of {plural(len(weights), 'state dict')}.", how, listed(ignored)],
-        unknown=("task.split_seed", "task.split_method", "task.split_unit"),
+        unknown=DRAW_FIELDS,
     )
 
 
@@ -132,24 +136,6 @@ def _like(state: Mapping[str, Tensor], spec: ModelSpec) -> Network:
         if found != expected:
             raise CheckpointError(f"it has {name}={found}, not {expected} as expected.")
     return network
-
-
-def _given_split(task: Task, train_pairs: Any) -> Split:
-    if train_pairs is None:
-        return Split.unknown(task)
-    given = np.asarray(train_pairs.tolist() if hasattr(train_pairs, "tolist") else train_pairs)
-    if given.ndim == 2 and given.shape[1] == 2 and given.size:
-        row_of = {tuple(pair): row for row, pair in enumerate(task.pairs.tolist())}
-        rows = [row_of.get(tuple(pair), -1) for pair in given.tolist()]
-    else:
-        rows = given.tolist() if given.ndim == 1 and given.dtype.kind in "iu" else [-1]
-    rows = np.array(rows, dtype=np.int64)
-    if not len(rows) or rows.min() < 0 or rows.max() >= task.n_pairs or len(set(rows)) < len(rows):
-        raise ConfigError(
-            f"train_pairs of shape {given.shape} are not different pairs of the task. Pass rows "
-            f"0 .. {task.n_pairs - 1} of Task(task).pairs, or an (n, 2) array of pairs (a, b)."
-        )
-    return split_of_rows(Split.unknown(task), rows)
 
 
 IMPORTER = Importer("state_dicts", objection, load)

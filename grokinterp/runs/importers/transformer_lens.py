@@ -33,7 +33,7 @@ def load(source: ForeignPath) -> Run:
     state = find_state_dict(source.content)
     assert state is not None
     reading = find_reading(open_readings(state))
-    step = step_in_name(source.path)
+    step = step_in_name(source.path, is_alone=True)
     when = f"step {step:,}, as its name says" if step is not None else "an unknown step, shown as 0"
     extra = reading.network.extra_output is not None
     return build_run(
