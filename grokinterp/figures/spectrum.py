@@ -41,14 +41,16 @@ def spectrum_of(analysis: Analysis) -> Spectrum:
     """
     keys = analysis.key_frequencies
     if analysis.run.task.operation.is_of_permutations:
+        table = analysis.by_representation
+        names = table["representation"] if "representation" in table else ()
         return Spectrum(
-            analysis.by_representation,
+            table,
             "representation",
             "representations",
             keys.names or (),
             "characters",
             "χ<sub>ρ</sub>(abc<sup>−1</sup>)",
-            tuple(dict.fromkeys(analysis.by_representation.get("representation", ()))),
+            tuple(dict.fromkeys(names)),
         )
     return Spectrum(
         analysis.by_frequency,
