@@ -115,6 +115,37 @@ def test_a_network_that_composes_in_the_other_order_has_no_circuit_for_this_task
     assert fraction_logit_variance_explained(snapshot, standard) < 0.3
 
 
+@pytest.mark.parametrize(
+    ("task_spec", "keys", "expected"),
+    [
+        (
+            TaskSpec("permutation_composition", degree=5, train_fraction=0.8),
+            ["standard", "standard_sign", "sign"],
+            0.6,
+        ),
+        (TaskSpec(p=113, train_fraction=0.3), [14, 35, 41, 42, 52], 4.1),
+    ],
+    ids=["S_5", "Z_113"],
+)
+def test_a_network_that_only_memorizes_lowers_the_restricted_loss(task_spec, keys, expected):
+    parts = draw_split(Task(task_spec))
+    known = torch.nn.functional.one_hot(torch.tensor(parts.task.labels)).double()
+    known[torch.tensor(parts.test)] = 0
+    snapshot = planted.snapshot(25 * known, parts)
+    chosen = KeyFrequencies.given_for(parts.task.group_view, keys)
+    found = restricted_loss(snapshot, chosen, on="test")
+    # To the one digit that the documentation gives.
+    assert round(found, 1) == expected < math.log(parts.task.n_classes) - 0.5
+    # What tells it from a circuit: it answers its training pairs without.
+    assert excluded_loss(snapshot, chosen, on="train") < 0.01
+    assert excluded_loss(snapshot_of(5, {"standard": 5.0}), _standard(), on="train") > 1
+
+
+def _standard():
+    view = Task(TaskSpec("permutation_composition", degree=5)).group_view
+    return KeyFrequencies.given_for(view, ["standard"])
+
+
 def test_components_are_projections_on_matrix_elements_one_by_one():
     snapshot = snapshot_of(3, {"standard": 2.0, "sign": 1.0}, noise=1.0)
     keys = KeyFrequencies.given_for(snapshot.view, ["standard"])

@@ -159,7 +159,8 @@ def find_key_frequencies(
         when its share of the power (constant dropped) exceeds 1.5 % and when its power
         exceeds the 99.9 % quantile of the largest power of any frequency under permuted
         pairs. The set is empty unless more than 95 % of all pairs are answered correctly, and
-        at n = 2 and 3, where a permutation too often restores the groups.
+        at n = 2 and 3, where a permutation too often restores the groups. For permutations the
+        same of pairs with the same product and of representations, the trivial one left out.
     ``neurons``
         Every frequency that explains more of some neuron than any other does; no threshold.
         Published code of Nanda et al. (which leaves out the highest frequency).
