@@ -174,7 +174,7 @@ def evidence(p: int = 113, keys: tuple[int, ...] = KEYS) -> pd.DataFrame:
     )
 
 
-def ablations(keys: tuple[int, ...] = KEYS) -> pd.DataFrame:
+def ablations(keys: tuple[int | str, ...] = KEYS) -> pd.DataFrame:
     """Full, excluded, restricted and one row per key frequency."""
     joined, removed = " ".join(map(str, keys)), "removed from logits"
     rows: list[tuple] = [("full", "none", "", 2.4e-7, 1.0)]
@@ -316,6 +316,72 @@ def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
         summary=_summary(run, keys, phases, table.iloc[-1].to_dict()),
         failures={},
         algorithm=algorithm(p, keys),
+    )
+
+
+REPRESENTATIONS = {"standard": 4, "5d_b": 5, "6d": 6, "5d_a": 5, "standard_sign": 4, "sign": 1}
+"""Those of S_5 but the trivial one, with their dimensions."""
+KEY_REPRESENTATIONS = ("standard", "sign")
+_WITHOUT_FREQUENCIES = (
+    "gini_W_E",
+    "gini_W_L",
+    "distance_irrelevance",
+    "circularity",
+    "fraction_logit_variance_explained_pizza",
+    "test_accuracy_mirrored",
+    "test_accuracy_unmirrored",
+)
+
+
+def by_representation(steps: np.ndarray) -> pd.DataFrame:
+    """One row per checkpoint and representation of S_5, by renaming the frequencies 1 to 6."""
+    table = by_frequency(steps, 13, (1, 6))
+    names = dict(enumerate(REPRESENTATIONS, start=1))
+    table.insert(1, "representation", table.pop("frequency").map(names))
+    table.insert(2, "dimension", table["representation"].map(REPRESENTATIONS))
+    return table
+
+
+def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
+    """A run like the grokked one that composes permutations of five."""
+    base = grokked_analysis(n_checkpoints)
+    task = TaskSpec("permutation_composition", degree=5, train_fraction=0.6)
+    steps = base.trajectory["step"].to_numpy()
+    run = _run(TrainConfig(task=task), curves(120), steps, base.run.origin)
+    table = base.trajectory.drop(columns=list(_WITHOUT_FREQUENCIES))
+    single = table.pop("fraction_single_frequency_neurons")
+    table["fraction_single_representation_neurons"] = single
+    seen = evidence(13, (1, 6)).drop(columns=["frequency", "double_of"])
+    seen.insert(0, "representation", list(REPRESENTATIONS))
+    seen.insert(1, "dimension", list(REPRESENTATIONS.values()))
+    seen.insert(2, "character_similarity", np.sqrt(seen["logit_power_share"]))
+    keys = KeyFrequencies(
+        120, (1, 6), "logit_power", int(steps[-1]), seen, None, KEY_REPRESENTATIONS
+    )
+    removed = ablations(("standard", "sign")).replace(
+        {"frequency_standard": "representation_standard", "frequency_sign": "representation_sign"}
+    )
+    nothing = "permutations have representations and no frequencies"
+    summary = {
+        **base.summary,
+        "config": run.config.to_dict(),
+        "key_frequencies": [],
+        "key_representations": list(KEY_REPRESENTATIONS),
+        "algorithm": {"verdict": "none", "reason": "permutations are no sums in a cyclic group"},
+        "final": table.iloc[-1].to_dict(),
+        "reasons": {"key_frequencies": nothing, "by_frequency": nothing},
+    }
+    return dataclasses.replace(
+        base,
+        run=run,
+        key_frequencies=keys,
+        trajectory=table,
+        by_frequency=pd.DataFrame(),
+        by_representation=by_representation(steps),
+        ablations=removed,
+        circuit=pd.DataFrame(),
+        summary=summary,
+        algorithm=None,
     )
 
 

@@ -340,7 +340,7 @@ def test_permutations_have_no_algorithm_of_circles():
     right = torch.nn.functional.one_hot(torch.tensor(parts.task.labels), 6).double()
     algorithm = find_algorithm(planted.snapshot(right, parts), KeyFrequencies(6, ()))
     assert without_evidence(algorithm)
-    assert "permutation_composition of 3 elements is not" in algorithm.reason
+    assert "permutation composition in S_3 is not" in algorithm.reason
 
 
 def test_the_summary_has_every_number_and_no_infinity(pizza):

@@ -31,6 +31,19 @@ def test_the_demo_preset_differs_where_the_notebook_does():
     assert config.optimizer.warmup_steps == 0
 
 
+def test_the_preset_of_permutations_has_the_published_settings():
+    config = PRESETS["s5"]
+    assert (config.task.operation, config.task.degree) == ("permutation_composition", 5)
+    assert (config.task.p, config.task.train_fraction) == (120, 0.6)
+    # Chughtai et al. take the network of the Grokking_Demo notebook, its biases frozen.
+    demo = dataclasses.replace(PRESETS["tl_demo"].model, init_seed=config.model.init_seed)
+    assert config.model == demo
+    optimizer = config.optimizer
+    assert (optimizer.learning_rate, optimizer.weight_decay) == (1e-3, 1.0)
+    assert (optimizer.betas, optimizer.warmup_steps) == ((0.9, 0.98), 0)
+    assert config.n_steps == 50_000
+
+
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_config_reads_back_as_itself(name):
     config = PRESETS[name]

@@ -21,6 +21,11 @@ def grokked():
     return synthetic.grokked_analysis(250)
 
 
+@pytest.fixture(scope="module")
+def of_permutations():
+    return synthetic.permutation_analysis()
+
+
 def trace(figure, name, nth=0):
     return [t for t in figure.data if t.name == name][nth]
 
@@ -35,8 +40,10 @@ def texts(node):
 
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
-def test_every_figure_of_a_grokked_run_has_a_title_and_axes_with_units(grokked, plot):
-    figure = plot(grokked)
+def test_every_figure_of_a_grokked_run_has_a_title_and_axes_with_units(
+    grokked, of_permutations, plot
+):
+    figure = plot(of_permutations if plot is figures.plot_representations else grokked)
     assert isinstance(figure, go.Figure) and figure.layout.title.text
     titled = [a.title.text for a in (*figure.select_xaxes(), *figure.select_yaxes())]
     titled = [text for text in titled if text]
@@ -212,6 +219,59 @@ def test_lines_of_key_frequencies_are_their_rows_of_the_table(grokked, plot, col
         np.testing.assert_array_equal(trace(figure, f"k = {key}").y, rows[column])
 
 
+@pytest.mark.parametrize(
+    ("plot", "column"),
+    [
+        (figures.plot_excluded_loss_by_frequency, "excluded_loss_train"),
+        (figures.plot_neurons, "n_neurons"),
+        (figures.plot_logits_explained, "logit_coefficient"),
+    ],
+)
+def test_lines_of_key_representations_are_their_rows_of_the_table(of_permutations, plot, column):
+    figure = plot(of_permutations)
+    table = of_permutations.by_representation
+    for name in synthetic.KEY_REPRESENTATIONS:
+        rows = table[table["representation"] == name]
+        np.testing.assert_array_equal(trace(figure, name).y, rows[column])
+    assert "5d_a" not in [t.name for t in figure.data]
+    assert "frequenc" not in " ".join(texts(figure.to_dict()))
+
+
+def test_all_representations_are_followed_and_each_has_one_color(of_permutations):
+    figure = figures.plot_representations(of_permutations)
+    table = of_permutations.by_representation
+    panels = ("logit_power_share", "embedding_norm", "excluded_loss_train", "n_neurons")
+    colors = set()
+    for name in synthetic.REPRESENTATIONS:
+        rows = table[table["representation"] == name]
+        for nth, column in enumerate(panels):
+            np.testing.assert_array_equal(trace(figure, name, nth).y, rows[column])
+        is_key = name in synthetic.KEY_REPRESENTATIONS
+        assert (trace(figure, name).line.width > 2) == is_key
+        colors.add(trace(figure, name).line.color)
+        if is_key:
+            single = figures.plot_excluded_loss_by_frequency(of_permutations)
+            assert trace(single, name).line.color == trace(figure, name).line.color
+    assert len(colors) == len(synthetic.REPRESENTATIONS)
+
+
+def test_what_only_frequencies_have_is_not_drawn_for_permutations(of_permutations, grokked):
+    for plot in (
+        figures.plot_embedding_spectrum,
+        figures.plot_embedding_heatmap,
+        figures.plot_key_frequency_evidence,
+        figures.plot_gini,
+        figures.plot_correct_logits,
+    ):
+        assert plot(of_permutations) is None
+    assert figures.plot_representations(grokked) is None
+
+
+def test_ablated_representations_have_their_names(of_permutations):
+    labels = list(figures.plot_ablations(of_permutations).data[0].y)
+    assert "without standard" in labels and "without sign" in labels
+
+
 def test_the_highest_frequency_is_a_key_frequency_like_any_other():
     analysis = synthetic.grokked_analysis(20, p=13)
     assert analysis.key_frequencies.frequencies[-1] == 6
@@ -330,7 +390,7 @@ def test_panels_share_the_phases_and_one_legend_entry_per_name(grokked):
 def test_one_thing_has_one_color_in_every_figure(grokked):
     colors: dict[str, set[str]] = {}
     for plot in PLOTS:
-        for t in plot(grokked).data:
+        for t in plot(grokked).data if plot is not figures.plot_representations else ():
             color = (t.line.color if t.type == "scatter" else None) or (
                 t.marker.color if t.type != "heatmap" else None
             )

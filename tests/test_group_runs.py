@@ -37,6 +37,8 @@ def test_the_summary_names_representations_and_no_frequency(analysis):
     assert summary["reasons"]["key_frequencies"].startswith("permutations have representations")
     assert summary["algorithm"]["verdict"] == "none"
     assert {"restricted_loss_test", "excluded_loss_train"} <= set(analysis.trajectory)
+    assert "fraction_single_representation_neurons" in summary["citations"]
+    assert not {"fraction_single_frequency_neurons", "gini_W_E"} & set(summary["citations"])
     assert not {"gini_W_E", "fraction_single_frequency_neurons"} & set(analysis.trajectory)
 
 

@@ -199,6 +199,41 @@ def test_the_circuit_is_a_table_of_losses_with_all_numbers_folded_behind(page):
     assert "more ablations" in words
 
 
+@pytest.fixture(scope="module")
+def page_of_permutations():
+    return Page(render_report(synthetic.permutation_analysis()))
+
+
+def test_a_report_of_permutations_speaks_of_representations_alone(page_of_permutations):
+    ids = [attrs["id"] for attrs in page_of_permutations.all("section")]
+    assert ids == [name.replace("embedding-spectrum", "representations") for name in SECTIONS]
+    words = " ".join(page_of_permutations.words.split())
+    for said in (
+        "Grokking report: permutation composition in S_5",
+        "a ∘ b (b first, then a) in S 5 from 60% of the pairs",
+        "key representations standard, sign of order 120",
+        "Key representations and their evidence",
+        "a single key representation removed",
+        "lies in one representation",
+        "the characters of the key representations explain",
+        "The Gini coefficients were not computed. Reason: permutations have representations",
+        "permutation composition does not commute",
+    ):
+        assert said in words, said
+    # What is left of frequencies is reasons why there are none, names of columns and sources.
+    words = words.rsplit("Citations", 1)[0]
+    allowed = ("no frequencies", "key_frequencies", "by_frequency", "intervention frequencies")
+    for phrase in allowed:
+        words = words.replace(phrase, "")
+    assert "frequenc" not in words.lower(), words[words.lower().index("frequenc") - 60 :][:120]
+
+
+def test_the_evidence_of_representations_is_a_table(page_of_permutations):
+    words = " ".join(page_of_permutations.words.split())
+    assert "Key representations and the 3 strongest others" in words
+    assert re.search(r"standard key 4 [\d.]+%? ", words) and "5d_b no 5" in words
+
+
 def test_a_nan_in_the_text_would_have_been_noticed():
     assert "nan" in set(re.findall(r"[\w<>]+", Page("<p>final loss nan nats</p>").words))
 

@@ -260,11 +260,9 @@ def _by_sum_and_difference(snapshot: Snapshot) -> Float[Tensor, "s d"]:
 
 def _why_not_asked(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> str:
     if not has_frequencies(snapshot.task):
-        spec = snapshot.task.spec
-        where = f"modulo {spec.p}" if spec.degree is None else f"in S_{spec.degree}"
         return (
             "clock and pizza are algorithms for sums in a cyclic group, which "
-            f"{spec.operation.replace('_', ' ')} {where} is not"
+            f"{snapshot.task.spec.in_words} is not"
         )
     if not snapshot.accuracy_all > MIN_ACCURACY:
         return (

@@ -208,13 +208,12 @@ def find_key_frequencies(
             f"rule={rule!r} is not known. Choose logit_power, neurons or embedding_norm."
         )
     if snapshot.view is None:
-        spec = snapshot.task.spec
         return KeyFrequencies(
             snapshot.task.n_classes,
             (),
             rule,
             snapshot.step,
-            reason=f"{spec.operation} modulo {spec.p} has no cyclic view, hence no frequencies",
+            reason=f"{snapshot.task.spec.in_words} has no cyclic view, hence no frequencies",
         )
     evidence = _evidence(snapshot, n_permutations=n_permutations, seed=seed)
     frequencies, reason = _choose(snapshot, rule, evidence)

@@ -176,8 +176,8 @@ class Snapshot:
         """
         if self.view is None:
             raise ConfigError(
-                f"{self.task.spec.operation} modulo {self.task.spec.p} has no cyclic view, so "
-                "its logits have no frequencies. Choose addition, or a prime p."
+                f"{self.task.spec.in_words} has no cyclic view, so its logits have no "
+                "frequencies. Choose addition, or a prime p."
             )
         return self.view
 

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from grokinterp.figures.circuit_losses import by_key_frequency
 from grokinterp.figures.lines import Line, Panel, figure_of_panels
+from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.figures.style import MATRIX_STYLES, SPLIT_COLORS, key_color, key_dash
 from grokinterp.measures import MEASURES
 from grokinterp.trajectory.analysis import Analysis
@@ -18,23 +19,27 @@ _ALL = SPLIT_COLORS["all"]
 def plot_neurons(analysis: Analysis) -> go.Figure | None:
     """Neurons per key frequency, and the fraction of neurons with a single frequency.
 
+    For permutations per key representation.
+
     Returns
     -------
     plotly.graph_objects.Figure or None
         One panel for each of the two that was measured.
     """
     wide, lines = by_key_frequency(analysis, "n_neurons")
-    single = Line("fraction_single_frequency_neurons", "single-frequency neurons", _ALL)
-    of_one = Line("fraction_single_representation_neurons", "single-representation neurons", _ALL)
+    noun = spectrum_of(analysis).noun
+    single = Line(f"fraction_single_{noun}_neurons", f"single-{noun} neurons", _ALL)
     panels = (
         Panel("neurons (count)", wide, lines),
-        Panel("of all neurons (fraction)", analysis.trajectory, (single, of_one)),
+        Panel("of all neurons (fraction)", analysis.trajectory, (single,)),
     )
-    return figure_of_panels(analysis, panels, title="Neurons by frequency")
+    return figure_of_panels(analysis, panels, title=f"Neurons by {noun}")
 
 
 def plot_logits_explained(analysis: Analysis) -> go.Figure | None:
     """Variance of the logits that the key frequencies' cosines explain, and their amplitudes.
+
+    For permutations those of the key representations' characters.
 
     Returns
     -------
@@ -54,7 +59,7 @@ def plot_logits_explained(analysis: Analysis) -> go.Figure | None:
     )
     panels = (
         Panel("logit variance explained<br>(fraction)", analysis.trajectory, explained),
-        Panel("coefficient of cos w<sub>k</sub>(a+b−c)<br>(logits)", wide, lines),
+        Panel(f"coefficient of {spectrum_of(analysis).wave}<br>(logits)", wide, lines),
     )
     return figure_of_panels(analysis, panels, title="Logits explained by the circuit")
 

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from grokinterp.figures.lines import Line, figure_of_lines, finite_points
+from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.figures.style import (
     LOSS_TITLE,
     SPLIT_COLORS,
@@ -61,6 +62,8 @@ def plot_restricted_and_excluded_loss(analysis: Analysis) -> go.Figure | None:
 def plot_excluded_loss_by_frequency(analysis: Analysis) -> go.Figure | None:
     """Loss on the training pairs with one key frequency removed, one line per frequency.
 
+    For permutations with one key representation removed.
+
     Returns
     -------
     plotly.graph_objects.Figure or None
@@ -74,26 +77,30 @@ def plot_excluded_loss_by_frequency(analysis: Analysis) -> go.Figure | None:
         analysis,
         table,
         (Line("train_loss", "full, train", _TRAIN, width=1.8), *lines),
-        title="Excluded loss per key frequency",
+        title=f"Excluded loss per key {spectrum_of(analysis).noun}",
         y_title="excluded loss on train (nats)",
         is_log=True,
     )
 
 
 def by_key_frequency(analysis: Analysis, column: str) -> tuple[pd.DataFrame, tuple[Line, ...]]:
-    """One column per key frequency over the steps, and the lines that draw them."""
-    table, keys = analysis.by_frequency, analysis.key_frequencies.frequencies
-    if not {"step", "frequency", column} <= set(table.columns) or not keys:
+    """One column per key frequency over the steps, and the lines that draw them.
+
+    For permutations one per key representation.
+    """
+    spectrum = spectrum_of(analysis)
+    table, keys = spectrum.table, spectrum.keys
+    if not {"step", spectrum.noun, column} <= set(table.columns) or not keys:
         return pd.DataFrame({"step": []}), ()
-    wide = table[table["frequency"].isin(keys)].pivot_table(
-        column, "step", "frequency", aggfunc="last"
+    wide = table[table[spectrum.noun].isin(keys)].pivot_table(
+        column, "step", spectrum.noun, aggfunc="last"
     )
     lines = tuple(
         Line(key_name(key), key_name(key), key_color(index), key_dash(index))
-        for index, key in enumerate(keys)
+        for index, key in enumerate(spectrum.colored)
         if key in wide
     )
-    wide.columns = [key_name(int(key)) for key in wide.columns]
+    wide.columns = [key_name(key) for key in wide.columns]
     return wide.reset_index(), lines
 
 
@@ -151,9 +158,11 @@ def ablation_name(row: dict) -> str:
     place = str(row.get("intervention") or "").removeprefix("removed from ")
     if component == "full":
         return "full network"
-    kind, _, frequency = component.rpartition("_")
-    if kind == "frequency" and frequency.isdigit():
-        what = f"without {key_name(int(frequency))}"
+    kind, _, key = component.partition("_")
+    if kind == "frequency" and key.isdigit():
+        what = f"without {key_name(int(key))}"
+    elif kind == "representation" and key:
+        what = f"without {key_name(key)}"
     else:
         what = f"without {component.replace('_', ' ')}"
     # Removal from the logits is what the measures along training mean as well.

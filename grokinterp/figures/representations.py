@@ -5,6 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from grokinterp.figures.lines import Line, Panel, figure_of_panels
+from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.figures.style import key_color, key_dash
 from grokinterp.trajectory.analysis import Analysis
 
@@ -24,14 +25,19 @@ def plot_representations(analysis: Analysis) -> go.Figure | None:
     plotly.graph_objects.Figure or None
         None for operations modulo p.
     """
-    table = analysis.by_representation
+    spectrum = spectrum_of(analysis)
+    table = spectrum.table
     if "representation" not in table:
         return None
-    names = list(dict.fromkeys(table["representation"]))
-    keys = analysis.key_frequencies.names or ()
     lines = tuple(
-        Line(name, name, key_color(i), key_dash(i), width=2.6 if name in keys else 1.4)
-        for i, name in enumerate(names)
+        Line(
+            str(name),
+            str(name),
+            key_color(index),
+            key_dash(index),
+            width=2.6 if name in spectrum.keys else 1.4,
+        )
+        for index, name in enumerate(spectrum.colored)
     )
     panels = [
         Panel(

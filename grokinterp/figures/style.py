@@ -170,9 +170,9 @@ def traces(figure: go.Figure) -> list[Any]:
     return list(cast(Any, figure).data)
 
 
-def key_name(frequency: int) -> str:
-    """Return ``k = 14``, the name of a key frequency in every legend."""
-    return f"k = {frequency}"
+def key_name(key: int | str) -> str:
+    """Return ``k = 14``, or ``standard``: the name of a key component in every legend."""
+    return key if isinstance(key, str) else f"k = {int(key)}"
 
 
 def show_step(step: int | float) -> str:

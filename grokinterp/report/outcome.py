@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.report.page import Section, paragraph
 from grokinterp.report.text import (
     escape,
@@ -73,11 +74,10 @@ def _step_fact(
 
 
 def _keys_fact(analysis: Analysis) -> str:
-    keys = analysis.key_frequencies
-    is_of_permutations = analysis.run.task.operation.is_of_permutations
-    label = "key representations" if is_of_permutations else "key frequencies"
+    keys, spectrum = analysis.key_frequencies, spectrum_of(analysis)
+    label = f"key {spectrum.plural}"
     if keys.frequencies:
-        return _fact(label, show_value(list(keys.labels)), f"of order {keys.order}")
+        return _fact(label, show_value(spectrum.keys), f"of order {keys.order}")
     return _fact(label, "none", escape(keys.reason or ""))
 
 

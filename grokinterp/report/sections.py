@@ -8,8 +8,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from grokinterp import figures
+from grokinterp.circuits.key_frequencies import MIN_SHARE
 from grokinterp.figures.embedding import MAX_FRAMES
 from grokinterp.figures.lines import MAX_POINTS
+from grokinterp.figures.spectrum import Spectrum, spectrum_of
 from grokinterp.report.algorithm import algorithm_section
 from grokinterp.report.circuit import (
     ablation_table_html,
@@ -24,7 +26,6 @@ from grokinterp.report.text import escape, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
 
 Plot = Callable[[Analysis], go.Figure | None]
-_NO_KEYS = "That takes key frequencies"
 _N_RUNNERS_UP = 3
 
 
@@ -57,7 +58,9 @@ def _figure_or_reason(
     if figure is not None:
         return figure_block(name, figure, caption)
     reasons = analysis.summary.get("reasons") or {}
-    known = [reasons[field] for field in (*fields, "key_frequencies") if reasons.get(field)]
+    # Permutations have no key frequencies in any case; then the other reason is the one.
+    fields = (*fields, "key_representations", "key_frequencies")
+    known = [reasons[field] for field in fields if reasons.get(field)]
     because = f" Reason: {escape(known[0])}." if known else ""
     return paragraph(f"{absent}{because}", kind="note")
 
@@ -141,10 +144,10 @@ def _embedding_spectrum(analysis: Analysis) -> Section:
 
 def _key_frequencies(analysis: Analysis) -> Section:
     keys = analysis.key_frequencies
+    spectrum = spectrum_of(analysis)
+    what = f"Key {spectrum.plural}"
     step = f" at step {show_value(keys.step)}" if keys.step is not None else ""
-    is_of_permutations = analysis.run.task.operation.is_of_permutations
-    what = "Key representations" if is_of_permutations else "Key frequencies"
-    found = show_value(list(keys.labels)) if keys.frequencies else "none"
+    found = show_value(spectrum.keys) if keys.frequencies else "none"
     blocks = [
         paragraph(
             f"{what}: <strong>{found}</strong>, by the rule <code>{escape(keys.rule)}</code>{step}."
@@ -152,29 +155,35 @@ def _key_frequencies(analysis: Analysis) -> Section:
     ]
     if not keys.frequencies and keys.reason:
         blocks.append(paragraph(f"The set is empty: {escape(keys.reason)}.", kind="note"))
-    figure = figures.plot_key_frequency_evidence(analysis)
-    blocks.append(
-        ""
-        if figure is None and is_of_permutations
-        else _figure_or_reason(
-            analysis,
-            figures.plot_key_frequency_evidence,
-            "figure-key-frequencies",
-            "By the rule <code>logit_power</code> a frequency is key when its share of the logit "
-            "power lies above both lines of the first panel. The other panels change nothing: a "
-            "frequency can be large in the embedding and unused by the logits.",
-            "evidence",
-            absent="There is no evidence frequency by frequency.",
+    if spectrum.noun == "representation":
+        blocks.append(
+            paragraph(
+                "By the rule <code>logit_power</code> a representation is key when its share of "
+                "the power of the logits, averaged over the pairs with the same product, exceeds "
+                f"{MIN_SHARE:.1%} and what permuted pairs reach. The other columns change nothing."
+            )
         )
-    )
+    else:
+        blocks.append(_evidence_figure(analysis))
     if keys.evidence is not None and len(keys.evidence):
-        blocks.append(_evidence_table(analysis, keys.evidence))
-    return Section("key-frequencies", f"{what} and their evidence", tuple(filter(None, blocks)))
+        blocks.append(_evidence_table(spectrum, keys.evidence))
+    return Section("key-frequencies", f"{what} and their evidence", tuple(blocks))
 
 
-def _evidence_table(analysis: Analysis, evidence: pd.DataFrame) -> str:
-    keys = analysis.key_frequencies.frequencies
-    name = "frequency" if "frequency" in evidence else "representation"
+def _evidence_figure(analysis: Analysis) -> str:
+    return _figure_or_reason(
+        analysis,
+        figures.plot_key_frequency_evidence,
+        "figure-key-frequencies",
+        "By the rule <code>logit_power</code> a frequency is key when its share of the logit "
+        "power lies above both lines of the first panel. The other panels change nothing: a "
+        "frequency can be large in the embedding and unused by the logits.",
+        "evidence",
+        absent="There is no evidence frequency by frequency.",
+    )
+
+
+def _evidence_table(spectrum: Spectrum, evidence: pd.DataFrame) -> str:
     rows_of_keys = [row for row in evidence.to_dict("records") if row["is_key"]]
     others = [row for row in evidence.to_dict("records") if not row["is_key"]]
     others.sort(key=lambda row: -row.get("logit_power_share", 0.0))
@@ -193,61 +202,70 @@ def _evidence_table(analysis: Analysis, evidence: pd.DataFrame) -> str:
     for row in [*rows_of_keys, *others[:_N_RUNNERS_UP]]:
         mark = '<span class="key">key</span>' if row["is_key"] else "no"
         cells = [show(row[name]) for name, (_, show) in present.items()]
-        rows.append((escape(row[name]), mark, *cells))
-    header = (name, "key", *(title for title, _ in present.values()))
-    strongest = f"the {_N_RUNNERS_UP} strongest"
-    plural = {"frequency": "frequencies", "representation": "representations"}[name]
-    caption = f"Key {plural} and {strongest} others" if keys else f"All {plural}: {strongest}"
+        rows.append((escape(row[spectrum.noun]), mark, *cells))
+    header = (spectrum.noun, "key", *(title for title, _ in present.values()))
+    plural, strongest = spectrum.plural, f"the {_N_RUNNERS_UP} strongest"
+    is_any_key = len(rows_of_keys) > 0
+    caption = f"Key {plural} and {strongest} others" if is_any_key else f"All {plural}: {strongest}"
     return table(header, rows, caption=caption, n_text=2)
 
 
 def _restricted_and_excluded(analysis: Analysis) -> Section:
+    spectrum = spectrum_of(analysis)
+    here = ""
+    if spectrum.noun == "representation":
+        here = " The trigonometric circuit is what ρ(ab) of the key representations spans."
     both = _figure_or_reason(
         analysis,
         figures.plot_restricted_and_excluded_loss,
         "figure-restricted-and-excluded-loss",
         "Restricted loss keeps only the trigonometric circuit, excluded loss removes it. "
         "In a run that groks the restricted loss falls and the excluded loss rises across the "
-        "plateau, before the test loss moves. Further splits can be switched on in the legend.",
+        "plateau, before the test loss moves. Further splits can be switched on in the legend."
+        + here,
         "restricted_loss_all",
         "restricted_loss",
         "excluded_loss",
-        absent=f"There is neither a restricted nor an excluded loss. {_NO_KEYS}.",
+        absent="There is neither a restricted nor an excluded loss. That takes key "
+        f"{spectrum.plural}.",
     )
     blocks = [both]
     each = figures.plot_excluded_loss_by_frequency(analysis)
     if each is not None:
         caption = (
-            "Loss on the training pairs with a single key frequency removed: the higher the "
-            "line, the more the network depends on that frequency."
+            f"Loss on the training pairs with a single key {spectrum.noun} removed: the higher "
+            f"the line, the more the network depends on that {spectrum.noun}."
         )
         blocks.append(figure_block("figure-excluded-loss-by-frequency", each, caption))
     return Section("restricted-and-excluded-loss", "Restricted and excluded loss", tuple(blocks))
 
 
 def _neurons(analysis: Analysis) -> Section:
+    spectrum = spectrum_of(analysis)
+    noun, plural = spectrum.noun, spectrum.plural
     block = _figure_or_reason(
         analysis,
         figures.plot_neurons,
         "figure-neurons",
-        "In a run that groks, neurons gather around the key frequencies. A neuron "
-        "counts as single-frequency when over 85% of its centered activation lies in one "
-        "frequency.",
-        "fraction_single_frequency_neurons",
-        absent="Neurons were not assigned to frequencies.",
+        f"In a run that groks, neurons gather around the key {plural}. A neuron counts as "
+        f"single-{noun} when over 85% of its centered activation lies in one {noun}.",
+        f"fraction_single_{noun}_neurons",
+        absent=f"Neurons were not assigned to {plural}.",
     )
     return Section("neurons", "Neurons", (block,))
 
 
 def _logits_explained(analysis: Analysis) -> Section:
+    spectrum = spectrum_of(analysis)
+    waves, plural = spectrum.waves, spectrum.plural
     block = _figure_or_reason(
         analysis,
         figures.plot_logits_explained,
         "figure-logits-explained",
-        "How much of the variance of the logits the cosines of the key frequencies explain, and "
+        f"How much of the variance of the logits the {waves} of the key {plural} explain, and "
         "with which amplitudes. In a clean circuit the fraction ends near 1.",
         "fraction_logit_variance_explained",
-        absent=f"The logits were not explained by cosines. {_NO_KEYS}.",
+        absent=f"The logits were not explained by {waves}. That takes key {plural}.",
     )
     return Section("logits-explained", "Logits explained", (block,))
 
@@ -260,6 +278,7 @@ def _gini_and_weights(analysis: Analysis) -> Section:
         "0 means that all Fourier components are equal, 1 that a single one is left. In a run "
         "that groks, both rise as the circuit forms and again in cleanup.",
         "gini_W_E",
+        "by_frequency",
         absent="The Gini coefficients were not computed.",
     )
     weights = _figure_or_reason(
@@ -295,7 +314,8 @@ def _mirrored_accuracy(analysis: Analysis) -> Section:
     title = "Mirrored and unmirrored accuracy"
     operation = analysis.run.task.operation
     if not operation.is_commutative:
-        note = f"{operation.name} does not commute, so a pair says nothing about its mirror image."
+        name = operation.name.replace("_", " ")
+        note = f"{name} does not commute, so a pair says nothing about its mirror image."
         return Section("mirrored-accuracy", title, (paragraph(escape(note), kind="note"),))
     why = paragraph(
         "A network that memorizes and knows only a∘b = b∘a is right on every test pair (a, b) "

@@ -49,9 +49,10 @@ def write_report(analysis: Analysis, path: str | Path) -> Path:
 def render_report(analysis: Analysis) -> str:
     """Return the report of an analysis as an HTML document."""
     task = analysis.run.config.task
-    group = f"mod {task.p}" if task.degree is None else f"in S<sub>{task.degree}</sub>"
-    where = f"modulo {task.p}" if task.degree is None else f"in S_{task.degree}"
-    title = f"Grokking report: {task.operation.replace('_', ' ')} {where}"
+    group = f"mod {task.p}"
+    if task.degree is not None:
+        group = f"(b first, then a) in S<sub>{task.degree}</sub>"
+    title = f"Grokking report: {task.in_words}"
     n_checkpoints = analysis.summary.get("n_checkpoints", len(analysis.trajectory))
     checkpoints = "checkpoint" if n_checkpoints == 1 else "checkpoints"
     symbol = analysis.run.task.operation.symbol

@@ -192,5 +192,13 @@ PRESETS: dict[str, TrainConfig] = {
         model=ModelSpec(biases="none", init="tl_demo", init_seed=999),
         optimizer=OptimizerSpec(warmup_steps=0),
     ),
+    "s5": TrainConfig(
+        task=TaskSpec("permutation_composition", degree=5, train_fraction=0.6),
+        model=ModelSpec(biases="none", init="tl_demo"),
+        optimizer=OptimizerSpec(warmup_steps=0),
+        n_steps=50_000,
+        checkpoint_every=250,
+    ),
 }
-"""Named configurations: ``quick``, ``nanda2023``, ``tl_demo``."""
+"""Named configurations: ``quick``, ``nanda2023``, ``tl_demo``, ``s5``. The last has the settings
+of Chughtai et al. 2023 (arXiv:2302.03025) for transformers on S_5, not their seeds or splits."""

@@ -130,6 +130,12 @@ class TaskSpec:
                 "is not. Use split_unit=ordered_pairs."
             )
 
+    @property
+    def in_words(self) -> str:
+        """``addition modulo 113``, or ``permutation composition in S_5``."""
+        group = f"modulo {self.p}" if self.degree is None else f"in S_{self.degree}"
+        return f"{self.operation.replace('_', ' ')} {group}"
+
     def _check_degree(self, operation: Operation) -> None:
         if not operation.is_of_permutations:
             if self.degree is not None:

@@ -50,6 +50,8 @@ def summarize(
         "transition_width_unmirrored": milestones.plateau_transition_width,
     }
     view = run.task.group_view
+    is_of_permutations = run.task.operation.is_of_permutations
+    components = "representations" if is_of_permutations else "frequencies"
     final = _final(trajectory)
     return {
         "origin": run.origin,
@@ -57,7 +59,7 @@ def summarize(
         "n_checkpoints": len(run.steps),
         "n_checkpoints_analyzed": len(trajectory),
         "last_step": run.last_step,
-        **_keys(key_frequencies, run.task.operation.is_of_permutations),
+        **_keys(key_frequencies, is_of_permutations),
         "key_frequency_rule": key_frequencies.rule,
         **found,
         "grokking_threshold": limits.grokking,
@@ -71,11 +73,11 @@ def summarize(
         "evidence": _evidence(key_frequencies),
         "reasons": {
             **_reasons(run, key_frequencies, found, final, phases, algorithm, limits),
-            **_reasons_of_circuits(circuit_steps, limits),
+            **_reasons_of_circuits(circuit_steps, limits, components),
             **_reasons_of_imported(run, milestones, measures),
         },
         "failures": dict(failures),
-        "citations": _citations(measures),
+        "citations": _citations(_taken(measures, trajectory)),
     }
 
 
@@ -127,6 +129,7 @@ def _reasons(
     algorithm: Algorithm,
     limits: Thresholds,
 ) -> dict[str, str]:
+    operation = run.task.operation.name.replace("_", " ")
     known = {
         "memorization_step": f"the training accuracy never stays above {limits.memorization:g}",
         "grokking_step": f"the test accuracy never stays above {limits.grokking:g}",
@@ -137,7 +140,7 @@ def _reasons(
             "the accuracy on test pairs without a trained mirror image does not go from at most "
             "10 % to at least 90 %"
             if run.task.operation.is_commutative
-            else f"{run.task.spec.operation} does not commute, so no pair is mirrored"
+            else f"{operation} does not commute, so no pair is mirrored"
         ),
     }
     reasons = {name: known[name] for name, value in found.items() if value is None}
@@ -150,20 +153,22 @@ def _reasons(
     is_of_permutations = run.task.operation.is_of_permutations
     if is_of_permutations:
         reasons["key_frequencies"] = "permutations have representations and no frequencies"
+        reasons["by_frequency"] = reasons["key_frequencies"]
     if not key_frequencies.frequencies:
         field = "key_representations" if is_of_permutations else "key_frequencies"
         reasons[field] = key_frequencies.reason or "none was given"
     if run.task.group_view is None:
         reasons["by_frequency"] = (
-            f"{run.task.spec.operation} modulo {run.task.spec.p} has no cyclic view, so there are "
-            "no trigonometric columns"
+            f"{run.task.spec.in_words} has no cyclic view, so there are no trigonometric columns"
         )
     return reasons
 
 
-def _reasons_of_circuits(steps: CircuitSteps | None, limits: Thresholds) -> dict[str, str]:
+def _reasons_of_circuits(
+    steps: CircuitSteps | None, limits: Thresholds, components: str
+) -> dict[str, str]:
     if steps is None:
-        return {"circuits": "it takes key frequencies and measures of both circuits"}
+        return {"circuits": f"it takes key {components} and measures of both circuits"}
     known = {
         "memorization_works_from": "the training accuracy without the trigonometric circuit never "
         f"stays above {limits.grokking:g}",
@@ -195,6 +200,11 @@ def _reasons_of_imported(
         columns = [c for measure in measures for c in measure.split_columns]
         reasons |= {f"final.{column}": unknown for column in columns}
     return reasons
+
+
+def _taken(measures: Sequence[Measure], trajectory: pd.DataFrame) -> list[Measure]:
+    """Measures with a column; those of a user, whose columns nobody knows, in any case."""
+    return [m for m in measures if not m.columns or set(m.columns) & set(trajectory.columns)]
 
 
 def _citations(measures: Sequence[Measure]) -> dict[str, str]:

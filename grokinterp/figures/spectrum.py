@@ -1,0 +1,63 @@
+"""What a spectrum runs over: the frequencies of Z_n, or the representations of S_n."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from grokinterp.trajectory.analysis import Analysis
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The table with one row per checkpoint and component, and the words for a component."""
+
+    table: pd.DataFrame
+    """Rows of by_frequency.csv, or of by_representation.csv."""
+    noun: str
+    """``frequency`` or ``representation``: also the column that names the component, by its
+    number or by its name."""
+    plural: str
+    """``frequencies`` or ``representations``."""
+    keys: tuple[int, ...] | tuple[str, ...]
+    """Key components, as that column names them."""
+    waves: str
+    """What the logits are explained by: ``cosines`` or ``characters``."""
+    wave: str
+    """One of them in HTML, as a function of the pair and the class."""
+    colored: tuple[int, ...] | tuple[str, ...]
+    """What has a colour of its own, in the order of the colours: the key frequencies, or all
+    representations, which are few."""
+
+
+def spectrum_of(analysis: Analysis) -> Spectrum:
+    """Return the spectrum that an analysis has: by representation for permutations alone.
+
+    Examples
+    --------
+    >>> spectrum_of(analysis).plural  # doctest: +SKIP
+    'frequencies'
+    """
+    keys = analysis.key_frequencies
+    if analysis.run.task.operation.is_of_permutations:
+        table = analysis.by_representation
+        names = table["representation"] if "representation" in table else ()
+        return Spectrum(
+            table,
+            "representation",
+            "representations",
+            keys.names or (),
+            "characters",
+            "χ<sub>ρ</sub>(abc<sup>−1</sup>)",
+            tuple(dict.fromkeys(names)),
+        )
+    return Spectrum(
+        analysis.by_frequency,
+        "frequency",
+        "frequencies",
+        keys.frequencies,
+        "cosines",
+        "cos w<sub>k</sub>(a+b−c)",
+        keys.frequencies,
+    )
