@@ -61,3 +61,9 @@ def test_a_circuit_that_never_works_has_no_steps():
 @pytest.mark.parametrize("missing", ["excluded_accuracy_train", "memorization_logit_train"])
 def test_without_measures_of_both_circuits_nothing_is_said(missing):
     assert find_circuit_steps(trajectory().drop(columns=missing)) is None
+
+
+def test_a_circuit_cannot_end_before_it_begins():
+    late = np.where((STEPS >= 3000) & (STEPS < 6000), 1.0, 0.1)
+    found = find_circuit_steps(trajectory(excluded_accuracy_train=late))
+    assert (found.memorization_works_from, found.memorization_works_until) == (3000, 6000)

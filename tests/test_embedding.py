@@ -39,3 +39,14 @@ def test_what_reaches_the_neurons_is_the_sum_over_heads_of_the_product(operation
         expected = sum(((W_E[token] @ v) @ o) @ W_in for v, o in zip(W_V, W_O, strict=True))
         found = embedding_through_heads(snapshot)[row]
         assert found.numpy() == pytest.approx(torch.as_tensor(expected).numpy(), **CHAINED64)
+
+
+def test_a_wave_of_discrete_logarithms_is_one_frequency_of_multiplication():
+    parts = planted.split(31, "multiplication")
+    snapshot = planted.snapshot(planted.noise(31 * 31, 31), parts)
+    tokens = torch.tensor(parts.task.cyclic_view.class_tokens)
+    wave = torch.cos(2 * torch.pi * 4 * torch.arange(30) / 30)
+    snapshot.parameters["embed.W_E"][tokens] = torch.outer(wave, torch.ones(6))
+    norms = embedding_spectrum(snapshot).set_index("frequency")["W_E_norm"]
+    assert norms[4] == pytest.approx(np.sqrt(15 * 6), **FLOAT32)
+    assert norms.drop(index=4).to_numpy() == pytest.approx(0, abs=1e-5)

@@ -265,13 +265,17 @@ def memorization_share(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> f
     takes the projection on the trigonometric subspace for the generalizing circuit and the
     rest for the memorizing one.
     """
-    logits = snapshot.logits_by_sum.double()
-    logits = logits - logits.mean(dim=2, keepdim=True)
-    logits = logits - logits.mean(dim=(0, 1))
+    logits = snapshot.logits[snapshot.pair_rows]
+    n_classes = logits.shape[1]
+    # Squares around both kinds of means, without a centered copy of the logits.
+    by_pair = logits.mean(dim=1, dtype=torch.float64)
+    by_class = logits.mean(dim=0, dtype=torch.float64)
+    mean = by_class.mean()
+    total = logits.double().square().sum() - n_classes * by_pair.square().sum()
+    total -= len(logits) * (by_class - mean).square().sum()
     circuit = trigonometric_component(snapshot, key_frequencies.frequencies)
     circuit = circuit - circuit.mean(dim=1, keepdim=True)
-    n = logits.shape[1]
-    return float(1 - n * circuit.square().sum() / logits.square().sum())
+    return float(1 - len(circuit) * circuit.square().sum() / total)
 
 
 _ADDERS = (
