@@ -143,7 +143,7 @@ ANALYZE_MISTAKES = [
     ("other", [], "no importer recognizes"),
     ("run", ["--key-frequencies", "7"], "7"),
     ("run", ["--key-frequencies", "0"], "0"),
-    ("run", ["--key-frequencies", "one"], "'one' is not a list of whole numbers"),
+    ("run", ["--key-frequencies", "one"], "'one' is no frequency. Name some of 1 .. 6"),
     ("run", ["--every", "0"], "--every 0 is not allowed"),
     ("run", ["--colour", "red"], "Unrecognized options"),
     ("run", ["--out", "/proc/nowhere"], "cannot write /proc/nowhere"),

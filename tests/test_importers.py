@@ -424,7 +424,7 @@ def test_the_demos_dictionary_is_read_with_its_config_and_without_transformer_le
         run.parameters(3)["blocks.0.attn.W_O"], adding_network()["blocks.0.attn.W_O"]
     )
     assert "seed=999" in run.origin and "attn_scale=5.65" in run.origin
-    script = f"import grokinterp as gi; gi.analyze_run(gi.load_run({str(path)!r}))"
+    script = f"import grokinterp as gi; gi.analyze_run(gi.load_run({str(path)!r}), deep=False)"
     code = f"{script}\nimport sys; sys.exit('transformer_lens' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -727,7 +727,7 @@ def low_precision():
 
 def test_the_published_low_precision_network_has_its_published_numbers(low_precision):
     """Evaluated once with the published code; four digits were kept."""
-    analysis = analyze_run(low_precision)
+    analysis = analyze_run(low_precision, deep=False)
     final = analysis.summary["final"]
     assert analysis.key_frequencies.frequencies == (3, 6, 23, 39)
     # The published figures with half of their last digit.
