@@ -11,7 +11,7 @@ def trajectory(**changes):
     columns = {
         "step": STEPS,
         "excluded_accuracy_train": np.where((STEPS >= 500) & (STEPS < 4000), 1.0, 0.1),
-        "restricted_accuracy_test": np.where(STEPS >= 3000, 1.0, 0.2),
+        "held_out_restricted_accuracy": np.where(STEPS >= 3000, 1.0, 0.2),
         "trigonometric_logit_train": STEPS / 500,
         "memorization_logit_train": np.where(STEPS == 0, 0.5, 11.5 - STEPS / 1000),
     }
@@ -31,7 +31,7 @@ def test_planted_changes_are_found_at_their_steps():
 def test_a_single_checkpoint_above_the_threshold_is_no_beginning():
     blip = np.where(STEPS == 1000, 1.0, np.where(STEPS >= 6000, 1.0, 0.2))
     assert (
-        find_circuit_steps(trajectory(restricted_accuracy_test=blip)).as_dict()[
+        find_circuit_steps(trajectory(held_out_restricted_accuracy=blip)).as_dict()[
             "trigonometric_works_from"
         ]
         == 6000
@@ -39,7 +39,7 @@ def test_a_single_checkpoint_above_the_threshold_is_no_beginning():
     patient = Thresholds(patience=0)
     assert (
         find_circuit_steps(
-            trajectory(restricted_accuracy_test=blip), patient
+            trajectory(held_out_restricted_accuracy=blip), patient
         ).trigonometric_works_from
         == 1000
     )
@@ -49,7 +49,7 @@ def test_a_circuit_that_never_works_has_no_steps():
     never = find_circuit_steps(
         trajectory(
             excluded_accuracy_train=0 * STEPS + 0.5,
-            restricted_accuracy_test=0 * STEPS + 0.94,
+            held_out_restricted_accuracy=0 * STEPS + 0.94,
             memorization_logit_train=0 * STEPS + 99.0,
         )
     )

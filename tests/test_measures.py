@@ -6,13 +6,14 @@ import torch
 
 from grokinterp.circuits import KeyFrequencies, Snapshot
 from grokinterp.circuits.gradients import gradient_symmetricity
-from grokinterp.circuits.memorization import excluded_logits
+from grokinterp.circuits.loss import are_correct
+from grokinterp.circuits.trigonometric import restricted_logits
 from grokinterp.errors import ConfigError
 from grokinterp.measures import MEASURES, as_measure, by_frequency_table
 from grokinterp.measures.strength import (
     circuit_logits,
     fraction_logit_power_memorization,
-    restricted_accuracy_test,
+    held_out_restricted,
 )
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import initial_parameters
@@ -26,7 +27,7 @@ COLUMNS = """
     test_accuracy_mirrored test_accuracy_unmirrored
     restricted_loss_all restricted_loss_train restricted_loss_test
     excluded_loss_all excluded_loss_train excluded_accuracy_train
-    restricted_accuracy_test
+    held_out_restricted_loss held_out_restricted_accuracy
     trigonometric_logit_train memorization_logit_train
     trigonometric_logit_test memorization_logit_test fraction_logit_power_memorization
     sum_squared_weights sum_squared_weights_W_E sum_squared_weights_W_pos
@@ -96,7 +97,14 @@ def test_a_random_network_has_every_number(p):
                 column
                 for column in COLUMNS
                 if column.startswith(
-                    ("restricted", "excluded", "gini", "trigonometric_logit", "memorization_logit")
+                    (
+                        "restricted",
+                        "held_out",
+                        "excluded",
+                        "gini",
+                        "trigonometric_l",
+                        "memorization_l",
+                    )
                 )
             }
             | {
@@ -478,18 +486,53 @@ def test_planted_cosines_contribute_their_amplitudes():
     values = circuit_logits.values(snapshot, keys)
     assert values["trigonometric_logit_test"] == pytest.approx(7.0, **CHAINED64)
     assert values["memorization_logit_test"] == pytest.approx(0.0, abs=1e-9)
-    # What a table of the training pairs adds is in the logits that are left, and nowhere else.
+    # A table of the training pairs, 13 at the answer, which is 12 above the mean of the classes,
+    # is seen on no test pair and so counts as memorization to the last digit.
     both = planted.snapshot(waves + lookup, parts)
     values = circuit_logits.values(both, keys)
-    left = excluded_logits(both, keys)
-    index = both.class_tokens[:, None, None].expand(13, 13, 1)
-    above = left.gather(2, index)[:, :, 0] - left.mean(dim=2)
     for on in ("train", "test"):
-        expected = float(above[both.mask_by_sum(on)].mean())
-        assert values[f"memorization_logit_{on}"] == pytest.approx(expected, **CHAINED64)
-    assert values["memorization_logit_train"] > values["memorization_logit_test"] + 8
-    assert restricted_accuracy_test.values(snapshot, keys) == {"restricted_accuracy_test": 1.0}
+        assert values[f"trigonometric_logit_{on}"] == pytest.approx(7.0, **CHAINED64)
+    assert values["memorization_logit_train"] == pytest.approx(12.0, **CHAINED64)
+    assert values["memorization_logit_test"] == pytest.approx(0.0, abs=1e-9)
+    assert held_out_restricted.values(snapshot, keys)["held_out_restricted_accuracy"] == 1.0
     wrong = KeyFrequencies.given(13, [3])
-    assert restricted_accuracy_test.values(snapshot, wrong)["restricted_accuracy_test"] < 0.3
+    found = held_out_restricted.values(snapshot, wrong)
+    assert found["held_out_restricted_loss"] == pytest.approx(math.log(13), **CHAINED64)
     share = fraction_logit_power_memorization.values(snapshot, KeyFrequencies.given(13, [2]))
     assert share["fraction_logit_power_memorization"] == pytest.approx(9 / 25, **CHAINED64)
+
+
+def test_a_network_that_only_memorizes_has_a_restricted_loss_and_no_held_out_circuit():
+    parts = planted.split(13, train_fraction=0.6)
+    lookup = torch.zeros(169, 13, dtype=torch.float64)
+    trained = torch.tensor(parts.train)
+    lookup[trained, torch.tensor(parts.task.labels)[trained]] = 25.0
+    snapshot = planted.snapshot(lookup, parts)
+    keys = KeyFrequencies.given(13, [2, 5])
+    projected = are_correct(restricted_logits(snapshot, keys), snapshot.class_tokens)
+    assert projected.double().mean() > 0.8
+    held_out = held_out_restricted.values(snapshot, keys)
+    assert held_out["held_out_restricted_loss"] == pytest.approx(math.log(13), **CHAINED64)
+    assert held_out["held_out_restricted_accuracy"] < 0.2
+
+
+def test_what_mirrored_pairs_know_counts_as_memorization():
+    # Right on every pair whose mirror image is trained, and on no other test pair.
+    parts = planted.split(23, train_fraction=0.3)
+    is_known = torch.tensor(parts.is_train | parts.is_mirrored)
+    logits = torch.zeros(529, 23, dtype=torch.float64)
+    labels = torch.tensor(parts.task.labels)
+    logits[is_known, labels[is_known]] = 20.0
+    snapshot = planted.snapshot(logits, parts)
+    held_out = held_out_restricted.values(snapshot, KeyFrequencies.given(23, [2, 5]))
+    assert held_out["held_out_restricted_loss"] == pytest.approx(math.log(23), **CHAINED64)
+
+
+def test_an_answer_without_a_test_pair_leaves_the_held_out_circuit_unknown():
+    parts = planted.split(3, train_fraction=0.85)
+    snapshot = planted.snapshot(planted.noise(9, 3), parts)
+    assert not snapshot.mask_by_sum("test").any(dim=1).all()
+    keys = KeyFrequencies.given(3, [1])
+    values = held_out_restricted.values(snapshot, keys) | circuit_logits.values(snapshot, keys)
+    assert math.isnan(values["held_out_restricted_loss"])
+    assert math.isnan(values["trigonometric_logit_train"])

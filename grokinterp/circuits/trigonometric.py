@@ -123,6 +123,35 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: 
     return float(n_pairs @ losses / n_pairs.sum())
 
 
+def held_out_component(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[Tensor, "s c"]:
+    """Trigonometric circuit as the pairs that the network cannot know by heart show it.
+
+    Averaged over all pairs with the same answer, the logits of a network that only memorizes
+    point at that answer too, for its training pairs do, and part of that lies along any wave.
+    So the average is taken over test pairs alone; where the operation commutes, over those
+    whose mirror image is not trained either, unless some answer would have none.
+
+    Returns
+    -------
+    Tensor
+        (n, c) float64: the row of a pair is the sum of its indices. The mean of every class is
+        put back, as in :func:`restricted_logits`. NaN if some answer has no test pair.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view.
+    """
+    is_test = snapshot.mask_by_sum("test")
+    is_mirrored = torch.from_numpy(snapshot.split.is_mirrored.copy())[snapshot.rows_by_sum]
+    is_new = is_test & ~is_mirrored
+    chosen = is_new if is_new.any(dim=1).all() else is_test
+    means = torch.einsum("si,sic->sc", chosen.double(), snapshot.logits_by_sum.double())
+    means = means / chosen.sum(dim=1, keepdim=True)
+    waves = snapshot.harmonics.waves(torch.tensor(key_frequencies.frequencies, dtype=torch.long))
+    return waves.T @ (waves @ means) + means.mean(dim=0)
+
+
 def cosine_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[Tensor, "s c"]:
     r"""Logits :math:`\sum_k \alpha_k \cos w_k(a+b-c)` and nothing else.
 

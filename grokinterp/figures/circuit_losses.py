@@ -29,6 +29,7 @@ _FULL = (
 _CIRCUITS = (
     Line("restricted_loss_test", "restricted, test", _TEST, "dash", 2.4),
     Line("excluded_loss_train", "excluded, train", _TRAIN, "dot", 2.8),
+    Line("held_out_restricted_loss", "restricted, held out", _TEST, "dashdot", is_shown=False),
     Line("restricted_loss_all", "restricted, all", _ALL, "dash", is_shown=False),
     Line("restricted_loss_train", "restricted, train", _TRAIN, "dash", is_shown=False),
     Line("excluded_loss_all", "excluded, all", _ALL, "dot", is_shown=False),

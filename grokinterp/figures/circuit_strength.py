@@ -46,7 +46,7 @@ def plot_circuit_strength(analysis: Analysis) -> go.Figure | None:
             "accuracy alone<br>(fraction)",
             table,
             (
-                Line("restricted_accuracy_test", "trigonometric alone, test", _TEST),
+                Line("held_out_restricted_accuracy", "trigonometric alone, test", _TEST),
                 Line("excluded_accuracy_train", "memorization alone, train", _TRAIN, "dot"),
             ),
         ),

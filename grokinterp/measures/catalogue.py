@@ -28,7 +28,7 @@ from grokinterp.measures.neurons import (
 from grokinterp.measures.strength import (
     circuit_logits,
     fraction_logit_power_memorization,
-    restricted_accuracy_test,
+    held_out_restricted,
 )
 from grokinterp.measures.symmetry import (
     circularity,
@@ -54,7 +54,7 @@ MEASURES: tuple[Measure, ...] = (
     restricted_loss,
     excluded_loss,
     excluded_accuracy_train,
-    restricted_accuracy_test,
+    held_out_restricted,
     circuit_logits,
     fraction_logit_power_memorization,
     sum_squared_weights,

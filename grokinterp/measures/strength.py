@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.circuits.evidence import memorization_share
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.loss import are_correct
+from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.snapshot import Snapshot
-from grokinterp.circuits.trigonometric import restricted_logits, trigonometric_component
+from grokinterp.circuits.trigonometric import held_out_component
 from grokinterp.measures.measure import measure
 
 _VARMA = "Varma et al. 2023, arXiv:2309.02390, section 4 (correct logits by circuit)"
 
 
 @measure(
-    source="Nanda et al., ICLR 2023, arXiv:2301.05217, section 5",
+    source="grokinterp, after Nanda et al., ICLR 2023, arXiv:2301.05217, section 5",
+    columns=("held_out_restricted_loss", "held_out_restricted_accuracy"),
     needs_split=True,
     needs_group_view=True,
     needs_key_frequencies=True,
 )
-def restricted_accuracy_test(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
-    """Fraction of the test pairs that the trigonometric circuit alone answers correctly.
+def held_out_restricted(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
+    """Loss in nats and accuracy on test pairs of the circuit that test pairs alone show.
 
-    NaN over no pairs.
+    Unlike the restricted loss it cannot fall because of what is known by heart. NaN if some
+    answer has no test pair.
     """
-    is_right = are_correct(restricted_logits(snapshot, key_frequencies), snapshot.class_tokens)
+    logits = held_out_component(snapshot, key_frequencies)
     n_pairs = snapshot.mask_by_sum("test").sum(dim=1).double()
-    return float(n_pairs @ is_right.double() / n_pairs.sum())
+    if not logits.isfinite().all():
+        return {"held_out_restricted_loss": math.nan, "held_out_restricted_accuracy": math.nan}
+    losses = pair_losses(logits, snapshot.class_tokens)
+    is_right = are_correct(logits, snapshot.class_tokens).double()
+    return {
+        "held_out_restricted_loss": float(n_pairs @ losses / n_pairs.sum()),
+        "held_out_restricted_accuracy": float(n_pairs @ is_right / n_pairs.sum()),
+    }
 
 
 @measure(source=_VARMA, needs_group_view=True, needs_key_frequencies=True)
@@ -56,10 +67,12 @@ def fraction_logit_power_memorization(snapshot: Snapshot, key_frequencies: KeyFr
 def circuit_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
     """Correct logit minus the mean logit that each circuit contributes, averaged over pairs.
 
-    In logits; on the training and on the test pairs. The two add up to the network's.
+    In logits; on the training and on the test pairs. The trigonometric circuit is what the
+    test pairs alone show of it, the memorization circuit everything else; the two add up to
+    the network's. NaN if some answer has no test pair.
     """
-    component = trigonometric_component(snapshot, key_frequencies.frequencies)
-    circuit = _above_mean(component, snapshot.class_tokens)
+    component = held_out_component(snapshot, key_frequencies)
+    circuit = _above_mean(component - component.mean(dim=0), snapshot.class_tokens)
     network = _above_mean(snapshot.logits.double(), snapshot.labels)[snapshot.rows_by_sum]
     found = {}
     for on in ("train", "test"):

@@ -21,7 +21,8 @@ class CircuitSteps:
     memorization_works_until: int | None
     """First step after that from which it stays below the threshold."""
     trigonometric_works_from: int | None
-    """First step from which the trigonometric circuit alone answers the test pairs."""
+    """First step from which the trigonometric circuit alone, as the test pairs show it, answers
+    them."""
     trigonometric_is_stronger_from: int | None
     """First step from which it contributes more to the correct logit of the training pairs
     than everything else does."""
@@ -33,7 +34,7 @@ class CircuitSteps:
 
 _NEEDED = (
     "excluded_accuracy_train",
-    "restricted_accuracy_test",
+    "held_out_restricted_accuracy",
     "trigonometric_logit_train",
     "memorization_logit_train",
 )
@@ -47,7 +48,7 @@ def find_circuit_steps(
     Parameters
     ----------
     trajectory
-        Columns ``step``, ``excluded_accuracy_train``, ``restricted_accuracy_test``,
+        Columns ``step``, ``excluded_accuracy_train``, ``held_out_restricted_accuracy``,
         ``trigonometric_logit_train`` and ``memorization_logit_train``.
     thresholds
         ``grokking`` is the accuracy above which a circuit works, ``patience`` for how long.
@@ -62,7 +63,7 @@ def find_circuit_steps(
     >>> trajectory = pd.DataFrame({
     ...     "step": [0, 1000, 2000, 3000],
     ...     "excluded_accuracy_train": [0.0, 1.0, 1.0, 0.1],
-    ...     "restricted_accuracy_test": [0.0, 0.1, 1.0, 1.0],
+    ...     "held_out_restricted_accuracy": [0.0, 0.1, 1.0, 1.0],
     ...     "trigonometric_logit_train": [0.0, 1.0, 8.0, 20.0],
     ...     "memorization_logit_train": [0.0, 9.0, 9.0, 1.0],
     ... })
@@ -91,6 +92,8 @@ def find_circuit_steps(
     return CircuitSteps(
         memorization_works_from=begins,
         memorization_works_until=ends,
-        trigonometric_works_from=first(trajectory["restricted_accuracy_test"] > limits.grokking),
+        trigonometric_works_from=first(
+            trajectory["held_out_restricted_accuracy"] > limits.grokking
+        ),
         trigonometric_is_stronger_from=first(is_stronger),
     )
