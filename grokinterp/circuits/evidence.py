@@ -168,8 +168,8 @@ def _add_neurons(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
         rows.add(what, shares.nanmedian(), "fraction")
     polynomials = polynomial_neurons(snapshot)
     neurons = snapshot.neurons[snapshot.pair_rows]
-    residual = (neurons - polynomials).double().square().sum()
-    centered = (neurons - neurons.mean(dim=0)).double().square().sum()
+    residual = (neurons - polynomials).square().sum(dtype=torch.float64)
+    centered = (neurons - neurons.mean(dim=0)).square().sum(dtype=torch.float64)
     rows.add(
         "variance of all neurons explained by polynomials", 1 - residual / centered, "fraction"
     )
@@ -265,13 +265,14 @@ def memorization_share(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> f
     takes the projection on the trigonometric subspace for the generalizing circuit and the
     rest for the memorizing one.
     """
-    logits = snapshot.logits[snapshot.pair_rows]
+    is_whole = snapshot.require_view().n_left_out == 0
+    logits = snapshot.logits if is_whole else snapshot.logits[snapshot.pair_rows]
     n_classes = logits.shape[1]
     # Squares around both kinds of means, without a centered copy of the logits.
     by_pair = logits.mean(dim=1, dtype=torch.float64)
     by_class = logits.mean(dim=0, dtype=torch.float64)
     mean = by_class.mean()
-    total = logits.double().square().sum() - n_classes * by_pair.square().sum()
+    total = logits.square().sum(dtype=torch.float64) - n_classes * by_pair.square().sum()
     total -= len(logits) * (by_class - mean).square().sum()
     circuit = trigonometric_component(snapshot, key_frequencies.frequencies)
     circuit = circuit - circuit.mean(dim=1, keepdim=True)

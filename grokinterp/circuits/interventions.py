@@ -229,8 +229,7 @@ def _at_neurons(
         component = _named(intervention, written, waves.flatten(0, 1))
     else:
         chosen = _neuron_mask(snapshot, frequencies, intervention)
-        activations = snapshot.neurons[rows][:, chosen]
-        component = activations.double() @ snapshot.W_L[chosen]
+        component = snapshot.through_W_L(snapshot.neurons[rows][:, chosen], chosen)
     return snapshot.logits[rows] - written + replaced(written, component, intervention)
 
 

@@ -81,7 +81,8 @@ def neuron_logit_map(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Neu
     amplitude[(n % 2 == 0) & (rows == n - 1)] = math.sqrt(1 / n)
     in_basis = W_L @ waves.T
     directions = (in_basis * amplitude).T
-    along = snapshot.neurons[snapshot.rows_by_sum.flatten()].double() @ directions.T
+    rows_by_sum = snapshot.rows_by_sum.flatten().split(_PAIRS_AT_A_TIME)
+    along = torch.cat([snapshot.neurons[part].double() @ directions.T for part in rows_by_sum])
     along = along.unflatten(0, (n, n))
     spread = (along - along.mean(dim=(0, 1))).square().sum(dim=(0, 1))
     in_wave = (waves.T * along.mean(dim=1)).sum(dim=0)
@@ -112,9 +113,15 @@ def projected_neurons(
     Returns
     -------
     Tensor
-        (n*n, neuron) float64, rows as in ``snapshot.pair_rows``.
+        (n*n, neuron) in the precision of the activations, rows as in ``snapshot.pair_rows``.
     """
-    neurons = snapshot.neurons[snapshot.pair_rows].double()
     span = torch.linalg.qr(directions.double().T).Q
-    projected = (neurons @ span) @ span.T
-    return projected if keep else neurons - projected
+    parts = []
+    for rows in snapshot.pair_rows.split(_PAIRS_AT_A_TIME):
+        neurons = snapshot.neurons[rows].double()
+        projected = (neurons @ span) @ span.T
+        parts.append((projected if keep else neurons - projected).to(snapshot.neurons.dtype))
+    return torch.cat(parts)
+
+
+_PAIRS_AT_A_TIME = 8192

@@ -96,8 +96,17 @@ def activation_fits(snapshot: Snapshot) -> dict[str, Float[Tensor, " neuron"]]:
         If the task has no cyclic view.
     """
     block = snapshot.last_block
-    pre = block.pre_activations(block.resid_mid)[snapshot.pair_rows].double()
-    post = snapshot.neurons[snapshot.pair_rows].double()
+    pre = block.pre_activations(block.resid_mid)[snapshot.pair_rows]
+    post = snapshot.neurons[snapshot.pair_rows]
+    some = zip(
+        pre.split(_NEURONS_AT_A_TIME, dim=1), post.split(_NEURONS_AT_A_TIME, dim=1), strict=True
+    )
+    fits = [_line_and_parabola(x.double(), y.double()) for x, y in some]
+    linear, quadratic = (torch.cat(shares) for shares in zip(*fits, strict=True))
+    return {"linear": linear, "quadratic": quadratic}
+
+
+def _line_and_parabola(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
     pre = (pre - pre.mean(dim=0)) / pre.std(dim=0)
     post = post - post.mean(dim=0)
     # Gram-Schmidt on 1, x, x^2 neuron by neuron.
@@ -109,7 +118,7 @@ def activation_fits(snapshot: Snapshot) -> dict[str, Float[Tensor, " neuron"]]:
         return (post * wave).sum(dim=0).square() / (wave.square().sum(dim=0) * total)
 
     linear = explained(pre)
-    return {"linear": linear, "quadratic": linear + explained(square)}
+    return linear, linear + explained(square)
 
 
 def logits_of_neurons(
@@ -123,7 +132,7 @@ def logits_of_neurons(
         (n*n, c) float64, rows as in ``snapshot.pair_rows``.
     """
     change = neurons - snapshot.neurons[snapshot.pair_rows]
-    return snapshot.logits[snapshot.pair_rows].double() + change.double() @ snapshot.W_L
+    return snapshot.logits[snapshot.pair_rows] + snapshot.through_W_L(change)
 
 
 def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
@@ -212,3 +221,4 @@ def _after_change(above: Tensor, change: Tensor, row: Tensor, answers: Tensor) -
 
 
 _PAIRS_AT_A_TIME = 1024
+_NEURONS_AT_A_TIME = 64

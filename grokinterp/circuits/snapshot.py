@@ -270,7 +270,18 @@ class Snapshot:
     @cached_property
     def written_by_neurons(self) -> Float[Tensor, "pair c"]:
         """What the last block's neurons add to the logits: ``neurons @ W_L``, float64."""
-        return self.neurons.double() @ self.W_L
+        return self.through_W_L(self.neurons)
+
+    def through_W_L(
+        self, neurons: Float[Tensor, "row chosen"], chosen: Bool[Tensor, " neuron"] | None = None
+    ) -> Float[Tensor, "row c"]:
+        """Effect of activations of some neurons (None: all) on the logits, in float64.
+
+        A few thousand rows at a time: a float64 copy of all activations is the largest array
+        that an analysis would hold.
+        """
+        W_L = self.W_L if chosen is None else self.W_L[chosen]
+        return torch.cat([part.double() @ W_L for part in neurons.split(_PAIRS_AT_A_TIME)])
 
     def mask_by_sum(self, on: On) -> Bool[Tensor, "s i"]:
         """Pairs of the view that `on` names, by product."""
