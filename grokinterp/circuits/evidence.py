@@ -58,7 +58,7 @@ class _Rows:
 
     def add_loss(self, snapshot: Snapshot, what: str, logits: Tensor) -> None:
         """Loss over all pairs of the view; rows of the logits as in ``pair_rows``."""
-        labels = snapshot.labels[snapshot.pair_rows]
+        labels = snapshot.in_view(snapshot.labels)
         self.add(f"loss, {what}", cross_entropy(logits, labels), "nats")
 
 
@@ -104,7 +104,7 @@ def circuit_table(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> pd.Dat
 
 
 def _add_network(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
-    rows.add_loss(snapshot, "nothing replaced", snapshot.logits[snapshot.pair_rows])
+    rows.add_loss(snapshot, "nothing replaced", snapshot.in_view(snapshot.logits))
 
 
 def _add_embedding(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
@@ -127,8 +127,8 @@ def _add_embedding(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> Non
 def _add_attention(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
     single = fit_attention(snapshot)
     together = fit_attention(snapshot, keys.frequencies)
-    true = snapshot.pattern[snapshot.pair_rows]
-    labels = snapshot.labels[snapshot.pair_rows]
+    true = snapshot.in_view(snapshot.pattern)
+    labels = snapshot.in_view(snapshot.labels)
     for head, ks in enumerate(single.frequencies):
         which = {"head": head, "frequency": ks[0] if ks else None}
         explained = single.fraction_explained[head]
@@ -167,7 +167,7 @@ def _add_neurons(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
         what = f"variance explained by a {shape} function of the pre-activation, median"
         rows.add(what, shares.nanmedian(), "fraction")
     polynomials = polynomial_neurons(snapshot)
-    neurons = snapshot.neurons[snapshot.pair_rows]
+    neurons = snapshot.in_view(snapshot.neurons)
     residual = (neurons - polynomials).square().sum(dtype=torch.float64)
     centered = (neurons - neurons.mean(dim=0)).square().sum(dtype=torch.float64)
     rows.add(
@@ -240,7 +240,7 @@ def block_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[T
         (n*n, c) float64, rows as in ``snapshot.pair_rows``.
     """
     n = snapshot.require_cyclic_view().order
-    logits = snapshot.logits[snapshot.pair_rows].double().unflatten(0, (n, n))
+    logits = snapshot.in_view(snapshot.logits).double().unflatten(0, (n, n))
     kept = logits.mean(dim=(0, 1)).expand_as(logits).clone()
     for k in key_frequencies.frequencies:
         kept += block_component(logits, frequency_waves(n, k))
@@ -265,8 +265,7 @@ def memorization_share(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> f
     takes the projection on the trigonometric subspace for the generalizing circuit and the
     rest for the memorizing one.
     """
-    is_whole = snapshot.require_view().n_left_out == 0
-    logits = snapshot.logits if is_whole else snapshot.logits[snapshot.pair_rows]
+    logits = snapshot.in_view(snapshot.logits)
     n_classes = logits.shape[1]
     # Squares around both kinds of means, without a centered copy of the logits.
     by_pair = logits.mean(dim=1, dtype=torch.float64)

@@ -281,16 +281,20 @@ def _at_heads(
     layer, head = _layer_and_head(snapshot, intervention)
     rows = evaluated_rows(snapshot)
 
+    if layer == snapshot.spec.n_layers - 1:
+        # What follows reads only the sum of the heads, and so does every kind of filling.
+        block = snapshot.last_block
+        everything = block.heads.sum(dim=1)
+        component = everything if head is None else block.heads[:, head]
+        attn_out = block.attn_out()
+        attn_out[rows] += replaced(everything[rows], component[rows], intervention)
+        return block.logits(attn_out=attn_out - everything)[rows]
+
     def change(written: Float[Tensor, "row ... head x"]) -> Float[Tensor, "row ... head x"]:
         mask = torch.zeros(written.shape[-2], 1)
         mask[slice(None) if head is None else head] = 1
         return replaced(written, written * mask, intervention)
 
-    if layer == snapshot.spec.n_layers - 1:
-        block = snapshot.last_block
-        heads = block.heads.clone()
-        heads[rows] = change(heads[rows])
-        return block.logits(attn_out=block.attn_out(heads))[rows]
     return _with_hook(snapshot, f"blocks.{layer}.attn.hook_z", rows, change)
 
 

@@ -115,9 +115,15 @@ class LastBlock:
     def mlp_out(
         self, neurons: Float[Tensor, "pair neuron"] | None = None
     ) -> Float[Tensor, "pair d_model"]:
-        """What the MLP writes."""
-        neurons = self.neurons(self.resid_mid) if neurons is None else neurons
+        """What the MLP writes, with its own activations or others."""
+        if neurons is None:
+            return self.mlp(self.resid_mid)
         return neurons @ self.weights["W_out"] + self.weights["b_out"]
+
+    def mlp(self, mlp_in: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair d_model"]:
+        """What an MLP that reads `mlp_in` writes, a few thousand pairs at a time."""
+        parts = mlp_in.split(_SEQUENCES_AT_A_TIME)
+        return torch.cat([self.mlp_out(self.neurons(part)) for part in parts])
 
     def logits(
         self,
@@ -147,6 +153,6 @@ class LastBlock:
         resid_pre = self.resid_pre if around_attention is None else around_attention
         resid_mid = resid_pre + (self.attn_out() if attn_out is None else attn_out)
         if mlp_out is None:
-            mlp_out = self.mlp_out(self.neurons(resid_mid if mlp_in is None else mlp_in))
+            mlp_out = self.mlp(resid_mid if mlp_in is None else mlp_in)
         resid_post = (resid_mid if around_mlp is None else around_mlp) + mlp_out
         return resid_post @ w["W_U"] + w["b_U"]

@@ -67,7 +67,7 @@ def polynomial_neurons(snapshot: Snapshot) -> Float[Tensor, "row neuron"]:
     """
     n = snapshot.require_cyclic_view().order
     frequencies, _ = neuron_frequencies(snapshot)
-    activations = snapshot.neurons[snapshot.pair_rows]
+    activations = snapshot.in_view(snapshot.neurons)
     polynomials = activations.mean(dim=0).repeat(len(activations), 1)
     for k in frequencies.unique().tolist():
         if k > 0:
@@ -96,8 +96,8 @@ def activation_fits(snapshot: Snapshot) -> dict[str, Float[Tensor, " neuron"]]:
         If the task has no cyclic view.
     """
     block = snapshot.last_block
-    pre = block.pre_activations(block.resid_mid)[snapshot.pair_rows]
-    post = snapshot.neurons[snapshot.pair_rows]
+    pre = block.pre_activations(snapshot.in_view(block.resid_mid))
+    post = snapshot.in_view(snapshot.neurons)
     some = zip(
         pre.split(_NEURONS_AT_A_TIME, dim=1), post.split(_NEURONS_AT_A_TIME, dim=1), strict=True
     )
@@ -131,8 +131,8 @@ def logits_of_neurons(
     Tensor
         (n*n, c) float64, rows as in ``snapshot.pair_rows``.
     """
-    change = neurons - snapshot.neurons[snapshot.pair_rows]
-    return snapshot.logits[snapshot.pair_rows] + snapshot.through_W_L(change)
+    change = neurons - snapshot.in_view(snapshot.neurons)
+    return snapshot.in_view(snapshot.logits) + snapshot.through_W_L(change)
 
 
 def neuron_table(snapshot: Snapshot) -> pd.DataFrame:

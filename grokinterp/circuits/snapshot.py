@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from grokinterp.circuits.last_block import LastBlock
@@ -217,6 +217,12 @@ class Snapshot:
     def pair_rows(self) -> Int[Tensor, " view_pair"]:
         """Rows of ``task.pairs`` in the order of the view: entry ``i * n + j``."""
         return torch.from_numpy(self.require_view().pair_rows.copy())
+
+    def in_view(self, values: Shaped[Tensor, "pair ..."]) -> Shaped[Tensor, "view_pair ..."]:
+        """Rows of a tensor in the order of the view; no copy where that is the task's own."""
+        rows = self.pair_rows
+        is_own = len(rows) == len(values) and bool((rows.diff() == 1).all())
+        return values if is_own else values[rows]
 
     @cached_property
     def products(self) -> Int[Tensor, "i j"]:

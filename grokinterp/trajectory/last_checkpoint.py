@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -54,6 +54,10 @@ def look_into(
     """
     keys = key_frequencies.frequencies
 
+    def forgetful() -> Snapshot:
+        # What a snapshot keeps for later is needed by one table only, and is large.
+        return replace(snapshot)
+
     def remembered(name: str, make: Callable[[], pd.DataFrame], *needed: str) -> pd.DataFrame:
         key = cache_key(name, TABLES_VERSION, keys)
         known = cache.find(snapshot.checksum, key) if snapshot.checksum else None
@@ -73,9 +77,13 @@ def look_into(
     return CheckpointTables(
         remembered(
             "ablations",
-            lambda: ablation_table(snapshot, key_frequencies, at=SITES),
+            lambda: ablation_table(forgetful(), key_frequencies, at=SITES),
             *full_network(snapshot).to_row(),
         ),
-        remembered("circuit", lambda: circuit_table(snapshot, key_frequencies), *CIRCUIT_COLUMNS),
-        remembered("neurons", lambda: neuron_table(snapshot), "neuron", "loss_zero", "loss_mean"),
+        remembered(
+            "circuit", lambda: circuit_table(forgetful(), key_frequencies), *CIRCUIT_COLUMNS
+        ),
+        remembered(
+            "neurons", lambda: neuron_table(forgetful()), "neuron", "loss_zero", "loss_mean"
+        ),
     )
