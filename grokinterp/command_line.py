@@ -48,7 +48,9 @@ def parse_command(
         with contextlib.redirect_stderr(captured):
             if default is None:
                 return tyro.cli(command, args=arguments, prog=prog)
-            return tyro.cli(command, args=arguments, prog=prog, default=default)
+            # Where a field may be of several kinds, the default's kind is the one with flags.
+            kinds = (tyro.conf.AvoidSubcommands,)
+            return tyro.cli(command, args=arguments, prog=prog, default=default, config=kinds)
     except SystemExit as exit_:
         if exit_.code in (0, None):
             raise

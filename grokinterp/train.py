@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> None:
     """Train what the arguments say and end with one line of outcome."""
     command = _parse(arguments)
     # Only now: usage errors and --help are answered before torch is imported.
+    from grokinterp.models import ModelSpec
     from grokinterp.training import train
     from grokinterp.trajectory import find_milestones, unmirrored_transition
 
@@ -64,7 +65,8 @@ def main(arguments: list[str]) -> None:
     )
     tell(milestones.outcome)
     tell(f"{len(run.steps)} checkpoints in {command.out}")
-    tell(f"Explain it: python -m grokinterp.analyze {command.out}")
+    if isinstance(run.spec, ModelSpec):
+        tell(f"Explain it: python -m grokinterp.analyze {command.out}")
 
 
 def _parse(arguments: list[str]) -> Train:

@@ -5,12 +5,14 @@ import dataclasses
 import pytest
 import torch
 
-from grokinterp.models import ModelSpec
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.initialization import initial_parameters, is_bias, is_trained
 from grokinterp.models.pair_tables import forward_pairs, pair_logits
 from grokinterp.models.transformer import transformer_logits
 from grokinterp.tasks import Task, TaskSpec, draw_split
-from grokinterp.training.pair_table_step import PairTableStep, allows_pair_table_step
+from grokinterp.runs.network import Network
+from grokinterp.training.loss import LOSSES
+from grokinterp.training.pair_table_step import PairTableStep, why_no_pair_tables
 from grokinterp.training.step import AutogradStep
 
 # Algebra in float64 with sums of some thousand terms in another order.
@@ -37,6 +39,11 @@ def batch(p, operation="addition"):
     return torch.tensor(task.pairs[rows]), torch.tensor(task.labels[rows])
 
 
+def autograd_step(parameters, spec, p, loss_dtype="float64", loss="cross_entropy"):
+    network = Network(spec, Task(TaskSpec(p=p)))
+    return AutogradStep(parameters, network, *batch(p), LOSSES[loss], loss_dtype)
+
+
 @pytest.mark.parametrize("p", [2, 3, 12, 13, 59])
 @pytest.mark.parametrize("biases", ["mlp", "none", "all"])
 @pytest.mark.parametrize("loss_dtype", ["float64", "float32"])
@@ -44,7 +51,7 @@ def test_every_gradient_of_the_fast_step_is_that_of_autograd(p, biases, loss_dty
     spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40, biases=biases)
     parameters = float64_parameters(spec, p)
     tolerance = EXACT64 if loss_dtype == "float64" else {"rtol": 1e-4, "atol": 1e-8}
-    reference = AutogradStep(parameters, spec, *batch(p), loss_dtype)
+    reference = autograd_step(parameters, spec, p, loss_dtype)
     expected_loss = reference.loss_and_gradients()
     expected = {n: v.grad.clone() for n, v in parameters.items() if v.grad is not None}
     loss = PairTableStep(parameters, spec, *batch(p), loss_dtype).loss_and_gradients()
@@ -58,7 +65,7 @@ def test_every_gradient_of_the_fast_step_is_that_of_autograd(p, biases, loss_dty
 def test_the_comparison_notices_a_single_wrong_weight():
     spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40)
     parameters = float64_parameters(spec, 13)
-    AutogradStep(parameters, spec, *batch(13), "float64").loss_and_gradients()
+    autograd_step(parameters, spec, 13).loss_and_gradients()
     expected = parameters["blocks.0.attn.W_K"].grad.clone()
     with torch.no_grad():
         parameters["blocks.0.attn.W_Q"][0, 0, 0] += 1e-6
@@ -103,10 +110,24 @@ def test_logits_in_parts_are_those_of_one_pass(n_layers, p):
     torch.testing.assert_close(pair_logits(parameters, spec, pairs), whole, **EXACT64)
 
 
-def test_only_one_layer_of_relu_neurons_takes_the_fast_step():
-    assert allows_pair_table_step(ModelSpec())
-    assert not allows_pair_table_step(ModelSpec(n_layers=2))
-    assert not allows_pair_table_step(dataclasses.replace(ModelSpec(), act_fn="gelu"))
+@pytest.mark.parametrize("loss", ["mse", "stable_max"])
+def test_the_fast_step_follows_every_loss(loss):
+    spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40)
+    parameters = float64_parameters(spec, 13)
+    expected_loss = autograd_step(parameters, spec, 13, loss=loss).loss_and_gradients()
+    expected = {n: v.grad.clone() for n, v in parameters.items() if v.grad is not None}
+    step = PairTableStep(parameters, spec, *batch(13), "float64", loss)
+    assert step.loss_and_gradients() == pytest.approx(expected_loss, rel=1e-12)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(parameters[name].grad, gradient, **EXACT64, msg=name)
+
+
+def test_only_one_layer_of_relu_neurons_takes_the_fast_step_and_the_others_say_why():
+    assert why_no_pair_tables(ModelSpec()) is None
+    assert "n_layers=2" in why_no_pair_tables(ModelSpec(n_layers=2))
+    assert why_no_pair_tables(dataclasses.replace(ModelSpec(), act_fn="gelu")) == "act_fn=gelu"
+    assert why_no_pair_tables(ModelSpec(), dropout=0.1) == "dropout=0.1"
+    assert why_no_pair_tables(MlpSpec()) == "a multilayer perceptron"
 
 
 def test_the_fast_step_gives_the_same_bits_twice():

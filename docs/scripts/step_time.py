@@ -19,6 +19,7 @@ n_threads, n_steps = int(sys.argv[1]), int(sys.argv[2])
 torch.set_num_threads(n_threads)
 import grokinterp as gi
 from grokinterp.models.initialization import initial_parameters, is_trained
+from grokinterp.runs.network import Network
 from grokinterp.training.loop import batches_of
 from grokinterp.training.pair_table_step import PairTableStep
 from grokinterp.models.pair_tables import pair_logits
@@ -26,7 +27,7 @@ from grokinterp.training.loss import cross_entropy
 
 config = gi.PRESETS["tl_demo"]
 task = gi.Task(config.task)
-batches = batches_of(gi.draw_split(task), "cpu")
+batches = batches_of(Network(config.model, task), gi.draw_split(task), "cpu")
 parameters = initial_parameters(config.model, d_vocab=114, n_ctx=3, d_vocab_out=113)
 trained = [v.requires_grad_() for n, v in parameters.items() if is_trained(n, config.model)]
 step = PairTableStep(parameters, config.model, *batches["train"], "float64")

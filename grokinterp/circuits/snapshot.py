@@ -326,7 +326,7 @@ def take_snapshot(run: Run, step: int | None = None) -> Snapshot:
     """
     step = run.resolve_step(step)
     return Snapshot.from_parameters(
-        run.parameters(step), run.split, run.spec, step=step, checksum=run.checksum(step)
+        run.parameters(step), run.split, run.transformer, step=step, checksum=run.checksum(step)
     )
 
 

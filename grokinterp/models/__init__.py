@@ -1,5 +1,6 @@
-"""Networks: what a transformer is (spec), its first weights, and its forward passes."""
+"""Networks: what they are (specs), their first weights, and their forward passes."""
 
+from grokinterp.models.mlp_spec import MlpSpec
 from grokinterp.models.spec import ModelSpec
 
-__all__ = ["ModelSpec"]
+__all__ = ["MlpSpec", "ModelSpec"]

@@ -11,6 +11,8 @@ neither read nor changed.
     N(0, .64/d_model) everywhere. With seed 999 these are the weights that the published
     output of TransformerLens's Grokking_Demo notebook started from: initial losses 4.7350
     (train) and 4.7333 (test).
+
+Every drawn weight is then multiplied by ``init_scale``.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ def initial_parameters(
             parameters[name] = torch.zeros(shape)
         else:
             std = _standard_deviation(spec, name, d_vocab)
-            parameters[name] = torch.empty(shape).normal_(0.0, std, generator=generator)
+            drawn = torch.empty(shape).normal_(0.0, std, generator=generator)
+            parameters[name] = drawn * spec.init_scale if spec.init_scale != 1 else drawn
     return parameters
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +53,8 @@ class ModelSpec:
     notebook) or all. The others stay at zero."""
     init: InitName = "nanda2023"
     """Distribution of the first weights; see :mod:`grokinterp.models.initialization`."""
+    init_scale: float = 1.0
+    """Multiplies every first weight (Omnigrok's alpha); biases begin at zero."""
     init_seed: int = 0
     """Seed of the first weights alone; the split has its own."""
 
@@ -64,6 +67,10 @@ class ModelSpec:
             raise ConfigError(
                 f"attention_rate={self.attention_rate} is outside [0, 1]. Use 1 for the usual "
                 "softmax attention, 0 for constant attention."
+            )
+        if not 0 < self.init_scale < math.inf:
+            raise ConfigError(
+                f"init_scale={self.init_scale} is not allowed. It must be positive and finite."
             )
         if not 0 <= self.init_seed < 2**63:
             raise ConfigError(f"init_seed={self.init_seed} is outside 0 .. 2**63 - 1.")

@@ -5,43 +5,62 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
-from grokinterp.models import ModelSpec
-from grokinterp.tasks import TaskSpec
+from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.runs.fields import build, require
+from grokinterp.runs.pressures import PressureSpec
+from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
 
 LossDtype = Literal["float64", "float32"]
+LossName = Literal["cross_entropy", "mse", "stable_max"]
+OptimizerName = Literal["adamw", "adam", "sgd"]
+DecayTarget = Literal["zero", "init"]
 
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """AdamW with decoupled weight decay and a linear warm-up.
+    """AdamW, Adam or gradient descent, with weight decay and a linear warm-up.
 
     The update from step s to s + 1 uses ``learning_rate * min(s / warmup_steps, 1)``, so with
     a warm-up the first update changes nothing, as in Nanda et al.'s code.
     """
 
+    algorithm: OptimizerName = "adamw"
+    """``adamw``: decoupled weight decay. ``adam``: the decay is part of the gradient (L2).
+    ``sgd``: gradient descent with momentum, on the whole batch like the others."""
     learning_rate: float = 1e-3
     """η, per step."""
     weight_decay: float = 1.0
-    """λ: every trained weight shrinks by (1 - ηλ) per step."""
+    """λ: with adamw every trained weight shrinks by (1 - ηλ) per step; with the others λ times
+    the weight is added to the gradient."""
+    decay_towards: DecayTarget = "zero"
+    """What weights decay towards: zero, or the weights that the run began with."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Decay rates of Adam's two moments."""
     eps: float = 1e-8
     """Adam's epsilon."""
+    momentum: float = 0.0
+    """Momentum of ``sgd``."""
     warmup_steps: int = 10
     """Steps of linear warm-up; 0 for none."""
 
     def __post_init__(self) -> None:
-        _require(self, "learning_rate", self.learning_rate > 0, "It must be positive.")
-        _require(self, "weight_decay", self.weight_decay >= 0, "Use 0 for no weight decay.")
-        _require(self, "betas", all(0 <= b < 1 for b in self.betas), "Both must lie in [0, 1).")
+        is_known = self.algorithm in ("adamw", "adam", "sgd")
+        require(self, "algorithm", is_known, "Choose adamw, adam or sgd.")
+        require(self, "learning_rate", self.learning_rate > 0, "It must be positive.")
+        require(self, "weight_decay", self.weight_decay >= 0, "Use 0 for no weight decay.")
+        is_known = self.decay_towards in ("zero", "init")
+        require(self, "decay_towards", is_known, "Choose zero or init.")
+        require(self, "betas", all(0 <= b < 1 for b in self.betas), "Both must lie in [0, 1).")
         # With eps 0 a weight without gradient is updated by 0/0.
-        _require(self, "eps", self.eps > 0, "It must be positive.")
-        _require(self, "warmup_steps", self.warmup_steps >= 0, "Use 0 for no warm-up.")
+        require(self, "eps", self.eps > 0, "It must be positive.")
+        require(self, "momentum", 0 <= self.momentum < 1, "Use a value in [0, 1).")
+        is_used = self.algorithm == "sgd" or self.momentum == 0
+        require(self, "momentum", is_used, f"It is of sgd; {self.algorithm} has betas.")
+        require(self, "warmup_steps", self.warmup_steps >= 0, "Use 0 for no warm-up.")
 
 
 @dataclass(frozen=True)
@@ -55,32 +74,66 @@ class TrainConfig:
     100
     """
 
-    task: TaskSpec = field(default_factory=TaskSpec)
-    model: ModelSpec = field(default_factory=ModelSpec)
+    task: TaskSpec | DigitsSpec | PolynomialSpec = field(default_factory=TaskSpec)
+    model: ModelSpec | MlpSpec = field(default_factory=ModelSpec)
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
+    pressures: PressureSpec = field(default_factory=PressureSpec)
     n_steps: int = 25_000
     """Optimizer updates."""
+    loss: LossName = "cross_entropy"
+    """``cross_entropy``; ``mse``, the mean over examples and outputs, against one-hot vectors
+    where there are classes; ``stable_max`` (Prieto et al. 2025), a cross-entropy whose softmax
+    grows linearly."""
     loss_dtype: LossDtype = "float64"
-    """Precision of the log-softmax of the loss. float32 says nothing below about 1e-7."""
+    """Precision of the loss. A float32 log-softmax says nothing below about 1e-7."""
     test_every: int = 10
     """Steps between evaluations of test loss and of both accuracies."""
     checkpoint_every: int = 100
     """Steps between checkpoints once the early, log-spaced ones are past."""
+    stop_accuracy: float | None = None
+    """End the run early once the test accuracy has stayed above this; None: never."""
+    stop_patience: int = 200
+    """Steps for which it has to stay above."""
+    parent: TrainConfig | None = None
+    """Start from the last weights of the run of this config, with a fresh optimizer; None:
+    from first weights."""
 
     def __post_init__(self) -> None:
-        _require(self, "n_steps", self.n_steps >= 1, "It must be at least 1.")
-        _require(self, "test_every", self.test_every >= 1, "It must be at least 1.")
-        _require(self, "checkpoint_every", self.checkpoint_every >= 1, "It must be at least 1.")
-        _require(
+        require(self, "n_steps", self.n_steps >= 1, "It must be at least 1.")
+        require(self, "test_every", self.test_every >= 1, "It must be at least 1.")
+        require(self, "checkpoint_every", self.checkpoint_every >= 1, "It must be at least 1.")
+        require(
             self,
             "loss_dtype",
             self.loss_dtype in ("float64", "float32"),
             "Choose float64 or float32.",
         )
+        is_known = self.loss in ("cross_entropy", "mse", "stable_max")
+        require(self, "loss", is_known, "Choose cross_entropy, mse or stable_max.")
+        if self.stop_accuracy is not None:
+            require(self, "stop_accuracy", 0 <= self.stop_accuracy < 1, "Use a value in [0, 1).")
+        require(self, "stop_patience", self.stop_patience >= 0, "Use 0 to stop at the crossing.")
+        self._check_parts_fit()
+
+    def _check_parts_fit(self) -> None:
+        is_of_pairs = isinstance(self.task, TaskSpec)
+        if isinstance(self.model, ModelSpec) and not is_of_pairs:
+            raise ConfigError(
+                f"a transformer cannot learn {self.task.in_words}. Use an MlpSpec as the model."
+            )
+        if isinstance(self.task, PolynomialSpec):
+            require(self, "loss", self.loss == "mse", "A regression needs loss=mse.")
+            is_fine = self.stop_accuracy is None
+            require(self, "stop_accuracy", is_fine, "A regression has no accuracy; leave it out.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary, as written to config.json."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @property
+    def ancestors(self) -> tuple[TrainConfig, ...]:
+        """Configs of the runs that this one starts from, the first first."""
+        return () if self.parent is None else (*self.parent.ancestors, self.parent)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
@@ -92,10 +145,14 @@ class TrainConfig:
             If a field is unknown, or its value is not allowed.
         """
         values = dict(values)
-        for name, part in (("task", TaskSpec), ("model", ModelSpec), ("optimizer", OptimizerSpec)):
+        for name, kinds in _PARTS.items():
             if name in values:
-                values[name] = _build(part, values[name], name)
-        return _build(cls, values, "config")
+                values[name] = build(_kind_of(values[name], kinds), values[name], name)
+        if values.get("parent") is not None:
+            if not isinstance(values["parent"], dict):
+                raise ConfigError("parent is not a table of fields.")
+            values["parent"] = cls.from_dict(values["parent"])
+        return build(cls, values, "config")
 
     def hash(self) -> str:
         """Return 12 hexadecimal digits that name this config."""
@@ -110,6 +167,24 @@ class TrainConfig:
         early = {2**i for i in range(self.n_steps.bit_length()) if 2**i < self.checkpoint_every}
         regular = range(0, self.n_steps + 1, self.checkpoint_every)
         return sorted({0, self.n_steps, *early, *regular} & set(range(self.n_steps + 1)))
+
+
+_PARTS: dict[str, dict[str | None, type]] = {
+    "task": {None: TaskSpec, "digits": DigitsSpec, "polynomial": PolynomialSpec},
+    "model": {None: ModelSpec, "mlp": MlpSpec},
+    "optimizer": {None: OptimizerSpec},
+    "pressures": {None: PressureSpec},
+}
+
+
+def _kind_of(values: Any, kinds: dict[str | None, type]) -> type:
+    """Which dataclass a table is of, by the field that names its kind where it has one."""
+    table = values if isinstance(values, dict) else {}
+    kind = table.get("dataset", table.get("architecture"))
+    if not isinstance(kind, str | None) or kind not in kinds:
+        known = ", ".join(name for name in kinds if name)
+        raise ConfigError(f"{kind!r} is not known. Choose one of {known}, or leave it out.")
+    return kinds[kind]
 
 
 @dataclass(frozen=True)
@@ -138,48 +213,6 @@ class ImportedConfig:
             values = dataclasses.asdict(getattr(self, part))
             known[part] = {k: None if f"{part}.{k}" in self.unknown else values[k] for k in values}
         return json.loads(json.dumps(known))
-
-
-def _require(spec: Any, name: str, is_fine: bool, remedy: str) -> None:
-    value = getattr(spec, name)
-    is_number = isinstance(value, (int, float))
-    # A NaN compares false with everything, so it fails every bound; infinity does not.
-    if not is_fine or (is_number and not math.isfinite(value)):
-        raise ConfigError(f"{name}={value} is not allowed. {remedy}")
-
-
-def _build(part: type, values: Any, where: str) -> Any:
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where} is {type(values).__name__}, not a table of fields.")
-    known = {f.name: f for f in dataclasses.fields(part)}
-    for name in values:
-        if name not in known:
-            raise ConfigError(f"{where} has an unknown field {name!r}. Known: {', '.join(known)}.")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    for name, value in values.items():
-        if not _has_type(value, str(known[name].type)):
-            raise ConfigError(
-                f"{where} has {name}={value!r}, which is of the wrong type; it takes "
-                f"{known[name].type}."
-            )
-    return part(**values)
-
-
-def _has_type(value: Any, annotation: str) -> bool:
-    """Whether a value read from JSON fits a field; fields of other tables are built already."""
-    if annotation.endswith(" | None"):
-        return value is None or _has_type(value, annotation.removesuffix(" | None"))
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if annotation == "int":
-        return is_whole
-    if annotation == "float":
-        return is_whole or isinstance(value, float)
-    if annotation.startswith("tuple"):
-        numbers = value if isinstance(value, tuple) else ()
-        return (
-            len(numbers) == annotation.count("float") == sum(_has_type(n, "float") for n in numbers)
-        )
-    return isinstance(value, (str, TaskSpec, ModelSpec, OptimizerSpec))
 
 
 PRESETS: dict[str, TrainConfig] = {

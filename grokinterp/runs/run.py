@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError
-from grokinterp.models import ModelSpec
+from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.tasks import Split, Task, TaskSpec
 
@@ -105,13 +105,41 @@ class Run:
 
     @property
     def task(self) -> Task:
-        """All pairs with their answers."""
+        """All pairs with their answers.
+
+        Raises
+        ------
+        ConfigError
+            If the run learned something else than pairs; ``split.task`` is whatever it learned.
+        """
+        if not isinstance(self.split.task, Task):
+            raise ConfigError(
+                f"{self.origin} learned {self.split.task.spec.in_words}, which has no pairs of "
+                "tokens. Spectra and circuits need a run on pairs; run.curves and "
+                "run.parameters(step) are there for any."
+            )
         return self.split.task
 
     @property
-    def spec(self) -> ModelSpec:
+    def spec(self) -> ModelSpec | MlpSpec:
         """Shape of the network."""
         return self.config.model
+
+    @property
+    def transformer(self) -> ModelSpec:
+        """Shape of the network of a run that trained a transformer.
+
+        Raises
+        ------
+        ConfigError
+            If it trained another kind of network.
+        """
+        if not isinstance(self.spec, ModelSpec):
+            raise ConfigError(
+                f"{self.origin} has a multilayer perceptron, and circuits are read off "
+                "transformers only. run.curves and run.parameters(step) are there for any."
+            )
+        return self.spec
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -206,7 +234,7 @@ class Run:
         """
         from grokinterp.models.hooked_transformer import HookedTransformer
 
-        return HookedTransformer.from_parameters(self.spec, self.parameters(step))
+        return HookedTransformer.from_parameters(self.transformer, self.parameters(step))
 
     def resolve_step(self, step: int | None) -> int:
         """Return `step` if its weights were kept, the last kept step for None.

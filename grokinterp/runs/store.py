@@ -20,11 +20,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
-from grokinterp.models.initialization import parameter_shapes
 from grokinterp.runs.atomic import append_durably, whole_lines, write_atomically
 from grokinterp.runs.config import TrainConfig
+from grokinterp.runs.network import Network
 from grokinterp.runs.run import CURVE_COLUMNS, Run
-from grokinterp.tasks import Split, Task
+from grokinterp.runs.stopping import early_stop
+from grokinterp.tasks import Examples, Split, task_of
 
 FORMAT_VERSION = 1
 INDEX_HEADER = "step,file,sha256"
@@ -93,11 +94,10 @@ class RunFolder:
     @staticmethod
     def parameter_shapes(config: TrainConfig) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter that a checkpoint of this config holds."""
-        task = Task(config.task)
-        return parameter_shapes(config.model, **config.model.vocabulary_sizes(task.n_classes))
+        return Network(config.model, task_of(config.task)).shapes
 
     def is_finished(self, config: TrainConfig) -> bool:
-        """Whether nothing is left to train: all steps done, or the loss was not finite.
+        """Whether nothing is left to train: all steps done, stopped early, or not finite.
 
         Raises
         ------
@@ -110,7 +110,7 @@ class RunFolder:
         curves = self.read_curves()
         if not np.isfinite(curves["train_loss"].to_numpy()).all():
             return True
-        if step < config.n_steps:
+        if step < config.n_steps and early_stop(config, curves)[1] != step:
             return False
         if len(curves) <= step:
             raise RunFolderError(
@@ -151,7 +151,7 @@ class RunFolder:
         """Write config.json."""
         write_json(self.config_file, {"format_version": FORMAT_VERSION, **config.to_dict()})
 
-    def read_split(self, task: Task) -> Split:
+    def read_split(self, task: Examples) -> Split:
         """Read split.safetensors.
 
         Raises
@@ -166,9 +166,9 @@ class RunFolder:
             both = np.sort(np.concatenate([split.train, split.test]))
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             raise RunFolderError(f"cannot read {path}: {error}. It is part of the run.") from None
-        if not np.array_equal(both, np.arange(task.n_pairs)):
+        if not np.array_equal(both, np.arange(task.n_examples)):
             raise RunFolderError(
-                f"{path} does not hold every one of the {task.n_pairs} pairs exactly once. "
+                f"{path} does not hold every one of the {task.n_examples} pairs exactly once. "
                 "Restore it from the original run."
             )
         return split
@@ -334,7 +334,7 @@ def load_run(folder: str | Path) -> Run:
     if not run_folder.path.exists():
         raise RunFolderError(f"{folder} does not exist. Train into it, or check the spelling.")
     config = run_folder.read_config()
-    split = run_folder.read_split(Task(config.task))
+    split = run_folder.read_split(task_of(config.task))
     checkpoints = StoredCheckpoints(run_folder, run_folder.parameter_shapes(config))
     # A run that is being trained grows: what is in the index now has its curves soon after.
     if not checkpoints.steps and len(list(run_folder.checkpoint_folder.glob("step_*"))) > 1:

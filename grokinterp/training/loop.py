@@ -16,14 +16,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from grokinterp.errors import ConfigError
-from grokinterp.models.initialization import initial_parameters, is_trained
-from grokinterp.models.pair_tables import pair_logits
+from grokinterp.models import ModelSpec
 from grokinterp.runs.config import TrainConfig
+from grokinterp.runs.network import Network
 from grokinterp.runs.run import Run
+from grokinterp.runs.stopping import EarlyStop, early_stop
 from grokinterp.runs.store import RunFolder, load_run
 from grokinterp.tasks import Split
-from grokinterp.training.loss import accuracy, cross_entropy
-from grokinterp.training.pair_table_step import PairTableStep, allows_pair_table_step
+from grokinterp.training.dropout import Dropout
+from grokinterp.training.loss import LOSSES, accuracy
+from grokinterp.training.modifiers import Modifier, modifiers_of
+from grokinterp.training.optimizer import build_optimizer, warmed_up
+from grokinterp.training.pair_table_step import PairTableStep, why_no_pair_tables
 from grokinterp.training.recorder import Recorder, open_recorder
 from grokinterp.training.step import AutogradStep, TrainingStep
 
@@ -37,10 +41,11 @@ def train(
     n_threads: int | None = None,
     device: str = "cpu",
     progress: bool = True,
+    parent: Run | None = None,
 ) -> Run:
     """Train a network into a run folder, or go on where an earlier call stopped.
 
-    Full-batch AdamW. The curves hold the losses at the weights after `step` updates. An
+    On the whole batch. The curves hold the losses at the weights after `step` updates. An
     empty folder starts; the same config continues and gives the same bits as a run that was
     never interrupted; a finished run is returned as it is; a larger ``n_steps`` extends it.
 
@@ -57,6 +62,9 @@ def train(
         Where the batch is computed, such as ``cpu`` or ``cuda``.
     progress
         Show a progress bar on standard error.
+    parent
+        The finished run whose last weights this one starts from, for a config that names one
+        (``config.parent``).
 
     Returns
     -------
@@ -69,7 +77,8 @@ def train(
     RunFolderError
         If the folder holds something else, is being written, or cannot be written.
     ConfigError
-        If `n_threads` or `device` is not to be had here.
+        If `n_threads` or `device` is not to be had here, or `parent` is not the run that the
+        config names.
 
     Examples
     --------
@@ -77,6 +86,7 @@ def train(
     >>> run = gi.train(gi.PRESETS["quick"], "ckpts/quick")  # doctest: +SKIP
     """
     _check_machine(n_threads, device)
+    _check_parent(config, parent)
     run_folder = RunFolder(Path(folder))
     # A finished run is not written to, so it may lie in a folder that is read-only.
     if run_folder.config_file.exists() and run_folder.read_config() == config:
@@ -84,7 +94,7 @@ def train(
             return load_run(folder)
     with _threads(n_threads), open_recorder(Path(folder), config) as recorder:
         if not run_folder.is_finished(config):
-            _run_loop(_Training.start(config, recorder, device), recorder, progress)
+            _run_loop(_Training.start(config, recorder, device, parent), recorder, progress)
     return load_run(folder)
 
 
@@ -93,57 +103,78 @@ class _Training:
     """Weights, optimizer and batches in motion."""
 
     config: TrainConfig
+    network: Network
     parameters: dict[str, Tensor]
     trained: dict[str, Tensor]
     optimizer: torch.optim.Optimizer
+    modifiers: list[Modifier]
     step: TrainingStep
     batches: dict[str, tuple[Tensor, Tensor]]
     n_updates: int
 
     @classmethod
-    def start(cls, config: TrainConfig, recorder: Recorder, device: str) -> _Training:
+    def start(
+        cls, config: TrainConfig, recorder: Recorder, device: str, parent: Run | None
+    ) -> _Training:
         """Build the first weights, or those where the recorder's run stopped."""
-        task = recorder.split.task
-        parameters = initial_parameters(
-            config.model, **config.model.vocabulary_sizes(task.n_classes)
-        )
+        network = Network(config.model, recorder.split.task)
+        first = network.first_parameters() if parent is None else parent.parameters()
         parameters = {
-            name: value.to(device).requires_grad_(is_trained(name, config.model))
-            for name, value in parameters.items()
+            name: value.to(device, copy=True).requires_grad_(network.is_trained(name))
+            for name, value in first.items()
         }
         trained = {name: value for name, value in parameters.items() if value.requires_grad}
-        optimizer = torch.optim.AdamW(
-            trained.values(),
-            lr=config.optimizer.learning_rate,
-            betas=config.optimizer.betas,
-            eps=config.optimizer.eps,
-            weight_decay=config.optimizer.weight_decay,
-            fused=True,
-        )
-        batches = batches_of(recorder.split, device)
-        step_kind = PairTableStep if allows_pair_table_step(config.model) else AutogradStep
-        step = step_kind(parameters, config.model, *batches["train"], config.loss_dtype)
+        began_with = {name: value.detach().clone() for name, value in trained.items()}
+        optimizer = build_optimizer(config.optimizer, trained.values())
+        modifiers = modifiers_of(config, began_with)
+        batches = batches_of(network, recorder.split, device)
+        step = _step_of(config, network, parameters, *batches["train"])
         log.info("training step: %s", step.name)
         recorder.note_environment(step.name, device)
-        n_updates = recorder.restore(parameters, trained, optimizer)
-        return cls(config, parameters, trained, optimizer, step, batches, n_updates)
+        n_updates = recorder.restore(parameters, trained, optimizer, modifiers)
+        return cls(
+            config, network, parameters, trained, optimizer, modifiers, step, batches, n_updates
+        )
 
     def test(self) -> tuple[float, float]:
-        """Loss in nats and accuracy on the test pairs."""
-        pairs, labels = self.batches["test"]
+        """Loss and accuracy on the test examples; the accuracy of a regression is NaN."""
+        inputs, targets = self.batches["test"]
         with torch.no_grad():
-            logits = pair_logits(self.parameters, self.config.model, pairs)
-            loss = cross_entropy(logits, labels, self.config.loss_dtype).item()
-        return loss, accuracy(logits, labels)
+            outputs = self.network.outputs(self.parameters, inputs)
+            loss = LOSSES[self.config.loss](outputs, targets, self.config.loss_dtype).item()
+        return loss, accuracy(outputs, targets) if targets.ndim == 1 else math.nan
 
     def update(self) -> None:
         """Apply one optimizer update with the warmed-up learning rate."""
-        spec = self.config.optimizer
-        warm = min(self.n_updates / spec.warmup_steps, 1.0) if spec.warmup_steps else 1.0
+        lr = warmed_up(self.config.optimizer, self.n_updates)
         for group in self.optimizer.param_groups:
-            group["lr"] = spec.learning_rate * warm
+            group["lr"] = lr
+        for modifier in self.modifiers:
+            modifier.change_gradients(self.trained, self.n_updates, lr)
         self.optimizer.step()
+        for modifier in self.modifiers:
+            modifier.after_update(self.trained)
         self.n_updates += 1
+
+
+def _step_of(
+    config: TrainConfig,
+    network: Network,
+    parameters: dict[str, Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+) -> TrainingStep:
+    pressures = config.pressures
+    reason = why_no_pair_tables(config.model, pressures.dropout)
+    if reason is None and isinstance(config.model, ModelSpec):
+        return PairTableStep(
+            parameters, config.model, inputs, targets, config.loss_dtype, config.loss
+        )
+    dropout = Dropout(pressures.dropout, pressures.seed) if pressures.dropout else None
+    loss = LOSSES[config.loss]
+    step = AutogradStep(parameters, network, inputs, targets, loss, config.loss_dtype, dropout)
+    step.name = f"autograd (no pair tables: {reason})"
+    return step
 
 
 def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
@@ -158,10 +189,11 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
         mininterval=0.5,
     )
     test_loss, start = math.nan, time.monotonic()
+    stop = _stop_after(training, recorder)
     with bar:
         while True:
             step = training.n_updates
-            train_loss = training.step.loss_and_gradients()
+            train_loss = training.step.loss_and_gradients(step)
             is_last = step == config.n_steps
             is_fine = math.isfinite(train_loss)
             if step > recorder.resumed_step:
@@ -169,11 +201,14 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
                 if is_fine and (step % config.test_every == 0 or is_last):
                     test_loss, test_accuracy = training.test()
                     row[2:] = test_loss, training.step.accuracy(), test_accuracy
+                    is_last = stop.is_reached(step, test_accuracy) or is_last
+                    # A regression has no accuracies: empty cells.
+                    row[3:] = (None if math.isnan(cell) else cell for cell in row[3:])
                 recorder.add_row(tuple(row))
             if not is_fine:
                 recorder.finish_diverged(time.monotonic() - start)
                 return
-            if step in keep:
+            if step in keep or is_last:
                 recorder.save(training, time.monotonic() - start)
             if step % 50 == 0 or is_last:
                 bar.set_postfix_str(f"train {train_loss:.3g} test {test_loss:.3g}", refresh=False)
@@ -183,11 +218,33 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
             bar.update()
 
 
-def batches_of(split: Split, device: str) -> dict[str, tuple[Tensor, Tensor]]:
-    """Pairs and labels of both sides of a split, as tensors."""
-    pairs, labels = torch.tensor(split.task.pairs), torch.tensor(split.task.labels)
+def _stop_after(training: _Training, recorder: Recorder) -> EarlyStop:
+    """The watcher of test accuracies, as it stood where the run stopped."""
+    curves = recorder.folder.read_curves()
+    return early_stop(training.config, curves[curves["step"] <= training.n_updates])[0]
+
+
+def batches_of(
+    network: Network, split: Split, device: str
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Inputs and targets of both sides of a split, as tensors."""
+    inputs, targets = network.inputs, network.targets
     sides = {"train": split.train, "test": split.test}
-    return {name: (pairs[rows].to(device), labels[rows].to(device)) for name, rows in sides.items()}
+    return {
+        name: (inputs[rows].to(device), targets[rows].to(device)) for name, rows in sides.items()
+    }
+
+
+def _check_parent(config: TrainConfig, parent: Run | None) -> None:
+    if config.parent is None and parent is None:
+        return
+    if parent is None or config.parent is None or parent.config != config.parent:
+        raise ConfigError(
+            f"parent is {'not given' if parent is None else 'a run of another config'}. Pass "
+            "train(..., parent=run) with a run of exactly config.parent, or leave both out."
+        )
+    if not parent.steps or parent.steps[-1] != parent.last_step:
+        raise ConfigError("parent is not finished: its last step has no weights. Train it first.")
 
 
 def _check_machine(n_threads: int | None, device: str) -> None:

@@ -1,9 +1,12 @@
-"""Mean cross-entropy in nats, in a stated precision, with its gradient at hand."""
+"""Mean losses in a stated precision, with their gradients at hand."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,6 +29,54 @@ def cross_entropy(
     return F.cross_entropy(logits.to(DTYPES[loss_dtype]), labels)
 
 
+def mean_squared_error(
+    outputs: Float[Tensor, "example c"], targets: Num[Tensor, "example *c"], loss_dtype: str
+) -> Float[Tensor, ""]:
+    """Mean of the squared errors over examples and outputs; classes become one-hot vectors.
+
+    Examples
+    --------
+    >>> mean_squared_error(torch.zeros(1, 4), torch.tensor([2]), "float64").item()
+    0.25
+    """
+    outputs = outputs.to(DTYPES[loss_dtype])
+    if targets.ndim == 1:
+        targets = F.one_hot(targets, outputs.shape[1])
+    return F.mse_loss(outputs, targets.to(outputs.dtype))
+
+
+def stable_max_cross_entropy(
+    logits: Float[Tensor, "pair c"], labels: Int[Tensor, " pair"], loss_dtype: str
+) -> Float[Tensor, ""]:
+    r"""Mean cross-entropy in nats of StableMax, a softmax that grows linearly.
+
+    :math:`-\log(s(l_y) / \sum_c s(l_c))` with s(x) = x + 1 for x >= 0 and 1 / (1 - x) below.
+
+    Examples
+    --------
+    >>> stable_max_cross_entropy(torch.zeros(1, 4), torch.tensor([2]), "float64").item()  # log 4
+    1.3862943611198906
+
+    References
+    ----------
+    Prieto et al., "Grokking at the edge of numerical stability", arXiv:2501.04697.
+    """
+    logits = logits.to(DTYPES[loss_dtype])
+    # Where the other branch is taken the denominator must not pass through zero.
+    is_negative = logits < 0
+    scores = torch.where(is_negative, 1 / (1 - logits.clamp(max=0)), logits + 1)
+    return (scores.sum(-1).log() - scores.gather(1, labels[:, None])[:, 0].log()).mean()
+
+
+LossFunction = Callable[[Tensor, Tensor, str], Tensor]
+LOSSES: dict[str, LossFunction] = {
+    "cross_entropy": cross_entropy,
+    "mse": mean_squared_error,
+    "stable_max": stable_max_cross_entropy,
+}
+"""By the names of ``TrainConfig.loss``: mean loss of outputs against classes or values."""
+
+
 def accuracy(logits: Float[Tensor, "pair c"], labels: Int[Tensor, " pair"]) -> float:
     """Fraction of pairs whose largest logit is that of the label.
 
@@ -35,6 +86,41 @@ def accuracy(logits: Float[Tensor, "pair c"], labels: Int[Tensor, " pair"]) -> f
     0.75
     """
     return (logits.argmax(-1) == labels).double().mean().item()
+
+
+@runtime_checkable
+class BatchLoss(Protocol):
+    """Loss of a fixed batch, with its gradient."""
+
+    def loss_and_gradient(self, logits: Tensor, gradient: Tensor) -> Tensor:
+        """Return the loss of `logits` and write its gradient into `gradient`."""
+        ...
+
+
+def batch_loss(
+    name: str, labels: Int[Tensor, " pair"], n_classes: int, loss_dtype: str
+) -> BatchLoss:
+    """Return the loss of a fixed batch: cross-entropy by hand, the others through autograd."""
+    if name == "cross_entropy":
+        return LossBuffers(labels, n_classes, loss_dtype)
+    return AutogradLoss(LOSSES[name], labels, loss_dtype)
+
+
+class AutogradLoss:
+    """Any loss of a fixed batch, and its gradient through autograd."""
+
+    def __init__(self, function: LossFunction, targets: Tensor, loss_dtype: str) -> None:
+        self._function, self._targets, self._loss_dtype = function, targets, loss_dtype
+
+    def loss_and_gradient(
+        self, logits: Float[Tensor, "pair c"], gradient: Float[Tensor, "pair c"]
+    ) -> Tensor:
+        """Return the loss of `logits` and write its gradient into `gradient`."""
+        with torch.enable_grad():
+            leaf = logits.detach().clone().requires_grad_()
+            loss = self._function(leaf, self._targets, self._loss_dtype)
+        gradient.copy_(torch.autograd.grad(loss, leaf)[0])
+        return loss.detach()
 
 
 class LossBuffers:

@@ -12,14 +12,30 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from grokinterp.models import ModelSpec
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.pair_tables import PairTables, has_pair_tables, pair_tables
-from grokinterp.training.loss import LossBuffers, accuracy
+from grokinterp.training.loss import accuracy, batch_loss
 
 
-def allows_pair_table_step(spec: ModelSpec) -> bool:
-    """Whether the fast step computes this network: one that has tables, with ReLU."""
-    return has_pair_tables(spec) and spec.act_fn == "relu"
+def why_no_pair_tables(spec: ModelSpec | MlpSpec, dropout: float = 0.0) -> str | None:
+    """Why the fast step cannot train this network, or None where it can.
+
+    Examples
+    --------
+    >>> why_no_pair_tables(ModelSpec(n_layers=2))
+    'n_layers=2, input_format=a_b_equals, attention_rate=1'
+    """
+    if isinstance(spec, MlpSpec):
+        return "a multilayer perceptron"
+    if not has_pair_tables(spec):
+        return (
+            f"n_layers={spec.n_layers}, input_format={spec.input_format}, "
+            f"attention_rate={spec.attention_rate:g}"
+        )
+    if spec.act_fn != "relu":
+        return f"act_fn={spec.act_fn}"
+    # A mask on what attention adds differs from pair to pair, and the tables are shared.
+    return f"dropout={dropout:g}" if dropout else None
 
 
 class PairTableStep:
@@ -34,6 +50,7 @@ class PairTableStep:
         pairs: Int[Tensor, "pair 2"],
         labels: Int[Tensor, " pair"],
         loss_dtype: str,
+        loss: str = "cross_entropy",
     ) -> None:
         # Rows in the order of a make the sums over equal a run through memory in order; the
         # mean over the batch does not depend on the order beyond rounding.
@@ -42,7 +59,7 @@ class PairTableStep:
         self._parameters, self._spec = parameters, spec
         n_classes = parameters["unembed.W_U"].shape[1]
         self._labels = labels[order]
-        self._loss = LossBuffers(self._labels, n_classes, loss_dtype)
+        self._loss = batch_loss(loss, self._labels, n_classes, loss_dtype)
         n, d_z, like = len(pairs), spec.n_heads * spec.d_head, parameters["embed.W_E"]
 
         def buffer(*shape: int) -> Tensor:
@@ -55,8 +72,8 @@ class PairTableStep:
         self._read_gradient = buffer(spec.d_mlp + n_classes)
         self._value_a, self._value_b = buffer(d_z), buffer(d_z)
 
-    def loss_and_gradients(self) -> float:
-        """Return the loss in nats at the present weights and set ``.grad`` of each."""
+    def loss_and_gradients(self, n_updates: int = 0) -> float:
+        """Return the loss at the present weights and set ``.grad`` of each."""
         for parameter in self._parameters.values():
             parameter.grad = None
         tables = pair_tables(self._parameters, self._spec)

@@ -30,11 +30,12 @@ from grokinterp.runs.atomic import (
 )
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.store import RunFolder, read_json, write_json
-from grokinterp.tasks import Split, Task, draw_split
+from grokinterp.tasks import Split, draw_split, task_of
 from grokinterp.training.environment import describe_environment, differences
+from grokinterp.training.modifiers import Modifier
+from grokinterp.training.optimizer import moment_names
 
 log = logging.getLogger(__name__)
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @runtime_checkable
@@ -44,6 +45,7 @@ class State(Protocol):
     parameters: dict[str, Tensor]
     trained: dict[str, Tensor]
     optimizer: torch.optim.Optimizer
+    modifiers: list[Modifier]
     n_updates: int
 
 
@@ -68,7 +70,7 @@ def open_recorder(path: Path, config: TrainConfig) -> Iterator[Recorder]:
         for place in (path, folder.checkpoint_folder):
             for leftover in place.glob(TEMPORARY_PREFIX + "*"):
                 leftover.unlink(missing_ok=True)
-        split = draw_split(Task(config.task))
+        split = draw_split(task_of(config.task))
         if not (path / "split.safetensors").exists():
             folder.write_split(split)
         yield Recorder(folder, config, folder.read_split(split.task))
@@ -104,8 +106,9 @@ class Recorder:
         parameters: dict[str, Tensor],
         trained: dict[str, Tensor],
         optimizer: torch.optim.Optimizer,
+        modifiers: list[Modifier],
     ) -> int:
-        """Put weights and moments back where the run stopped; return its step.
+        """Put weights, moments and what modifiers remember back where the run stopped; return its step.
 
         Raises
         ------
@@ -122,6 +125,10 @@ class Recorder:
         try:
             stored = safetensors.torch.load(self.folder.resume_file.read_bytes())
             self._put_back(stored, step, parameters, trained, optimizer)
+            for number, modifier in enumerate(modifiers):
+                prefix = f"modifier_{number}."
+                found = {n.removeprefix(prefix): v for n, v in stored.items() if n.startswith(prefix)}
+                modifier.restore(found)
         except (SafetensorError, OSError, KeyError, RuntimeError) as error:
             raise self.folder.damaged_resume(error) from None
         self.resumed_step = step
@@ -143,7 +150,7 @@ class Recorder:
                 value.copy_(stored[f"parameters.{name}"])
             for name, value in trained.items():
                 state: dict[str, Tensor] = {"step": torch.tensor(float(step))}
-                for moment in MOMENTS:
+                for moment in moment_names(self.config.optimizer):
                     # Fresh memory, aligned as torch aligns it, so that the bits agree.
                     state[moment] = torch.empty_like(value).copy_(stored[f"{moment}.{name}"])
                 optimizer.state[value] = state
@@ -162,8 +169,11 @@ class Recorder:
         tensors = {f"parameters.{name}": value for name, value in state.parameters.items()}
         for name, value in state.trained.items():
             moments = state.optimizer.state.get(value) or {}
-            for moment in MOMENTS:
+            for moment in moment_names(self.config.optimizer):
                 tensors[f"{moment}.{name}"] = moments.get(moment, torch.zeros_like(value))
+        for number, modifier in enumerate(state.modifiers):
+            for name, value in modifier.state().items():
+                tensors[f"modifier_{number}.{name}"] = value
         content = safetensors.torch.save(
             {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
             metadata={"step": str(step)},

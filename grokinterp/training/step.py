@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Int
+import torch
 from torch import Tensor
 
-from grokinterp.models import ModelSpec
-from grokinterp.models.transformer import input_tokens, transformer_logits
-from grokinterp.training.loss import accuracy, cross_entropy
+from grokinterp.models.transformer import no_hook
+from grokinterp.runs.network import Network
+from grokinterp.training.dropout import Dropout
+from grokinterp.training.loss import LossFunction, accuracy
 
 
 @runtime_checkable
@@ -19,47 +21,71 @@ class TrainingStep(Protocol):
     name: str
     """What the log and environment.json call this way of computing."""
 
-    def loss_and_gradients(self) -> float:
-        """Return the loss in nats at the present weights and set ``.grad`` of each."""
+    def loss_and_gradients(self, n_updates: int = 0) -> float:
+        """Return the loss at the present weights and set ``.grad`` of each."""
         ...
 
     def accuracy(self) -> float:
-        """Return the training accuracy at the weights of the last loss; costs no pass."""
+        """Return the training accuracy at the weights of the last loss."""
         ...
 
 
 class AutogradStep:
-    """The general path: autograd through the transformer's forward pass.
+    """The general path: autograd through the network's forward pass.
 
-    It serves every architecture, and is what the fast step is tested against.
+    It serves every architecture and loss, and is what the fast step is tested against.
+
+    Parameters
+    ----------
+    parameters
+        Weights, of which those that require a gradient are trained.
+    network
+        Forward pass.
+    inputs, targets
+        The batch.
+    loss, loss_dtype
+        Function of outputs and targets, and its precision.
+    dropout
+        What is dropped in the forward pass of an update; the accuracy is taken without.
     """
-
-    name = "autograd"
 
     def __init__(
         self,
         parameters: dict[str, Tensor],
-        spec: ModelSpec,
-        pairs: Int[Tensor, "pair 2"],
-        labels: Int[Tensor, " pair"],
+        network: Network,
+        inputs: Tensor,
+        targets: Tensor,
+        loss: LossFunction,
         loss_dtype: str,
+        dropout: Dropout | None = None,
     ) -> None:
-        self._tokens = input_tokens(pairs, spec, len(parameters["embed.W_E"]))
-        self._parameters, self._spec = parameters, spec
-        self._labels, self._loss_dtype = labels, loss_dtype
-        self._logits: Tensor | None = None
+        self.name = "autograd"
+        self._forward = network.forward_on(parameters, inputs)
+        self._parameters, self._targets, self._dropout = parameters, targets, dropout
+        self._loss, self._loss_dtype = loss, loss_dtype
+        self._outputs: Tensor | None = None
 
-    def loss_and_gradients(self) -> float:
-        """Return the loss in nats at the present weights and set ``.grad`` of each."""
+    def loss_and_gradients(self, n_updates: int = 0) -> float:
+        """Return the loss at the present weights and set ``.grad`` of each."""
         for parameter in self._parameters.values():
             parameter.grad = None
-        logits = transformer_logits(self._parameters, self._tokens, self._spec)[:, -1]
-        loss = cross_entropy(logits, self._labels, self._loss_dtype)
+        hook = no_hook if self._dropout is None else self._dropout.hook(n_updates)
+        outputs = self._forward(self._parameters, hook)
+        loss = self._loss(outputs, self._targets, self._loss_dtype)
         loss.backward()
-        self._logits = logits.detach()
+        self._outputs = outputs.detach()
         return loss.item()
 
     def accuracy(self) -> float:
-        """Return the training accuracy at the weights of the last loss; costs no pass."""
-        assert self._logits is not None
-        return accuracy(self._logits, self._labels)
+        """Return the training accuracy at the weights of the last loss.
+
+        It costs no pass, but for a network with dropout, which is asked without. NaN where
+        the targets are no classes.
+        """
+        if self._targets.ndim != 1:
+            return math.nan
+        outputs = self._outputs
+        if outputs is None or self._dropout is not None:
+            with torch.no_grad():
+                outputs = self._forward(self._parameters, no_hook)
+        return accuracy(outputs, self._targets)

@@ -56,7 +56,7 @@ def measure_checkpoint(
         nonlocal snapshot
         if snapshot is None:
             snapshot = Snapshot.from_parameters(
-                parameters, run.split, run.spec, step=step, checksum=weights
+                parameters, run.split, run.transformer, step=step, checksum=weights
             )
         return snapshot
 

@@ -8,6 +8,7 @@ import torch
 from grokinterp.errors import CheckpointError
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.run import Run
+from grokinterp.tasks import Task
 from grokinterp.trajectory.milestones import TRANSITION
 
 
@@ -31,9 +32,11 @@ def unmirrored_transition(run: Run, accuracies: pd.DataFrame | None = None) -> p
     DataFrame or None
         Columns ``step``, ``test_accuracy_unmirrored``, from a checkpoint at or below 10 % to
         the first at or above 90 %, or to the end. None where the operation does not commute,
-        every test pair is mirrored, or no test accuracy was recorded. Damaged checkpoints
+        the run is not on pairs, every test pair is mirrored, or no test accuracy was recorded. Damaged checkpoints
         are left out.
     """
+    if not isinstance(run.split.task, Task):
+        return None
     rows = run.split.test[~run.split.is_mirrored[run.split.test]]
     tested = (run.curves if accuracies is None else accuracies).dropna(subset=["test_accuracy"])
     if not run.task.operation.is_commutative or not len(rows) or tested.empty:

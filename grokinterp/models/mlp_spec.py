@@ -1,0 +1,89 @@
+"""What a multilayer perceptron is, apart from its weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from grokinterp.errors import ConfigError
+
+MlpActivation = Literal["relu", "gelu", "tanh", "square", "linear_quadratic"]
+MlpInit = Literal["torch_linear", "normal", "mean_field"]
+
+
+@dataclass(frozen=True)
+class MlpSpec:
+    """A multilayer perceptron on pairs of tokens or on vectors.
+
+    Examples
+    --------
+    >>> MlpSpec(widths=(200, 200)).parameter_shapes(n_inputs=226, n_outputs=113)["layers.2.W"]
+    (200, 113)
+    """
+
+    architecture: Literal["mlp"] = "mlp"
+    """What tells this table in a config.json from that of a transformer."""
+    widths: tuple[int, ...] = (256,)
+    """Neurons of every hidden layer; one entry is the two-layer perceptron."""
+    act_fn: MlpActivation = "relu"
+    """Activation: ``square`` is h^2 (Gromov 2023), ``linear_quadratic`` is
+    h + curvature h^2 / 2 (Kumar et al. 2023)."""
+    curvature: float = 1.0
+    """epsilon of ``linear_quadratic``; other activations have none."""
+    biases: bool = False
+    """Whether layers have biases."""
+    init: MlpInit = "normal"
+    """``normal``: N(0, 1/fan_in), biases zero. ``torch_linear``: uniform within
+    1/sqrt(fan_in), biases too, as ``torch.nn.Linear``. ``mean_field``: N(0, 1) throughout;
+    hidden layers after the first are divided by sqrt(fan_in), the output by the last width, and
+    a pair of one-hot vectors by sqrt(2)."""
+    init_scale: float = 1.0
+    """Multiplies every first weight and bias (Omnigrok's alpha)."""
+    output_scale: float = 1.0
+    """alpha: multiplies the output; large is lazy (Chizat et al. 2019, Kumar et al. 2023)."""
+    is_centered: bool = False
+    """Subtract the output of the first weights, so that the network begins at zero."""
+    trains_readout: bool = True
+    """False: the last matrix stays at 1 (Kumar et al.'s committee of neurons)."""
+    init_seed: int = 0
+    """Seed of the first weights alone."""
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(self.widths) < 1:
+            raise ConfigError(f"widths={self.widths} is not allowed. Name at least one, all >= 1.")
+        for name in ("init_scale", "output_scale"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{name}={value} is not allowed. It must be positive and finite.")
+        if not math.isfinite(self.curvature):
+            raise ConfigError(f"curvature={self.curvature} is not allowed. It must be finite.")
+        if not 0 <= self.init_seed < 2**63:
+            raise ConfigError(f"init_seed={self.init_seed} is outside 0 .. 2**63 - 1.")
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ConfigError(
+                    f"{name}={value!r} is not known. Choose one of {', '.join(allowed)}."
+                )
+
+    def parameter_shapes(self, n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter, in the order of drawing: ``layers.0.W``, ``layers.0.b``, ..."""
+        sizes = (n_inputs, *self.widths, n_outputs)
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            shapes[f"layers.{layer}.W"] = (fan_in, fan_out)
+            if self.biases:
+                shapes[f"layers.{layer}.b"] = (fan_out,)
+        return shapes
+
+    def is_trained(self, name: str) -> bool:
+        """Whether a parameter is trained: all but a fixed readout."""
+        return self.trains_readout or name != f"layers.{len(self.widths)}.W"
+
+
+_CHOICES = {
+    "architecture": ("mlp",),
+    "act_fn": ("relu", "gelu", "tanh", "square", "linear_quadratic"),
+    "init": ("torch_linear", "normal", "mean_field"),
+}

@@ -1,0 +1,91 @@
+"""The network of a config on its task: shapes, first weights, inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.models.initialization import initial_parameters, is_trained, parameter_shapes
+from grokinterp.models.mlp import first_mlp_parameters, first_outputs, mlp_outputs
+from grokinterp.models.pair_tables import pair_logits
+from grokinterp.models.transformer import Hook, input_tokens, transformer_logits
+from grokinterp.tasks import Examples, Task
+
+Forward = Callable[[Mapping[str, Tensor], Hook], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A transformer or a multilayer perceptron on one task.
+
+    Examples
+    --------
+    >>> from grokinterp.tasks import TaskSpec
+    >>> network = Network(MlpSpec(widths=(16,)), Task(TaskSpec(p=5)))
+    >>> network.outputs(network.first_parameters(), network.inputs[:3]).shape
+    torch.Size([3, 5])
+    """
+
+    spec: ModelSpec | MlpSpec
+    """Shape of the network."""
+    task: Examples
+    """What it learns."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter, in the order of drawing."""
+        if isinstance(self.spec, MlpSpec):
+            return self.spec.parameter_shapes(self.task.n_inputs, self.task.n_outputs)
+        return parameter_shapes(self.spec, **self.spec.vocabulary_sizes(self.task.n_outputs))
+
+    def first_parameters(self) -> dict[str, Tensor]:
+        """Draw the first weights: float32 on the CPU."""
+        if isinstance(self.spec, MlpSpec):
+            return first_mlp_parameters(self.spec, self.task.n_inputs, self.task.n_outputs)
+        return initial_parameters(self.spec, **self.spec.vocabulary_sizes(self.task.n_outputs))
+
+    def is_trained(self, name: str) -> bool:
+        """Whether a parameter is trained."""
+        if isinstance(self.spec, MlpSpec):
+            return self.spec.is_trained(name)
+        return is_trained(name, self.spec)
+
+    @property
+    def inputs(self) -> Tensor:
+        """Inputs of every example: (n, 2) tokens of pairs, or (n, n_inputs) vectors."""
+        return torch.tensor(self.task.pairs if isinstance(self.task, Task) else self.task.inputs)
+
+    @property
+    def targets(self) -> Tensor:
+        """What every example should give: (n,) classes, or (n, n_outputs) values."""
+        task = self.task
+        return torch.tensor(task.labels if task.is_classification else task.targets)
+
+    def outputs(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """Outputs, one row per example; logits where there are classes."""
+        if isinstance(self.spec, MlpSpec):
+            return mlp_outputs(parameters, inputs, self.spec)
+        return pair_logits(parameters, self.spec, inputs)
+
+    def forward_on(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Forward:
+        """Prepare the forward pass for a batch that stays the same.
+
+        Returns
+        -------
+        Callable[[parameters, hook], Tensor]
+            Outputs on that batch; differentiable.
+        """
+        spec = self.spec
+        if isinstance(spec, ModelSpec):
+            tokens = input_tokens(inputs, spec, len(parameters["embed.W_E"]))
+            return lambda weights, hook: transformer_logits(weights, tokens, spec, hook)[:, -1]
+        if not spec.is_centered:
+            return lambda weights, hook: mlp_outputs(weights, inputs, spec, hook)
+        # The outputs of the first weights do not change, so they are computed once.
+        at_first = first_outputs(parameters, inputs, spec)
+        plain = replace(spec, is_centered=False)
+        return lambda weights, hook: mlp_outputs(weights, inputs, plain, hook) - at_first
