@@ -177,7 +177,8 @@ class Snapshot:
         if self.view is None:
             raise ConfigError(
                 f"{self.task.spec.in_words} has no cyclic view, so its logits have no "
-                "frequencies. Choose addition, or a prime p."
+                "frequencies. Choose an operation of a group, such as addition; multiplication "
+                "needs a prime p."
             )
         return self.view
 

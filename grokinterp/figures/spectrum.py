@@ -40,7 +40,7 @@ def spectrum_of(analysis: Analysis) -> Spectrum:
     'frequencies'
     """
     keys = analysis.key_frequencies
-    if analysis.run.task.operation.is_of_permutations:
+    if analysis.run.task.has_representations:
         table = analysis.by_representation
         names = table["representation"] if "representation" in table else ()
         return Spectrum(

@@ -100,7 +100,7 @@ def by_representation_table(snapshot: Snapshot) -> pd.DataFrame:
     >>> import grokinterp as gi
     >>> table = by_representation_table(gi.take_snapshot(gi.load_run("ckpts/")))  # doctest: +SKIP
     """
-    if not snapshot.task.operation.is_of_permutations:
+    if not snapshot.task.has_representations:
         return pd.DataFrame(columns=pd.Index(by_representation_columns(snapshot.split)))
     harmonics = snapshot.harmonics
     names = {"representation": (harmonics.names or ())[1:], "dimension": harmonics.dimensions[1:]}

@@ -69,7 +69,7 @@ class Measure:
             return False
         if self.needs_group_view and not has_spectrum(task):
             return False
-        if self.needs_permutations and not task.operation.is_of_permutations:
+        if self.needs_permutations and not task.has_representations:
             return False
         if self.needs_key_frequencies and not key_frequencies.frequencies:
             return False

@@ -112,7 +112,7 @@ def _representations(analysis: Analysis) -> Section:
 
 
 def _embedding_spectrum(analysis: Analysis) -> Section:
-    if analysis.run.task.operation.is_of_permutations:
+    if analysis.run.task.has_representations:
         return _representations(analysis)
     table = analysis.by_frequency
     n = len(set(table["step"])) if "step" in table else 0
@@ -314,8 +314,8 @@ def _mirrored_accuracy(analysis: Analysis) -> Section:
     title = "Mirrored and unmirrored accuracy"
     operation = analysis.run.task.operation
     if not operation.is_commutative:
-        name = operation.name.replace("_", " ")
-        note = f"{name} does not commute, so a pair says nothing about its mirror image."
+        words = operation.words
+        note = f"{words} does not commute, so a pair says nothing about its mirror image."
         return Section("mirrored-accuracy", title, (paragraph(escape(note), kind="note"),))
     why = paragraph(
         "A network that memorizes and knows only a∘b = b∘a is right on every test pair (a, b) "

@@ -49,22 +49,20 @@ def write_report(analysis: Analysis, path: str | Path) -> Path:
 def render_report(analysis: Analysis) -> str:
     """Return the report of an analysis as an HTML document."""
     task = analysis.run.config.task
+    operation = analysis.run.task.operation
     group = f"mod {task.p}"
     if task.degree is not None:
-        group = f"(b first, then a) in S<sub>{task.degree}</sub>"
+        first = "b first, then a" if operation.group else "the rightmost first"
+        group = f"({first}) in S<sub>{task.degree}</sub>"
     title = f"Grokking report: {task.in_words}"
     n_checkpoints = analysis.summary.get("n_checkpoints", len(analysis.trajectory))
     checkpoints = "checkpoint" if n_checkpoints == 1 else "checkpoints"
-    symbol = analysis.run.task.operation.symbol
     share = f"from {100 * task.train_fraction:.4g}% of the pairs"
     if not analysis.run.split.is_known:
         share = "from pairs that are not known"
     lead = (
-        f'<p class="lead">Learning a {_SYMBOLS.get(symbol, symbol)} b {group} {share}; '
+        f'<p class="lead">Learning {operation.formula} {group} {share}; '
         f"{show_value(n_checkpoints)} {checkpoints}; "
         f"last step {show_value(analysis.run.last_step)}.</p>"
     )
     return render_page(title, lead, analysis_sections(analysis))
-
-
-_SYMBOLS = {"*": "×", "/": "÷", "-": "−"}

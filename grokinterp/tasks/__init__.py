@@ -1,12 +1,25 @@
-"""What is learned: tasks on pairs of tokens and their train/test splits."""
+"""What is learned: pairs of tokens, images or points, and their train/test splits."""
 
-from grokinterp.tasks.modular import OPERATIONS, GroupView, Task, TaskSpec
+from grokinterp.tasks.any_task import AnyTaskSpec, task_of
+from grokinterp.tasks.digits import DigitsSpec, DigitsTask
+from grokinterp.tasks.examples import Examples
+from grokinterp.tasks.group_view import GroupView
+from grokinterp.tasks.modular import Task, TaskSpec
+from grokinterp.tasks.operations import OPERATIONS, Operation
 from grokinterp.tasks.permutations import compose, composition_table, permutations
+from grokinterp.tasks.polynomials import PolynomialSpec, PolynomialTask
 from grokinterp.tasks.split import Split, draw_split
 
 __all__ = [
     "OPERATIONS",
+    "AnyTaskSpec",
+    "DigitsSpec",
+    "DigitsTask",
+    "Examples",
     "GroupView",
+    "Operation",
+    "PolynomialSpec",
+    "PolynomialTask",
     "Split",
     "Task",
     "TaskSpec",
@@ -14,4 +27,5 @@ __all__ = [
     "composition_table",
     "draw_split",
     "permutations",
+    "task_of",
 ]

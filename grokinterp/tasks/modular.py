@@ -1,9 +1,8 @@
-"""Binary operations on Z_p and on permutations as tables of pairs and answers."""
+"""Tasks on pairs of tokens: residues modulo p or permutations, and the answer of every pair."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -11,55 +10,13 @@ from typing import Literal
 import numpy as np
 
 from grokinterp.errors import ConfigError
-from grokinterp.tasks.permutations import (
-    DEGREES,
-    TOO_LARGE,
-    composition_table,
-    degree_of_order,
-    inverses,
-)
+from grokinterp.tasks.examples import Examples, check_seed, frozen, one_hot
+from grokinterp.tasks.group_view import GroupView, primitive_root
+from grokinterp.tasks.operations import OPERATIONS, Operation, OperationName, is_prime
+from grokinterp.tasks.permutations import DEGREES, TOO_LARGE
 
-OperationName = Literal[
-    "addition", "subtraction", "multiplication", "division", "permutation_composition"
-]
 SplitMethod = Literal["python_shuffle", "torch_randperm"]
 SplitUnit = Literal["ordered_pairs", "unordered_pairs"]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One binary operation ``c = a ∘ b`` on the residues modulo p, or on permutations."""
-
-    name: str
-    symbol: str
-    is_commutative: bool
-    compute: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-    """Answer of every pair; only called on pairs where the operation is defined."""
-    needs_prime: bool = False
-    excludes_zero_divisor: bool = False
-    is_of_permutations: bool = False
-
-
-def _divide(a: np.ndarray, b: np.ndarray, p: int) -> np.ndarray:
-    inverse = np.array([0] + [pow(int(x), -1, p) for x in range(1, p)], dtype=np.int64)
-    return a * inverse[b] % p
-
-
-def _compose(a: np.ndarray, b: np.ndarray, order: int) -> np.ndarray:
-    return composition_table(degree_of_order(order))[a, b]
-
-
-OPERATIONS: dict[str, Operation] = {
-    "addition": Operation("addition", "+", True, lambda a, b, p: (a + b) % p),
-    "subtraction": Operation("subtraction", "-", False, lambda a, b, p: (a - b) % p),
-    "multiplication": Operation("multiplication", "*", True, lambda a, b, p: a * b % p),
-    "division": Operation(
-        "division", "/", False, _divide, needs_prime=True, excludes_zero_divisor=True
-    ),
-    "permutation_composition": Operation(
-        "permutation_composition", "∘", False, _compose, is_of_permutations=True
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -73,8 +30,10 @@ class TaskSpec:
     """
 
     operation: OperationName = "addition"
-    """Binary operation modulo p, or composition in the symmetric group S_degree, where a ∘ b
-    applies b first. Division needs a prime p and leaves out b = 0."""
+    """Binary operation modulo p, or on the symmetric group S_degree, where a ∘ b applies b
+    first. Division needs a prime p and leaves out b = 0; ``conditional`` (a / b for odd b, else
+    a - b) needs a prime p and leaves out nothing. ``random_labels`` draws every answer from
+    0 .. p-1, so that only memorizing helps."""
     p: int = 113
     """Modulus; the tokens 0 .. p-1 are the residues and token p is ``=``. For permutations
     the number of elements, degree!, whatever is given; token 0 is the identity."""
@@ -90,6 +49,9 @@ class TaskSpec:
     ``torch_randperm``: ``torch.randperm`` after the seed, as in the Grokking_Demo notebook."""
     split_unit: SplitUnit = "ordered_pairs"
     """``unordered_pairs`` puts (a, b) and (b, a) on the same side; commutative operations only."""
+    label_seed: int = 0
+    """Seed of the answers of ``random_labels`` alone; whatever is trained on, a pair keeps its
+    answer. No other operation takes one."""
 
     def __post_init__(self) -> None:
         operation = OPERATIONS.get(self.operation)
@@ -112,8 +74,13 @@ class TaskSpec:
                 else " Choose a value strictly between 0 and 1, such as 0.3."
             )
             raise ConfigError(f"train_fraction={self.train_fraction} is outside (0, 1).{hint}")
-        if not 0 <= self.split_seed < 2**63:
-            raise ConfigError(f"split_seed={self.split_seed} is outside 0 .. 2**63 - 1.")
+        check_seed("split_seed", self.split_seed)
+        check_seed("label_seed", self.label_seed)
+        if self.label_seed and not operation.is_random:
+            raise ConfigError(
+                f"label_seed={self.label_seed} does not go with {self.operation}, whose answers "
+                "are not drawn. Leave it out, or use operation=random_labels."
+            )
         if self.split_method not in ("python_shuffle", "torch_randperm"):
             raise ConfigError(
                 f"split_method={self.split_method!r} is not known. "
@@ -133,8 +100,11 @@ class TaskSpec:
     @property
     def in_words(self) -> str:
         """``addition modulo 113``, or ``permutation composition in S_5``."""
+        operation = OPERATIONS[self.operation]
+        if operation.is_random:
+            return f"{operation.words} out of {self.p}"
         group = f"modulo {self.p}" if self.degree is None else f"in S_{self.degree}"
-        return f"{self.operation.replace('_', ' ')} {group}"
+        return f"{operation.words} {group}"
 
     def _check_degree(self, operation: Operation) -> None:
         if not operation.is_of_permutations:
@@ -154,56 +124,7 @@ class TaskSpec:
 
 
 @dataclass(frozen=True, eq=False)
-class GroupView:
-    r"""The pairs of a task arranged so that the answer is the product of two group elements.
-
-    With n the order of the group behind the task, row ``i * n + j`` of `pair_rows` is the
-    pair whose answer is class ``class_tokens[products[i, j]]``. In a cyclic group the product
-    of i and j is (i + j) % n: addition is its own view; subtraction runs through b backwards;
-    multiplication and division modulo a prime go through discrete logarithms, which leaves
-    out the pairs with a zero. Permutations are their own view. Every spectrum and circuit of
-    the library is computed in this view, so it is written once: for
-    :math:`\cos w_k(i + j)`, and for a representation :math:`\rho(ij)` in its place.
-    """
-
-    order: int
-    """n: p for addition and subtraction, p - 1 for multiplication and division, degree! for
-    permutations."""
-    pair_rows: np.ndarray
-    """(n*n,) rows into the task's list of pairs, i-major."""
-    class_tokens: np.ndarray
-    """(n,) token of each group element, in the order of the indices; 0 is the identity's."""
-    n_left_out: int
-    """Pairs of the task that are not in the view (those with a zero)."""
-    degree: int | None = None
-    """n of the symmetric group S_n; None for a cyclic group."""
-
-    @property
-    def is_cyclic(self) -> bool:
-        """Whether the group is Z_n, which has frequencies."""
-        return self.degree is None
-
-    @property
-    def n_frequencies(self) -> int:
-        """Number of frequencies 1 .. n//2 of Z_n; at even n the highest has no sine."""
-        return self.order // 2
-
-    @cached_property
-    def products(self) -> np.ndarray:
-        """(n, n) index of the product of elements i and j."""
-        if self.degree is not None:
-            return composition_table(self.degree)
-        index = np.arange(self.order)
-        return _frozen((index[:, None] + index) % self.order)
-
-    @cached_property
-    def inverses(self) -> np.ndarray:
-        """(n,) index of the inverse of every element."""
-        return _frozen(inverses(self.products))
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
+class Task(Examples):
     """All pairs of a task with their answers: materialized once, never changed.
 
     Examples
@@ -235,6 +156,30 @@ class Task:
         """Number of pairs on which the operation is defined."""
         return len(self.labels)
 
+    @property
+    def n_examples(self) -> int:
+        """Number of pairs, under the name that every kind of task has."""
+        return self.n_pairs
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of possible answers, under the name that every kind of task has."""
+        return self.n_classes
+
+    @property
+    def n_inputs(self) -> int:
+        """Two columns for every token but ``=``: it may be a, and it may be b."""
+        return 2 * self.spec.p
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """(n_pairs, 2p) float32: one-hot a beside one-hot b, divided by √2 to have norm 1.
+
+        Made at every reading; a two-layer perceptron takes it, a transformer takes `tokens`.
+        """
+        a, b = (one_hot(self.pairs[:, side], self.spec.p) for side in (0, 1))
+        return np.concatenate([a, b], axis=1) / np.float32(math.sqrt(2))
+
     @cached_property
     def pairs(self) -> np.ndarray:
         """(n_pairs, 2) int64: a and b, a-major. Row ``a * p + b`` unless pairs are left out."""
@@ -242,83 +187,65 @@ class Task:
         pairs = np.stack([a, b], axis=1)
         if self.operation.excludes_zero_divisor:
             pairs = pairs[pairs[:, 1] != 0]
-        return _frozen(pairs)
+        return frozen(pairs)
 
     @cached_property
     def labels(self) -> np.ndarray:
         """(n_pairs,) int64: the correct answer of every pair, in 0 .. p-1."""
-        return _frozen(self.operation.compute(self.pairs[:, 0], self.pairs[:, 1], self.spec.p))
+        if self.operation.compute is None:
+            rng = np.random.Generator(np.random.PCG64(self.spec.label_seed))
+            return frozen(rng.integers(0, self.spec.p, size=len(self.pairs), dtype=np.int64))
+        return frozen(self.operation.compute(self.pairs[:, 0], self.pairs[:, 1], self.spec.p))
 
     @cached_property
     def tokens(self) -> np.ndarray:
         """(n_pairs, 3) int64: the input sequences ``a b =``."""
         equals = np.full((self.n_pairs, 1), self.spec.p, dtype=np.int64)
-        return _frozen(np.concatenate([self.pairs, equals], axis=1))
+        return frozen(np.concatenate([self.pairs, equals], axis=1))
 
     @cached_property
     def mirror_rows(self) -> np.ndarray:
         """(n_pairs,) row of (b, a) for every pair (a, b); -1 where (b, a) is not defined."""
         rows = np.full((self.spec.p, self.spec.p), -1, dtype=np.int64)
         rows[self.pairs[:, 0], self.pairs[:, 1]] = np.arange(self.n_pairs)
-        return _frozen(rows[self.pairs[:, 1], self.pairs[:, 0]])
+        return frozen(rows[self.pairs[:, 1], self.pairs[:, 0]])
 
     @property
     def cyclic_view(self) -> GroupView | None:
         """The task as addition in a cyclic group, or None where there is no such view.
 
-        Multiplication modulo a composite p has none, nor have permutations.
+        Multiplication modulo a composite p has none, nor have permutations and the operations
+        without a group.
         """
         view = self.group_view
         return view if view is not None and view.is_cyclic else None
+
+    @property
+    def has_representations(self) -> bool:
+        """Whether the answers are products of permutations, which have representations."""
+        return self.group_view is not None and not self.group_view.is_cyclic
 
     @cached_property
     def group_view(self) -> GroupView | None:
         """The task as multiplication in a group, or None where there is no such view.
 
-        Multiplication modulo a composite p has none.
+        Multiplication modulo a composite p has none, nor has an operation whose answer is no
+        product of two elements, such as a² + b².
         """
-        p, name = self.spec.p, self.spec.operation
-        if self.operation.is_of_permutations:
+        p, operation = self.spec.p, self.operation
+        if operation.group == "symmetric":
             tokens = np.arange(p, dtype=np.int64)
-            return GroupView(p, _frozen(np.arange(p * p)), _frozen(tokens), 0, self.spec.degree)
-        rows = np.full((p, p), -1, dtype=np.int64)
-        rows[self.pairs[:, 0], self.pairs[:, 1]] = np.arange(self.n_pairs)
-        if name in ("addition", "subtraction"):
+            return GroupView(p, frozen(np.arange(p * p)), frozen(tokens), 0, self.spec.degree)
+        if operation.group == "additive":
             elements = np.arange(p, dtype=np.int64)
-        elif is_prime(p):
+        elif operation.group == "multiplicative" and is_prime(p):
             g = primitive_root(p)
             elements = np.array([pow(g, e, p) for e in range(p - 1)], dtype=np.int64)
         else:
             return None
+        rows = np.full((p, p), -1, dtype=np.int64)
+        rows[self.pairs[:, 0], self.pairs[:, 1]] = np.arange(self.n_pairs)
         n = len(elements)
-        inverts_second = name in ("subtraction", "division")
-        second = elements[-np.arange(n) % n] if inverts_second else elements
+        second = elements[-np.arange(n) % n] if operation.inverts_second else elements
         pair_rows = rows[elements[:, None], second[None, :]].reshape(-1)
-        return GroupView(n, _frozen(pair_rows), _frozen(elements), self.n_pairs - n * n)
-
-
-def is_prime(n: int) -> bool:
-    """Whether n is a prime number, by trial division (moduli here are small)."""
-    return n >= 2 and all(n % d for d in range(2, math.isqrt(n) + 1))
-
-
-def primitive_root(p: int) -> int:
-    """Smallest generator of the multiplicative group modulo a prime p.
-
-    Raises
-    ------
-    ConfigError
-        If p is not a prime.
-    """
-    if not is_prime(p):
-        raise ConfigError(f"p={p} is not a prime, so discrete logarithms modulo p do not exist.")
-    order = p - 1
-    factors = {q for q in range(2, order + 1) if order % q == 0 and is_prime(q)}
-    return next(
-        g for g in range(1, p) if all(pow(g, order // q, p) != 1 for q in factors) or p == 2
-    )
-
-
-def _frozen(array: np.ndarray) -> np.ndarray:
-    array.setflags(write=False)
-    return array
+        return GroupView(n, frozen(pair_rows), frozen(elements), self.n_pairs - n * n)

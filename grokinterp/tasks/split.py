@@ -5,72 +5,85 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from grokinterp.errors import ConfigError
+from grokinterp.tasks.digits import DigitsTask
+from grokinterp.tasks.examples import Examples
 from grokinterp.tasks.modular import Task
+from grokinterp.tasks.polynomials import PolynomialTask
+
+AnyTask = TypeVar("AnyTask", bound=Examples)
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """Rows of the task's pairs that are trained on and tested on.
+class Split(Generic[AnyTask]):
+    """Rows of the task's examples that are trained on and tested on.
 
-    The order of `train` is the order in which the pairs were drawn.
+    The order of `train` is the order in which the examples were drawn.
     """
 
-    task: Task
+    task: AnyTask
     train: np.ndarray
-    """(n_train,) int64 rows into ``task.pairs``."""
+    """(n_train,) int64 rows into the examples, such as ``task.pairs``."""
     test: np.ndarray
-    """(n_test,) int64 rows into ``task.pairs``."""
+    """(n_test,) int64 rows into the examples."""
     is_known: bool = True
     """False for a network that came without a word on what it was trained on. Both sides are
     then empty, so an average over either is NaN and never a number about other pairs."""
 
     @classmethod
-    def unknown(cls, task: Task) -> Split:
+    def unknown(cls, task: AnyTask) -> Split[AnyTask]:
         """The split of a network of which only the task is known."""
         nothing = np.empty(0, dtype=np.int64)
         return cls(task, nothing, nothing, is_known=False)
 
     @cached_property
     def is_train(self) -> np.ndarray:
-        """(n_pairs,) bool mask of the training pairs."""
-        mask = np.zeros(self.task.n_pairs, dtype=bool)
-        mask[self.train] = True
-        return mask
+        """(n_examples,) bool mask of the training examples."""
+        return self._mask(self.train)
 
     @cached_property
     def is_test(self) -> np.ndarray:
-        """(n_pairs,) bool mask of the test pairs."""
-        mask = np.zeros(self.task.n_pairs, dtype=bool)
-        mask[self.test] = True
-        return mask
+        """(n_examples,) bool mask of the test examples."""
+        return self._mask(self.test)
 
     @cached_property
     def is_mirrored(self) -> np.ndarray:
-        """(n_pairs,) bool: (b, a) is a training pair and a differs from b.
+        """(n_examples,) bool: (b, a) is a training pair and a differs from b.
 
         A network that memorizes and has learned only ``a ∘ b = b ∘ a`` is right on the
         mirrored test pairs and at chance on the others, so a test accuracy near the train
-        fraction is no partial grokking.
+        fraction is no partial grokking. What is not a pair is never mirrored.
         """
+        if not isinstance(self.task, Task):
+            return np.zeros(self.task.n_examples, dtype=bool)
         mirror = self.task.mirror_rows
         known = (mirror >= 0) & self.is_train[np.maximum(mirror, 0)]
         return known & (self.task.pairs[:, 0] != self.task.pairs[:, 1])
 
+    def _mask(self, rows: np.ndarray) -> np.ndarray:
+        mask = np.zeros(self.task.n_examples, dtype=bool)
+        mask[rows] = True
+        return mask
 
-def draw_split(task: Task) -> Split:
+
+def draw_split(task: AnyTask) -> Split[AnyTask]:
     """Draw the train/test split that the task's spec names.
 
-    The units (pairs, or unordered pairs) are shuffled by the named method and the first
-    ``int(train_fraction * n_units)`` are trained on.
+    Of pairs the units (pairs, or unordered pairs) are shuffled by the named method and the
+    first ``int(train_fraction * n_units)`` are trained on. Images are shuffled and the first
+    `n_train` are trained on; drawn points stand in order, those trained on first.
+
+    With the same seed the rows trained on are a prefix of those of any larger training set, so
+    a network can be continued on fewer of its own examples.
 
     Raises
     ------
     ConfigError
-        If either side would be empty.
+        If either side would be empty, or the task is of another kind.
 
     Examples
     --------
@@ -78,6 +91,22 @@ def draw_split(task: Task) -> Split:
     >>> len(draw_split(Task(TaskSpec(p=113, train_fraction=0.3))).train)
     3830
     """
+    if isinstance(task, Task):
+        return Split(task, *_pair_rows(task))
+    if isinstance(task, DigitsTask):
+        order = _shuffled(task.n_examples, task.spec.split_seed, "python_shuffle")
+    elif isinstance(task, PolynomialTask):
+        order = np.arange(task.n_examples, dtype=np.int64)
+    else:
+        raise ConfigError(
+            f"{type(task).__name__} is no task that a split is drawn for. Build Split(task, "
+            "train, test) from rows of its examples."
+        )
+    n_train = task.spec.n_train
+    return Split(task, order[:n_train], order[n_train:])
+
+
+def _pair_rows(task: Task) -> tuple[np.ndarray, np.ndarray]:
     spec = task.spec
     units = _units(task)
     order = _shuffled(len(units), spec.split_seed, spec.split_method)
@@ -88,11 +117,8 @@ def draw_split(task: Task) -> Split:
             f"train_fraction={spec.train_fraction} leaves {n_train} of {len(units)} "
             f"{spec.split_unit.replace('_', ' ')} to train on. Both sides need at least one."
         )
-    return Split(
-        task,
-        np.concatenate([units[i] for i in order[:n_train]]),
-        np.concatenate([units[i] for i in order[n_train:]]),
-    )
+    train, test = order[:n_train], order[n_train:]
+    return np.concatenate([units[i] for i in train]), np.concatenate([units[i] for i in test])
 
 
 def _units(task: Task) -> list[np.ndarray]:

@@ -87,7 +87,7 @@ def _by_component(
     if not has_spectrum(run.task):
         return tables
     name, columns, make = "by_frequency", by_frequency_columns, by_frequency_table
-    if run.task.operation.is_of_permutations:
+    if run.task.has_representations:
         name, columns = "by_representation", by_representation_columns
         make = by_representation_table
     key = cache_key(name, BY_FREQUENCY_VERSION, None)

@@ -50,8 +50,8 @@ def summarize(
         "transition_width_unmirrored": milestones.plateau_transition_width,
     }
     view = run.task.group_view
-    is_of_permutations = run.task.operation.is_of_permutations
-    components = "representations" if is_of_permutations else "frequencies"
+    has_representations = run.task.has_representations
+    components = "representations" if has_representations else "frequencies"
     final = _final(trajectory)
     return {
         "origin": run.origin,
@@ -59,7 +59,7 @@ def summarize(
         "n_checkpoints": len(run.steps),
         "n_checkpoints_analyzed": len(trajectory),
         "last_step": run.last_step,
-        **_keys(key_frequencies, is_of_permutations),
+        **_keys(key_frequencies, has_representations),
         "key_frequency_rule": key_frequencies.rule,
         **found,
         "grokking_threshold": limits.grokking,
@@ -81,9 +81,9 @@ def summarize(
     }
 
 
-def _keys(key_frequencies: KeyFrequencies, is_of_permutations: bool) -> dict[str, Any]:
+def _keys(key_frequencies: KeyFrequencies, has_representations: bool) -> dict[str, Any]:
     """Key frequencies, or none and the key representations."""
-    if not is_of_permutations:
+    if not has_representations:
         return {"key_frequencies": list(key_frequencies.frequencies)}
     return {"key_frequencies": [], "key_representations": list(key_frequencies.names or ())}
 
@@ -129,7 +129,7 @@ def _reasons(
     algorithm: Algorithm,
     limits: Thresholds,
 ) -> dict[str, str]:
-    operation = run.task.operation.name.replace("_", " ")
+    operation = run.task.operation.words
     known = {
         "memorization_step": f"the training accuracy never stays above {limits.memorization:g}",
         "grokking_step": f"the test accuracy never stays above {limits.grokking:g}",
@@ -150,12 +150,12 @@ def _reasons(
     reasons |= {f"phases.{name}": reason for name, reason in phases.reasons.items()}
     if algorithm.verdict == "none":
         reasons["algorithm"] = algorithm.reason
-    is_of_permutations = run.task.operation.is_of_permutations
-    if is_of_permutations:
+    has_representations = run.task.has_representations
+    if has_representations:
         reasons["key_frequencies"] = "permutations have representations and no frequencies"
         reasons["by_frequency"] = reasons["key_frequencies"]
     if not key_frequencies.frequencies:
-        field = "key_representations" if is_of_permutations else "key_frequencies"
+        field = "key_representations" if has_representations else "key_frequencies"
         reasons[field] = key_frequencies.reason or "none was given"
     if run.task.group_view is None:
         reasons["by_frequency"] = (

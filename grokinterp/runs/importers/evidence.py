@@ -214,7 +214,10 @@ def _scores(network: Network) -> Iterable[Reading]:
         logits = pair_logits(network.parameters, network.spec, grid)
         answers = logits.argmax(dim=1).numpy()
         normalizers = _all_logits(network, logits, grid).double().logsumexp(dim=1)
-    for name in OPERATIONS:
+    for name, operation in OPERATIONS.items():
+        # What can be explained: the others have no group and hence no circuit to look for.
+        if operation.group is None:
+            continue
         try:
             task = Task(TaskSpec(operation=name, p=p))  # pyright: ignore[reportArgumentType]
         except ConfigError:
