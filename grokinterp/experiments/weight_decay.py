@@ -55,7 +55,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import FitError
 from grokinterp.experiments.chart import Chart, Mark, Series
 from grokinterp.experiments.experiment import (
     Claim,
@@ -68,7 +68,7 @@ from grokinterp.experiments.experiment import (
 )
 from grokinterp.experiments.survival import (
     CensoredFit,
-    fit_log_linear,
+    fit_censored_power_law,
     median_with_censoring,
 )
 from grokinterp.models import ModelSpec
@@ -89,6 +89,8 @@ MAX_UNMIRRORED = 0.10
 STOPPED_RATIO = 2.0
 """Median T over the fitted T from which on the law has stopped."""
 
+MODULUS = 37
+
 _FULL_STEPS = {2 ** (k / 2): 24_000 for k in range(-6, 1)} | {
     2.0: 4000,
     4.0: 4000,
@@ -105,7 +107,7 @@ _QUICK_STEPS = {0.25: 8000, 2**-1.5: 8000, 0.5: 8000, 1.0: 8000} | {
 def config_of(weight_decay: float, *, seed: int, n_steps: int) -> TrainConfig:
     """Return the configuration at one λ: a seed draws both the weights and the split."""
     return TrainConfig(
-        task=TaskSpec(p=37, train_fraction=0.6, split_seed=seed),
+        task=TaskSpec(p=MODULUS, train_fraction=0.6, split_seed=seed),
         model=ModelSpec(d_model=32, n_heads=4, d_head=8, d_mlp=128, init_seed=seed),
         optimizer=OptimizerSpec(learning_rate=3e-3, weight_decay=weight_decay),
         n_steps=n_steps,
@@ -149,8 +151,7 @@ def judge_slope(branch: pd.DataFrame) -> tuple[CensoredFit | None, Claim]:
     doubt = _too_little(branch, crossed)
     fit = None if doubt else _fit(branch, branch["grokking_time"])
     if fit is None:
-        reason = doubt or "the likelihood has no maximum"
-        sentence = f"Not fitted: {reason} ({n} runs, {n_censored} of them censored)."
+            sentence = f"Not fitted: {reason} ({n} runs, {n_censored} of them censored)."
         return None, Claim(name, "inconclusive", sentence, counts)
     verdict: Verdict = "not confirmed"
     if fit.low <= EXPECTED_SLOPE <= fit.high:
@@ -188,13 +189,13 @@ def _too_little(branch: pd.DataFrame, crossed: pd.DataFrame) -> str | None:
 
 def _fit(runs: pd.DataFrame, times: pd.Series) -> CensoredFit | None:
     try:
-        return fit_log_linear(
+        return fit_censored_power_law(
             runs["weight_decay"].to_numpy(dtype=float),
             times.to_numpy(dtype=float),
             runs["is_censored"].to_numpy(dtype=bool),
             runs["seed"].to_numpy(),
         )
-    except GrokinterpError:
+    except FitError:
         return None
 
 
@@ -244,7 +245,7 @@ def judge_none(table: pd.DataFrame) -> Claim:
     if np.isfinite(unmirrored):
         sentence += (
             f"; on test pairs whose mirror image is not trained they end at {unmirrored:.1%} "
-            f"(chance {1 / 37:.1%}), so the {numbers['mean_test_accuracy']:.0%} on all test pairs "
+            f"(chance {1 / MODULUS:.1%}), so the {numbers['mean_test_accuracy']:.0%} on all test pairs "
             "is a + b = b + a"
         )
     return Claim(name, verdict, sentence + ".", numbers)

@@ -1,0 +1,194 @@
+"""The question of weight decay: its judge on planted tables, and the law at tiny scale."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests import planted_rows
+
+SEEDS = range(4)
+BRANCH = (0.125, 0.25, 0.5, 1.0)
+
+
+@pytest.fixture(scope="module")
+def question():
+    from grokinterp.experiments import weight_decay
+
+    return weight_decay
+
+
+@pytest.fixture(scope="module")
+def full():
+    from grokinterp.experiments import Scale
+
+    return Scale(is_quick=False)
+
+
+def law_table(slope=-1.0, horizon=1e9, unmirrored=0.03, is_fit_at_8=False, scatter=0.15):
+    """Rows of a sweep in which T = c(seed) λ^slope, with scatter, and nothing else happens."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for seed in SEEDS:
+        for weight_decay in BRANCH:
+            time = 800 * (1 + seed) * weight_decay**slope * np.exp(scatter * rng.normal())
+            labels = {"weight_decay": weight_decay, "seed": seed}
+            rows.append(planted_rows.row(time, horizon=horizon, memorization=150, **labels))
+        labels = {"weight_decay": 0.0, "seed": seed, "test_accuracy_unmirrored": unmirrored}
+        rows.append(planted_rows.row(None, horizon=9000, memorization=150, **labels))
+        memorization = 700 if is_fit_at_8 else None
+        labels = {"weight_decay": 8.0, "seed": seed}
+        rows.append(planted_rows.row(None, horizon=2000, memorization=memorization, **labels))
+    return pd.DataFrame(rows)
+
+
+def test_a_planted_inverse_law_is_confirmed(question, full):
+    findings = question.judge(law_table(), full)
+    law = findings.claims[0]
+    assert findings.verdict == "confirmed", [claim.sentence for claim in findings.claims]
+    assert law.numbers["low"] < -1 < law.numbers["high"] < -0.5
+    # Four values of λ at four seeds with a scatter of 0.15: standard error 0.15 / sqrt(9.6).
+    assert law.numbers["slope"] == pytest.approx(-1, abs=5 * 0.05)
+
+
+def test_without_censoring_the_plain_fit_has_the_same_slope(question, full):
+    numbers = question.judge(law_table(), full).claims[0].numbers
+    assert numbers["slope"] == pytest.approx(numbers["slope_without_censored_runs"], abs=1e-6)
+
+
+def test_a_slope_of_a_half_is_not_confirmed(question, full):
+    findings = question.judge(law_table(slope=-0.5), full)
+    assert findings.claims[0].verdict == findings.verdict == "not confirmed"
+
+
+def test_times_that_do_not_belong_to_their_weight_decay_are_not_confirmed(question, full):
+    table = law_table()
+    table["weight_decay"] = table["weight_decay"].replace(
+        dict(zip(BRANCH, (0.5, 0.125, 1.0, 0.25), strict=True))
+    )
+    assert question.judge(table, full).claims[0].verdict == "not confirmed"
+
+
+def test_too_few_seeds_or_values_or_mostly_censored_runs_are_inconclusive(question, full):
+    table = law_table()
+    one_seed = table[table["seed"] == 0]
+    two_values = table[~table["weight_decay"].isin([0.125, 0.25])]
+    for few in (one_seed, two_values, law_table(horizon=2000), table.iloc[:0]):
+        assert question.judge(few, full).claims[0].verdict == "inconclusive"
+
+
+def test_a_wide_interval_around_minus_one_is_inconclusive(question, full):
+    findings = question.judge(law_table(scatter=1.5), full)
+    numbers = findings.claims[0].numbers
+    assert numbers["low"] < -1 and numbers["high"] > -0.5
+    assert findings.claims[0].verdict == "inconclusive"
+
+
+def test_censored_runs_keep_the_slope_that_dropping_them_bends(question, full):
+    numbers = question.judge(law_table(horizon=11_000), full).claims[0].numbers
+    assert numbers["n_censored"] >= 3
+    assert numbers["slope"] < numbers["slope_without_censored_runs"]
+    assert numbers["slope"] == pytest.approx(-1, abs=5 * 0.06)
+
+
+def test_generalizing_without_weight_decay_is_not_confirmed(question, full):
+    table = law_table()
+    table.loc[table["weight_decay"] == 0, "is_censored"] = False
+    assert question.judge(table, full).claims[1].verdict == "not confirmed"
+
+
+def test_more_than_commutativity_without_weight_decay_is_inconclusive(question, full):
+    assert question.judge(law_table(unmirrored=0.3), full).claims[1].verdict == "inconclusive"
+
+
+def test_memorizing_at_the_strongest_weight_decay_is_not_confirmed(question, full):
+    claims = question.judge(law_table(is_fit_at_8=True), full).claims
+    assert claims[2].verdict == "not confirmed"
+
+
+def test_where_the_law_stops_is_the_first_value_above_it_that_is_twice_as_slow(question, full):
+    rows = [
+        planted_rows.row(time, horizon=4000, memorization=150, weight_decay=value, seed=seed)
+        for value, time in ((2.0, 1000), (4.0, None))
+        for seed in SEEDS
+    ]
+    claims = question.judge(pd.concat([law_table(), pd.DataFrame(rows)]), full).claims
+    assert claims[3].verdict == "confirmed" and claims[3].numbers["weight_decay"] == 4.0
+    assert not claims[3].is_main
+
+
+def test_full_plan_has_at_least_six_values_on_the_branch_and_five_seeds(question, full):
+    labels = pd.DataFrame([planned.labels for planned in question.plan(full)])
+    branch = labels[(labels["weight_decay"] > 0) & (labels["weight_decay"] <= 1)]
+    assert branch["weight_decay"].nunique() >= 6
+    assert (branch.groupby("weight_decay")["seed"].nunique() >= 5).all()
+    assert {0.0, 8.0} < set(labels["weight_decay"])
+
+
+WEIGHT_DECAYS = (0.3, 0.55, 1.0)
+
+
+def tiny_config(weight_decay, seed):
+    """Two layers with squares on p = 19: a millisecond a step, and times near 300 / λ."""
+    from grokinterp.models import MlpSpec
+    from grokinterp.runs import OptimizerSpec, TrainConfig
+    from grokinterp.tasks import TaskSpec
+
+    return TrainConfig(
+        task=TaskSpec(p=19, train_fraction=0.7, split_seed=seed),
+        model=MlpSpec(widths=(96,), act_fn="square", init_seed=seed),
+        optimizer=OptimizerSpec(learning_rate=1e-2, weight_decay=weight_decay),
+        n_steps=1500,
+        checkpoint_every=1500,
+        stop_accuracy=0.95,
+        stop_patience=20,
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny_rows(tmp_path_factory):
+    """Rows of real runs at three weight decays and at none, by weight decay and seed."""
+    from grokinterp.experiments import PlannedRun
+    from grokinterp.experiments.run_table import row_of
+    from grokinterp.training import train
+
+    rows = {}
+    for seed in (0, 1):
+        for weight_decay in (*WEIGHT_DECAYS, 0.0):
+            config = tiny_config(weight_decay, seed)
+            folder = tmp_path_factory.mktemp("tiny_law")
+            run = train(config, folder, n_threads=1, progress=False)
+            labels = {"weight_decay": weight_decay, "seed": seed}
+            rows[weight_decay, seed] = row_of(run, PlannedRun(config, labels))
+    return rows
+
+
+def test_small_networks_obey_the_law_and_never_generalize_without_weight_decay(
+    tiny_rows, question, full
+):
+    law, none = question.judge(pd.DataFrame(tiny_rows.values()), full).claims[:2]
+    assert law.verdict == "confirmed", law.sentence
+    assert none.verdict == "confirmed", none.sentence
+
+
+def test_the_law_breaks_when_the_weight_decay_is_switched_off(tiny_rows, question, full):
+    rows = [tiny_rows[0.0, seed] | {"weight_decay": w} for w in WEIGHT_DECAYS for seed in (0, 1)]
+    law = question.judge(pd.DataFrame(rows), full).claims[0]
+    assert law.verdict != "confirmed" and law.numbers["n_censored"] == len(rows)
+
+
+def test_the_law_breaks_when_every_run_has_the_same_weight_decay(tiny_rows, question, full):
+    rows = [tiny_rows[0.55, seed] | {"weight_decay": w} for w in WEIGHT_DECAYS for seed in (0, 1)]
+    table = pd.DataFrame(rows)
+    # The same run three times has no scatter to judge by: give it that of the real ones.
+    table["grokking_time"] *= np.exp(0.1 * np.random.default_rng(0).normal(size=len(table)))
+    assert question.judge(table, full).claims[0].verdict == "not confirmed"
+
+
+def test_a_seed_draws_both_the_weights_and_the_split(question):
+    one, other = (question.config_of(0.5, seed=seed, n_steps=100) for seed in (0, 1))
+    assert one.task.split_seed != other.task.split_seed
+    assert one.model.init_seed != other.model.init_seed
+    same = dataclasses.replace(other, task=one.task, model=one.model)
+    assert same == one
