@@ -27,12 +27,15 @@ def full():
 
 
 def law_table(slope=-1.0, horizon=1e9, unmirrored=0.03, is_fit_at_8=False, scatter=0.15):
-    """Rows of a sweep in which T = c(seed) λ^slope, with scatter, and nothing else happens."""
-    rng = np.random.default_rng(0)
+    """Rows of a sweep in which T = c(seed) λ^slope, with scatter, and nothing else happens.
+
+    The scatter is orthogonal to log λ and to the seeds, so that least squares finds the slope.
+    """
     rows = []
     for seed in SEEDS:
-        for weight_decay in BRANCH:
-            time = 800 * (1 + seed) * weight_decay**slope * np.exp(scatter * rng.normal())
+        for weight_decay, sign in zip(BRANCH, (1, -1, -1, 1), strict=True):
+            noise = scatter * sign * (-1) ** seed
+            time = 800 * (1 + seed) * weight_decay**slope * np.exp(noise)
             labels = {"weight_decay": weight_decay, "seed": seed}
             rows.append(planted_rows.row(time, horizon=horizon, memorization=150, **labels))
         labels = {"weight_decay": 0.0, "seed": seed, "test_accuracy_unmirrored": unmirrored}
@@ -47,9 +50,12 @@ def test_a_planted_inverse_law_is_confirmed(question, full):
     findings = question.judge(law_table(), full)
     law = findings.claims[0]
     assert findings.verdict == "confirmed", [claim.sentence for claim in findings.claims]
-    assert law.numbers["low"] < -1 < law.numbers["high"] < -0.5
-    # Four values of λ at four seeds with a scatter of 0.15: standard error 0.15 / sqrt(9.6).
-    assert law.numbers["slope"] == pytest.approx(-1, abs=5 * 0.05)
+    assert law.numbers["slope"] == pytest.approx(-1, abs=1e-6)
+    assert law.numbers["sigma"] == pytest.approx(0.15, rel=1e-6)
+    # Where the profile has fallen by 3.84 / 2: σ sqrt(n (exp(3.84 / n) - 1) / Sxx), with n = 16
+    # and Sxx = 4 seeds * 5 log(2)^2.
+    half = 0.15 * np.sqrt(16 * np.expm1(3.8415 / 16) / (20 * np.log(2) ** 2))
+    assert law.numbers["high"] == pytest.approx(-1 + half, abs=1e-4)
 
 
 def test_without_censoring_the_plain_fit_has_the_same_slope(question, full):
@@ -89,7 +95,7 @@ def test_censored_runs_keep_the_slope_that_dropping_them_bends(question, full):
     numbers = question.judge(law_table(horizon=11_000), full).claims[0].numbers
     assert numbers["n_censored"] >= 3
     assert numbers["slope"] < numbers["slope_without_censored_runs"]
-    assert numbers["slope"] == pytest.approx(-1, abs=5 * 0.06)
+    assert numbers["low"] < -1 < numbers["high"]
 
 
 def test_generalizing_without_weight_decay_is_not_confirmed(question, full):
@@ -126,10 +132,10 @@ def test_full_plan_has_at_least_six_values_on_the_branch_and_five_seeds(question
     assert {0.0, 8.0} < set(labels["weight_decay"])
 
 
-WEIGHT_DECAYS = (0.3, 0.55, 1.0)
+WEIGHT_DECAYS = (0.35, 0.9, 1.0)
 
 
-def tiny_config(weight_decay, seed):
+def tiny_config(weight_decay, seed, n_steps=1500):
     """Two layers with squares on p = 19: a millisecond a step, and times near 300 / λ."""
     from grokinterp.models import MlpSpec
     from grokinterp.runs import OptimizerSpec, TrainConfig
@@ -139,10 +145,10 @@ def tiny_config(weight_decay, seed):
         task=TaskSpec(p=19, train_fraction=0.7, split_seed=seed),
         model=MlpSpec(widths=(96,), act_fn="square", init_seed=seed),
         optimizer=OptimizerSpec(learning_rate=1e-2, weight_decay=weight_decay),
-        n_steps=1500,
-        checkpoint_every=1500,
+        n_steps=n_steps,
+        checkpoint_every=n_steps,
         stop_accuracy=0.95,
-        stop_patience=20,
+        stop_patience=0,
     )
 
 
@@ -156,7 +162,7 @@ def tiny_rows(tmp_path_factory):
     rows = {}
     for seed in (0, 1):
         for weight_decay in (*WEIGHT_DECAYS, 0.0):
-            config = tiny_config(weight_decay, seed)
+            config = tiny_config(weight_decay, seed, n_steps=1500 if weight_decay else 300)
             folder = tmp_path_factory.mktemp("tiny_law")
             run = train(config, folder, n_threads=1, progress=False)
             labels = {"weight_decay": weight_decay, "seed": seed}
@@ -179,7 +185,7 @@ def test_the_law_breaks_when_the_weight_decay_is_switched_off(tiny_rows, questio
 
 
 def test_the_law_breaks_when_every_run_has_the_same_weight_decay(tiny_rows, question, full):
-    rows = [tiny_rows[0.55, seed] | {"weight_decay": w} for w in WEIGHT_DECAYS for seed in (0, 1)]
+    rows = [tiny_rows[0.9, seed] | {"weight_decay": w} for w in WEIGHT_DECAYS for seed in (0, 1)]
     table = pd.DataFrame(rows)
     # The same run three times has no scatter to judge by: give it that of the real ones.
     table["grokking_time"] *= np.exp(0.1 * np.random.default_rng(0).normal(size=len(table)))

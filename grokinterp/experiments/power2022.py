@@ -120,7 +120,9 @@ def config_of(
             train_fraction=train_fraction,
             split_seed=seed,
         ),
-        model=ModelSpec(d_model=d_model, n_heads=4, d_head=d_model // 4, d_mlp=d_mlp, init_seed=seed),
+        model=ModelSpec(
+            d_model=d_model, n_heads=4, d_head=d_model // 4, d_mlp=d_mlp, init_seed=seed
+        ),
         optimizer=OptimizerSpec(learning_rate=3e-3),
         n_steps=n_steps,
         test_every=20,
@@ -471,7 +473,7 @@ EXPERIMENT = Experiment(
     claim="Networks memorize, stay at chance, and generalize much later; later with fewer training "
     "pairs and for asymmetric operations, never for x^3 + xy^2 + y.",
     minutes_quick=1.5,
-    minutes_full=12,
+    minutes_full=12.0,
     plan=plan,
     judge=judge,
 )

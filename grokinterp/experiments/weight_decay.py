@@ -151,7 +151,8 @@ def judge_slope(branch: pd.DataFrame) -> tuple[CensoredFit | None, Claim]:
     doubt = _too_little(branch, crossed)
     fit = None if doubt else _fit(branch, branch["grokking_time"])
     if fit is None:
-            sentence = f"Not fitted: {reason} ({n} runs, {n_censored} of them censored)."
+        reason = doubt or "the runs do not determine a slope and a scatter"
+        sentence = f"Not fitted: {reason} ({n} runs, {n_censored} of them censored)."
         return None, Claim(name, "inconclusive", sentence, counts)
     verdict: Verdict = "not confirmed"
     if fit.low <= EXPECTED_SLOPE <= fit.high:
@@ -262,7 +263,9 @@ def judge_too_much(table: pd.DataFrame) -> Claim:
     else:
         verdict = "not confirmed" if 2 * n_unfit <= len(runs) else "inconclusive"
     accuracy = plain_number(runs["train_accuracy"].astype(float).mean())
-    sentence = f"{n_unfit} of {len(runs)} runs with λ = {TOO_STRONG:g} did not fit their training pairs"
+    sentence = (
+        f"{n_unfit} of {len(runs)} runs with λ = {TOO_STRONG:g} did not fit their training pairs"
+    )
     if accuracy is not None:
         sentence += f"; their training accuracy ends at {accuracy:.0%} on average"
     numbers = {"n_runs": len(runs), "n_did_not_fit": n_unfit, "mean_train_accuracy": accuracy}
@@ -319,8 +322,9 @@ def judge_end(by_lambda: pd.DataFrame, fit: CensoredFit | None) -> Claim:
         return Claim(name, "inconclusive", "There is no fit to extend.", is_main=False)
     for row in above.to_dict("records"):
         # Where more than half are censored the median lies above all that was seen.
-        reached = row["median_grokking_time"] or row["not_by_step"]
-        if reached is not None and reached >= STOPPED_RATIO * row["fitted_grokking_time"]:
+        median = row["median_grokking_time"]
+        reached = median if pd.notna(median) else row["not_by_step"]
+        if reached >= STOPPED_RATIO * row["fitted_grokking_time"]:
             sentence = (
                 f"At λ = {row['weight_decay']:g} the median T is {reached:,.0f} steps or more, the "
                 f"law foretells {row['fitted_grokking_time']:,.0f}; {row['n_memorized']} of "
@@ -386,7 +390,7 @@ EXPERIMENT = Experiment(
     claim="The time to generalize goes as 1/λ in the weight decay λ, until λ is too strong to "
     "memorize; without weight decay it never comes.",
     minutes_quick=1.5,
-    minutes_full=8,
+    minutes_full=8.0,
     plan=plan,
     judge=judge,
 )
