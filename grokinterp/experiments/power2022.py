@@ -73,13 +73,24 @@ from grokinterp.experiments.experiment import (
     PlannedRun,
     Scale,
     Verdict,
-    plain_number,
 )
-from grokinterp.experiments.survival import median_with_censoring
+from grokinterp.experiments.summaries import (
+    groups_of,
+    is_crossed,
+    largest_of,
+    median_of,
+    median_time,
+    outcomes_of,
+    rows_of,
+    runs_where,
+    smallest_of,
+    values_of,
+)
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.tasks import TaskSpec
 
+PLATEAU = "memorization, plateau, generalization"
 MIN_DELAY_RATIO = 5.0
 MIN_SEEDS = 2
 MIN_COMPARISONS = 4
@@ -169,19 +180,18 @@ def _planned(
 def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Judge the plateau, the training fraction, symmetry and the cubic polynomials."""
     if table.empty:
-        nothing = Claim("memorization, plateau, generalization", "inconclusive", "No run finished.")
-        return Findings((nothing,))
-    fractions = table[table["part"] == "fractions"]
-    operations = table[table["part"] == "operations"]
+        return Findings((Claim(PLATEAU, "inconclusive", "No run finished."),))
+    fractions = runs_where(table, table["part"] == "fractions")
+    operations = runs_where(table, table["part"] == "operations")
     claims = (
         judge_plateau(fractions),
         judge_fraction(fractions),
         judge_symmetry(operations),
         judge_cubic(operations),
-        *judge_learnable(table[table["part"] != "fractions"]),
+        *judge_learnable(runs_where(table, table["part"] != "fractions")),
     )
     tables = {
-        "by_operation": summary_by(table[table["part"] != "fractions"], "operation"),
+        "by_operation": summary_by(runs_where(table, table["part"] != "fractions"), "operation"),
         "by_train_fraction": summary_by(fractions, "train_fraction"),
     }
     charts = (_fraction_chart(fractions), _operation_chart(operations))
@@ -190,23 +200,22 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
 
 def judge_plateau(fractions: pd.DataFrame) -> Claim:
     """Compare T with the memorization step where there are fewest pairs to learn from."""
-    name = "memorization, plateau, generalization"
-    smallest = fractions["train_fraction"].min()
-    runs = fractions[fractions["train_fraction"] == smallest]
-    n_crossed = int((~runs["is_censored"].astype(bool)).sum())
-    n_grokked = int((runs["outcome_kind"] == "grokked").sum())
-    memorization = plain_number(runs["memorization_step"].astype(float).median())
-    time = _median(runs)
+    smallest = smallest_of(fractions, "train_fraction")
+    runs = runs_where(fractions, fractions["train_fraction"] == smallest)
+    n_crossed = int(is_crossed(runs).sum())
+    n_grokked = int((runs["outcome_kind"] == "grokked").to_numpy().sum())
+    memorization = median_of(runs, "memorization_step")
+    time = median_time(runs)
+    ratio = time / memorization if time and memorization else None
     numbers = {
-        "train_fraction": plain_number(smallest),
+        "train_fraction": smallest,
         "n_runs": len(runs),
         "n_crossed": n_crossed,
         "n_grokked": n_grokked,
         "median_memorization_step": memorization,
         "median_grokking_time": time,
-        "ratio": time / memorization if time and memorization else None,
+        "ratio": ratio,
     }
-    ratio = numbers["ratio"]
     if len(runs) < MIN_SEEDS or 2 * n_crossed <= len(runs) or ratio is None:
         verdict: Verdict = "inconclusive"
     elif ratio >= MIN_DELAY_RATIO and 2 * n_grokked >= len(runs):
@@ -214,28 +223,28 @@ def judge_plateau(fractions: pd.DataFrame) -> Claim:
     else:
         verdict = "not confirmed"
     sentence = (
-        f"Addition at training fraction {smallest:g}: {n_crossed} of {len(runs)} runs generalize, "
+        f"Addition at training fraction {smallest or 0:g}: {n_crossed} of {len(runs)} runs generalize, "
         f"{n_grokked} with the outcome grokked"
     )
-    if ratio is not None:
+    if memorization and time:
         sentence += (
             f"; the training pairs are known at step {memorization:,.0f} and the test pairs at "
-            f"{time:,.0f} (medians), {ratio:.1f} times later"
+            f"{time:,.0f} (medians), {time / memorization:.1f} times later"
         )
-    return Claim(name, verdict, sentence + ".", numbers)
+    return Claim(PLATEAU, verdict, sentence + ".", numbers)
 
 
 def judge_fraction(fractions: pd.DataFrame) -> Claim:
     """Count how often the larger training fraction is the earlier one, within a seed."""
     earlier: list[bool] = []
-    for _, runs in fractions.groupby("seed"):
-        rows = runs.sort_values("train_fraction").to_dict("records")
+    for _, runs in groups_of(fractions, "seed"):
+        rows = rows_of(runs.sort_values("train_fraction"))
         for smaller, larger in itertools.combinations(rows, 2):
             first = which_is_earlier(larger, smaller)
             if first is not None:
                 earlier.append(first)
     share = sum(earlier) / len(earlier) if earlier else None
-    n_seeds = int(fractions["seed"].nunique())
+    n_seeds = len(set(fractions["seed"]))
     if share is None or len(earlier) < MIN_PAIRS or n_seeds < MIN_SEEDS:
         verdict: Verdict = "inconclusive"
     elif share >= MIN_CONCORDANCE:
@@ -245,15 +254,15 @@ def judge_fraction(fractions: pd.DataFrame) -> Claim:
     sentence = f"No two runs of a seed can be compared ({n_seeds} seeds)."
     if share is not None:
         sentence = (
-            f"In {sum(earlier)} of {len(earlier)} comparable pairs of runs ({share:.0%}) the larger "
-            "training fraction of addition generalizes earlier."
+            f"In {sum(earlier)} of {len(earlier)} comparable pairs of runs ({share:.0%}) the "
+            "larger training fraction of addition generalizes earlier."
         )
     numbers = {"n_pairs": len(earlier), "share_earlier": share, "n_seeds": n_seeds}
     return Claim("the more pairs, the earlier", verdict, sentence, numbers)
 
 
 def which_is_earlier(one: dict, other: dict) -> bool | None:
-    """Whether the first of two rows generalized earlier; None for a tie or where it is not known.
+    """Whether the first of two rows generalized earlier; None for a tie or if it is not known.
 
     A run that did not generalize is later than whatever came before its last step, and nothing
     can be said of two of them.
@@ -279,8 +288,8 @@ def which_is_earlier(one: dict, other: dict) -> bool | None:
 def judge_symmetry(operations: pd.DataFrame) -> Claim:
     """Compare each symmetric operation with its asymmetric counterpart, seed by seed."""
     later: list[bool] = []
-    for _, runs in operations.groupby("seed"):
-        by_operation = {row["operation"]: row for row in runs.to_dict("records")}
+    for _, runs in groups_of(operations, "seed"):
+        by_operation = {row["operation"]: row for row in rows_of(runs)}
         for symmetric, asymmetric in COMPARISONS:
             if symmetric in by_operation and asymmetric in by_operation:
                 first = which_is_earlier(by_operation[symmetric], by_operation[asymmetric])
@@ -303,23 +312,24 @@ def judge_symmetry(operations: pd.DataFrame) -> Claim:
 
 def judge_cubic(operations: pd.DataFrame) -> Claim:
     """Look whether cubic polynomials stay memorized where easy operations generalize."""
-    cubic = operations[operations["operation"].isin(CUBIC)]
-    easy = operations[operations["operation"].isin(EASY)]
-    n_cubic = int((~cubic["is_censored"].astype(bool)).sum())
-    n_easy = int((~easy["is_censored"].astype(bool)).sum())
-    n_memorized = int(cubic["memorization_step"].notna().sum())
+    cubic = runs_where(operations, operations["operation"].isin(CUBIC))
+    easy = runs_where(operations, operations["operation"].isin(EASY))
+    n_cubic = int(is_crossed(cubic).sum())
+    n_easy = int(is_crossed(easy).sum())
+    n_memorized = len(values_of(cubic, "memorization_step"))
     if n_cubic:
         verdict: Verdict = "not confirmed"
     elif len(cubic) < MIN_SEEDS or n_memorized < len(cubic) or n_easy < EASY_SHARE * len(easy):
         verdict = "inconclusive"
     else:
         verdict = "confirmed" if len(easy) else "inconclusive"
+    last_step, best = smallest_of(cubic, "last_step"), largest_of(cubic, "test_accuracy")
     numbers = {
         "n_cubic": len(cubic),
         "n_cubic_crossed": n_cubic,
         "n_cubic_memorized": n_memorized,
-        "cubic_not_by_step": plain_number(cubic["last_step"].min()),
-        "max_cubic_test_accuracy": plain_number(cubic["test_accuracy"].astype(float).max()),
+        "cubic_not_by_step": last_step,
+        "max_cubic_test_accuracy": best,
         "n_easy": len(easy),
         "n_easy_crossed": n_easy,
     }
@@ -327,11 +337,8 @@ def judge_cubic(operations: pd.DataFrame) -> Claim:
         f"{n_cubic} of {len(cubic)} runs of cubic polynomials cross 95 % ({n_memorized} memorize), "
         f"{n_easy} of {len(easy)} of x + y, x * y and x^2 + y^2"
     )
-    if len(cubic):
-        sentence += (
-            f"; the best cubic test accuracy is {numbers['max_cubic_test_accuracy']:.1%}, not by "
-            f"{numbers['cubic_not_by_step']:,} steps"
-        )
+    if best is not None and last_step is not None:
+        sentence += f"; the best cubic test accuracy after {last_step:,.0f} steps is {best:.1%}"
     return Claim("cubic polynomials do not generalize", verdict, sentence + ".", numbers)
 
 
@@ -339,24 +346,13 @@ def judge_learnable(table: pd.DataFrame) -> list[Claim]:
     """One remark for each other operation that generalizes in the paper."""
     claims = []
     for operation in (*LEARNABLE, *_PERMUTATIONS):
-        runs = table[table["operation"] == operation]
+        runs = runs_where(table, table["operation"] == operation)
         if runs.empty:
             continue
-        crossed = runs[~runs["is_censored"].astype(bool)]
-        unmirrored = runs["test_accuracy_unmirrored"].astype(float).max()
+        crossed = runs_where(runs, is_crossed(runs))
         sentence = f"{len(crossed)} of {len(runs)} runs cross 95 %"
-        if len(crossed):
-            sentence += f", the first at step {crossed['grokking_time'].min():,.0f}"
-        else:
-            sentence += (
-                f" by step {runs['last_step'].min():,}; the best ends at a test accuracy of "
-                f"{runs['test_accuracy'].max():.1%}"
-            )
-            if pd.notna(unmirrored):
-                sentence += (
-                    f", {unmirrored:.1%} on pairs whose mirror image is not trained: what is above "
-                    "that is commutativity"
-                )
+        first = smallest_of(crossed, "grokking_time")
+        sentence += _not_crossed(runs) if first is None else f", the first at step {first:,.0f}"
         numbers = {"n_runs": len(runs), "n_crossed": len(crossed)}
         verdict: Verdict = "confirmed" if len(crossed) else "inconclusive"
         name = f"{operation} generalizes"
@@ -364,40 +360,40 @@ def judge_learnable(table: pd.DataFrame) -> list[Claim]:
     return claims
 
 
-def _median(runs: pd.DataFrame) -> float | None:
-    """Kaplan-Meier median of T; None where too many runs did not get there."""
-    return median_with_censoring(
-        runs["grokking_time"].to_numpy(dtype=float), runs["is_censored"].to_numpy(dtype=bool)
+def _not_crossed(runs: pd.DataFrame) -> str:
+    """Say how far runs came of which none generalized."""
+    text = (
+        f" by step {smallest_of(runs, 'last_step') or 0:,.0f}; the best ends at a test accuracy "
+        f"of {largest_of(runs, 'test_accuracy') or 0:.1%}"
     )
+    unmirrored = largest_of(runs, "test_accuracy_unmirrored")
+    if unmirrored is not None:
+        text += (
+            f", {unmirrored:.1%} on pairs whose mirror image is not trained: what is above that "
+            "is commutativity"
+        )
+    return text
 
 
 def summary_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """One row for each operation or fraction, in the order of the plan."""
     rows = []
-    for value, runs in table.groupby(column, sort=False):
-        is_censored = runs["is_censored"].astype(bool)
+    for value, runs in groups_of(table, column):
+        crossed = is_crossed(runs)
         rows.append(
             {
                 column: value,
                 "n_runs": len(runs),
-                "n_memorized": int(runs["memorization_step"].notna().sum()),
-                "n_crossed": int((~is_censored).sum()),
-                "median_memorization_step": plain_number(
-                    runs["memorization_step"].astype(float).median()
-                ),
-                "median_grokking_time": _median(runs),
-                "median_first_crossing_99": plain_number(
-                    runs["first_crossing_99"].astype(float).median()
-                ),
-                "not_by_step": plain_number(runs.loc[is_censored, "last_step"].min()),
-                "max_test_accuracy": plain_number(runs["test_accuracy"].astype(float).max()),
-                "max_test_accuracy_mirrored": plain_number(
-                    runs["test_accuracy_mirrored"].astype(float).max()
-                ),
-                "max_test_accuracy_unmirrored": plain_number(
-                    runs["test_accuracy_unmirrored"].astype(float).max()
-                ),
-                "outcomes": ", ".join(sorted(runs["outcome_kind"].dropna().unique())),
+                "n_memorized": len(values_of(runs, "memorization_step")),
+                "n_crossed": int(crossed.sum()),
+                "median_memorization_step": median_of(runs, "memorization_step"),
+                "median_grokking_time": median_time(runs),
+                "median_first_crossing_99": median_of(runs, "first_crossing_99"),
+                "not_by_step": smallest_of(runs_where(runs, ~crossed), "last_step"),
+                "max_test_accuracy": largest_of(runs, "test_accuracy"),
+                "max_test_accuracy_mirrored": largest_of(runs, "test_accuracy_mirrored"),
+                "max_test_accuracy_unmirrored": largest_of(runs, "test_accuracy_unmirrored"),
+                "outcomes": outcomes_of(runs),
             }
         )
     return pd.DataFrame(rows)
@@ -409,9 +405,9 @@ def _fraction_chart(fractions: pd.DataFrame) -> Chart:
             f"seed {seed}",
             x=runs["train_fraction"],
             y=runs["grokking_time"],
-            is_censored=runs["is_censored"],
+            is_censored=~is_crossed(runs),
         )
-        for seed, runs in fractions.groupby("seed")
+        for seed, runs in groups_of(fractions, "seed")
     )
     return Chart(
         name="time-against-training-fraction",
@@ -426,15 +422,15 @@ def _fraction_chart(fractions: pd.DataFrame) -> Chart:
 
 def _operation_chart(operations: pd.DataFrame) -> Chart:
     """T against the memorization step, one colour for each operation."""
-    memorized = operations[operations["memorization_step"].notna()]
+    memorized = runs_where(operations, operations["memorization_step"].notna())
     series = tuple(
         Series(
             str(operation),
             x=runs["memorization_step"],
             y=runs["grokking_time"],
-            is_censored=runs["is_censored"],
+            is_censored=~is_crossed(runs),
         )
-        for operation, runs in memorized.groupby("operation", sort=False)
+        for operation, runs in groups_of(memorized, "operation")
     )
     return Chart(
         name="time-by-operation",
@@ -450,8 +446,8 @@ def _operation_chart(operations: pd.DataFrame) -> Chart:
 
 NOTES = (
     "For a commutative operation a network that memorizes and knows x o y = y o x already scores "
-    "about the training fraction on the test pairs; so test accuracies of 50 to 80 % are no partial "
-    "grokking, and the accuracies on mirrored and unmirrored pairs stand apart in the tables.",
+    "about the training fraction on the test pairs; so test accuracies of 50 to 80 % are no "
+    "partial grokking, and the accuracies on mirrored and unmirrored pairs stand apart in the tables.",
     "x^2 + y^2 has eightfold redundant pairs (x and -x, and the order), so that most test pairs "
     "have a trained twin: it generalizes with the fit, without a plateau.",
     "S_4 stands in for the paper's S_5; at fraction 0.9 it has 58 test pairs, so that one pair is "
@@ -468,8 +464,8 @@ NOTES = (
 EXPERIMENT = Experiment(
     name="power2022",
     docstring=__doc__ or "",
-    paper="Power, Burda, Edwards, Babuschkin, Misra, Grokking: Generalization Beyond Overfitting on "
-    "Small Algorithmic Datasets, 2022, arXiv:2201.02177",
+    paper="Power, Burda, Edwards, Babuschkin, Misra, Grokking: Generalization Beyond Overfitting "
+    "on Small Algorithmic Datasets, 2022, arXiv:2201.02177",
     claim="Networks memorize, stay at chance, and generalize much later; later with fewer training "
     "pairs and for asymmetric operations, never for x^3 + xy^2 + y.",
     minutes_quick=1.5,

@@ -1,4 +1,4 @@
-"""Time to generalize against weight decay: is it 1/λ?
+"""Time to generalize against weight decay, and whether it goes as 1/λ.
 
 Liu, Michaud and Tegmark ("Omnigrok", arXiv:2210.01117) argue that a network which has memorized
 sits at a weight norm that is too high and drifts down at the rate of the weight decay, so that
@@ -66,15 +66,25 @@ from grokinterp.experiments.experiment import (
     Verdict,
     plain_number,
 )
-from grokinterp.experiments.survival import (
-    CensoredFit,
-    fit_censored_power_law,
-    median_with_censoring,
+from grokinterp.experiments.summaries import (
+    groups_of,
+    is_crossed,
+    largest_of,
+    mean_of,
+    median_of,
+    median_time,
+    outcomes_of,
+    rows_of,
+    runs_where,
+    smallest_of,
+    values_of,
 )
+from grokinterp.experiments.survival import CensoredFit, fit_censored_power_law
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.tasks import TaskSpec
 
+LAW = "slope of log T against log λ for 0 < λ <= 1"
 EXPECTED_SLOPE = -1.0
 SHALLOWEST_SLOPE = -0.5
 BRANCH_END = 1.0
@@ -133,9 +143,8 @@ def plan(scale: Scale) -> list[PlannedRun]:
 def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Fit the law on its branch, and look at what happens without λ and with too much of it."""
     if table.empty:
-        nothing = Claim("slope of log T against log λ", "inconclusive", "No run finished.")
-        return Findings((nothing,))
-    branch = table[(table["weight_decay"] > 0) & (table["weight_decay"] <= BRANCH_END)]
+        return Findings((Claim(LAW, "inconclusive", "No run finished."),))
+    branch = runs_where(table, (table["weight_decay"] > 0) & (table["weight_decay"] <= BRANCH_END))
     fit, law = judge_slope(branch)
     by_lambda = summary_by_lambda(table, fit)
     claims = (law, judge_none(table), judge_too_much(table), judge_end(by_lambda, fit))
@@ -144,18 +153,18 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
 
 def judge_slope(branch: pd.DataFrame) -> tuple[CensoredFit | None, Claim]:
     """Fit the exponent to the runs of the branch and compare it with -1."""
-    name = "slope of log T against log λ for 0 < λ <= 1"
-    crossed = branch[~branch["is_censored"].astype(bool)]
+    crossed = runs_where(branch, is_crossed(branch))
     n, n_censored = len(branch), len(branch) - len(crossed)
     counts = {"n_runs": n, "n_censored": n_censored}
     doubt = _too_little(branch, crossed)
-    fit = None if doubt else _fit(branch, branch["grokking_time"])
+    fit = None if doubt else _fit(branch, branch["grokking_time"].to_numpy(dtype=float))
     if fit is None:
         reason = doubt or "the runs do not determine a slope and a scatter"
         sentence = f"Not fitted: {reason} ({n} runs, {n_censored} of them censored)."
-        return None, Claim(name, "inconclusive", sentence, counts)
+        return None, Claim(LAW, "inconclusive", sentence, counts)
+    is_inside = fit.low <= EXPECTED_SLOPE <= fit.high
     verdict: Verdict = "not confirmed"
-    if fit.low <= EXPECTED_SLOPE <= fit.high:
+    if is_inside:
         verdict = "confirmed" if fit.high < SHALLOWEST_SLOPE else "inconclusive"
     delay = delay_fit(branch)
     numbers = counts | {
@@ -168,33 +177,30 @@ def judge_slope(branch: pd.DataFrame) -> tuple[CensoredFit | None, Claim]:
         "slope_of_delay_low": delay and delay.low,
         "slope_of_delay_high": delay and delay.high,
     }
-    where = "contains" if fit.low <= EXPECTED_SLOPE <= fit.high else "does not contain"
     sentence = (
-        f"The slope is {fit.slope:.2f}, 95 % interval {fit.low:.2f} to {fit.high:.2f}, which {where} "
-        f"-1, from {n} runs ({n_censored} did not generalize by their last step); at one λ and "
-        f"seed T still scatters by a factor of {math.exp(fit.sigma):.2f}."
+        f"The slope is {fit.slope:.2f}, 95 % interval {fit.low:.2f} to {fit.high:.2f}, which "
+        f"{'contains' if is_inside else 'does not contain'} -1, from {n} runs ({n_censored} did "
+        f"not generalize by their last step); at one λ and seed T scatters by a factor of "
+        f"{math.exp(fit.sigma):.2f}."
     )
-    return fit, Claim(name, verdict, sentence, {k: plain_number(v) for k, v in numbers.items()})
+    return fit, Claim(LAW, verdict, sentence, {k: plain_number(v) for k, v in numbers.items()})
 
 
 def _too_little(branch: pd.DataFrame, crossed: pd.DataFrame) -> str | None:
     """Say what the branch lacks for a fit, or None."""
-    if branch["seed"].nunique() < MIN_SEEDS:
+    if len(set(branch["seed"])) < MIN_SEEDS:
         return f"fewer than {MIN_SEEDS} seeds"
-    if crossed["weight_decay"].nunique() < MIN_LAMBDAS:
+    if len(set(crossed["weight_decay"])) < MIN_LAMBDAS:
         return f"fewer than {MIN_LAMBDAS} values of λ at which a run generalized"
     if len(branch) - len(crossed) > MAX_CENSORED * len(branch):
         return f"more than {MAX_CENSORED:.0%} of the runs are censored"
     return None
 
 
-def _fit(runs: pd.DataFrame, times: pd.Series) -> CensoredFit | None:
+def _fit(runs: pd.DataFrame, times: np.ndarray) -> CensoredFit | None:
     try:
         return fit_censored_power_law(
-            runs["weight_decay"].to_numpy(dtype=float),
-            times.to_numpy(dtype=float),
-            runs["is_censored"].to_numpy(dtype=bool),
-            runs["seed"].to_numpy(),
+            runs["weight_decay"].to_numpy(), times, ~is_crossed(runs), runs["seed"].tolist()
         )
     except FitError:
         return None
@@ -202,9 +208,10 @@ def _fit(runs: pd.DataFrame, times: pd.Series) -> CensoredFit | None:
 
 def delay_fit(branch: pd.DataFrame) -> CensoredFit | None:
     """Fit the same law to T - T_memorized; runs that did not memorize have no such time."""
-    delay = branch["grokking_time"] - branch["memorization_step"].astype(float)
+    memorization = branch["memorization_step"].to_numpy(dtype=float)
+    delay = branch["grokking_time"].to_numpy(dtype=float) - memorization
     has_delay = delay > 0
-    return _fit(branch[has_delay], delay[has_delay])
+    return _fit(runs_where(branch, has_delay), delay[has_delay])
 
 
 def _naive_slope(crossed: pd.DataFrame) -> float:
@@ -216,56 +223,55 @@ def _naive_slope(crossed: pd.DataFrame) -> float:
         }
     )
     centered = logs - logs.groupby(crossed["seed"].to_numpy()).transform("mean")
-    return float((centered["x"] * centered["y"]).sum() / (centered["x"] ** 2).sum())
+    x, y = centered["x"].to_numpy(), centered["y"].to_numpy()
+    return float(x @ y / (x @ x))
 
 
 def judge_none(table: pd.DataFrame) -> Claim:
-    """Without weight decay: does any run generalize?"""
-    name = "no generalization without weight decay"
-    runs = table[table["weight_decay"] == 0]
-    unmirrored = runs["test_accuracy_unmirrored"].astype(float).mean()
-    n_crossed = int((~runs["is_censored"].astype(bool)).sum())
-    last_step = runs["last_step"].max()
-    numbers = {
-        "n_runs": len(runs),
-        "n_crossed": n_crossed,
-        "n_memorized": int(runs["memorization_step"].notna().sum()),
-        "last_step": plain_number(last_step),
-        "mean_test_accuracy": plain_number(runs["test_accuracy"].astype(float).mean()),
-        "mean_test_accuracy_unmirrored": plain_number(unmirrored),
-    }
+    """Look whether any run generalizes without weight decay."""
+    runs = runs_where(table, table["weight_decay"] == 0)
+    unmirrored = mean_of(runs, "test_accuracy_unmirrored")
+    accuracy, last_step = mean_of(runs, "test_accuracy"), largest_of(runs, "last_step")
+    n_crossed = int(is_crossed(runs).sum())
+    n_memorized = len(values_of(runs, "memorization_step"))
     if n_crossed:
         verdict: Verdict = "not confirmed"
-    elif len(runs) < MIN_SEEDS or numbers["n_memorized"] < len(runs):
+    elif len(runs) < MIN_SEEDS or n_memorized < len(runs) or unmirrored is None:
         verdict = "inconclusive"
     else:
         verdict = "confirmed" if unmirrored <= MAX_UNMIRRORED else "inconclusive"
     sentence = f"{n_crossed} of {len(runs)} runs with λ = 0 crossed 95 % test accuracy"
-    if len(runs):
-        sentence += f" by step {int(last_step):,}"
-    if np.isfinite(unmirrored):
+    if last_step is not None:
+        sentence += f" by step {last_step:,.0f}"
+    if unmirrored is not None and accuracy is not None:
         sentence += (
             f"; on test pairs whose mirror image is not trained they end at {unmirrored:.1%} "
-            f"(chance {1 / MODULUS:.1%}), so the {numbers['mean_test_accuracy']:.0%} on all test pairs "
-            "is a + b = b + a"
+            f"(chance {1 / MODULUS:.1%}), on all test pairs, where a + b = b + a helps, at "
+            f"{accuracy:.1%}"
         )
-    return Claim(name, verdict, sentence + ".", numbers)
+    numbers = {
+        "n_runs": len(runs),
+        "n_crossed": n_crossed,
+        "n_memorized": n_memorized,
+        "last_step": last_step,
+        "mean_test_accuracy": accuracy,
+        "mean_test_accuracy_unmirrored": unmirrored,
+    }
+    return Claim("no generalization without weight decay", verdict, sentence + ".", numbers)
 
 
 def judge_too_much(table: pd.DataFrame) -> Claim:
-    """With the strongest weight decay: is anything memorized?"""
-    runs = table[table["weight_decay"] == TOO_STRONG]
-    n_unfit = int((runs["outcome_kind"] == "did_not_fit").sum())
+    """Look whether anything is memorized with the strongest weight decay."""
+    runs = runs_where(table, table["weight_decay"] == TOO_STRONG)
+    n_unfit = int((runs["outcome_kind"] == "did_not_fit").to_numpy().sum())
     if len(runs) < MIN_SEEDS:
         verdict: Verdict = "inconclusive"
     elif n_unfit == len(runs):
         verdict = "confirmed"
     else:
         verdict = "not confirmed" if 2 * n_unfit <= len(runs) else "inconclusive"
-    accuracy = plain_number(runs["train_accuracy"].astype(float).mean())
-    sentence = (
-        f"{n_unfit} of {len(runs)} runs with λ = {TOO_STRONG:g} did not fit their training pairs"
-    )
+    accuracy = mean_of(runs, "train_accuracy")
+    sentence = f"{n_unfit} of {len(runs)} runs with λ = {TOO_STRONG:g} did not fit their pairs"
     if accuracy is not None:
         sentence += f"; their training accuracy ends at {accuracy:.0%} on average"
     numbers = {"n_runs": len(runs), "n_did_not_fit": n_unfit, "mean_train_accuracy": accuracy}
@@ -275,29 +281,23 @@ def judge_too_much(table: pd.DataFrame) -> Claim:
 def summary_by_lambda(table: pd.DataFrame, fit: CensoredFit | None) -> pd.DataFrame:
     """One row for each λ: what became of its runs, and the median T with censoring."""
     rows = []
-    for weight_decay, runs in table.groupby("weight_decay"):
-        is_censored = runs["is_censored"].to_numpy(dtype=bool)
-        times = runs["grokking_time"].to_numpy(dtype=float)
-        median = median_with_censoring(times, is_censored)
-        fitted = _fitted(fit, float(weight_decay))  # pyright: ignore[reportArgumentType]
-        memorization = runs["memorization_step"].dropna().astype(float)
+    for weight_decay, runs in groups_of(table.sort_values("weight_decay"), "weight_decay"):
+        crossed, median = is_crossed(runs), median_time(runs)
         rows.append(
             {
                 "weight_decay": weight_decay,
                 "n_runs": len(runs),
-                "n_memorized": len(memorization),
-                "n_crossed": int((~is_censored).sum()),
-                "median_memorization_step": plain_number(memorization.median()),
+                "n_memorized": len(values_of(runs, "memorization_step")),
+                "n_crossed": int(crossed.sum()),
+                "median_memorization_step": median_of(runs, "memorization_step"),
                 "median_grokking_time": median,
-                "earliest_grokking_time": plain_number(times[~is_censored].min(initial=np.inf)),
-                "not_by_step": plain_number(times[is_censored].min(initial=np.inf)),
-                "fitted_grokking_time": fitted,
+                "earliest_grokking_time": smallest_of(runs_where(runs, crossed), "grokking_time"),
+                "not_by_step": smallest_of(runs_where(runs, ~crossed), "grokking_time"),
+                "fitted_grokking_time": _fitted(fit, weight_decay),
                 "median_times_weight_decay": None if median is None else median * weight_decay,
-                "mean_train_accuracy": plain_number(runs["train_accuracy"].astype(float).mean()),
-                "mean_test_accuracy_unmirrored": plain_number(
-                    runs["test_accuracy_unmirrored"].astype(float).mean()
-                ),
-                "outcomes": ", ".join(sorted(runs["outcome_kind"].dropna().unique())),
+                "mean_train_accuracy": mean_of(runs, "train_accuracy"),
+                "mean_test_accuracy_unmirrored": mean_of(runs, "test_accuracy_unmirrored"),
+                "outcomes": outcomes_of(runs),
             }
         )
     return pd.DataFrame(rows)
@@ -307,21 +307,18 @@ def _fitted(fit: CensoredFit | None, weight_decay: float) -> float | None:
     """T of the fitted law for the average seed."""
     if fit is None or weight_decay == 0:
         return None
-    return math.exp(_mean_intercept(fit) + fit.slope * math.log(weight_decay))
-
-
-def _mean_intercept(fit: CensoredFit) -> float:
-    return float(np.mean(list(fit.intercepts.values())))
+    intercept = float(np.mean(list(fit.intercepts.values())))
+    return math.exp(intercept + fit.slope * math.log(weight_decay))
 
 
 def judge_end(by_lambda: pd.DataFrame, fit: CensoredFit | None) -> Claim:
-    """Above the branch: from which λ on is T at least twice what the law foretells?"""
+    """Find the λ above the branch from which on T is at least twice what the law foretells."""
     name = "the law stops at a larger λ"
-    above = by_lambda[by_lambda["weight_decay"] > BRANCH_END]
-    if fit is None or above.empty:
+    above = rows_of(runs_where(by_lambda, by_lambda["weight_decay"] > BRANCH_END))
+    if fit is None or not above:
         return Claim(name, "inconclusive", "There is no fit to extend.", is_main=False)
-    for row in above.to_dict("records"):
-        # Where more than half are censored the median lies above all that was seen.
+    for row in above:
+        # Where at least half are censored the median lies above all that was seen.
         median = row["median_grokking_time"]
         reached = median if pd.notna(median) else row["not_by_step"]
         if reached >= STOPPED_RATIO * row["fitted_grokking_time"]:
@@ -332,26 +329,26 @@ def judge_end(by_lambda: pd.DataFrame, fit: CensoredFit | None) -> Claim:
             )
             numbers = {"weight_decay": row["weight_decay"], "at_least": reached}
             return Claim(name, "confirmed", sentence, numbers, is_main=False)
-    sentence = f"Up to λ = {above['weight_decay'].max():g} the median T stays below twice the law."
+    sentence = f"Up to λ = {above[-1]['weight_decay']:g} the median T stays below twice the law."
     return Claim(name, "not confirmed", sentence, is_main=False)
 
 
 def _chart(table: pd.DataFrame, fit: CensoredFit | None) -> Chart:
-    shown = table[table["weight_decay"] > 0]
+    shown = runs_where(table, table["weight_decay"] > 0)
     series = [
         Series(
             f"seed {seed}",
             x=runs["weight_decay"],
             y=runs["grokking_time"],
-            is_censored=runs["is_censored"],
+            is_censored=~is_crossed(runs),
         )
-        for seed, runs in shown.groupby("seed")
+        for seed, runs in groups_of(shown, "seed")
     ]
     caption = "First step with test accuracy above 95 %; open triangles: not by that step."
     if fit is not None:
-        ends = np.array([shown["weight_decay"].min(), BRANCH_END])
-        fitted = [_fitted(fit, float(x)) for x in ends]
-        series.append(Series(f"fit, slope {fit.slope:.2f}", ends, fitted, kind="line"))
+        ends = [smallest_of(shown, "weight_decay") or BRANCH_END, BRANCH_END]
+        line = [_fitted(fit, x) for x in ends]
+        series.append(Series(f"fit, slope {fit.slope:.2f}", ends, line, kind="line"))
         caption += (
             f" Line: the law on the branch, for the average seed, slope {fit.slope:.2f} "
             f"({fit.low:.2f} to {fit.high:.2f})."
