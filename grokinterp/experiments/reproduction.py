@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,11 @@ class Reproduction:
     @property
     def n_censored(self) -> int:
         """Runs that had not generalized by their last step."""
-        return int((self.table["is_censored"] == True).sum()) if len(self.table) else 0  # noqa: E712
+        # None for a regression, which has no accuracies.
+        return sum(value is True for value in self._column("is_censored"))
+
+    def _column(self, name: str) -> list[Any]:
+        return self.table[name].tolist() if len(self.table) else []
 
     @property
     def command(self) -> str:
@@ -179,6 +183,34 @@ def verdict_of(result: Reproduction) -> dict[str, Any]:
         "seconds": round(result.seconds, 1),
         "command": result.command,
     }
+
+
+VERDICT_COLUMNS = ("name", "scale", "verdict", "n_runs", "n_censored", "n_failures", "seconds")
+
+
+def write_verdicts(results: Sequence[Reproduction], file: Path) -> pd.DataFrame:
+    """Write the verdicts of several questions as one CSV table, and return it.
+
+    Raises
+    ------
+    RunFolderError
+        If the file cannot be written.
+    """
+    rows = [
+        (
+            result.experiment.name,
+            result.scale.name,
+            result.verdict,
+            len(result.table),
+            result.n_censored,
+            len(result.failures),
+            round(result.seconds, 1),
+        )
+        for result in results
+    ]
+    table = pd.DataFrame(rows, columns=pd.Index(VERDICT_COLUMNS))
+    write_table(table, file)
+    return table
 
 
 def _write(result: Reproduction) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -116,19 +117,9 @@ def _add_series(figure: go.Figure, series: Series, shown: np.ndarray, position: 
 def _trace(series: Series, seen: np.ndarray, look: _Look) -> go.Scatter:
     x, y = series.x[seen], series.y[seen]
     is_line = series.kind != "points"
-    has_bars = series.low is not None and series.high is not None
-    if is_line and not has_bars:
+    bars = _error_bars(series, seen)
+    if is_line and bars is None:
         x, y = thin_points(x, y)
-    bars = None
-    if has_bars:
-        bars = {
-            "type": "data",
-            "symmetric": False,
-            "array": series.high[seen] - y,
-            "arrayminus": y - series.low[seen],
-            "thickness": 1.2,
-            "width": 4,
-        }
     is_fit = series.is_dashed or len(x) > _FEW_POINTS
     return go.Scatter(
         x=x,
@@ -145,6 +136,20 @@ def _trace(series: Series, seen: np.ndarray, look: _Look) -> go.Scatter:
         error_y=bars,
         hovertemplate="(%{x:,.4~g}, %{y:,.4~g})",
     )
+
+
+def _error_bars(series: Series, seen: np.ndarray) -> dict[str, Any] | None:
+    if series.low is None or series.high is None:
+        return None
+    y = series.y[seen]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": series.high[seen] - y,
+        "arrayminus": y - series.low[seen],
+        "thickness": 1.2,
+        "width": 4,
+    }
 
 
 def _add_mark(figure: go.Figure, mark: Mark, chart: Chart) -> None:

@@ -153,12 +153,12 @@ def _written_beforehand(result: Reproduction) -> Section:
 
 
 def quoted(text: str) -> str:
-    """HTML of a section of a docstring: its paragraphs, lists and code, everything escaped.
+    r"""HTML of a section of a docstring: its paragraphs, lists and code, everything escaped.
 
     Examples
     --------
-    >>> quoted("Below ``-0.5``.\\n\\n- one\\n- <two>")
-    '<p>Below <code>-0.5</code>.</p>\\n<ul><li>one</li><li>&lt;two&gt;</li></ul>'
+    >>> quoted("Below ``-0.5``.\n\n- one\n- <two>")
+    '<p>Below <code>-0.5</code>.</p>\n<ul><li>one</li><li>&lt;two&gt;</li></ul>'
     """
     return "\n".join(_quoted_paragraph(part) for part in re.split(r"\n\s*\n", text.strip()))
 
@@ -223,14 +223,16 @@ def _runs(result: Reproduction) -> Section:
         return Section("runs", "Runs", (paragraph("No run was finished."),))
     labels = [name for name in frame.columns[: list(frame.columns).index("run")]]
     observed = [n for n in frame.columns if n not in labels and n not in STANDARD_COLUMNS]
-    shown = [n for n in _RUN_COLUMNS if frame[n].notna().any()]
+    shown = [n for n in _RUN_COLUMNS if not all(is_missing(value) for value in frame[n])]
     columns = {"run": [f"<code>{escape(name)}</code>" for name in frame["run"]]}
     for name in [*labels, *shown, *observed]:
         columns[name] = [_cell(value) for value in frame[name]]
     if "grokking_time" in columns:
         columns["grokking_time"] = [
-            f"not by {show_value(int(time))}" if out == True else _cell(time)  # noqa: E712
-            for time, out in zip(frame["grokking_time"], frame["is_censored"], strict=True)
+            f"not by {show_value(time)}" if is_censored is True else _cell(time)
+            for time, is_censored in zip(
+                frame["grokking_time"].tolist(), frame["is_censored"].tolist(), strict=True
+            )
         ]
     header = [name.replace("_", " ") for name in columns]
     rows = list(zip(*columns.values(), strict=True))
