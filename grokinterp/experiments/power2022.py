@@ -45,18 +45,21 @@ does so here. Where one does not, the verdict is inconclusive, not a refutation:
 Settings
 --------
 Decoder with one layer, 4 heads, ReLU, no layer norm (the paper: two layers of width 128 with layer
-norm), full-batch AdamW (batches of 512), learning rate 3e-3 (1e-3), weight decay 1, betas
-(0.9, 0.98), 10 steps of warm-up, cross-entropy in float64; a seed draws weights and split. A run
-ends once its test accuracy stayed above 99 % for 50 steps. Quick: p = 37, d_model 32, 128 neurons;
-addition at fractions 0.5, 0.6, 0.75, 0.9, three seeds; six more operations at fraction 0.75, two
-seeds; 3,000 steps at most (4,000 at 0.5). Full: p = 97, d_model 64, 256 neurons; addition at 0.3,
-0.35, 0.4, 0.5, 0.7, two seeds; at fraction 0.5 the nine operations of the paper modulo p and
-multiplication, two seeds for those of the comparisons and x^2 + y^2, one for the others; 3,000
-steps at most (6,000 at 0.3 and 0.35, 2,000 for the cubic ones); composition, conjugation and a.b.a
-in S_4 at fraction 0.9, 8,000 steps, one seed. S_5, the paper's group, takes 48 ms a step and more
-steps than these (hours): it is left to `train --preset s5`. Settings were chosen after trial runs
-of single configurations: at p = 37 and fraction 0.5 one of two addition runs was grokked and one
-slow_convergence, so the quick plateau is a close call and is reported as it comes out.
+norm), full-batch AdamW (batches of 512), learning rate 3e-3 (1e-3), weight decay 1, betas (0.9,
+0.98), 10 steps of warm-up, cross-entropy in float64; a seed draws weights and split. A run ends
+once its test accuracy stayed above 95 % for 300 steps, so that 99 % may not be seen. Quick: p = 37,
+d_model 32, 128 neurons; addition at fractions 0.5, 0.6, 0.75, 0.9, three seeds; six more operations
+at fraction 0.75, two seeds; 3,000 steps at most (4,000 at 0.5). Full: p = 97, d_model 64, 256
+neurons; addition at 0.3, 0.35, 0.4, 0.5, 0.7, two seeds; at fraction 0.5 the nine operations of the
+paper modulo p and multiplication, two seeds for those of the comparisons and x^2 + y^2, one for the
+others; 3,000 steps at most (6,000 at 0.3 and 0.35, 2,000 for the cubic ones); composition,
+conjugation and a.b.a in S_4 at fraction 0.9, 8,000 steps, one seed. S_5, the paper's group, takes
+48 ms a step and more steps than these (hours): it is left to `train --preset s5`. Settings were
+chosen after trial runs of single configurations, and of half a quick sweep in which runs went on
+until 99 %: at p = 37 and fraction 0.5 one of two addition runs was grokked and one
+slow_convergence, so the quick plateau is a close call and is reported as it comes out; at p = 97
+and fraction 0.3 one addition run memorized at step 120 and had a test accuracy of 23 % at step
+1,800.
 """
 
 from __future__ import annotations
@@ -138,8 +141,8 @@ def config_of(
         n_steps=n_steps,
         test_every=20,
         checkpoint_every=max(n_steps // 60, 20),
-        stop_accuracy=0.99,
-        stop_patience=50,
+        stop_accuracy=0.95,
+        stop_patience=300,
     )
 
 
@@ -223,8 +226,8 @@ def judge_plateau(fractions: pd.DataFrame) -> Claim:
     else:
         verdict = "not confirmed"
     sentence = (
-        f"Addition at training fraction {smallest or 0:g}: {n_crossed} of {len(runs)} runs generalize, "
-        f"{n_grokked} with the outcome grokked"
+        f"Addition at training fraction {smallest or 0:g}: {n_crossed} of {len(runs)} runs "
+        f"generalize, {n_grokked} with the outcome grokked"
     )
     if memorization and time:
         sentence += (
@@ -447,7 +450,8 @@ def _operation_chart(operations: pd.DataFrame) -> Chart:
 NOTES = (
     "For a commutative operation a network that memorizes and knows x o y = y o x already scores "
     "about the training fraction on the test pairs; so test accuracies of 50 to 80 % are no "
-    "partial grokking, and the accuracies on mirrored and unmirrored pairs stand apart in the tables.",
+    "partial grokking, and the accuracies on mirrored and unmirrored pairs stand apart in the "
+    "tables.",
     "x^2 + y^2 has eightfold redundant pairs (x and -x, and the order), so that most test pairs "
     "have a trained twin: it generalizes with the fit, without a plateau.",
     "S_4 stands in for the paper's S_5; at fraction 0.9 it has 58 test pairs, so that one pair is "
