@@ -138,7 +138,7 @@ def test_a_regression_has_losses_and_no_accuracies(tmp_path):
         widths=(40,), act_fn="linear_quadratic", init="mean_field", trains_readout=False
     )
     task = PolynomialSpec(dimension=10, n_train=60, n_test=50)
-    optimizer = OptimizerSpec("sgd", 0.5, weight_decay=0.0, warmup_steps=0)
+    optimizer = OptimizerSpec(0.5, algorithm="sgd", weight_decay=0.0, warmup_steps=0)
     made = config(task=task, model=model, optimizer=optimizer, loss="mse")
     run = train(made, tmp_path / "run", progress=False)
     assert run.curves["train_loss"].iloc[-1] < run.curves["train_loss"].iloc[0]

@@ -115,13 +115,15 @@ def test_perp_grad_is_orthogonal_to_every_weight_and_as_long_as_before():
         # Within the plane of weight and gradient: no third direction comes in.
         plane = torch.stack([value.detach().flatten(), before[name].flatten()])
         residual = torch.linalg.lstsq(plane.T, value.grad.flatten()[:, None]).solution
-        torch.testing.assert_close(plane.T @ residual, value.grad.flatten()[:, None], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            plane.T @ residual, value.grad.flatten()[:, None], atol=1e-5, rtol=0
+        )
 
 
 @pytest.mark.parametrize("algorithm", ["adamw", "adam", "sgd"])
 def test_decay_towards_the_first_weights_is_that_towards_zero_in_shifted_weights(algorithm):
     """The optimizers do not see the weights themselves, but for the decay."""
-    spec = OptimizerSpec(algorithm, 0.01, weight_decay=0.5, warmup_steps=0)
+    spec = OptimizerSpec(0.01, algorithm=algorithm, weight_decay=0.5, warmup_steps=0)
     shift = torch.tensor([3.0, -2.0, 0.5])
     start = torch.tensor([1.0, 2.0, -1.0])
     towards_zero = start.clone().requires_grad_()
@@ -135,7 +137,9 @@ def test_decay_towards_the_first_weights_is_that_towards_zero_in_shifted_weights
         piece.change_gradients({"W": towards_init}, step, 0.01)
         plain.step()
         shifted.step()
-    torch.testing.assert_close(towards_init.detach() - shift, towards_zero.detach(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        towards_init.detach() - shift, towards_zero.detach(), rtol=1e-4, atol=1e-6
+    )
     assert not torch.allclose(towards_zero.detach(), start)
 
 
@@ -191,13 +195,17 @@ EVERYTHING = PressureSpec(
     ("optimizer", "pressures"),
     [
         (OptimizerSpec(learning_rate=3e-3, decay_towards="init"), EVERYTHING),
-        (OptimizerSpec("sgd", 0.01, weight_decay=1e-3, momentum=0.9), PressureSpec(grokfast="ema")),
-        (OptimizerSpec("adam", 3e-3, weight_decay=1e-3), PressureSpec(gradient_noise=1e-3)),
+        (
+            OptimizerSpec(0.01, algorithm="sgd", weight_decay=1e-3, momentum=0.9),
+            PressureSpec(grokfast="ema"),
+        ),
+        (
+            OptimizerSpec(3e-3, algorithm="adam", weight_decay=1e-3),
+            PressureSpec(gradient_noise=1e-3),
+        ),
     ],
 )
-def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(
-    tmp_path, optimizer, pressures
-):
+def test_a_run_that_goes_on_has_the_bits_of_one_that_never_stopped(tmp_path, optimizer, pressures):
     config = tiny.config(n_steps=20, checkpoint_every=10, optimizer=optimizer, pressures=pressures)
     whole = train(config, tmp_path / "whole", progress=False)
     train(dataclasses.replace(config, n_steps=10), tmp_path / "parts", progress=False)

@@ -9,8 +9,8 @@ from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.initialization import initial_parameters, is_bias, is_trained
 from grokinterp.models.pair_tables import forward_pairs, pair_logits
 from grokinterp.models.transformer import transformer_logits
-from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.runs.network import Network
+from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.training.loss import LOSSES
 from grokinterp.training.pair_table_step import PairTableStep, why_no_pair_tables
 from grokinterp.training.step import AutogradStep

@@ -83,7 +83,7 @@ def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure | None:
         analysis, table, lines, title="Mirrored and unmirrored accuracy", y_title=_FRACTION
     )
     if figure is not None:
-        _add_level(figure, "train fraction", analysis.run.config.task.train_fraction)
+        _add_level(figure, "train fraction", analysis.run.task.spec.train_fraction)
         _add_level(figure, "chance", 1 / analysis.run.task.n_classes)
         figure.update_yaxes(range=[-0.03, 1.06])
     return figure

@@ -98,9 +98,7 @@ def _first_parameters(spec: MlpSpec, n_inputs: int, n_outputs: int) -> dict[str,
     return first_mlp_parameters(spec, n_inputs, n_outputs)
 
 
-def _outputs(
-    parameters: Mapping[str, Tensor], inputs: Tensor, spec: MlpSpec, hook: Hook
-) -> Tensor:
+def _outputs(parameters: Mapping[str, Tensor], inputs: Tensor, spec: MlpSpec, hook: Hook) -> Tensor:
     is_mean_field = spec.init == "mean_field"
     hidden = inputs
     for layer in range(len(spec.widths) + 1):

@@ -165,8 +165,9 @@ def pair_logits(
 ) -> Float[Tensor, "pair c"]:
     """Run a network of any kind on pairs and keep the logits alone.
 
-    A multilayer perceptron is a network too. A thousand pairs at a time, so that what lies between stays in the processor's cache:
-    about twice as fast as :func:`forward_pairs` on many pairs.
+    A multilayer perceptron is a network too. A thousand pairs at a time, so that what lies
+    between stays in the processor's cache: about twice as fast as :func:`forward_pairs` on
+    many pairs.
 
     Examples
     --------

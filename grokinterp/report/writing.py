@@ -48,7 +48,7 @@ def write_report(analysis: Analysis, path: str | Path) -> Path:
 
 def render_report(analysis: Analysis) -> str:
     """Return the report of an analysis as an HTML document."""
-    task = analysis.run.config.task
+    task = analysis.run.task.spec
     operation = analysis.run.task.operation
     group = f"mod {task.p}"
     if task.degree is not None:

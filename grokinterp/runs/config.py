@@ -28,24 +28,24 @@ class OptimizerSpec:
     a warm-up the first update changes nothing, as in Nanda et al.'s code.
     """
 
-    algorithm: OptimizerName = "adamw"
-    """``adamw``: decoupled weight decay. ``adam``: the decay is part of the gradient (L2).
-    ``sgd``: gradient descent with momentum, on the whole batch like the others."""
     learning_rate: float = 1e-3
     """η, per step."""
     weight_decay: float = 1.0
     """λ: with adamw every trained weight shrinks by (1 - ηλ) per step; with the others λ times
     the weight is added to the gradient."""
-    decay_towards: DecayTarget = "zero"
-    """What weights decay towards: zero, or the weights that the run began with."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Decay rates of Adam's two moments."""
     eps: float = 1e-8
     """Adam's epsilon."""
-    momentum: float = 0.0
-    """Momentum of ``sgd``."""
     warmup_steps: int = 10
     """Steps of linear warm-up; 0 for none."""
+    algorithm: OptimizerName = "adamw"
+    """``adamw``: decoupled weight decay. ``adam``: the decay is part of the gradient (L2).
+    ``sgd``: gradient descent with momentum, on the whole batch like the others."""
+    decay_towards: DecayTarget = "zero"
+    """What weights decay towards: zero, or the weights that the run began with."""
+    momentum: float = 0.0
+    """Momentum of ``sgd``."""
 
     def __post_init__(self) -> None:
         is_known = self.algorithm in ("adamw", "adam", "sgd")

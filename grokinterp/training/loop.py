@@ -220,13 +220,11 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
 
 def _stop_after(training: _Training, recorder: Recorder) -> EarlyStop:
     """The watcher of test accuracies, as it stood where the run stopped."""
-    curves = recorder.folder.read_curves()
-    return early_stop(training.config, curves[curves["step"] <= training.n_updates])[0]
+    curves = recorder.folder.read_curves().iloc[: training.n_updates + 1]
+    return early_stop(training.config, curves)[0]
 
 
-def batches_of(
-    network: Network, split: Split, device: str
-) -> dict[str, tuple[Tensor, Tensor]]:
+def batches_of(network: Network, split: Split, device: str) -> dict[str, tuple[Tensor, Tensor]]:
     """Inputs and targets of both sides of a split, as tensors."""
     inputs, targets = network.inputs, network.targets
     sides = {"train": split.train, "test": split.test}

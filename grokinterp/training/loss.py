@@ -30,7 +30,7 @@ def cross_entropy(
 
 
 def mean_squared_error(
-    outputs: Float[Tensor, "example c"], targets: Num[Tensor, "example *c"], loss_dtype: str
+    outputs: Float[Tensor, "example c"], targets: Num[Tensor, "example ..."], loss_dtype: str
 ) -> Float[Tensor, ""]:
     """Mean of the squared errors over examples and outputs; classes become one-hot vectors.
 

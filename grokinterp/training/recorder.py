@@ -108,7 +108,7 @@ class Recorder:
         optimizer: torch.optim.Optimizer,
         modifiers: list[Modifier],
     ) -> int:
-        """Put weights, moments and what modifiers remember back where the run stopped; return its step.
+        """Put weights, moments and what modifiers remember back; return the step they are of.
 
         Raises
         ------
@@ -127,7 +127,9 @@ class Recorder:
             self._put_back(stored, step, parameters, trained, optimizer)
             for number, modifier in enumerate(modifiers):
                 prefix = f"modifier_{number}."
-                found = {n.removeprefix(prefix): v for n, v in stored.items() if n.startswith(prefix)}
+                found = {
+                    n.removeprefix(prefix): v for n, v in stored.items() if n.startswith(prefix)
+                }
                 modifier.restore(found)
         except (SafetensorError, OSError, KeyError, RuntimeError) as error:
             raise self.folder.damaged_resume(error) from None

@@ -191,7 +191,11 @@ def _last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
     for step in reversed(run.steps):
         try:
             return Snapshot.from_parameters(
-                run.parameters(step), run.split, run.transformer, step=step, checksum=run.checksum(step)
+                run.parameters(step),
+                run.split,
+                run.transformer,
+                step=step,
+                checksum=run.checksum(step),
             )
         except CheckpointError as error:
             failures[run.checkpoints.name(step)] = str(error)

@@ -31,9 +31,9 @@ def unmirrored_transition(run: Run, accuracies: pd.DataFrame | None = None) -> p
     -------
     DataFrame or None
         Columns ``step``, ``test_accuracy_unmirrored``, from a checkpoint at or below 10 % to
-        the first at or above 90 %, or to the end. None where the operation does not commute,
-        the run is not on pairs, every test pair is mirrored, or no test accuracy was recorded. Damaged checkpoints
-        are left out.
+        the first at or above 90 %, or to the end. None where the run is not on
+        pairs or the operation does not commute, every test pair is mirrored, or no test
+        accuracy was recorded. Damaged checkpoints are left out.
     """
     if not isinstance(run.split.task, Task):
         return None

@@ -1,0 +1,26 @@
+"""The questions that can be reproduced."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiments.experiment import Experiment
+
+EXPERIMENTS: tuple[str, ...] = ()
+"""Names in the order in which they are told and run. Each is a module of this package whose
+``EXPERIMENT`` is the question; it is imported when it is asked for."""
+
+
+def experiment_of(name: str) -> Experiment:
+    """Return the experiment of a name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    if name not in EXPERIMENTS:
+        known = ", ".join(EXPERIMENTS) or "none yet"
+        raise ConfigError(f"experiment {name!r} is not known. Choose one of {known}.")
+    return import_module(f"grokinterp.experiments.{name}").EXPERIMENT

@@ -1,0 +1,218 @@
+"""What a question of the literature is: a plan of runs, and a judge who knows the criterion."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import pandas as pd
+
+from grokinterp.errors import ConfigError
+from grokinterp.experiments.chart import Chart
+from grokinterp.runs.config import TrainConfig
+
+if TYPE_CHECKING:
+    from grokinterp.runs.run import Run
+
+Verdict = Literal["confirmed", "not confirmed", "inconclusive"]
+VERDICTS: tuple[str, ...] = get_args(Verdict)
+Number = float | int | str | bool | None
+"""A value of a claim or of a cell; None where there is none, never NaN."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of an experiment is run.
+
+    Examples
+    --------
+    >>> list(Scale(is_quick=True).seeds(3)), list(Scale(is_quick=False, n_seeds=2).seeds(5))
+    ([0, 1, 2], [0, 1])
+    """
+
+    is_quick: bool
+    """The small version, of a minute or two, instead of the full one."""
+    n_seeds: int | None = None
+    """Seeds that the user asked for; None: as many as the experiment has by default."""
+
+    def __post_init__(self) -> None:
+        if self.n_seeds is not None and self.n_seeds < 1:
+            raise ConfigError(f"seeds={self.n_seeds} is not allowed. Use 1 or more.")
+
+    @property
+    def name(self) -> str:
+        """Return ``quick`` or ``full``."""
+        return "quick" if self.is_quick else "full"
+
+    def seeds(self, default: int) -> range:
+        """Seeds 0, 1, ...: as many as the user asked for, or else `default`."""
+        return range(default if self.n_seeds is None else self.n_seeds)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a plan, and what was varied.
+
+    Two planned runs may have the same config (a run that serves two comparisons): it is
+    trained once and has a row for each.
+    """
+
+    config: TrainConfig
+    labels: Mapping[str, str | int | float | bool]
+    """Columns of its row, such as ``{"weight_decay": 0.5, "seed": 1}``; the same names for
+    every run of a plan."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the paper, and what these runs say about it."""
+
+    name: str
+    """Short, such as ``slope of the log-log fit``."""
+    verdict: Verdict
+    sentence: str
+    """What was seen, with its numbers."""
+    numbers: Mapping[str, Number] = field(default_factory=dict)
+    """The figures that the verdict rests on, by name."""
+    is_main: bool = True
+    """Whether the verdict on the question depends on it; False for a remark beside it."""
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ConfigError(
+                f"verdict={self.verdict!r} is not known. Choose one of {', '.join(VERDICTS)}."
+            )
+        for name, number in self.numbers.items():
+            if isinstance(number, float) and math.isnan(number):
+                raise ConfigError(
+                    f"{name} of the claim {self.name!r} is NaN. Give None, and the reason in the "
+                    "sentence."
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What a judge makes of the table of runs."""
+
+    claims: tuple[Claim, ...]
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    """Summaries by name; each becomes a table of the report and ``NAME.csv``."""
+    charts: tuple[Chart, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences on what limits the claims, or is known against them, with sources."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Verdict on the whole question: see :func:`overall_verdict`."""
+        return overall_verdict(self.claims)
+
+
+def overall_verdict(claims: Sequence[Claim]) -> Verdict:
+    """Return the verdict on a question whose claims were judged one by one.
+
+    Only main claims count. ``not confirmed`` as soon as one of them is; otherwise
+    ``inconclusive`` as soon as one of them is, or where there is none; otherwise ``confirmed``.
+
+    Examples
+    --------
+    >>> seen = Claim("a", "confirmed", "Seen."), Claim("b", "inconclusive", "Too few seeds.")
+    >>> overall_verdict(seen), overall_verdict(seen[:1])
+    ('inconclusive', 'confirmed')
+    """
+    verdicts = {claim.verdict for claim in claims if claim.is_main}
+    if "not confirmed" in verdicts:
+        return "not confirmed"
+    return "confirmed" if verdicts == {"confirmed"} else "inconclusive"
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """A question of the literature.
+
+    The prediction and the criterion are written down beforehand, in the sections
+    ``Prediction`` and ``Criterion`` of the docstring of the experiment's module, and quoted
+    from there; so what a report shows is what stood there when the runs were started.
+    """
+
+    name: str
+    """Name of the command and of the module, such as ``power2022``."""
+    docstring: str
+    """``__doc__`` of the module."""
+    paper: str
+    """Authors, title, year, with its arXiv number: ``arXiv:2201.02177``."""
+    claim: str
+    """What the paper says, in one sentence."""
+    minutes_quick: float
+    """Expected wall time of the quick version on two cores."""
+    minutes_full: float
+    """The same for the full version."""
+    plan: Callable[[Scale], list[PlannedRun]]
+    """The runs of a scale. Cheap, and without importing torch."""
+    judge: Callable[[pd.DataFrame, Scale], Findings]
+    """From the table of finished runs (see :mod:`grokinterp.experiments.run_table`) to claims.
+    It may be given fewer runs than were planned, where some failed, and even none."""
+    observe: Callable[[Run, PlannedRun], Mapping[str, Number]] | None = None
+    """Further columns of a run's row that need its weights; kept beside the run."""
+    observe_version: int = 1
+    """Raise it when `observe` changes: what was kept is then observed again."""
+
+    @property
+    def prediction(self) -> str:
+        """What the paper leads one to expect, in numbers."""
+        return self._required("Prediction")
+
+    @property
+    def criterion(self) -> str:
+        """When the claim counts as confirmed, not confirmed, inconclusive."""
+        return self._required("Criterion")
+
+    @property
+    def settings(self) -> str | None:
+        """What is trained, and how that differs from the paper."""
+        return section_of(self.docstring, "Settings")
+
+    def _required(self, title: str) -> str:
+        text = section_of(self.docstring, title)
+        if text is None:
+            raise ConfigError(
+                f"the docstring of {self.name} has no section {title!r}. Write it before the "
+                "first run; it is quoted in the report."
+            )
+        return text
+
+
+_UNDERLINE = re.compile(r"^(-{3,}|={3,})$")
+
+
+def section_of(docstring: str, title: str) -> str | None:
+    r"""Return the text under an underlined title of a docstring, or None.
+
+    It ends at the next underlined title or at the end.
+
+    Examples
+    --------
+    >>> section_of("Doubt.\n\nCriterion\n---------\nBelow 0.5.\n\nNotes\n-----\nNo.", "Criterion")
+    'Below 0.5.'
+    """
+    lines = [line.strip() for line in docstring.splitlines()]
+    starts = [
+        i
+        for i, line in enumerate(lines[:-1])
+        if line and not _UNDERLINE.match(line) and _UNDERLINE.match(lines[i + 1])
+    ]
+    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+        if lines[start] == title:
+            return "\n".join(lines[start + 2 : end]).strip() or None
+    return None
+
+
+def plain_number(value: Any) -> Number:
+    """Return a number of numpy or pandas as Python's own, and NaN, NA and infinity as None."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value
