@@ -31,8 +31,8 @@ condition that it compares, or it is inconclusive. Shares are of seeds.
 1. Confirmed when at least half have slingshots; otherwise not confirmed.
 2. Of the runs with slingshots. Confirmed when in at least half the norm of the unembedding grows
    more than 3 times as fast per step around the spikes (from 50 steps before the onset to 50
-   after the end) as on the rest from the first spike on; not confirmed
-   when in fewer; inconclusive when no run has slingshots.
+   after the end) as on the rest from the first spike on; not confirmed when in fewer;
+   inconclusive when no run has slingshots.
 3., 4. and 6. Confirmed when no seed has a single spike; not confirmed when at least half have
    one; inconclusive in between, and also when claim 1 is not confirmed, since then there is
    nothing to remove. 4 is judged at weight decay .1.
@@ -184,7 +184,7 @@ EXPERIMENT = Experiment(
     claim="Without weight decay, cycles of norm growth and loss spikes set in, and generalization "
     "comes with them.",
     minutes_quick=1.2,
-    minutes_full=7,
+    minutes_full=7.0,
     plan=plan,
     judge=judge,
     observe=observe,
