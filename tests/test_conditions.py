@@ -98,6 +98,14 @@ def test_a_censored_run_that_should_have_generalized_is_no_refutation_when_it_wa
     assert claims(long)["gradient noise"].verdict == "not confirmed"
 
 
+def test_a_run_that_has_not_fitted_does_not_test_what_happens_after_fitting():
+    unfitted = ["did_not_fit"] * 3
+    found = claims(planted(outcomes={"large initialization": unfitted, "dropout .3": unfitted}))
+    assert found["large initialization"].verdict == "inconclusive"
+    assert found["dropout .3"].verdict == "not confirmed"
+    assert found["very high weight decay"].verdict == "confirmed"
+
+
 def test_without_the_reference_nothing_is_said_of_runs_that_memorize():
     table = planted(outcomes={REFERENCE: ["memorized"] * 3})
     found = claims(table)

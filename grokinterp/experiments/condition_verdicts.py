@@ -75,7 +75,9 @@ def _judge_condition(condition: Condition, by_condition: Mapping[str, Runs]) -> 
 def _is_told(run: Record, condition: Condition, by_condition: Mapping[str, Runs]) -> bool:
     """Whether a run was followed long enough for its outcome to be one."""
     reference = REFERENCES.get(condition.base)
-    if run["outcome_kind"] is None:
+    # What was predicted of a network that knows its training set is not tested without one.
+    is_unfitted = run["outcome_kind"] == "did_not_fit" and condition.prediction == ("memorized",)
+    if run["outcome_kind"] is None or is_unfitted:
         return False
     if run["outcome_kind"] not in NOT_GENERALIZED or reference in (None, condition.name):
         return True
