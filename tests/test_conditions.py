@@ -87,7 +87,7 @@ def test_a_run_that_was_stopped_early_says_nothing_about_grokking():
     """The reference takes 800 steps, so a run without a grokking step must have seen 2,400."""
     short = claims(planted(last_step=2399))["no pressure"]
     assert short.verdict == "inconclusive" and short.numbers["n_told"] == 0
-    assert "not followed long enough" in short.sentence and "2,399" in short.sentence
+    assert "not followed long enough to tell" in short.sentence and "2,399" in short.sentence
     assert claims(planted(last_step=2400))["no pressure"].verdict == "confirmed"
 
 

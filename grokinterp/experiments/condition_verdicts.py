@@ -58,8 +58,8 @@ def _judge_condition(condition: Condition, by_condition: Mapping[str, Runs]) -> 
     sentence = f"{condition.in_words}: {_outcomes(runs)}; predicted: {_prediction(condition)}"
     if len(told) < len(runs):
         sentence += (
-            f"; {len(runs) - len(told)} of {len(runs)} not followed long enough to tell "
-            f"(by step {last_step_of(runs):,})"
+            f"; {len(runs) - len(told)} of {len(runs)} not followed long enough to tell, or not "
+            f"fitted (by step {last_step_of(runs):,})"
         )
     numbers: dict[str, Number] = {
         "n_runs": len(runs),

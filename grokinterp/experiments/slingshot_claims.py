@@ -229,9 +229,9 @@ def _charts(by_condition: Mapping[str, Runs]) -> tuple[Chart, ...]:
             "Norm of the last layer",
             "step",
             "norm of the unembedding",
-            "One run of each condition, drawn through its first and last checkpoints and those "
-            "before and after every spike: a cycle is a step and a plateau. Between these points "
-            "the lines are straight by construction.",
+            "One run of each condition, drawn through its first and last checkpoints, steps 100, "
+            "200 and 500, and the checkpoints before and after every spike: a cycle is a step and "
+            "a plateau. Between these points the lines are straight by construction.",
             tuple(norms),
         ),
     )

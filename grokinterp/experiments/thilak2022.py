@@ -12,37 +12,37 @@ Prediction
 ----------
 With Adam's epsilon at 1e-8, a float32 loss and no weight decay:
 
-1. The training loss spikes again and again. A spike is a rise by more than a factor 10 within
-   20 steps to at least .01 nats, which falls back below a tenth of its peak, for at least 20
-   steps, within 500 steps of its onset; rises within 100 steps of its end are its aftershocks.
-2. The last layer's norm rises around the spikes and keeps to a plateau between them.
-3. With epsilon 1e-4 there are no spikes (paper: 1e-5 has none).
-4. With weight decay .1 there are no spikes (paper: both are gone at .1).
-5. Generalization comes with the slingshots: after some of them the test accuracy passes 95 %,
-   and it does not where there are none and no weight decay.
-6. With the loss in float64 there are no spikes. This is the later finding, against the reading
-   of the slingshot as dynamics of the optimizer alone.
+- (1) The training loss spikes again and again. A spike is a rise by more than a factor 10 within
+  20 steps to at least .01 nats, which falls back below a tenth of its peak, for at least 20
+  steps, within 500 steps of its onset; rises within 100 steps of its end are its aftershocks.
+- (2) The last layer's norm rises around the spikes and keeps to a plateau between them.
+- (3) With epsilon 1e-4 there are no spikes (paper: 1e-5 has none).
+- (4) With weight decay .1 there are no spikes (paper: both are gone at .1).
+- (5) Generalization comes with the slingshots: after some of them the test accuracy passes 95 %,
+  and it does not where there are none and no weight decay.
+- (6) With the loss in float64 there are no spikes. This is the later finding, against the reading
+  of the slingshot as dynamics of the optimizer alone.
 
 Criterion
 ---------
 A run has slingshots when it has at least 2 spikes. Every claim needs at least 2 seeds of each
 condition that it compares, or it is inconclusive. Shares are of seeds.
 
-1. Confirmed when at least half have slingshots; otherwise not confirmed.
-2. Of the runs with slingshots. Confirmed when in at least half the norm of the unembedding grows
-   more than 3 times as fast per step around the spikes (from 50 steps before the onset to 50
-   after the end) as on the rest from the first spike on; not confirmed when in fewer;
-   inconclusive when no run has slingshots.
-3., 4. and 6. Confirmed when no seed has a single spike; not confirmed when at least half have
-   one; inconclusive in between, and also when claim 1 is not confirmed, since then there is
-   nothing to remove. 4 is judged at weight decay .1.
-5. By the accuracy on test pairs whose mirror image is not trained, the best over checkpoints,
-   since those with a trained mirror image need no generalization. Confirmed when at least half
-   of the runs of claim 1 pass .95 there, after their first spike, and no run with epsilon 1e-4
-   or float64 does. Not confirmed when the latter pass .95 in at least half; or when at least
-   half of the runs of claim 1 have 4 spikes or more, none passes .95, and their median accuracy
-   is less than .10 above that of the runs without. Otherwise inconclusive: a run that has not
-   passed .95 is counted as "not by N steps", and the paper's runs took 100,000.
+- (1) Confirmed when at least half have slingshots; otherwise not confirmed.
+- (2) Of the runs with slingshots. Confirmed when in at least half the norm of the unembedding grows
+  more than 3 times as fast per step around the spikes (from 50 steps before the onset to 50
+  after the end) as on the rest from the first spike on; not confirmed when in fewer;
+  inconclusive when no run has slingshots.
+- (3), (4) and (6) Confirmed when no seed has a single spike; not confirmed when at least half have
+  one; inconclusive in between, and also when claim 1 is not confirmed, since then there is
+  nothing to remove. (4) is judged at weight decay .1.
+- (5) By the accuracy on test pairs whose mirror image is not trained, the best over checkpoints,
+  since those with a trained mirror image need no generalization. Confirmed when at least half
+  of the runs of claim 1 pass .95 there, after their first spike, and no run with epsilon 1e-4
+  or float64 does. Not confirmed when the latter pass .95 in at least half; or when at least
+  half of the runs of claim 1 have 4 spikes or more, none passes .95, and their median accuracy
+  is less than .10 above that of the runs without. Otherwise inconclusive: a run that has not
+  passed .95 is counted as "not by N steps", and the paper's runs took 100,000.
 
 All six are main claims.
 
@@ -131,7 +131,8 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
     -------
     dict[str, Number]
         ``n_spikes``; ``spike_steps`` and ``spike_losses``, the onsets and peaks separated by
-        spaces; ``norm_points``, pairs ``step:norm`` at the ends, before and after every spike;
+        spaces; ``norm_points``, pairs ``step:norm`` at the ends, at steps 100, 200 and 500, and
+        before and after every spike;
         ``growth_around`` and ``growth_between``, units of the norm per 1,000 steps;
         ``best_unmirrored`` and ``unmirrored_crossing_step``.
     """
@@ -142,6 +143,7 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
     norms, accuracies = _along_checkpoints(run)
     growth = norm_growth(spikes, steps, norms)
     told = {0, len(steps) - 1}
+    told |= {min(int(np.searchsorted(steps, step)), len(steps) - 1) for step in (100, 200, 500)}
     for spike in spikes:
         before = int(np.searchsorted(steps, spike.onset_step - 50, side="right")) - 1
         after = int(np.searchsorted(steps, spike.end_step + 50))
@@ -188,4 +190,5 @@ EXPERIMENT = Experiment(
     plan=plan,
     judge=judge,
     observe=observe,
+    observe_version=2,
 )
