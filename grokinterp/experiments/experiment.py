@@ -22,6 +22,32 @@ VERDICTS: tuple[str, ...] = get_args(Verdict)
 Number = float | int | str | bool | None
 """A value of a claim or of a cell; None where there is none, never NaN."""
 
+STANDARD_COLUMNS = (
+    "run",
+    "n_steps",
+    "last_step",
+    "memorization_step",
+    "grokking_step",
+    "first_crossing_step",
+    "first_crossing_99",
+    "is_censored",
+    "grokking_time",
+    "grokking_delay",
+    "transition_width",
+    "outcome_kind",
+    "outcome",
+    "diverged_at",
+    "train_loss",
+    "test_loss",
+    "train_accuracy",
+    "test_accuracy",
+    "max_test_loss",
+    "test_accuracy_mirrored",
+    "test_accuracy_unmirrored",
+)
+"""Columns of every row of runs.csv, see :func:`~grokinterp.experiments.run_table.row_of`; labels
+stand before them, an experiment's own observations after."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -64,6 +90,13 @@ class PlannedRun:
     labels: Mapping[str, str | int | float | bool]
     """Columns of its row, such as ``{"weight_decay": 0.5, "seed": 1}``; the same names for
     every run of a plan."""
+
+    def __post_init__(self) -> None:
+        for name in self.labels:
+            if name in STANDARD_COLUMNS:
+                raise ConfigError(
+                    f"the label {name!r} is a column of every run. Choose another name."
+                )
 
 
 @dataclass(frozen=True)

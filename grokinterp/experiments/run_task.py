@@ -1,0 +1,144 @@
+"""What a worker does with one run of a sweep: train it, observe it, return its rows.
+
+Importing this module imports no torch, so that the process that hands out the work stays small.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grokinterp.errors import GrokinterpError
+from grokinterp.experiments.experiment import Number, PlannedRun, plain_number
+from grokinterp.runs.config import TrainConfig
+
+PARENT_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class RunTask:
+    """A run to be finished, for every row of the plan that has its config."""
+
+    config: TrainConfig
+    planned: tuple[tuple[int, PlannedRun], ...]
+    """Rows of the plan, with their positions; none for a run that is only a parent."""
+    store_folder: Path
+    """Absolute; the same folder for every worker."""
+    experiment: str
+    observe: Callable[[Any, PlannedRun], Mapping[str, Number]] | None
+    observe_version: int
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run in the store."""
+        return self.store_folder / self.config.hash()
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """Rows of a finished run, or why there are none."""
+
+    task: RunTask
+    rows: Mapping[int, Mapping[str, Number]]
+    """By position in the plan."""
+    failure: str | None = None
+    """One line, or None."""
+
+
+def finish_run(task: RunTask) -> RunResult:
+    """Train a run where that is not done yet, with one thread, and make its rows.
+
+    An error becomes a failure with its reason, so that the other runs go on.
+    """
+    try:
+        return RunResult(task, _train_and_observe(task))
+    except GrokinterpError as error:
+        return RunResult(task, {}, str(error))
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}, line {place.lineno}"
+        text = " ".join(str(error).split())
+        return RunResult(task, {}, f"{type(error).__name__}: {text} ({where})")
+
+
+def finish_run_in_worker(task: RunTask) -> RunResult:
+    """Do the same in a process of our own, which ends when the one that started it is gone."""
+    _end_with_parent()
+    return finish_run(task)
+
+
+def _train_and_observe(task: RunTask) -> dict[int, dict[str, Number]]:
+    import torch
+
+    from grokinterp.experiments.run_table import row_of
+    from grokinterp.runs.store import load_run
+    from grokinterp.training import train
+
+    torch.set_num_threads(1)
+    parent = task.config.parent
+    run = train(
+        task.config,
+        task.folder,
+        n_threads=1,
+        progress=False,
+        parent=None if parent is None else load_run(task.store_folder / parent.hash()),
+    )
+    rows = {}
+    for position, planned in task.planned:
+        row = row_of(run, planned)
+        observed = _observations(task, run, planned)
+        twice = sorted(set(row) & set(observed))
+        if twice:
+            raise GrokinterpError(f"{twice[0]} is a column of every run. Observe another name.")
+        rows[position] = row | observed
+    return rows
+
+
+def _observations(task: RunTask, run: Any, planned: PlannedRun) -> dict[str, Number]:
+    """Observe a run, or read what was observed before."""
+    from grokinterp.runs.atomic import make_folder
+    from grokinterp.runs.store import read_json, write_json
+
+    if task.observe is None:
+        return {}
+    file = task.folder / "observations" / f"{task.experiment}.json"
+    if file.exists():
+        kept = read_json(file)
+        if kept.get("observe_version") == task.observe_version:
+            return kept["numbers"]
+    observed = task.observe(run, planned)
+    numbers = {name: plain_number(value) for name, value in observed.items()}
+    make_folder(file.parent, "Remove what is in its place.")
+    write_json(file, {"observe_version": task.observe_version, "numbers": numbers})
+    return numbers
+
+
+_watch: threading.Thread | None = None
+
+
+def _end_with_parent() -> None:
+    """Make this process end when the one that started it is gone, however that went.
+
+    Otherwise a worker whose sweep was killed would go on training, and hold the lock of its
+    run folder against the sweep that is started next.
+    """
+    global _watch
+    if _watch is None:
+        # The terminal sends an interruption to every process; the one that hands out the work
+        # ends the others.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _watch = threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True)
+        _watch.start()
+
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL_SECONDS)
+    os._exit(1)
