@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,19 +25,23 @@ MIN_POINTS = 4
 MIN_SIZES = {"memorizing": 3, "generalizing": 2}
 
 
+Row = dict[str, Any]
+"""A row of the table of runs."""
+
+
 @dataclass(frozen=True, eq=False)
 class Circuits:
     """Both circuits at one weight decay."""
 
     weight_decay: float
-    memorizing: pd.DataFrame
+    memorizing: list[Row]
     """Runs on random labels that have come to rest."""
-    n_unconverged: int
+    unconverged: list[Row]
     """The others."""
-    generalizing: pd.DataFrame
-    """All continued runs, whether they held their answers or not."""
-    held: pd.DataFrame
-    """Those that are nothing but the trigonometric circuit."""
+    held: list[Row]
+    """Continued runs that are nothing but the trigonometric circuit."""
+    lost: list[Row]
+    """The others."""
     laws: Mapping[str, PowerLaw | None]
     """Norm against size, of ``memorizing`` and of ``generalizing``; None with too few points."""
     critical_sizes: Mapping[int, float]
@@ -44,27 +50,25 @@ class Circuits:
     @classmethod
     def of(cls, table: pd.DataFrame, weight_decay: float) -> Circuits:
         """Select the runs of a weight decay and fit both laws."""
-        rows = table[table["weight_decay"] == weight_decay]
-        random = rows[rows["circuit"] == "memorizing"]
-        is_at_rest = (random["train_loss"] < CONVERGED_LOSS) & (
-            random["norm_drift"] < CONVERGED_DRIFT
-        )
-        memorizing = random[is_at_rest]
-        generalizing = rows[rows["circuit"] == "generalizing"]
-        held = generalizing[
-            (generalizing["late_accuracy"] > HELD_ACCURACY)
-            & (generalizing["fraction_logit_power_of_sum"] > SHARE_OF_SUM)
-        ]
+        runs = [row for row in rows_of(table) if row["weight_decay"] == weight_decay]
+        random = [row for row in runs if row["circuit"] == "memorizing"]
+        continued = [row for row in runs if row["circuit"] == "generalizing"]
+        memorizing, held = [r for r in random if _is_at_rest(r)], [r for r in continued if _held(r)]
         law = _law(memorizing, "memorizing")
         return cls(
             weight_decay,
             memorizing,
-            len(random) - len(memorizing),
-            generalizing,
+            [row for row in random if not _is_at_rest(row)],
             held,
+            [row for row in continued if not _held(row)],
             {"memorizing": law, "generalizing": _law(held, "generalizing")},
             _critical_sizes(law, held),
         )
+
+    @property
+    def continued(self) -> list[Row]:
+        """All continued runs, whether they held their answers or not."""
+        return [*self.held, *self.lost]
 
     @property
     def critical_size(self) -> float | None:
@@ -75,35 +79,40 @@ class Circuits:
     @property
     def forgetting(self) -> tuple[int | None, int | None]:
         """D_low, D_high: sizes up to which every run forgets, and from which every one keeps."""
-        by_size = self.generalizing.groupby("n_train")["late_accuracy"]
-        forgets = [int(size) for size, worst in by_size.max().items() if worst < FORGOTTEN_ACCURACY]
-        keeps = [int(size) for size, least in by_size.min().items() if least > HELD_ACCURACY]
-        sizes = sorted(int(size) for size in by_size.groups)
-        low = [size for size in forgets if all(s in forgets for s in sizes if s <= size)]
-        high = [size for size in keeps if all(s in keeps for s in sizes if s >= size)]
+        accuracies: dict[int, list[float]] = {}
+        for row in self.continued:
+            accuracies.setdefault(int(row["n_train"]), []).append(row["late_accuracy"])
+        sizes = sorted(accuracies)
+        forgets = [all(a < FORGOTTEN_ACCURACY for a in accuracies[size]) for size in sizes]
+        keeps = [all(a > HELD_ACCURACY for a in accuracies[size]) for size in sizes]
+        low = [size for i, size in enumerate(sizes) if all(forgets[: i + 1])]
+        high = [size for i, size in enumerate(sizes) if all(keeps[i:])]
         return max(low, default=None), min(high, default=None)
 
     @property
     def logit_crossing(self) -> float | None:
         """Size at which both circuits give the same logit per norm, by a power law."""
-        if self.held.empty or len(self.memorizing) < MIN_POINTS:
+        if not self.held or len(self.memorizing) < MIN_POINTS:
             return None
         try:
             law = fit_power_law(
-                self.memorizing["n_train"].tolist(),
-                self.memorizing["logit_per_norm"].tolist(),
+                [row["n_train"] for row in self.memorizing],
+                [row["logit_per_norm"] for row in self.memorizing],
                 ["all"] * len(self.memorizing),
             )
         except ConfigError:
             return None
         if law.exponent >= 0:
             return None
-        return law.crossing("all", float(self.held["logit_per_norm"].median()))
+        return law.crossing("all", median([row["logit_per_norm"] for row in self.held]))
 
     def row(self) -> dict[str, Number]:
         """Return the figures of the comparison as a row of a table."""
         low, high = self.forgetting
-        row = {"weight_decay": self.weight_decay, "n_unconverged": self.n_unconverged}
+        row: dict[str, Any] = {
+            "weight_decay": self.weight_decay,
+            "n_unconverged": len(self.unconverged),
+        }
         for name, law in self.laws.items():
             row |= {
                 f"{name}_exponent": law and law.exponent,
@@ -112,7 +121,7 @@ class Circuits:
                 f"n_{name}": law and law.n,
             }
         row |= {
-            "generalizing_norm": None if self.held.empty else float(self.held["norm"].median()),
+            "generalizing_norm": median([r["norm"] for r in self.held]) if self.held else None,
             "critical_size": self.critical_size,
             "critical_size_lowest_seed": min(self.critical_sizes.values(), default=None),
             "critical_size_highest_seed": max(self.critical_sizes.values(), default=None),
@@ -123,22 +132,39 @@ class Circuits:
         return {name: plain_number(value) for name, value in row.items()}
 
 
-def _law(rows: pd.DataFrame, circuit: str) -> PowerLaw | None:
-    if len(rows) < MIN_POINTS or rows["n_train"].nunique() < MIN_SIZES[circuit]:
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """Rows of a table as dictionaries; NaN, which no comparison holds for, where there is none."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _is_at_rest(row: Row) -> bool:
+    return row["train_loss"] < CONVERGED_LOSS and row["norm_drift"] < CONVERGED_DRIFT
+
+
+def _held(row: Row) -> bool:
+    is_circuit = row["fraction_logit_power_of_sum"] > SHARE_OF_SUM
+    return row["late_accuracy"] > HELD_ACCURACY and is_circuit
+
+
+def _law(rows: list[Row], circuit: str) -> PowerLaw | None:
+    sizes = [row["n_train"] for row in rows]
+    if len(rows) < MIN_POINTS or len(set(sizes)) < MIN_SIZES[circuit]:
         return None
     try:
-        return fit_power_law(rows["n_train"].tolist(), rows["norm"].tolist(), rows["seed"].tolist())
-    except ConfigError:  # as many seeds as points
+        return fit_power_law(sizes, [row["norm"] for row in rows], [row["seed"] for row in rows])
+    except ConfigError:  # no seed has two sizes
         return None
 
 
-def _critical_sizes(law: PowerLaw | None, held: pd.DataFrame) -> dict[int, float]:
+def _critical_sizes(law: PowerLaw | None, held: list[Row]) -> dict[int, float]:
     if law is None or law.exponent <= 0:
         return {}
-    norms = held.groupby("seed")["norm"].median()
+    norms: dict[int, list[float]] = {}
+    for row in held:
+        norms.setdefault(row["seed"], []).append(row["norm"])
     return {
-        int(seed): law.crossing(seed, float(norm))
-        for seed, norm in norms.items()
+        seed: law.crossing(seed, median(found))
+        for seed, found in norms.items()
         if seed in law.intercepts
     }
 
@@ -147,22 +173,17 @@ def circuit_charts(table: pd.DataFrame, circuits: Circuits) -> tuple[Chart, ...]
     """Draw norms, logits per norm and accuracies against the number of training pairs."""
     critical = circuits.critical_size
     marks = () if critical is None else (Mark("x", critical, f"D_crit {critical:.0f}"),)
-    random = table[
-        (table["circuit"] == "memorizing") & (table["weight_decay"] == circuits.weight_decay)
-    ]
-    unconverged = random.drop(index=circuits.memorizing.index)
-    lost = circuits.generalizing.drop(index=circuits.held.index)
     groups = (
         ("memorizing, at rest", circuits.memorizing, 0),
-        ("memorizing, not converged", unconverged, 2),
+        ("memorizing, not converged", circuits.unconverged, 2),
         ("generalizing", circuits.held, 1),
-        ("continued, and not the circuit alone", lost, 3),
+        ("continued, and not the circuit alone", circuits.lost, 3),
     )
     points = {
         column: tuple(
-            Series(name, rows["n_train"], rows[column], color_index=color)
+            Series(name, _column(rows, "n_train"), _column(rows, column), color_index=color)
             for name, rows, color in groups
-            if len(rows)
+            if rows
         )
         for column in ("norm", "logit_per_norm")
     }
@@ -199,7 +220,8 @@ def _law_lines(circuits: Circuits) -> tuple[Series, ...]:
     for index, (name, law) in enumerate(circuits.laws.items()):
         if law is not None:
             rows = circuits.memorizing if name == "memorizing" else circuits.held
-            x = [float(rows["n_train"].min()), float(rows["n_train"].max())]
+            sizes = _column(rows, "n_train")
+            x = [min(sizes), max(sizes)]
             label = f"{name}: exponent {law.exponent:.3f}"
             y = [law.at(size) for size in x]
             lines.append(Series(label, x, y, kind="line", color_index=index, is_dashed=True))
@@ -207,17 +229,20 @@ def _law_lines(circuits: Circuits) -> tuple[Series, ...]:
 
 
 def _forgetting_chart(table: pd.DataFrame, marks: tuple[Mark, ...]) -> Chart:
-    continued = table[table["circuit"] != "memorizing"]
+    groups: dict[tuple[str, float], list[Row]] = {}
+    for row in rows_of(table):
+        if row["circuit"] != "memorizing":
+            groups.setdefault((row["circuit"], row["weight_decay"]), []).append(row)
     series = []
-    for (circuit, decay), rows in continued.groupby(["circuit", "weight_decay"]):
+    for (circuit, decay), rows in groups.items():
         is_scratch = circuit == "from scratch"
         series.append(
             Series(
                 f"{'from scratch' if is_scratch else 'continued'}, weight decay {decay:g}",
-                rows["n_train"],
-                rows["late_accuracy"],
-                low=rows["lowest_accuracy"] if is_scratch else None,
-                high=rows["highest_accuracy"] if is_scratch else None,
+                _column(rows, "n_train"),
+                _column(rows, "late_accuracy"),
+                low=_column(rows, "lowest_accuracy") if is_scratch else None,
+                high=_column(rows, "highest_accuracy") if is_scratch else None,
             )
         )
     return Chart(
@@ -231,3 +256,7 @@ def _forgetting_chart(table: pd.DataFrame, marks: tuple[Mark, ...]) -> Chart:
         is_x_log=True,
         marks=marks,
     )
+
+
+def _column(rows: list[Row], name: str) -> list[float]:
+    return [row[name] for row in rows]

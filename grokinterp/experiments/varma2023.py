@@ -78,6 +78,7 @@ from grokinterp.experiments.circuit_comparison import (
     HELD_ACCURACY,
     Circuits,
     circuit_charts,
+    rows_of,
 )
 from grokinterp.experiments.circuit_size import observe_circuit
 from grokinterp.experiments.experiment import (
@@ -183,7 +184,10 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Judge the claims by the criterion above."""
     if table.empty:
         return Findings((Claim("circuits", "inconclusive", "No run was finished."),))
-    mains = {decay: Circuits.of(table, decay) for decay in sorted(table["weight_decay"].unique())}
+    mains = {
+        decay: Circuits.of(table, decay)
+        for decay in sorted({row["weight_decay"] for row in rows_of(table)})
+    }
     first = mains.get(1.0, next(iter(mains.values())))
     claims = [
         _memorizing_claim(first),
@@ -212,11 +216,11 @@ def _law_claim(name: str, circuits: Circuits, circuit: str, low: float, high: fl
     law = circuits.laws[circuit]
     counted = circuits.memorizing if circuit == "memorizing" else circuits.held
     left_out = (
-        f"{circuits.n_unconverged} more had not converged."
+        f"{len(circuits.unconverged)} more had not converged."
         if circuit == "memorizing"
-        else f"{len(circuits.generalizing) - len(counted)} more were not that circuit alone."
+        else f"{len(circuits.lost)} more were not that circuit alone."
     )
-    numbers = {"n": len(counted), "n_sizes": counted["n_train"].nunique()}
+    numbers = {"n": len(counted), "n_sizes": len({row["n_train"] for row in counted})}
     if law is None:
         sentence = f"Only {len(counted)} runs count, too few for an exponent; {left_out}"
         return Claim(name, "inconclusive", sentence, numbers)
@@ -242,31 +246,31 @@ def _generalizing_claim(circuits: Circuits) -> Claim:
 
 def _ungrokking_claim(circuits: Circuits) -> Claim:
     name = "forgets below D_crit, keeps above"
-    critical, runs = circuits.critical_size, circuits.generalizing
+    critical = circuits.critical_size
     if critical is None:
         return Claim(name, "inconclusive", "The norms of the two circuits give no D_crit.")
-    below = runs[runs["n_train"] < critical / FAR]["late_accuracy"]
-    above = runs[runs["n_train"] > critical * FAR]["late_accuracy"]
-    forgot, kept = below < FORGOTTEN_ACCURACY, above > HELD_ACCURACY
-    if below.empty or above.empty:
-        verdict: Verdict = "inconclusive"
-    elif forgot.all() and kept.all():
+    runs = [(row["n_train"], row["late_accuracy"]) for row in circuits.continued]
+    below = [accuracy for size, accuracy in runs if size < critical / FAR]
+    above = [accuracy for size, accuracy in runs if size > critical * FAR]
+    n_forgot = sum(accuracy < FORGOTTEN_ACCURACY for accuracy in below)
+    n_kept = sum(accuracy > HELD_ACCURACY for accuracy in above)
+    verdict: Verdict = "inconclusive"
+    if below and above and n_forgot == len(below) and n_kept == len(above):
         verdict = "confirmed"
-    else:
-        is_refuted = min(forgot.mean(), kept.mean()) <= 0.5
-        verdict = "not confirmed" if is_refuted else "inconclusive"
+    elif below and above and (2 * n_forgot <= len(below) or 2 * n_kept <= len(above)):
+        verdict = "not confirmed"
     return Claim(
         name,
         verdict,
-        f"D_crit is {critical:.0f}. Below D_crit / {FAR:g}, {forgot.sum()} of {len(below)} runs "
-        f"ended below an accuracy of {FORGOTTEN_ACCURACY:g}; above {FAR:g} D_crit, {kept.sum()} "
+        f"D_crit is {critical:.0f}. Below D_crit / {FAR:g}, {n_forgot} of {len(below)} runs "
+        f"ended below an accuracy of {FORGOTTEN_ACCURACY:g}; above {FAR:g} D_crit, {n_kept} "
         f"of {len(above)} ended above {HELD_ACCURACY:g}.",
         {
             "critical_size": critical,
             "n_below": len(below),
-            "n_forgot": int(forgot.sum()),
+            "n_forgot": n_forgot,
             "n_above": len(above),
-            "n_kept": int(kept.sum()),
+            "n_kept": n_kept,
         },
     )
 
@@ -310,15 +314,15 @@ def _decay_claim(circuits: Mapping[float, Circuits]) -> Claim:
 
 def _semi_grokking_claim(table: pd.DataFrame) -> Claim:
     name = "semi-grokking near D_crit"
-    runs = table[table["circuit"] == "from scratch"]
+    runs = [row for row in rows_of(table) if row["circuit"] == "from scratch"]
     low, high = SEMI_ACCURACY
-    is_semi = (
-        (runs["train_accuracy"] > FITTED_ACCURACY)
-        & (runs["lowest_accuracy"] > low)
-        & (runs["highest_accuracy"] < high)
+    n_semi = sum(
+        row["train_accuracy"] > FITTED_ACCURACY
+        and low < row["lowest_accuracy"]
+        and row["highest_accuracy"] < high
+        for row in runs
     )
-    has_grokked = runs["late_accuracy"] > HELD_ACCURACY
-    n_semi, n_grokked = int(is_semi.sum()), int(has_grokked.sum())
+    n_grokked = sum(row["late_accuracy"] > HELD_ACCURACY for row in runs)
     if n_semi >= MIN_SEMI:
         verdict: Verdict = "confirmed"
     else:
