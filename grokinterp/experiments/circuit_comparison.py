@@ -96,15 +96,15 @@ class Circuits:
             return None
         try:
             law = fit_power_law(
-                [row["n_train"] for row in self.memorizing],
-                [row["logit_per_norm"] for row in self.memorizing],
+                _column(self.memorizing, "n_train"),
+                _column(self.memorizing, "logit_per_norm"),
                 ["all"] * len(self.memorizing),
             )
         except ConfigError:
             return None
         if law.exponent >= 0:
             return None
-        return law.crossing("all", median([row["logit_per_norm"] for row in self.held]))
+        return law.crossing("all", median(_column(self.held, "logit_per_norm")))
 
     def row(self) -> dict[str, Number]:
         """Return the figures of the comparison as a row of a table."""
@@ -121,7 +121,7 @@ class Circuits:
                 f"n_{name}": law and law.n,
             }
         row |= {
-            "generalizing_norm": median([r["norm"] for r in self.held]) if self.held else None,
+            "generalizing_norm": median(_column(self.held, "norm")) if self.held else None,
             "critical_size": self.critical_size,
             "critical_size_lowest_seed": min(self.critical_sizes.values(), default=None),
             "critical_size_highest_seed": max(self.critical_sizes.values(), default=None),
@@ -147,11 +147,11 @@ def _held(row: Row) -> bool:
 
 
 def _law(rows: list[Row], circuit: str) -> PowerLaw | None:
-    sizes = [row["n_train"] for row in rows]
+    sizes = _column(rows, "n_train")
     if len(rows) < MIN_POINTS or len(set(sizes)) < MIN_SIZES[circuit]:
         return None
     try:
-        return fit_power_law(sizes, [row["norm"] for row in rows], [row["seed"] for row in rows])
+        return fit_power_law(sizes, _column(rows, "norm"), [row["seed"] for row in rows])
     except ConfigError:  # no seed has two sizes
         return None
 
@@ -259,4 +259,4 @@ def _forgetting_chart(table: pd.DataFrame, marks: tuple[Mark, ...]) -> Chart:
 
 
 def _column(rows: list[Row], name: str) -> list[float]:
-    return [row[name] for row in rows]
+    return [float(row[name]) for row in rows]

@@ -225,7 +225,7 @@ EXPERIMENT = Experiment(
     claim="Excluded loss rises and restricted loss falls before the test accuracy jumps: "
     "grokking is three continuous phases, memorization, circuit formation and cleanup.",
     minutes_quick=1.0,
-    minutes_full=8,
+    minutes_full=8.0,
     plan=plan,
     judge=judge,
     observe=observe_progress,

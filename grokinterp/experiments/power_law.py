@@ -56,8 +56,8 @@ def fit_power_law(x: Sequence[float], y: Sequence[float], groups: Sequence[Hasha
 
     Examples
     --------
-    >>> law = fit_power_law([1, 10, 100, 1, 10, 100], [2, 20, 200, 3, 30, 300], "aaabbb")
-    >>> round(law.exponent, 6), round(law.crossing("a", 40), 6)
+    >>> law = fit_power_law([1.0, 10.0, 1.0, 10.0], [2.0, 20.0, 3.0, 30.0], "aabb")
+    >>> round(law.exponent, 6), round(law.crossing("a", 40.0), 6)
     (1.0, 20.0)
     """
     log_x, log_y = (np.log(np.asarray(values, dtype=np.float64)) for values in (x, y))

@@ -55,7 +55,7 @@ def _lead_chart(rows: Sequence[dict[str, Any]]) -> Chart:
         "lead (steps)",
         "How long before the jump of the test accuracy each loss is half way. Above 0: before.",
         series,
-        marks=(Mark("y", 0, "the jump"),),
+        marks=(Mark("y", 0.0, "the jump"),),
     )
 
 
