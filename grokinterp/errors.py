@@ -19,3 +19,7 @@ class CheckpointError(GrokinterpError):
 
 class RunFolderError(GrokinterpError):
     """A run folder that cannot be read, written or continued."""
+
+
+class FitError(GrokinterpError, ValueError):
+    """Data from which what is asked for cannot be estimated."""

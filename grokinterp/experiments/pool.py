@@ -171,7 +171,7 @@ def _finish_with_dask(client: Any, tasks: Sequence[RunTask]) -> Iterator[RunResu
         for i, task in enumerate(tasks)
     }
     try:
-        for future in as_completed(futures):
+        for future in as_completed(list(futures), loop=client.loop):
             task = futures[future]
             error = future.exception()
             if error is None:
