@@ -77,11 +77,17 @@ def test_seeds_that_disagree_are_inconclusive():
     assert verdicts(*rows)[0] == "inconclusive"
 
 
+def test_slow_transitions_are_counted_apart():
+    claim = judge(table(row(0), row(1, kind="slow_convergence")), FULL).claims[0]
+    assert claim.verdict == "confirmed" and "1 grokked and 1 converged slowly" in claim.sentence
+    assert claim.numbers["n_late"] == 2 and claim.numbers["n_grokked"] == 1
+
+
 def test_runs_that_did_not_grok_are_counted_and_prove_nothing():
     rows = [row(0), *(row(seed, kind="memorized", jump_step=math.nan) for seed in (1, 2))]
     claim = judge(table(*rows), FULL).claims[0]
     assert claim.verdict == "inconclusive"
-    assert claim.numbers["n_not_grokked"] == 2 and "2 more did not grok" in claim.sentence
+    assert claim.numbers["n_other"] == 2 and "2 more did not" in claim.sentence
     assert judge(pd.DataFrame(), FULL).verdict == "inconclusive"
 
 
@@ -121,6 +127,14 @@ def test_a_loss_that_does_not_move_has_no_lead():
     assert half_way_steps(no_jump, 37)["jump_step"] is None
 
 
+def test_a_loss_that_was_never_low_has_to_rise_further_to_lead():
+    steps = np.arange(0, 1001, 100)
+    loss = np.where(steps < 700, 3.0, 12.0)
+    columns = {"step": steps, "test_accuracy": np.where(steps >= 500, 1.0, 0.0)}
+    found = half_way_steps(pd.DataFrame(columns | {"excluded_loss_train": loss}), 37)
+    assert found["excluded_lead"] == -200
+
+
 def test_a_trajectory_like_the_published_one_leads_by_thousands_of_steps():
     steps = synthetic.checkpoint_steps(250)
     found = half_way_steps(synthetic.trajectory(steps), 113)
@@ -137,7 +151,7 @@ def test_charts_along_training_need_the_file_that_was_kept(tmp_path):
     assert [chart.name for chart in charts] == ["leads", "losses-p37", "accuracy-p37"]
     assert all(series.x.min() > 0 for series in charts[1].series)
     assert [chart.name for chart in progress_charts([row()])] == ["leads"]
-    assert progress_charts([row(kind="memorized")]) == ()
+    assert progress_charts([row(kind="memorized", jump_step=math.nan)]) == ()
 
 
 def test_the_full_version_has_the_run_of_the_paper():

@@ -19,23 +19,31 @@ Prediction
 
 Criterion
 ---------
-Half way is log(p) / 2 nats, half the loss of a network that knows nothing. The excluded loss has
-risen at the first checkpoint, after the one where it is smallest, from which on it stays above
-that until the jump; the restricted loss has fallen at the first checkpoint from which on it
-stays below until the run ends. The jump is the first checkpoint at which more than half of the
-test pairs whose mirror image (b, a) is not trained are answered rightly: on the others a network
-that memorizes and knows a + b = b + a is right long before. A lead is the jump less that step;
-a loss that is half way only at the jump or later has a lead of 0 or less. Only runs that end as
-grokked are counted, each p in its own right and all together; the others stay in the table.
+The jump is the first checkpoint at which more than half of the test pairs whose mirror image
+(b, a) is not trained are answered rightly: on the others a network that memorizes and knows
+a + b = b + a is right long before. The excluded loss has risen half way, between its smallest
+value up to the jump and its largest of the whole run, at the first checkpoint after that
+smallest from which on it stays above until the jump; the restricted loss has fallen half way,
+between its largest up to the jump and its smallest of the whole run, at the first from which on
+it stays below to the end. A loss that moves by less than log(p) / 2 nats has not moved. A lead
+is the jump less that step; a loss that is half way only at the jump or later has a lead of 0 or
+less. Counted are the runs that generalized late, as `outcome_kind` has it: those that grokked,
+and those whose transition was slow (``slow_convergence``), which are counted apart beside them.
+Runs that did not generalize late stay in the table.
 
-1. confirmed when at least 80 % of the grokked runs have both leads above 0; not confirmed when
-   fewer than half have; inconclusive between, or with fewer than 2 grokked runs.
-2. confirmed when at least 80 % of the grokked runs have three phases, each of more than 0 steps,
+Two things were mended after trial runs of the quick version and before any full run. Half way
+was first log(p) / 2 nats for every run; but modulo 37 the excluded loss never lies below that,
+because the circuit is there before all pairs are memorized, and so any run had a lead. And only
+sharp transitions were counted first; but most of those modulo 37 are slow ones.
+
+1. confirmed when at least 80 % of these runs have both leads above 0; not confirmed when
+   fewer than half have; inconclusive between, or with fewer than 2 of them.
+2. confirmed when at least 80 % of these runs have three phases, each of more than 0 steps,
    and the sum of squared weights at the end of cleanup is below 90 % of that at its start; not
-   confirmed when fewer than half have; inconclusive between, or with fewer than 2 grokked runs.
-3. confirmed when at least 80 % of the grokked runs have 1 to 8 key frequencies and a fraction of
+   confirmed when fewer than half have; inconclusive between, or with fewer than 2 of them.
+3. confirmed when at least 80 % of these runs have 1 to 8 key frequencies and a fraction of
    the logits' variance of .9 or more; not confirmed when fewer than half have; inconclusive
-   between, or with fewer than 2 grokked runs.
+   between, or with fewer than 2 of them.
 4. A remark that the verdict does not hang on: the circuit as the test pairs alone show it. With
    much of the table trained, the projection that restricts the logits also averages over
    training pairs, and so falls with what is known by heart. The held-out restricted loss
@@ -44,7 +52,7 @@ grokked are counted, each p in its own right and all together; the others stay i
 Settings
 --------
 Quick: addition modulo 37 with half of the pairs trained, d_model 32 and 128 neurons, AdamW at
-3e-3, weight decay 1, 3 seeds of weights and split, at most 5,000 steps; a run ends 600 steps
+3e-3, weight decay 1, 4 seeds of weights and split, at most 5,000 steps; a run ends 600 steps
 after its test accuracy has settled above .98, so that most of the cleanup is seen. Full: 5 seeds
 of that with 10,000 steps, 3 seeds modulo 59 with 40 % trained, d_model 64 and 256 neurons, and
 one run with exactly the paper's network and optimizer modulo 113 (30 % trained, 25,000 steps;
@@ -75,9 +83,11 @@ from grokinterp.models.spec import ModelSpec
 from grokinterp.runs.config import PRESETS, OptimizerSpec, TrainConfig
 from grokinterp.tasks.modular import TaskSpec
 
+LATE = ("grokked", "slow_convergence")
+"""Outcomes of runs that generalized late."""
 ENOUGH, TOO_FEW = 0.8, 0.5
-"""Fractions of the grokked runs for confirmed, and below which it is not."""
-MIN_GROKKED = 2
+"""Fractions of these runs for confirmed, and below which it is not."""
+MIN_LATE = 2
 MAX_KEYS, MIN_EXPLAINED = 8, 0.9
 CLEANED = 0.9
 """Sum of squared weights after cleanup, of that before."""
@@ -113,7 +123,7 @@ def config_of(p: int, seed: int, *, is_quick: bool) -> TrainConfig:
 def plan(scale: Scale) -> list[PlannedRun]:
     """Seeds modulo 37; in the full version also modulo 59, and the paper's run modulo 113."""
     if scale.is_quick:
-        return [_planned(37, seed, is_quick=True) for seed in scale.seeds(3)]
+        return [_planned(37, seed, is_quick=True) for seed in scale.seeds(4)]
     return [
         *(_planned(37, seed, is_quick=False) for seed in scale.seeds(5)),
         *(_planned(59, seed, is_quick=False) for seed in scale.seeds(3)),
@@ -128,34 +138,38 @@ def _planned(p: int, seed: int, *, is_quick: bool) -> PlannedRun:
 def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Judge the claims by the criterion above."""
     rows = [] if table.empty else [dict(row) for row in table.to_dict("records")]
-    grokked = [row for row in rows if row["outcome_kind"] == "grokked"]
-    n_other = len(rows) - len(grokked)
+    late = [row for row in rows if row["outcome_kind"] in LATE]
+    counts = {
+        "n_late": len(late),
+        "n_grokked": sum(row["outcome_kind"] == "grokked" for row in late),
+        "n_other": len(rows) - len(late),
+    }
     claims = (
         _claim(
             "excluded and restricted loss move before the jump",
-            [row["excluded_lead"] > 0 and row["restricted_lead"] > 0 for row in grokked],
-            f"both leads above 0 steps; {_leads(grokked, 'excluded_lead')} for the excluded and "
-            f"{_leads(grokked, 'restricted_lead')} for the restricted loss",
-            n_other,
+            [row["excluded_lead"] > 0 and row["restricted_lead"] > 0 for row in late],
+            f"both leads above 0 steps; {_leads(late, 'excluded_lead')} for the excluded and "
+            f"{_leads(late, 'restricted_lead')} for the restricted loss",
+            counts,
         ),
         _claim(
             "memorization, circuit formation, cleanup",
-            [_has_phases(row) for row in grokked],
+            [_has_phases(row) for row in late],
             "three phases in order, with weights that fall in the third",
-            n_other,
+            counts,
         ),
         _claim(
             "few key frequencies explain the logits",
-            [_is_sparse(row) for row in grokked],
+            [_is_sparse(row) for row in late],
             f"at most {MAX_KEYS} key frequencies that explain {MIN_EXPLAINED:.0%} of the logits' "
             "variance",
-            n_other,
+            counts,
         ),
         _claim(
             "the circuit on test pairs alone moves before the jump",
-            [row["held_out_lead"] > 0 for row in grokked],
-            f"a lead above 0 steps; {_leads(grokked, 'held_out_lead')}",
-            n_other,
+            [row["held_out_lead"] > 0 for row in late],
+            f"a lead above 0 steps; {_leads(late, 'held_out_lead')}",
+            counts,
             is_main=False,
         ),
     )
@@ -163,20 +177,21 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
 
 
 def _claim(
-    name: str, holds: Sequence[bool], what: str, n_other: int, *, is_main: bool = True
+    name: str, holds: Sequence[bool], what: str, counts: dict[str, int], *, is_main: bool = True
 ) -> Claim:
     n, n_holds = len(holds), sum(holds)
     verdict: Verdict = "inconclusive"
-    if n >= MIN_GROKKED and n_holds >= ENOUGH * n:
+    if n >= MIN_LATE and n_holds >= ENOUGH * n:
         verdict = "confirmed"
-    elif n >= MIN_GROKKED and n_holds < TOO_FEW * n:
+    elif n >= MIN_LATE and n_holds < TOO_FEW * n:
         verdict = "not confirmed"
-    others = f" {n_other} more did not grok within their steps." if n_other else ""
+    others = f" {counts['n_other']} more did not." if counts["n_other"] else ""
     return Claim(
         name,
         verdict,
-        f"{n_holds} of {n} grokked runs have {what}.{others}",
-        {"n_grokked": n, "n_holds": n_holds, "n_not_grokked": n_other},
+        f"{n_holds} of {n} runs that generalized late have {what}. Of these runs "
+        f"{counts['n_grokked']} grokked and {n - counts['n_grokked']} converged slowly.{others}",
+        {**counts, "n_holds": n_holds},
         is_main=is_main,
     )
 
@@ -229,4 +244,5 @@ EXPERIMENT = Experiment(
     plan=plan,
     judge=judge,
     observe=observe_progress,
+    observe_version=2,
 )

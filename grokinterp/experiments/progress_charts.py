@@ -28,10 +28,10 @@ _LEADS = {
 
 
 def progress_charts(rows: Sequence[dict[str, Any]]) -> tuple[Chart, ...]:
-    """Draw losses and accuracy along the first grokked run of each p, and all leads."""
-    grokked = [row for row in rows if row["outcome_kind"] == "grokked"]
-    shown = {row["p"]: row for row in reversed(grokked)}
-    charts = [_lead_chart(grokked)] if grokked else []
+    """Draw losses and accuracy along the first run of each p whose test accuracy jumped, and all leads."""
+    jumped = [row for row in rows if row["jump_step"] > 0]
+    shown = {row["p"]: row for row in reversed(jumped)}
+    charts = [_lead_chart(jumped)] if jumped else []
     for p in sorted(shown):
         # A store that was moved since still has its table of leads.
         file = shown[p].get(CURVES_COLUMN)
@@ -62,7 +62,7 @@ def _lead_chart(rows: Sequence[dict[str, Any]]) -> Chart:
 def _along_training(row: dict[str, Any], curves: pd.DataFrame) -> list[Chart]:
     curves = curves.iloc[1:]  # step 0 has no place on a logarithmic axis
     where = f"p = {row['p']}, seed {row['seed']}"
-    jump = (Mark("x", float(row["jump_step"]), "jump"),) if row["jump_step"] > 0 else ()
+    jump = (Mark("x", float(row["jump_step"]), "jump"),)
     losses, accuracies = (
         tuple(
             Series(title, curves["step"], curves[name], kind="line")

@@ -70,9 +70,11 @@ def observe_progress(run: Run, planned: PlannedRun) -> dict[str, Number]:
 def half_way_steps(trajectory: pd.DataFrame, n_classes: int) -> dict[str, Number]:
     """Return the jump of the test accuracy, when each loss is half way, and the leads.
 
-    Half way is log(n_classes) / 2 nats. A loss that rises is half way at the first checkpoint
-    after its minimum up to the jump from which on it stays above until the jump; one that falls
-    at the first from which on it stays below to the end.
+    Up to the jump a loss has a smallest and a largest value. One that rises is half way between
+    that smallest and its largest of the whole run at the first checkpoint after the smallest
+    from which on it stays above until the jump; one that falls is half way between that largest
+    and its smallest of the whole run at the first from which on it stays below to the end. A
+    loss that moves by less than log(n_classes) / 2 nats has not moved: None.
 
     Examples
     --------
@@ -86,7 +88,7 @@ def half_way_steps(trajectory: pd.DataFrame, n_classes: int) -> dict[str, Number
     >>> steps["jump_step"], steps["excluded_lead"], steps["restricted_lead"]
     (40, 10, 20)
     """
-    half = math.log(n_classes) / 2
+    least = math.log(n_classes) / 2
     steps = trajectory["step"].to_numpy(dtype=np.int64)
     columns = {str(name): values.to_numpy() for name, values in trajectory.items()}
     test = columns["test_accuracy"]
@@ -95,9 +97,9 @@ def half_way_steps(trajectory: pd.DataFrame, n_classes: int) -> dict[str, Number
     found: dict[str, int | None] = {
         "jump_step": jump,
         "jump_step_all": _first(steps, test > JUMP_ACCURACY),
-        "excluded_step": _rise(steps, columns.get("excluded_loss_train"), half, jump),
-        "restricted_step": _fall(steps, columns.get("restricted_loss_test"), half),
-        "held_out_step": _fall(steps, columns.get("held_out_restricted_loss"), half),
+        "excluded_step": _rise(steps, columns.get("excluded_loss_train"), least, jump),
+        "restricted_step": _fall(steps, columns.get("restricted_loss_test"), least, jump),
+        "held_out_step": _fall(steps, columns.get("held_out_restricted_loss"), least, jump),
     }
     leads = {}
     for name in ("excluded", "restricted", "held_out"):
@@ -123,19 +125,26 @@ def _first(steps: np.ndarray, is_so: np.ndarray) -> int | None:
     return int(steps[is_so.argmax()]) if is_so.any() else None
 
 
-def _rise(steps: np.ndarray, loss: np.ndarray | None, half: float, jump: int | None) -> int | None:
+def _rise(steps: np.ndarray, loss: np.ndarray | None, least: float, jump: int | None) -> int | None:
     if loss is None or jump is None:
         return None
     until = int(np.searchsorted(steps, jump, side="right"))
     # The loss of the first weights is high too, for another reason: it counts from its minimum.
     start = int(np.argmin(loss[:until]))
-    later = _lasting(steps[start:until], loss[start:until] > half)
+    low, high = loss[start], loss[start:].max()
+    if not high - low >= least:
+        return None
+    is_above = loss > (low + high) / 2
+    later = _lasting(steps[start:until], is_above[start:until])
     # Not before the jump: then at any time after, which makes a lead below 0.
-    return later if later is not None else _first(steps[until:], loss[until:] > half)
+    return later if later is not None else _first(steps[until:], is_above[until:])
 
 
-def _fall(steps: np.ndarray, loss: np.ndarray | None, half: float) -> int | None:
-    return None if loss is None else _lasting(steps, loss < half)
+def _fall(steps: np.ndarray, loss: np.ndarray | None, least: float, jump: int | None) -> int | None:
+    if loss is None or jump is None:
+        return None
+    high, low = loss[: int(np.searchsorted(steps, jump, side="right"))].max(), loss.min()
+    return _lasting(steps, loss < (low + high) / 2) if high - low >= least else None
 
 
 def _lasting(steps: np.ndarray, is_so: np.ndarray) -> int | None:
