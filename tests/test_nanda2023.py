@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grokinterp.experiments import Scale, experiment_of
+from grokinterp.experiments import PlannedRun, Scale, experiment_of
 from grokinterp.experiments.nanda2023 import judge, plan
 from grokinterp.experiments.progress_charts import progress_charts
-from grokinterp.experiments.progress_steps import half_way_steps
+from grokinterp.experiments.progress_steps import half_way_steps, observe_progress
 from grokinterp.runs import PRESETS
-from tests import synthetic
+from grokinterp.training import train
+from tests import synthetic, tiny
 
 FULL = Scale(is_quick=False)
 
@@ -165,3 +166,29 @@ def test_the_full_version_has_the_run_of_the_paper():
 def test_the_question_is_in_the_catalogue_with_its_prediction():
     experiment = experiment_of("nanda2023")
     assert "excluded loss" in experiment.prediction and "80 %" in experiment.criterion
+
+
+def observed(weight_decay, folder):
+    base = tiny.config(p=23, n_steps=450, checkpoint_every=25)
+    config = dataclasses.replace(
+        base,
+        task=dataclasses.replace(base.task, train_fraction=0.8),
+        optimizer=dataclasses.replace(
+            base.optimizer, learning_rate=5e-3, weight_decay=weight_decay
+        ),
+    )
+    run = train(config, folder, progress=False)
+    return observe_progress(run, PlannedRun(config, {"p": 23, "seed": 0}))
+
+
+def test_a_tiny_network_has_leads_with_weight_decay_and_none_without(tmp_path):
+    seen = observed(1.0, tmp_path / "decay")
+    assert seen["jump_step"] > seen["jump_step_all"]  # mirrored pairs are right first
+    assert seen["excluded_lead"] > 0 and seen["restricted_lead"] > 0
+    assert seen["n_key_frequencies"] >= 1
+    kept = pd.read_csv(seen["progress_file"])
+    assert list(kept["step"])[-1] == 450 and "excluded_loss_train" in kept
+    without = observed(0.0, tmp_path / "none")
+    # It is right on most mirrored pairs, and on the others it never is.
+    assert without["jump_step"] is None and without["jump_step_all"] is not None
+    assert without["excluded_lead"] is None and without["restricted_lead"] is None

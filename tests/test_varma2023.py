@@ -9,8 +9,10 @@ import pytest
 
 from grokinterp.experiments import PlannedRun, Scale, experiment_of
 from grokinterp.experiments.circuit_comparison import Circuits, circuit_charts
+from grokinterp.experiments.circuit_size import observe_circuit
 from grokinterp.experiments.varma2023 import config_of, judge, plan
 from grokinterp.tasks import Task, draw_split
+from grokinterp.training import train
 
 FULL = Scale(is_quick=False)
 SIZES = (80, 120, 180, 270, 400, 600, 900)
@@ -104,7 +106,7 @@ def test_a_crossing_that_moves_with_weight_decay_is_not_confirmed():
     assert verdicts(rows(decays=(1.0,)))[4] == "inconclusive"
 
 
-def test_semi_grokking_is_told_from_runs_that_groked_and_that_did_not():
+def test_semi_grokking_is_told_from_runs_that_grokked_and_that_did_not():
     assert verdicts(rows(scratch=0.5))[5] == "confirmed"
     only_failures = rows()
     only_failures.loc[only_failures["circuit"] == "from scratch", "late_accuracy"] = 0.01
@@ -162,3 +164,59 @@ def test_a_continued_network_sees_only_pairs_that_it_grokked_on(is_quick):
 def test_the_question_is_in_the_catalogue_with_its_prediction():
     experiment = experiment_of("varma2023")
     assert "D_crit" in experiment.prediction and "1.7" in experiment.criterion
+
+
+def tiny_config(size, n_steps, learning_rate, weight_decay, parent=None):
+    base = config_of("from scratch", size, weight_decay, 0, n_steps)
+    return dataclasses.replace(
+        base,
+        task=dataclasses.replace(base.task, p=13, train_fraction=(size + 0.5) / 13**2),
+        optimizer=dataclasses.replace(base.optimizer, learning_rate=learning_rate),
+        parent=parent,
+    )
+
+
+@pytest.fixture(scope="module")
+def continued(tmp_path_factory):
+    """A grokked network modulo 13, continued on few and on many pairs; on few without decay."""
+    parent = tiny_config(145, 300, 1e-2, 1.0)
+    grokked = train(parent, tmp_path_factory.mktemp("parent"), progress=False)
+    found = []
+    for size, weight_decay in ((20, 5.0), (120, 5.0), (20, 0.0)):
+        config = tiny_config(size, 250, 2e-3, weight_decay, parent)
+        folder = tmp_path_factory.mktemp("continued")
+        run = train(config, folder, progress=False, parent=grokked)
+        labels = {
+            "circuit": "generalizing",
+            "n_train": size,
+            "weight_decay": weight_decay,
+            "seed": 0,
+        }
+        loss = {"train_loss": float(run.curves["train_loss"].iloc[-1])}
+        found.append({**labels, **loss, **observe_circuit(run, PlannedRun(config, labels))})
+    return pd.DataFrame(found)
+
+
+def test_a_tiny_grokked_network_forgets_on_few_pairs_and_keeps_on_many(continued):
+    assert Circuits.of(continued, 5.0).forgetting == (20, 120)
+
+
+def test_without_weight_decay_it_forgets_nothing_of_that_kind(continued):
+    assert Circuits.of(continued, 0.0).forgetting == (None, None)
+    with_decay, without = continued["norm"].iloc[0], continued["norm"].iloc[2]
+    assert with_decay < 0.9 * without
+
+
+def test_only_the_kept_circuit_has_logits_of_the_sum(continued):
+    few, many, _ = continued["fraction_logit_power_of_sum"]
+    assert few < 0.5 and many > 0.95
+
+
+def test_random_labels_have_no_sum_and_no_mirrored_pairs(tmp_path):
+    config = dataclasses.replace(config_of("memorizing", 20, 1.0, 0, 5), n_steps=5)
+    run = train(config, tmp_path / "run", progress=False)
+    seen = observe_circuit(run, PlannedRun(config, {"seed": 0}))
+    assert seen["fraction_logit_power_of_sum"] is None and seen["late_accuracy"] is None
+    squares = sum(float(w.double().square().sum()) for w in run.parameters().values())
+    # Weights that move by a few thousandths in five steps of warm-up.
+    assert seen["norm"] == pytest.approx(math.sqrt(squares), rel=0.02)

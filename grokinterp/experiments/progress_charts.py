@@ -28,7 +28,7 @@ _LEADS = {
 
 
 def progress_charts(rows: Sequence[dict[str, Any]]) -> tuple[Chart, ...]:
-    """Draw losses and accuracy along the first run of each p whose test accuracy jumped, and all leads."""
+    """Draw losses and accuracy along the first jump of each p, and all leads."""
     jumped = [row for row in rows if row["jump_step"] > 0]
     shown = {row["p"]: row for row in reversed(jumped)}
     charts = [_lead_chart(jumped)] if jumped else []
