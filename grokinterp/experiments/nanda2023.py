@@ -185,7 +185,7 @@ def _claim(
         verdict = "confirmed"
     elif n >= MIN_LATE and n_holds < TOO_FEW * n:
         verdict = "not confirmed"
-    others = f" {counts['n_other']} more did not." if counts["n_other"] else ""
+    others = f" {counts['n_other']} more did not generalize late." if counts["n_other"] else ""
     return Claim(
         name,
         verdict,
