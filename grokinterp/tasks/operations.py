@@ -198,7 +198,9 @@ _ALL = (
         _sandwich,
         is_of_permutations=True,
     ),
-    Operation("random_labels", "⋆", "a random answer to a and b", "random labels", False, None),
+    Operation(
+        "random_labels", "⋆", "a random answer to a and b", "a table of random labels", False, None
+    ),
 )
 
 OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _ALL}
