@@ -83,8 +83,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grokinterp.experiments.curve_cells import cell_of, spread_rows
 from grokinterp.experiments.experiment import Experiment, Number, PlannedRun, Scale
-from grokinterp.experiments.lazy_claims import ADDITION, COMMITTEE, judge
+from grokinterp.experiments.lazy_charts import ADDITION, COMMITTEE
+from grokinterp.experiments.lazy_claims import judge
 from grokinterp.models import MlpSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.tasks import PolynomialSpec, TaskSpec
@@ -201,24 +203,22 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
         ``loss_points``, ``step:training loss:test loss``, and ``kernel_points``,
         ``step:drift:alignment:movement:norm ratio``, both separated by spaces.
     """
-    from grokinterp.experiments.tangent_kernel import kernel_path
-
     tested = run.curves.dropna(subset=["test_loss"])
     is_committee = planned.labels["arm"] == COMMITTEE
     fall_step = _fall_step(tested)
     is_fit = tested["train_loss"] < 0.01 if is_committee else tested["train_accuracy"] >= 0.99
-    fit_steps = tested["step"][is_fit]
+    fit_steps = tested["step"].to_numpy()[is_fit.to_numpy()]
     norms = {step: _trained_norm(run, step) for step in run.steps}
     first, last = norms[run.steps[0]], norms[run.steps[-1]]
     later = [] if fall_step is None else [norms[s] / first for s in run.steps if s >= fall_step]
     observed: dict[str, Number] = {
-        "fit_step": int(fit_steps.iloc[0]) if len(fit_steps) else None,
+        "fit_step": int(fit_steps[0]) if len(fit_steps) else None,
         "fall_step": fall_step,
         "norm_ratio": last / first,
         "norm_ratio_at_fall": later[0] if later else None,
     }
     if is_committee:
-        observed |= kernel_path(run, n_points=KERNEL_POINTS, n_checkpoints=N_KERNELS)
+        observed |= _kernel_columns(run)
         observed["loss_points"] = _loss_points(tested)
     return observed
 
@@ -227,16 +227,28 @@ def _fall_step(tested: pd.DataFrame) -> int | None:
     """First tested step, after the largest test loss, below a tenth of it."""
     losses, steps = tested["test_loss"].to_numpy(), tested["step"].to_numpy()
     peak = int(losses.argmax())
-    fallen = [int(s) for s, x in zip(steps[peak:], losses[peak:], strict=True) if x < losses[peak] / 10]
-    return fallen[0] if fallen else None
+    after = zip(steps[peak:], losses[peak:], strict=True)
+    return next((int(step) for step, loss in after if loss < losses[peak] / 10), None)
+
+
+def _kernel_columns(run: Run) -> dict[str, Number]:
+    from grokinterp.experiments.tangent_kernel import kernel_path
+
+    path = kernel_path(run, n_points=KERNEL_POINTS, n_checkpoints=N_KERNELS)
+    columns = (path.steps, path.drift, path.alignment, path.movement, path.norm_ratio)
+    return {
+        "kernel_drift": path.drift[-1],
+        "kernel_cosine": path.cosine[-1],
+        "weight_movement": path.movement[-1],
+        "first_alignment": path.alignment[0],
+        "last_alignment": path.alignment[-1],
+        "kernel_points": cell_of(zip(*columns, strict=True)),
+    }
 
 
 def _loss_points(tested: pd.DataFrame) -> str:
-    import numpy as np
-
-    kept = tested.iloc[np.unique(np.geomspace(1, len(tested), 50).round().astype(int)) - 1]
-    columns = (kept["step"], kept["train_loss"], kept["test_loss"])
-    return " ".join(f"{int(s)}:{a:.4g}:{b:.4g}" for s, a, b in zip(*columns, strict=True))
+    kept = tested.iloc[spread_rows(len(tested), 50)]
+    return cell_of(kept[["step", "train_loss", "test_loss"]].to_numpy())
 
 
 def _trained_norm(run: Run, step: int) -> float:

@@ -82,17 +82,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from grokinterp.experiments.curve_cells import cell_of, spread_rows
 from grokinterp.experiments.experiment import Experiment, Number, PlannedRun, Scale
-from grokinterp.experiments.norm_claims import (
+from grokinterp.experiments.norm_charts import (
     CLAMPED,
     DECAYED,
     DELAY,
     DELAY_MSE,
-    FITTED,
     LANDSCAPE,
     LANDSCAPE_MSE,
-    judge,
 )
+from grokinterp.experiments.norm_claims import FITTED, judge
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.runs.pressures import PressureSpec
@@ -231,12 +231,12 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
         norm_of({k: w for k, w in run.parameters(step).items() if network.is_trained(k)})
         for step in (run.steps[0], run.steps[-1])
     ]
-    at_fit = tested["test_accuracy"][tested["step"] == fit_step]
+    at_fit = tested["test_accuracy"].to_numpy()[tested["step"].to_numpy() == fit_step]
     return {
         "fit_step": fit_step,
         "crossing_80_step": _first_step(tested, "test_accuracy", 0.80),
         "crossing_85_step": _first_step(tested, "test_accuracy", 0.85),
-        "accuracy_at_fit": float(at_fit.iloc[0]) if len(at_fit) else None,
+        "accuracy_at_fit": float(at_fit[0]) if len(at_fit) else None,
         "first_norm": norms[0],
         "last_norm": norms[1],
         "curve_points": _curve_points(tested),
@@ -244,17 +244,13 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
 
 
 def _first_step(tested: pd.DataFrame, column: str, level: float) -> int | None:
-    steps = tested["step"][tested[column] >= level]
-    return int(steps.iloc[0]) if len(steps) else None
+    steps = tested["step"].to_numpy()[tested[column].to_numpy() >= level]
+    return int(steps[0]) if len(steps) else None
 
 
 def _curve_points(tested: pd.DataFrame) -> str:
-    import numpy as np
-
-    rows = np.unique(np.geomspace(1, len(tested), 40).round().astype(int)) - 1
-    kept = tested.iloc[rows]
-    columns = (kept["step"], kept["train_accuracy"], kept["test_accuracy"])
-    return " ".join(f"{int(s)}:{a:.4f}:{b:.4f}" for s, a, b in zip(*columns, strict=True))
+    kept = tested.iloc[spread_rows(len(tested), 40)]
+    return cell_of(kept[["step", "train_accuracy", "test_accuracy"]].to_numpy())
 
 
 EXPERIMENT = Experiment(
