@@ -23,7 +23,7 @@ DEFAULT_PRESET = "quick"
 
 @dataclass(frozen=True)
 class Train:
-    """Train a network on modular arithmetic or permutations and keep its checkpoints.
+    """Train a network on a task of the grokking literature and keep its checkpoints.
 
     The same command continues a run that was stopped, with the same bits; a larger
     --n-steps extends a finished one.
@@ -35,7 +35,8 @@ class Train:
     preset: str = DEFAULT_PRESET
     """Settings to start from: quick (p = 59, about a minute), nanda2023 (p = 113, as the
     paper), tl_demo (p = 113, the published Grokking_Demo run), s5 (permutations of five, an
-    hour or two). Other flags change them."""
+    hour or two), perceptron (p = 23, no weight decay, seconds), digits (images, large first
+    weights). Other flags change them."""
     n_threads: int | None = None
     """Threads of torch. Another number gives other rounding (default: as torch chooses)."""
     device: str = "cpu"

@@ -65,7 +65,7 @@ def test_the_likelihood_is_that_of_the_definition_and_at_its_maximum():
         assert log_likelihood(fit.slope * slope, fit.sigma * sigma) < fit.log_likelihood
 
 
-def test_censored_times_bias_the_naive_fit_and_not_this_one():
+def test_censored_times_bias_the_naive_fit_and_not_this_one(without_type_checks):
     rng = np.random.default_rng(3)
     ours, naive, shares = [], [], []
     for _ in range(40):
@@ -79,7 +79,7 @@ def test_censored_times_bias_the_naive_fit_and_not_this_one():
     assert np.mean(naive) + 1 > 5 * np.std(naive) / math.sqrt(40)
 
 
-def test_intervals_cover_as_often_as_they_say():
+def test_intervals_cover_as_often_as_they_say(without_type_checks):
     rng, n_fits = np.random.default_rng(4), 200
     n_covered = 0
     for _ in range(n_fits):
@@ -92,7 +92,7 @@ def test_intervals_cover_as_often_as_they_say():
     assert abs(n_covered / n_fits - expected) < 4 * math.sqrt(expected * (1 - expected) / n_fits)
 
 
-def test_with_censoring_intervals_still_cover():
+def test_with_censoring_intervals_still_cover(without_type_checks):
     rng, n_fits = np.random.default_rng(5), 100
     covered = [
         fit.low <= -1 <= fit.high

@@ -18,6 +18,7 @@ from grokinterp.errors import FitError
 
 CHI_SQUARE_95 = 3.841458820694124
 """The 95 % quantile of chi-square with one degree of freedom."""
+MOST_ITERATIONS = 100
 _LARGEST_SLOPE = 1e3
 _LOG_2PI = float(np.log(2 * np.pi))
 
@@ -179,23 +180,25 @@ class _Likelihood:
         rows = np.column_stack([log_t, -design])
         theta = self._first_theta(log_t, design)
         value = self._value(rows @ theta, theta[0])
-        for _ in range(100):
+        for _ in range(MOST_ITERATIONS):
             gradient, curvature = self._derivatives(rows, theta)
             step = np.linalg.solve(curvature, gradient)
-            size = 1.0
-            # Back to where it rises; theta[0] = 1/sigma stays positive.
-            while size > 1e-12:
-                trial = theta + size * step
-                new = self._value(rows @ trial, trial[0]) if trial[0] > 0 else -np.inf
-                if new >= value:
-                    break
-                size /= 2
-            else:
+            # Half the Newton decrement: about what is left to gain, in nats.
+            if gradient @ step / 2 < 1e-12:
                 break
-            gain, theta, value = new - value, trial, new
-            if gain < 1e-12 * (1 + abs(value)) and size == 1.0:
-                break
+            theta, value = self._uphill(rows, theta, step, value)
         return value, theta
+
+    def _uphill(
+        self, rows: np.ndarray, theta: np.ndarray, step: np.ndarray, value: float
+    ) -> tuple[np.ndarray, float]:
+        """Take the step, or as much of it as rises; theta[0] = 1/sigma stays positive."""
+        for size in 0.5 ** np.arange(40):
+            trial = theta + size * step
+            new = self._value(rows @ trial, trial[0]) if trial[0] > 0 else -np.inf
+            if new >= value:
+                return trial, new
+        return theta, value
 
     def _first_theta(self, log_t: np.ndarray, design: np.ndarray) -> np.ndarray:
         """Least squares of the times that were seen."""

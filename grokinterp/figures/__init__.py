@@ -2,9 +2,11 @@
 
 Every function takes an :class:`~grokinterp.trajectory.Analysis` and draws what is in its
 tables; none computes a statistic. A figure for which the analysis has no numbers is None.
+:func:`plot_chart` draws the charts of an experiment in the same style.
 """
 
 from grokinterp.figures.algorithm import plot_correct_logits
+from grokinterp.figures.charts import plot_chart
 from grokinterp.figures.circuit_growth import (
     plot_further_measures,
     plot_logits_explained,
@@ -28,6 +30,7 @@ from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 __all__ = [
     "plot_ablations",
     "plot_accuracies",
+    "plot_chart",
     "plot_circuit_strength",
     "plot_component_ablations",
     "plot_correct_logits",

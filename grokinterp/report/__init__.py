@@ -1,5 +1,11 @@
-"""An analysis as one self-contained HTML file."""
+"""An analysis, or the reproduction of a question, as one self-contained HTML file."""
 
+from grokinterp.report.experiment import render_experiment_report, write_experiment_report
 from grokinterp.report.writing import render_report, write_report
 
-__all__ = ["render_report", "write_report"]
+__all__ = [
+    "render_experiment_report",
+    "render_report",
+    "write_experiment_report",
+    "write_report",
+]

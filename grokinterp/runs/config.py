@@ -232,6 +232,22 @@ PRESETS: dict[str, TrainConfig] = {
         n_steps=50_000,
         checkpoint_every=250,
     ),
+    "perceptron": TrainConfig(
+        task=TaskSpec(p=23, train_fraction=0.75),
+        model=MlpSpec(act_fn="square", init="mean_field", init_scale=0.3),
+        optimizer=OptimizerSpec(learning_rate=3e-3, weight_decay=0.0, warmup_steps=0),
+        loss="mse",
+        n_steps=1000,
+    ),
+    "digits": TrainConfig(
+        task=DigitsSpec(n_train=200),
+        model=MlpSpec(widths=(100, 100), biases=True, init="torch_linear", init_scale=8.0),
+        optimizer=OptimizerSpec(weight_decay=0.3, warmup_steps=0),
+        n_steps=8000,
+    ),
 }
-"""Named configurations: ``quick``, ``nanda2023``, ``tl_demo``, ``s5``. The last has the settings
-of Chughtai et al. 2023 (arXiv:2302.03025) for transformers on S_5, not their seeds or splits."""
+"""Named configurations. ``quick``, ``nanda2023``, ``tl_demo``: transformers on addition. ``s5``:
+the settings of Chughtai et al. 2023 (arXiv:2302.03025) for transformers on S_5, not their seeds or
+splits. ``perceptron``: two layers with the activation h^2 (Gromov 2023, arXiv:2301.02679), which
+grok without weight decay. ``digits``: images, from large first weights, after Liu et al. 2022
+(arXiv:2210.01117)."""

@@ -1,0 +1,171 @@
+"""Charts of experiments: from their plain data to plotly figures in the house style."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from grokinterp.experiments.chart import Chart, Mark, Series
+from grokinterp.figures.lines import set_log_axis, thin_points
+from grokinterp.figures.style import (
+    MARK_COLOR,
+    SPLIT_COLORS,
+    TOP_BARE,
+    decorate,
+    key_color,
+    key_symbol,
+    traces,
+)
+
+CENSORED_NAME = "not by this step"
+_FEW_POINTS = 60
+
+
+def plot_chart(chart: Chart) -> go.Figure | None:
+    """Draw a chart of an experiment.
+
+    Censored points are open triangles that point up, at the last step that was seen. Points that
+    a logarithmic axis cannot show are left out; :func:`n_off_axis` counts them.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure or None
+        None where no point can be drawn.
+
+    Examples
+    --------
+    >>> from grokinterp.experiments import Chart, Series
+    >>> series = Series("runs", x=[0.5, 1.0], y=[4000, 2000], is_censored=[True, False])
+    >>> figure = plot_chart(Chart("t", "Title", "λ", "T (steps)", "What to see.", (series,)))
+    >>> [trace.name for trace in figure.data]
+    ['runs', 'not by this step']
+    """
+    figure = go.Figure()
+    n_numbered = 0
+    for series in chart.series:
+        # Only series that have no colour of their own take the next one.
+        position = n_numbered if series.color_index is None else series.color_index
+        n_numbered += series.color_index is None and series.role is None
+        _add_series(figure, series, _shown(chart, series), position)
+    if not traces(figure):
+        return None
+    for mark in chart.marks:
+        _add_mark(figure, mark, chart)
+    decorate(figure, chart.title, above=TOP_BARE)
+    figure.update_xaxes(title_text=chart.x_title)
+    figure.update_yaxes(title_text=chart.y_title)
+    if chart.is_x_log:
+        figure.update_xaxes(type="log", nticks=10, minor={"showgrid": False})
+    if chart.is_y_log:
+        set_log_axis(figure)
+        figure.update_yaxes(tickfont={"size": 11.5}, exponentformat="none", tickformat=",~g")
+    return figure
+
+
+def n_off_axis(chart: Chart) -> int:
+    """Points of a chart that are at or below zero on a logarithmic axis, and so not drawn."""
+    finite = sum(int(np.isfinite(s.x * s.y).sum()) for s in chart.series)
+    return finite - sum(int(_shown(chart, s).sum()) for s in chart.series)
+
+
+def _shown(chart: Chart, series: Series) -> np.ndarray:
+    """Which points of a series can be drawn."""
+    shown = np.isfinite(series.x) & np.isfinite(series.y)
+    # NaN compares false, so a gap is not positive either.
+    if chart.is_x_log:
+        shown &= series.x > 0
+    if chart.is_y_log:
+        shown &= series.y > 0
+    return shown
+
+
+@dataclass(frozen=True)
+class _Look:
+    color: str
+    symbol: str
+    dash: str
+
+
+def _add_series(figure: go.Figure, series: Series, shown: np.ndarray, position: int) -> None:
+    color = key_color(position) if series.role is None else SPLIT_COLORS[series.role]
+    look = _Look(color, key_symbol(position), "dash" if series.is_dashed else "solid")
+    censored = np.zeros(len(series.x), bool) if series.is_censored is None else series.is_censored
+    # A line goes through all its points; points alone are drawn apart for what they mean.
+    seen = shown if series.kind != "points" else shown & ~censored
+    if seen.any():
+        figure.add_trace(_trace(series, seen, look))
+    if (shown & censored).any():
+        first = all(trace.name != CENSORED_NAME for trace in traces(figure))
+        figure.add_trace(
+            go.Scatter(
+                x=series.x[shown & censored],
+                y=series.y[shown & censored],
+                name=CENSORED_NAME,
+                mode="markers",
+                marker={"symbol": "triangle-up-open", "size": 10, "color": look.color},
+                legendgroup=CENSORED_NAME,
+                showlegend=first,
+                hovertemplate=f"{series.name}: above %{{y:,.4~g}}<extra></extra>",
+            )
+        )
+
+
+def _trace(series: Series, seen: np.ndarray, look: _Look) -> go.Scatter:
+    x, y = series.x[seen], series.y[seen]
+    is_line = series.kind != "points"
+    bars = _error_bars(series, seen)
+    if is_line and bars is None:
+        x, y = thin_points(x, y)
+    is_fit = series.is_dashed or len(x) > _FEW_POINTS
+    return go.Scatter(
+        x=x,
+        y=y,
+        name=series.name,
+        mode="markers" if not is_line else "lines" if is_fit else "lines+markers",
+        line={
+            "color": look.color,
+            "dash": look.dash,
+            "width": 2,
+            "shape": "hv" if series.kind == "steps" else "linear",
+        },
+        marker={"color": look.color, "symbol": look.symbol, "size": 5 if is_line else 8},
+        error_y=bars,
+        hovertemplate="(%{x:,.4~g}, %{y:,.4~g})",
+    )
+
+
+def _error_bars(series: Series, seen: np.ndarray) -> dict[str, Any] | None:
+    if series.low is None or series.high is None:
+        return None
+    y = series.y[seen]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": series.high[seen] - y,
+        "arrayminus": y - series.low[seen],
+        "thickness": 1.2,
+        "width": 4,
+    }
+
+
+def _add_mark(figure: go.Figure, mark: Mark, chart: Chart) -> None:
+    """A line across what is drawn, named in the legend; none where its axis cannot show it."""
+    is_log = chart.is_x_log if mark.axis == "x" else chart.is_y_log
+    if not math.isfinite(mark.at) or (is_log and mark.at <= 0):
+        return
+    other = "y" if mark.axis == "x" else "x"
+    drawn = np.concatenate([getattr(trace, other) for trace in traces(figure)])
+    ends = [float(drawn.min()), float(drawn.max())]
+    figure.add_trace(
+        go.Scatter(
+            {mark.axis: [mark.at, mark.at], other: ends},
+            name=mark.text,
+            mode="lines",
+            line={"color": MARK_COLOR, "width": 1.4, "dash": "dot" if mark.axis == "y" else "dash"},
+            hoverinfo="skip",
+        )
+    )
