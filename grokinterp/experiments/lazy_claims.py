@@ -147,8 +147,8 @@ def _judge_growth(runs: Runs) -> Claim:
         name,
         verdict,
         f"At alpha {GROWING:g} the test loss has fallen in {len(fallen)} of {len(runs)} runs by "
-        f"step {last_step_of(runs):,}; the norm of the weights is then {at_fall} times the first, and "
-        f"{end or 0:.2f} times at the end (medians).",
+        f"step {last_step_of(runs):,}; the norm of the weights is then {at_fall} times the first, "
+        f"and {end or 0:.2f} times at the end (medians).",
         {"n_fallen": len(fallen), "norm_ratio_at_fall": growth, "norm_ratio_at_end": end},
     )
 
