@@ -225,8 +225,10 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
 
 def _fall_step(tested: pd.DataFrame) -> int | None:
     """First tested step, after the largest test loss, below a tenth of it."""
+    import numpy as np
+
     losses, steps = tested["test_loss"].to_numpy(), tested["step"].to_numpy()
-    peak = int(losses.argmax())
+    peak = int(np.where(np.isfinite(losses), losses, -1.0).argmax())
     after = zip(steps[peak:], losses[peak:], strict=True)
     return next((int(step) for step, loss in after if loss < losses[peak] / 10), None)
 
