@@ -19,7 +19,6 @@ RICH, GROWING, LATE, LAZY = 0.1, 1.0, 5.0, 20.0
 NO_DELAY, SOME_DELAY, LATE_DELAY = 1.5, 3.0, 3.0
 HIGH_SHARE = 0.25
 TREND_SLACK = 0.9
-LONG_ENOUGH = 2.0
 MOVEMENT_RATIO, ALIGNMENT_GAIN = 3.0, 0.10
 GROWTH = 1.05
 ADDITION_DELAY = 1.5
@@ -59,9 +58,10 @@ def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
     shares = [run["test_loss"] / run["max_test_loss"] for run in committee[LAZY]]
     share = median(shares)
     n_fallen = count(committee[LAZY], _has_fallen)
-    compared = [a for a in delays if a != LAZY or _is_long_enough(committee[LAZY])]
+    # A lower bound cannot show that the delay falls.
     is_rising = all(
-        delays[after] >= TREND_SLACK * delays[before] for before, after in pairwise(compared)
+        _is_lower_bound(committee[after]) or delays[after] >= TREND_SLACK * delays[before]
+        for before, after in pairwise(delays)
     )
     verdict: Verdict = "inconclusive"
     if delays[RICH] >= min(delays[LATE], SOME_DELAY) or n_fallen * 2 >= len(committee[LAZY]):
@@ -74,7 +74,7 @@ def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
     ):
         verdict = "confirmed"
     told = ", ".join(
-        f"{_bound(committee[alpha])}{delay:.2f} at alpha {alpha:g}"
+        f"{'> ' if _is_lower_bound(committee[alpha]) else ''}{delay:.2f} at alpha {alpha:g}"
         for alpha, delay in delays.items()
     )
     numbers: dict[str, Number] = {f"delay_alpha_{a:g}": d for a, d in delays.items()}
@@ -242,12 +242,9 @@ def _delay(run: Record) -> float:
     return (run["fall_step"] or run["last_step"]) / max(run["fit_step"], 1)
 
 
-def _is_long_enough(runs: Runs) -> bool:
-    return median(_delay(run) for run in runs) >= LONG_ENOUGH
-
-
-def _bound(runs: Runs) -> str:
-    return "" if count(runs, _has_fallen) * 2 > len(runs) else "> "
+def _is_lower_bound(runs: Runs) -> bool:
+    """Whether half of the runs or more have not fallen, so that the median is a lower bound."""
+    return count(runs, _has_fallen) * 2 <= len(runs)
 
 
 def _list(values: Sequence[float]) -> str:
