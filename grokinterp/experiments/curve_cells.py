@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 
-def cell_of(points: Iterable[Iterable[float]]) -> str:
+def cell_of(points: Iterable[Iterable[float | int]]) -> str:
     """Write points of a curve, to five digits.
 
     Examples

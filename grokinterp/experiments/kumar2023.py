@@ -99,8 +99,8 @@ if TYPE_CHECKING:
 STEPS = {0.1: 600, 0.3: 1500, 1.0: 4000, 2.0: 10_000, 5.0: 20_000, 20.0: 20_000}
 """Steps by output scale, in full."""
 STEPS_QUICK = {0.1: 600, 1.0: 2000, 5.0: 6000, 20.0: 6000}
-FUNCTION_RATE = 8.0
-"""eta_0: learning rate times alpha^2 / N."""
+FUNCTION_RATE = 0.16
+"""eta_0 / D: learning rate times alpha^2 / (N D). Eigenvalues of the kernel are of order 1/D."""
 KERNEL_POINTS = 150
 N_KERNELS = 20
 """Checkpoints whose kernels are observed, at most."""
@@ -127,7 +127,7 @@ def committee_config(
         ),
         optimizer=OptimizerSpec(
             algorithm="sgd",
-            learning_rate=FUNCTION_RATE * n_neurons / alpha**2,
+            learning_rate=FUNCTION_RATE * dimension * n_neurons / alpha**2,
             weight_decay=0.0,
             warmup_steps=0,
         ),
