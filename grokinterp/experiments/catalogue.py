@@ -7,7 +7,14 @@ from importlib import import_module
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.experiment import Experiment
 
-EXPERIMENTS: tuple[str, ...] = ("omnigrok", "kumar2023")
+EXPERIMENTS: tuple[str, ...] = (
+    "power2022",
+    "weight_decay",
+    "omnigrok",
+    "kumar2023",
+    "thilak2022",
+    "conditions",
+)
 """Names in the order in which they are told and run. Each is a module of this package whose
 ``EXPERIMENT`` is the question; it is imported when it is asked for."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -141,9 +142,11 @@ def _client(scheduler: str) -> Iterator[Any]:
     # Its own account of a scheduler that does not answer is several tracebacks long.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
+        _check_answers(scheduler)
         client = Client(scheduler, timeout=SCHEDULER_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        said = getattr(error, "strerror", None) or str(error)
+        reason = said.splitlines()[0].rstrip(".")
         raise ConfigError(
             f"the scheduler {scheduler} cannot be reached: {reason}. Check that it runs and that "
             "the address has its port, such as tcp://HOST:8786."
@@ -157,6 +160,13 @@ def _client(scheduler: str) -> Iterator[Any]:
                 f"dask worker {scheduler} --nworkers 2 --nthreads 1."
             ) from None
         yield client
+
+
+def _check_answers(scheduler: str) -> None:
+    """Knock at the scheduler's port: a client that finds nobody there is long in giving up."""
+    from distributed.comm import get_address_host_port
+
+    socket.create_connection(get_address_host_port(scheduler), SCHEDULER_SECONDS).close()
 
 
 def _finish_with_dask(client: Any, tasks: Sequence[RunTask]) -> Iterator[RunResult]:

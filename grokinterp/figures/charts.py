@@ -59,7 +59,7 @@ def plot_chart(chart: Chart) -> go.Figure | None:
     figure.update_xaxes(title_text=chart.x_title)
     figure.update_yaxes(title_text=chart.y_title)
     if chart.is_x_log:
-        figure.update_xaxes(type="log", nticks=10, minor={"showgrid": False})
+        figure.update_xaxes(type="log", nticks=10, tickformat=",~g", minor={"showgrid": False})
     if chart.is_y_log:
         set_log_axis(figure)
         figure.update_yaxes(tickfont={"size": 11.5}, exponentformat="none", tickformat=",~g")

@@ -1,0 +1,176 @@
+"""Spikes of a training loss that was already low, and the growth of a norm around them.
+
+One slingshot (Thilak et al. 2022) is a cycle: the norm of the last layer grows, the training
+loss spikes and falls back, the norm settles on a plateau. The spikes are found on the curve
+alone; a norm, known at the checkpoints only, is then read around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class SpikeRule:
+    """What counts as a spike of the training loss.
+
+    The defaults find the 36 spikes of the run in low precision that Nanda et al. 2023 published.
+    """
+
+    factor: float = 10.0
+    """The loss has to exceed this many times its earlier value, and to fall back by as much."""
+    rise_steps: int = 20
+    """The earlier value is that of so many steps before."""
+    peak_loss: float = 0.01
+    """Nats; a rise that stays below this is noise of a loss that is zero for all purposes. The
+    lowest peak of the published run is .019."""
+    fall_steps: int = 500
+    """Steps after the onset within which the loss has to come down below peak / factor."""
+    rest_steps: int = 100
+    """Steps after the end of a spike in which another rise is its aftershock; cycles of
+    published runs take more than 1000 steps."""
+
+
+@dataclass(frozen=True)
+class Spike:
+    """One spike of the training loss; all steps are steps of the curve."""
+
+    onset_step: int
+    """First step at which the loss is `factor` times that of `rise_steps` before."""
+    peak_step: int
+    """Step of the highest loss."""
+    end_step: int
+    """First step after the peak from which the loss stays below peak / factor for
+    `rise_steps` (or to the end of the record)."""
+    loss_before: float
+    """Loss `rise_steps` before the onset, nats."""
+    peak_loss: float
+    """Highest loss, nats."""
+
+
+def find_spikes(curves: pd.DataFrame, rule: SpikeRule | None = None) -> tuple[Spike, ...]:
+    """Find where the training loss shot up and came back.
+
+    A spike begins at step t when ``loss[t] > factor * loss[t - rise_steps]``. It is counted
+    when its peak reaches ``peak_loss`` and the loss has come down below ``peak / factor``, for
+    ``rise_steps`` at least, within ``fall_steps`` of the onset. The next one can begin
+    ``rest_steps`` after this one has ended.
+
+    Parameters
+    ----------
+    curves
+        Columns ``step`` and ``train_loss``, one row for every step.
+    rule
+        What counts as a spike; None for the defaults.
+
+    Returns
+    -------
+    tuple[Spike, ...]
+        In order of steps. A loss that rises and stays up is no spike, nor is a spike whose
+        fall lies beyond the end of the record.
+
+    Examples
+    --------
+    >>> loss = np.full(300, 1e-6)
+    >>> loss[150:170] = 0.5
+    >>> curves = pd.DataFrame({"step": range(300), "train_loss": loss})
+    >>> [(spike.onset_step, spike.end_step) for spike in find_spikes(curves)]
+    [(150, 170)]
+
+    References
+    ----------
+    Thilak et al., "The slingshot mechanism", arXiv:2206.04817, describe the cycle and give no
+    rule; this one is ours.
+    """
+    rule = rule or SpikeRule()
+    steps, loss = curves["step"].to_numpy(), curves["train_loss"].to_numpy(dtype=np.float64)
+    before, later = loss[: -rule.rise_steps], loss[rule.rise_steps :]
+    found: list[Spike] = []
+    free_from = 0
+    for start in np.flatnonzero(later > rule.factor * before):
+        onset = int(start) + rule.rise_steps
+        ends = onset + _steps_to_fall(loss[onset : onset + rule.fall_steps + 1], rule)
+        if onset < free_from or ends == onset:
+            continue
+        free_from = ends + rule.rest_steps
+        peak = onset + int(np.argmax(loss[onset:ends]))
+        found.append(
+            Spike(
+                onset_step=int(steps[onset]),
+                peak_step=int(steps[peak]),
+                end_step=int(steps[ends]),
+                loss_before=float(before[start]),
+                peak_loss=float(loss[peak]),
+            )
+        )
+    return tuple(found)
+
+
+def norm_growth(
+    spikes: Sequence[Spike],
+    steps: Int[np.ndarray, " checkpoint"],
+    norms: Float[np.ndarray, " checkpoint"],
+    *,
+    margin: int = 50,
+) -> tuple[float, float] | None:
+    """Growth of a norm per step around the spikes, and on the plateaus between and after them.
+
+    "Around" runs from the last checkpoint at least `margin` steps before an onset to the first
+    at least `margin` steps after the end; windows that overlap count once. Everything else
+    from the first window to the last checkpoint is plateau.
+
+    Parameters
+    ----------
+    spikes
+        As :func:`find_spikes` gives them.
+    steps, norms
+        Steps of the checkpoints, ascending, and the norm at each.
+    margin
+        Steps.
+
+    Returns
+    -------
+    tuple[float, float] or None
+        Mean growth per step around the spikes and on the plateaus, in units of the norm; both
+        may be negative. None where there is no spike or no plateau to compare with.
+
+    Examples
+    --------
+    >>> spike = Spike(onset_step=210, peak_step=215, end_step=240, loss_before=0, peak_loss=1)
+    >>> steps = np.arange(0, 600, 100)
+    >>> norm_growth([spike], steps, np.array([4.0, 5.0, 5.0, 7.0, 7.0, 7.0]))
+    (0.01, 0.0)
+    """
+    if not spikes or len(steps) < 2:
+        return None
+    is_around = np.zeros(len(steps) - 1, dtype=bool)
+    first = len(steps)
+    for spike in spikes:
+        start = np.searchsorted(steps, spike.onset_step - margin, side="right") - 1
+        stop = np.searchsorted(steps, spike.end_step + margin, side="left")
+        start = max(int(start), 0)
+        is_around[start : int(stop)] = True
+        first = min(first, start)
+    lengths, gains = np.diff(steps)[first:], np.diff(norms)[first:]
+    around = is_around[first:]
+    if around.all():
+        return None
+    return (
+        float(gains[around].sum() / lengths[around].sum()),
+        float(gains[~around].sum() / lengths[~around].sum()),
+    )
+
+
+def _steps_to_fall(loss: Float[np.ndarray, " step"], rule: SpikeRule) -> int:
+    """Steps until a loss is, and stays, below 1 / factor of its highest so far; 0 for no spike."""
+    highest = np.maximum.accumulate(loss)
+    for step in np.flatnonzero(loss * rule.factor < highest):
+        # Spikes are jagged: a fall counts once it has lasted as long as a rise may take.
+        if (loss[step : step + rule.rise_steps] * rule.factor < highest[step]).all():
+            return int(step) if highest[step] >= rule.peak_loss else 0
+    return 0

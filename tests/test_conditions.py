@@ -1,0 +1,226 @@
+"""When it happens: the judge on planted tables, and a tiny run with and without weight decay."""
+
+import pandas as pd
+import pytest
+
+from grokinterp.experiments import Scale
+from grokinterp.experiments.condition_rows import CONDITIONS, GROKFAST
+from grokinterp.experiments.condition_verdicts import judge
+from grokinterp.experiments.conditions import EXPERIMENT, plan
+
+QUICK, FULL = Scale(is_quick=True), Scale(is_quick=False)
+REFERENCE = "weight decay"
+N_STEPS = 5000
+
+
+def row(condition, seed, outcome, time=800, last_step=N_STEPS):
+    is_censored = outcome in ("memorized", "did_not_fit")
+    fit = None if outcome == "did_not_fit" else 150
+    return {
+        "condition": condition,
+        "seed": seed,
+        "outcome_kind": outcome,
+        "is_censored": is_censored,
+        "grokking_time": last_step if is_censored else time,
+        "memorization_step": fit,
+        "grokking_delay": None if is_censored else time - 150,
+        "transition_width": None if is_censored else 200,
+        "last_step": last_step if is_censored else time + 200,
+        "test_accuracy": 0.6 if is_censored else 1.0,
+        "test_accuracy_mirrored": 0.9 if is_censored else 1.0,
+        "test_accuracy_unmirrored": 0.05 if is_censored else 1.0,
+    }
+
+
+def planted(n_seeds=3, outcomes=None, last_step=N_STEPS):
+    """A table in which every condition ends as predicted, with other outcomes by condition."""
+    rows = []
+    for condition in CONDITIONS:
+        chosen = (outcomes or {}).get(condition.name, [condition.prediction[0]] * n_seeds)
+        time = 500 if condition.name == GROKFAST else 800
+        rows += [
+            row(condition.name, seed, outcome, time, last_step)
+            for seed, outcome in enumerate(chosen)
+        ]
+    return pd.DataFrame(rows)
+
+
+def claims(table, scale=FULL):
+    return {claim.name: claim for claim in judge(table, scale).claims}
+
+
+def test_a_world_as_the_literature_has_it_is_confirmed_in_every_row():
+    findings = judge(planted(), FULL)
+    assert {claim.verdict for claim in findings.claims} == {"confirmed"}
+    assert findings.verdict == "confirmed"
+    shown = findings.tables["when_it_happens"]
+    assert list(shown["condition"]) == [condition.name for condition in CONDITIONS]
+    assert set(shown["verdict"]) == {"confirmed"} and set(shown["n_as_predicted"]) == {3}
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.name)
+def test_every_row_is_refuted_by_the_other_outcome(condition):
+    generalizes = condition.prediction[0] not in ("memorized", "did_not_fit")
+    other = "memorized" if generalizes else "grokked"
+    table = planted(outcomes={condition.name: [other] * 3})
+    found = claims(table)[condition.name]
+    assert found.verdict == "not confirmed"
+    expected = "not confirmed" if condition.is_main else "confirmed"
+    assert judge(table, FULL).verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("n_right", "expected"),
+    [(0, "not confirmed"), (1, "not confirmed"), (2, "confirmed"), (3, "confirmed")],
+)
+def test_two_of_three_seeds_confirm_and_one_of_three_refutes(n_right, expected):
+    outcomes = ["memorized"] * n_right + ["slow_convergence"] * (3 - n_right)
+    assert claims(planted(outcomes={"no pressure": outcomes}))["no pressure"].verdict == expected
+
+
+def test_one_of_two_seeds_decides_nothing():
+    table = planted(outcomes={"no pressure": ["memorized", "grokked"]})
+    assert claims(table)["no pressure"].verdict == "inconclusive"
+
+
+def test_a_run_that_was_stopped_early_says_nothing_about_grokking():
+    """The reference takes 800 steps, so a run without a grokking step must have seen 2,400."""
+    short = claims(planted(last_step=2399))["no pressure"]
+    assert short.verdict == "inconclusive" and short.numbers["n_told"] == 0
+    assert "not followed long enough to tell" in short.sentence and "2,399" in short.sentence
+    assert claims(planted(last_step=2400))["no pressure"].verdict == "confirmed"
+
+
+def test_a_censored_run_that_should_have_generalized_is_no_refutation_when_it_was_short():
+    stopped = {"gradient noise": ["memorized"] * 3}
+    short, long = (planted(outcomes=stopped, last_step=n) for n in (2000, 5000))
+    assert claims(short)["gradient noise"].verdict == "inconclusive"
+    assert claims(long)["gradient noise"].verdict == "not confirmed"
+
+
+def test_a_run_that_has_not_fitted_does_not_test_what_happens_after_fitting():
+    unfitted = ["did_not_fit"] * 3
+    found = claims(planted(outcomes={"large initialization": unfitted, "dropout .3": unfitted}))
+    assert found["large initialization"].verdict == "inconclusive"
+    assert found["dropout .3"].verdict == "not confirmed"
+    assert found["very high weight decay"].verdict == "confirmed"
+
+
+def test_without_the_reference_nothing_is_said_of_runs_that_memorize():
+    table = planted(outcomes={REFERENCE: ["memorized"] * 3})
+    found = claims(table)
+    assert found[REFERENCE].verdict == "not confirmed"
+    assert found["no pressure"].verdict == "inconclusive"
+    assert found["perceptron, large initialization"].verdict == "confirmed"
+
+
+def test_one_seed_is_too_few_and_an_empty_table_too():
+    for table in (planted(n_seeds=1), pd.DataFrame()):
+        findings = judge(table, FULL)
+        assert {claim.verdict for claim in findings.claims} == {"inconclusive"}
+        assert findings.verdict == "inconclusive"
+
+
+def test_late_and_smooth_is_late_but_not_sharp():
+    found = claims(planted(outcomes={REFERENCE: ["slow_convergence"] * 3}))
+    assert found[REFERENCE].verdict == "confirmed"
+    assert found["late generalization is sharp"].verdict == "not confirmed"
+
+
+def test_without_delay_is_not_late():
+    table = planted(outcomes={REFERENCE: ["generalized_without_delay"] * 3})
+    assert claims(table)[REFERENCE].verdict == "not confirmed"
+
+
+def test_grokfast_that_comes_later_is_not_sooner():
+    table = planted()
+    table.loc[table["condition"] == GROKFAST, "grokking_time"] = 900
+    assert claims(table)["Grokfast comes sooner"].verdict == "not confirmed"
+    assert judge(table, FULL).verdict == "confirmed"
+
+
+def test_a_run_that_diverged_is_a_refutation_and_an_outcome_that_is_not_known_is_none():
+    table = planted(outcomes={"no pressure": ["diverged"] * 3, "L1 1e-4": [None] * 3})
+    found = claims(table)
+    assert found["no pressure"].verdict == "not confirmed"
+    assert found["L1 1e-4"].verdict == "inconclusive" and found["L1 1e-4"].numbers["n_told"] == 0
+
+
+def test_runs_that_did_not_generalize_stand_in_the_chart_as_censored():
+    charts = {chart.name: chart for chart in judge(planted(), FULL).charts}
+    series = {one.name: one for one in charts["times"].series}
+    assert series["no pressure"].is_censored.all() and not series[REFERENCE].is_censored.any()
+    assert "very high weight decay" not in series  # it has no step of memorization
+
+
+@pytest.mark.parametrize("scale", [QUICK, FULL], ids=lambda scale: scale.name)
+def test_the_plan_has_every_condition_once_for_every_seed(scale):
+    runs = plan(scale)
+    assert len({run.config.hash() for run in runs}) == len(runs)
+    names = [run.labels["condition"] for run in runs if run.labels["seed"] == 0]
+    assert names == [c.name for c in CONDITIONS if c.is_in_quick or not scale.is_quick]
+
+
+def test_pressures_other_than_weight_decay_act_alone():
+    alone = {run.labels["condition"]: run.config for run in plan(FULL)}
+    for name in ("dropout .3", "L1 1e-4", "gradient noise", "perpGrad"):
+        assert alone[name].optimizer.weight_decay == 0 and len(alone[name].pressures.names) == 1
+    assert alone[GROKFAST].optimizer.weight_decay == 1
+    assert not alone["no pressure"].pressures.names
+
+
+def test_what_was_predicted_is_quoted_from_the_module():
+    for condition in ("dropout", "L1", "gradient noise", "small initialization", "Grokfast"):
+        assert condition in EXPERIMENT.prediction
+    assert "3 times the median" in EXPERIMENT.criterion
+
+
+# --- tiny runs: a larger learning rate, so that the references take 180 steps --------------
+
+SMALL, LARGE = "perceptron, small weights", "perceptron, large initialization"
+
+
+@pytest.fixture(scope="module")
+def tiny_table(tmp_path_factory):
+    """Rows of one seed at p = 23, entered for two seeds, which is what a verdict needs."""
+    import dataclasses
+
+    from grokinterp.experiments.run_table import row_of
+    from grokinterp.training import train
+
+    rows = []
+    for planned in plan(Scale(is_quick=True, n_seeds=1)):
+        if planned.labels["condition"] not in (REFERENCE, "no pressure", SMALL, LARGE):
+            continue
+        is_transformer = "perceptron" not in planned.labels["condition"]
+        width = {"d_mlp": 64} if is_transformer else {}
+        config = dataclasses.replace(
+            planned.config,
+            task=dataclasses.replace(planned.config.task, p=23, train_fraction=0.75),
+            model=dataclasses.replace(planned.config.model, **width),
+            optimizer=dataclasses.replace(planned.config.optimizer, learning_rate=1e-2),
+            stop_patience=40,
+            n_steps=600,
+        )
+        run = train(config, tmp_path_factory.mktemp("run"), n_threads=1, progress=False)
+        rows += [{**row_of(run, planned), "seed": seed} for seed in (0, 1)]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("name", [REFERENCE, "no pressure", SMALL, LARGE])
+def test_tiny_networks_end_as_predicted(tiny_table, name):
+    found = claims(tiny_table, QUICK)[name]
+    assert found.verdict == "confirmed", found.sentence
+
+
+@pytest.mark.parametrize(
+    ("reference", "switched_off_by"), [(REFERENCE, "no pressure"), (SMALL, LARGE)]
+)
+def test_late_generalization_is_gone_when_its_cause_is(tiny_table, reference, switched_off_by):
+    rows = tiny_table[tiny_table["condition"] == switched_off_by].assign(condition=reference)
+    assert claims(rows, QUICK)[reference].verdict == "not confirmed"
+
+
+def test_a_network_that_memorizes_knows_mirror_images_alone(tiny_table):
+    memorized = tiny_table[tiny_table["condition"] == "no pressure"].iloc[0]
+    assert memorized["test_accuracy_mirrored"] > 0.6 > 0.3 > memorized["test_accuracy_unmirrored"]

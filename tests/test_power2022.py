@@ -1,0 +1,160 @@
+"""The question of Power et al.: its plans, and its judge on planted tables."""
+
+import pandas as pd
+import pytest
+
+from tests import planted_rows
+
+TIMES = {
+    "addition": 300,
+    "multiplication": 400,
+    "sum_of_squares": 200,
+    "subtraction": 1200,
+    "division": 1500,
+    "quadratic_form": None,
+    "cubic": None,
+}
+
+
+@pytest.fixture(scope="module")
+def question():
+    from grokinterp.experiments import power2022
+
+    return power2022
+
+
+@pytest.fixture(scope="module")
+def quick():
+    from grokinterp.experiments import Scale
+
+    return Scale(is_quick=True)
+
+
+def planted_table(times=TIMES, exponent=-3.0, seeds=(0, 1), horizon=3000, memorization=140):
+    """Rows in which T of addition is 250 fraction^exponent and each operation has its time."""
+    rows = []
+    for seed in seeds:
+        for fraction in (0.5, 0.6, 0.75, 0.9):
+            rows.append(
+                planted_rows.row(
+                    250 * (1 + 0.1 * seed) * fraction**exponent,
+                    horizon=horizon,
+                    memorization=memorization,
+                    part="fractions",
+                    operation="addition",
+                    train_fraction=fraction,
+                    seed=seed,
+                )
+            )
+        for operation, time in times.items():
+            rows.append(
+                planted_rows.row(
+                    time,
+                    horizon=horizon,
+                    memorization=memorization,
+                    part="operations",
+                    operation=operation,
+                    train_fraction=0.75,
+                    seed=seed,
+                )
+            )
+    return pd.DataFrame(rows)
+
+
+def verdicts(question, table, quick):
+    """Verdicts of the four main claims: plateau, fraction, symmetry, cubic."""
+    return [claim.verdict for claim in question.judge(table, quick).claims if claim.is_main]
+
+
+def test_what_the_paper_says_is_confirmed_when_it_is_planted(question, quick):
+    findings = question.judge(planted_table(), quick)
+    assert findings.verdict == "confirmed", [claim.sentence for claim in findings.claims]
+    # 250 * 0.5^-3 = 2000 and 2200, against 140.
+    assert findings.claims[0].numbers["ratio"] == pytest.approx(2100 / 140)
+    assert findings.claims[1].numbers["n_pairs"] == 12
+
+
+def test_generalizing_with_the_fit_is_no_plateau(question, quick):
+    table = planted_table(memorization=900)
+    assert verdicts(question, table, quick)[0] == "not confirmed"
+
+
+def test_late_but_slow_convergence_is_not_taken_for_grokking(question, quick):
+    table = planted_table()
+    table["outcome_kind"] = table["outcome_kind"].replace("grokked", "slow_convergence")
+    assert verdicts(question, table, quick)[0] == "not confirmed"
+
+
+def test_times_that_grow_with_the_fraction_are_not_confirmed(question, quick):
+    assert verdicts(question, planted_table(exponent=1.0), quick)[1] == "not confirmed"
+
+
+def test_symmetric_operations_that_are_later_are_not_confirmed(question, quick):
+    table = planted_table(TIMES | {"addition": 1300, "multiplication": 2000})
+    assert verdicts(question, table, quick)[2] == "not confirmed"
+
+
+def test_one_comparison_each_way_is_inconclusive(question, quick):
+    table = planted_table(TIMES | {"multiplication": 2000})
+    assert verdicts(question, table, quick)[2] == "inconclusive"
+
+
+def test_a_cubic_run_that_generalizes_is_not_confirmed(question, quick):
+    assert verdicts(question, planted_table(TIMES | {"cubic": 2900}), quick)[3] == "not confirmed"
+
+
+def test_cubic_runs_that_do_not_even_memorize_are_inconclusive(question, quick):
+    table = planted_table()
+    table.loc[table["operation"] == "cubic", "memorization_step"] = None
+    assert verdicts(question, table, quick)[3] == "inconclusive"
+
+
+@pytest.mark.parametrize("changes", [{"seeds": (0,)}, {"horizon": 150}])
+def test_one_seed_or_a_horizon_that_censors_everything_is_inconclusive(question, quick, changes):
+    assert set(verdicts(question, planted_table(**changes), quick)) == {"inconclusive"}
+
+
+def test_no_runs_at_all_are_inconclusive(question, quick):
+    table = planted_table()
+    assert question.judge(table.iloc[:0], quick).verdict == "inconclusive"
+    only_fractions = question.judge(table[table["part"] == "fractions"], quick)
+    assert only_fractions.verdict == "inconclusive"
+    only_operations = question.judge(table[table["part"] == "operations"], quick)
+    assert only_operations.verdict == "inconclusive"
+
+
+def test_an_operation_that_does_not_generalize_is_told_as_not_by_its_last_step(question, quick):
+    findings = question.judge(planted_table(), quick)
+    remark = next(c for c in findings.claims if c.name == "quadratic_form generalizes")
+    assert remark.verdict == "inconclusive" and not remark.is_main
+    assert "by step 3,000" in remark.sentence and "3.0% on pairs whose mirror" in remark.sentence
+    row = findings.tables["by_operation"].set_index("operation").loc["quadratic_form"]
+    assert row["not_by_step"] == 3000 and pd.isna(row["median_grokking_time"])
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+def test_each_plan_asks_for_what_the_judge_compares(question, is_quick):
+    from grokinterp.experiments import Scale
+
+    planned = question.plan(Scale(is_quick=is_quick))
+    labels = pd.DataFrame([one.labels for one in planned])
+    operations = labels[labels["part"] == "operations"]
+    compared = {name for pair in question.COMPARISONS for name in pair}
+    assert compared | set(question.EASY) < set(operations["operation"])
+    assert (operations.groupby("operation")["seed"].nunique()[list(compared)] >= 2).all()
+    assert labels[labels["operation"].isin(question.CUBIC)].shape[0] >= 2
+    hashes = {one.config.hash() for one in planned}
+    assert len(hashes) < len(planned), "addition at the shared fraction is one run for both parts"
+
+
+def test_the_full_plan_has_every_operation_of_the_paper_modulo_97(question):
+    from grokinterp.experiments import Scale
+
+    specs = [one.config.task for one in question.plan(Scale(is_quick=False))]
+    modular = {spec.operation for spec in specs if spec.p == 97}
+    assert modular == {*question.EASY, *question.LEARNABLE, *question.CUBIC}
+    assert {spec.operation for spec in specs if spec.degree == 4} == {
+        "permutation_composition",
+        "permutation_conjugation",
+        "permutation_sandwich",
+    }

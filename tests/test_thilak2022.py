@@ -1,0 +1,199 @@
+"""Slingshots: the judge on planted tables, and tiny runs in which they come and go."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grokinterp.experiments import Scale
+from grokinterp.experiments.slingshot_claims import judge
+from grokinterp.experiments.thilak2022 import CONDITIONS, EXPERIMENT, observe, plan
+
+QUICK = Scale(is_quick=True)
+SPIKES, NORM, EPSILON, DECAY, GENERALIZATION, FLOAT64 = range(6)
+
+
+def row(condition, seed=0, n_spikes=0, **changes):
+    onsets = 1200 * (1 + np.arange(n_spikes))
+    return {
+        "condition": condition,
+        "seed": seed,
+        "last_step": 10_000,
+        "n_spikes": n_spikes,
+        "spike_steps": " ".join(str(step) for step in onsets),
+        "spike_losses": " ".join("0.5" for _ in onsets),
+        "norm_points": "0:5.000 10000:12.000",
+        "growth_around": 2.0 if n_spikes else None,
+        "growth_between": 0.2 if n_spikes else None,
+        "best_unmirrored": 0.1,
+        "unmirrored_crossing_step": None,
+    } | changes
+
+
+def planted(changes=None, n_seeds=3, without=()):
+    """A table in which the paper is right in everything, with changes by condition."""
+    as_predicted = {name: {} for name in CONDITIONS if name not in without}
+    as_predicted["no weight decay"] = {
+        "n_spikes": 7,
+        "best_unmirrored": 0.99,
+        "unmirrored_crossing_step": 6000,
+    }
+    rows = [
+        row(name, seed, **({**cells, **(changes or {}).get(name, {})}))
+        for name, cells in as_predicted.items()
+        for seed in range(n_seeds)
+    ]
+    return pd.DataFrame(rows)
+
+
+def verdicts(table):
+    return [claim.verdict for claim in judge(table, QUICK).claims]
+
+
+def test_a_world_as_the_paper_has_it_is_confirmed_in_every_claim():
+    findings = judge(planted(), QUICK)
+    assert [claim.verdict for claim in findings.claims] == ["confirmed"] * 6
+    assert findings.verdict == "confirmed"
+    assert findings.claims[SPIKES].numbers["median_period"] == 1200
+    assert len(findings.charts[0].series[0].x) == 21 and len(findings.charts[0].series[1].x) == 0
+
+
+def test_without_spikes_there_are_no_slingshots_and_nothing_to_remove():
+    quiet = {"n_spikes": 0, "growth_around": None, "growth_between": None}
+    found = verdicts(planted({"no weight decay": quiet}))
+    assert found[SPIKES] == "not confirmed"
+    assert [found[i] for i in (NORM, EPSILON, DECAY, FLOAT64)] == ["inconclusive"] * 4
+
+
+@pytest.mark.parametrize(
+    ("condition", "claim"),
+    [("epsilon 1e-4", EPSILON), ("weight decay 0.1", DECAY), ("float64 loss", FLOAT64)],
+)
+def test_spikes_where_there_should_be_none_refute_that_claim_alone(condition, claim):
+    found = verdicts(planted({condition: {"n_spikes": 3}}))
+    assert found.pop(claim) == "not confirmed"
+    assert found == ["confirmed"] * 5
+
+
+def test_one_spike_in_one_of_three_seeds_decides_nothing():
+    table = planted()
+    table.loc[table.index[table["condition"] == "epsilon 1e-4"][0], "n_spikes"] = 1
+    assert verdicts(table)[EPSILON] == "inconclusive"
+
+
+def test_a_norm_that_grows_as_fast_between_the_spikes_is_no_cycle():
+    found = verdicts(planted({"no weight decay": {"growth_between": 1.0}}))
+    assert found[NORM] == "not confirmed" and found[SPIKES] == "confirmed"
+
+
+def censored(**changes):
+    return {"unmirrored_crossing_step": None, "best_unmirrored": 0.5} | changes
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "expected"),
+    [
+        ("not by the last step, but rising", {"no weight decay": censored()}, "inconclusive"),
+        (
+            "many slingshots and no gain",
+            {"no weight decay": censored(best_unmirrored=0.15)},
+            "not confirmed",
+        ),
+        (
+            "no gain, but too few slingshots to tell",
+            {"no weight decay": censored(best_unmirrored=0.15, n_spikes=2)},
+            "inconclusive",
+        ),
+        (
+            "without slingshots as well",
+            {name: {"unmirrored_crossing_step": 900} for name in ("epsilon 1e-4", "float64 loss")},
+            "not confirmed",
+        ),
+        (
+            "before the first spike",
+            {"no weight decay": {"unmirrored_crossing_step": 800}},
+            "inconclusive",
+        ),
+    ],
+)
+def test_generalization_has_to_come_after_slingshots_and_with_them_alone(case, changes, expected):
+    assert verdicts(planted(changes))[GENERALIZATION] == expected, case
+
+
+def test_one_seed_is_too_few_and_an_empty_table_too():
+    assert verdicts(planted(n_seeds=1)) == ["inconclusive"] * 6
+    assert verdicts(pd.DataFrame()) == ["inconclusive"] * 6
+    assert verdicts(planted(without=("float64 loss",)))[FLOAT64] == "inconclusive"
+
+
+def test_a_table_read_back_from_a_file_is_judged_the_same(tmp_path):
+    planted({"no weight decay": {"n_spikes": 1}}).to_csv(tmp_path / "runs.csv", index=False)
+    table = planted({"no weight decay": {"n_spikes": 1}})
+    assert verdicts(pd.read_csv(tmp_path / "runs.csv")) == verdicts(table)
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+def test_the_plan_varies_one_thing_at_a_time(is_quick):
+    runs = plan(Scale(is_quick=is_quick))
+    assert len(runs) == (8 if is_quick else 15)
+    assert len({run.config.hash() for run in runs}) == len(runs)
+    assert len(plan(Scale(is_quick=is_quick, n_seeds=1))) == (4 if is_quick else 5)
+
+
+def test_what_was_predicted_is_quoted_from_the_module():
+    assert "factor 10 within" in EXPERIMENT.prediction and "not by N steps" in EXPERIMENT.criterion
+
+
+# --- tiny runs: Adam's short second memory makes a cycle of 280 steps -------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_rows(tmp_path_factory):
+    """Rows of the sweep at p = 13: 640 steps, enough for two spikes."""
+    import dataclasses
+
+    from grokinterp.training import train
+
+    def observed(planned):
+        config = dataclasses.replace(
+            planned.config,
+            task=dataclasses.replace(planned.config.task, p=13),
+            model=dataclasses.replace(planned.config.model, d_mlp=64, biases="none"),
+            optimizer=dataclasses.replace(planned.config.optimizer, betas=(0.9, 0.9)),
+            n_steps=640,
+            test_every=40,
+        )
+        folder = tmp_path_factory.mktemp("run")
+        run = train(config, folder, n_threads=1, progress=False)
+        return {**planned.labels, "last_step": run.last_step, **observe(run, planned)}
+
+    planned = plan(Scale(is_quick=True, n_seeds=1))
+    wanted = ("no weight decay", "epsilon 1e-4", "float64 loss")
+    by_condition = {run.labels["condition"]: run for run in planned}
+    return {name: observed(by_condition[name]) for name in wanted}
+
+
+def tiny_verdicts(rows, **instead):
+    """Verdicts on two seeds' worth of the same tiny runs, some conditions exchanged."""
+    cells = [{**rows[instead.get(name, name)], "condition": name} for name in rows]
+    return verdicts(pd.DataFrame([{**row, "seed": seed} for row in cells for seed in (0, 1)]))
+
+
+def test_slingshots_come_with_a_small_epsilon_and_a_float32_loss(tiny_rows):
+    free = tiny_rows["no weight decay"]
+    # Cycles this short are half made of the 50 steps on either side of a spike.
+    assert free["n_spikes"] >= 2 and free["growth_around"] > 2 * free["growth_between"]
+    found = tiny_verdicts(tiny_rows)
+    assert [found[i] for i in (SPIKES, EPSILON, FLOAT64)] == ["confirmed"] * 3
+
+
+@pytest.mark.parametrize("removed_by", ["epsilon 1e-4", "float64 loss"])
+def test_slingshots_are_gone_when_either_is_taken_away(tiny_rows, removed_by):
+    assert tiny_rows[removed_by]["n_spikes"] == 0
+    switched_off = tiny_verdicts(tiny_rows, **{"no weight decay": removed_by})
+    assert switched_off[SPIKES] == "not confirmed" and switched_off[NORM] == "inconclusive"
+
+
+def test_a_network_that_knows_mirror_images_alone_has_not_generalized(tiny_rows):
+    """At 75 % of the pairs its test accuracy is near .7; on the unmirrored pairs it is not."""
+    quiet = tiny_rows["epsilon 1e-4"]
+    assert quiet["unmirrored_crossing_step"] is None and quiet["best_unmirrored"] < 0.5
