@@ -65,15 +65,10 @@ def test_a_run_that_never_generalized_stays_in_the_table_as_censored(swept):
 def test_a_run_that_generalized_has_the_steps_of_its_curves(tiny_run):
     row = row_of(tiny_run, PlannedRun(tiny_run.config, {"seed": 0}))
     tested = tiny_run.curves.dropna(subset=["test_accuracy"])
-    crossing = {
-        limit: next(
-            (int(s) for s, a in zip(tested["step"], tested["test_accuracy"]) if a > limit), None
-        )
-        for limit in (0.95, 0.99)
-    }
-    assert row["first_crossing_step"] == crossing[0.95]
-    assert row["first_crossing_99"] == crossing[0.99]
-    assert row["is_censored"] is (crossing[0.95] is None)
+    above = {limit: tested["step"][tested["test_accuracy"] > limit] for limit in (0.95, 0.99)}
+    for name, limit in (("first_crossing_step", 0.95), ("first_crossing_99", 0.99)):
+        assert row[name] == (above[limit].iloc[0] if len(above[limit]) else None)
+    assert row["is_censored"] is (len(above[0.95]) == 0)
     assert row["test_loss"] == tested["test_loss"].iloc[-1]
     assert row["max_test_loss"] == tested["test_loss"].max()
 
@@ -159,15 +154,11 @@ def test_a_failing_run_is_listed_with_its_reason_and_its_children_too(swept, pla
     fine = toy.planned(1e-2, seed=9, n_steps=10)
     result = sweep([blocked, fine, child], tmp_path)
     assert list(result.table["seed"]) == [9]
-    assert [failure.run for failure in result.failures] == [
-        blocked.config.hash(),
-        child.config.hash(),
-    ]
-    assert "notes.txt" in result.failures[0].reason or "holds" in result.failures[0].reason
-    assert (
-        f"the run {blocked.config.hash()} that it starts from failed" in result.failures[1].reason
-    )
-    assert result.failures[0].labels["learning_rate"] == 1e-2
+    name = blocked.config.hash()
+    first, second = result.failures
+    assert (first.run, second.run) == (name, child.config.hash())
+    assert name in first.reason and first.labels["learning_rate"] == 1e-2
+    assert second.reason == f"the run {name} that it starts from failed: {first.reason}"
 
 
 def test_a_bug_in_an_observation_loses_no_other_run(planned, tmp_path):
@@ -176,9 +167,7 @@ def test_a_bug_in_an_observation_loses_no_other_run(planned, tmp_path):
 
     result = sweep(planned[:2], tmp_path, dataclasses.replace(toy.EXPERIMENT, observe=observe))
     assert list(result.table["inverse"]) == [1.0]
-    assert "ZeroDivisionError: float division by zero (test_sweeps.py" in result.failures[
-        0
-    ].reason or ("ZeroDivisionError: division by zero (test_sweeps.py" in result.failures[0].reason)
+    assert "ZeroDivisionError: division by zero (test_sweeps.py" in result.failures[0].reason
 
 
 def test_runs_csv_grows_and_ends_in_the_order_of_the_plan(swept, planned, tmp_path, monkeypatch):
@@ -235,7 +224,7 @@ if __name__ == "__main__":
 
 def long_plan():
     """A short run beside a long one, which is under way when the short one is finished."""
-    return [toy.planned(1e-2, seed, n) for seed, n in ((0, 800), (1, 80))]
+    return [toy.planned(1e-2, seed, n) for seed, n in ((0, 400), (1, 40))]
 
 
 def process_ids_of(folder):
@@ -288,9 +277,8 @@ def test_processes_and_a_dask_cluster_give_the_same_bits_as_one_process(swept, p
     processes = sweep(planned, tmp_path / "loky", n_jobs=2)
     assert not processes.failures
     assert_same_tables(processes.table, expected)
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as cluster:
+    two = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**two) as cluster:
         clustered = sweep(
             planned, tmp_path / "dask", backend="dask", scheduler=cluster.scheduler_address
         )

@@ -70,7 +70,7 @@ class Mark:
 
     axis: Literal["x", "y"]
     """``x`` for a vertical line at that x, ``y`` for a horizontal one."""
-    at: float
+    at: int | float
     text: str
 
 

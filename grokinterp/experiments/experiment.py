@@ -178,9 +178,9 @@ class Experiment:
     """Authors, title, year, with its arXiv number: ``arXiv:2201.02177``."""
     claim: str
     """What the paper says, in one sentence."""
-    minutes_quick: float
+    minutes_quick: int | float
     """Expected wall time of the quick version on two cores."""
-    minutes_full: float
+    minutes_full: int | float
     """The same for the full version."""
     plan: Callable[[Scale], list[PlannedRun]]
     """The runs of a scale. Cheap, and without importing torch."""
@@ -236,7 +236,8 @@ def section_of(docstring: str, title: str) -> str | None:
         for i, line in enumerate(lines[:-1])
         if line and not _UNDERLINE.match(line) and _UNDERLINE.match(lines[i + 1])
     ]
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    ends = [*starts, len(lines)][1:]
+    for start, end in zip(starts, ends, strict=True):
         if lines[start] == title:
             return "\n".join(lines[start + 2 : end]).strip() or None
     return None
