@@ -10,16 +10,10 @@ from grokinterp.experiments.experiment import Experiment
 EXPERIMENTS: tuple[str, ...] = (
     "power2022",
     "weight_decay",
-EXPERIMENTS: tuple[str, ...] = (
-    "power2022",
-    "weight_decay",
     "nanda2023",
     "varma2023",
     "omnigrok",
     "kumar2023",
-    "thilak2022",
-    "conditions",
-)
     "thilak2022",
     "conditions",
 )
