@@ -11,7 +11,7 @@ import sys
 import types
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -34,7 +34,7 @@ class Reproduce:
     any kind is a result, and ends with status 0; a run that failed is not, and ends with 2.
     """
 
-    name: tyro.conf.Positional[str | None] = None
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = None
     """Which question, or all of them one after the other; --list shows the names."""
     list: bool = False
     """List the questions with their papers, claims and expected minutes."""

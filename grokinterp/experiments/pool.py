@@ -164,7 +164,7 @@ def _client(scheduler: str) -> Iterator[Any]:
 
 def _check_answers(scheduler: str) -> None:
     """Knock at the scheduler's port: a client that finds nobody there is long in giving up."""
-    from distributed.comm import get_address_host_port
+    from distributed.comm.addressing import get_address_host_port
 
     socket.create_connection(get_address_host_port(scheduler), SCHEDULER_SECONDS).close()
 
