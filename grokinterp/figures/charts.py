@@ -59,11 +59,21 @@ def plot_chart(chart: Chart) -> go.Figure | None:
     figure.update_xaxes(title_text=chart.x_title)
     figure.update_yaxes(title_text=chart.y_title)
     if chart.is_x_log:
-        figure.update_xaxes(type="log", nticks=10, tickformat=",~g", minor={"showgrid": False})
+        figure.update_xaxes(type="log", tickformat=",~g", minor={"showgrid": False})
+        figure.update_xaxes(dtick=_log_ticks([trace.x for trace in traces(figure)]))
     if chart.is_y_log:
         set_log_axis(figure)
         figure.update_yaxes(tickfont={"size": 11.5}, exponentformat="none", tickformat=",~g")
+        figure.update_yaxes(dtick=_log_ticks([trace.y for trace in traces(figure)]))
     return figure
+
+
+def _log_ticks(values: list[Any]) -> float | str:
+    """Ticks at 1, 2 and 5 of every decade, or at decades alone where there are many."""
+    drawn = np.concatenate([np.asarray(part, dtype=float).ravel() for part in values])
+    drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+    n_decades = float(np.log10(drawn.max() / drawn.min())) if len(drawn) else 0.0
+    return "D2" if n_decades < 3 else float(max(1, round(n_decades / 8)))
 
 
 def n_off_axis(chart: Chart) -> int:
