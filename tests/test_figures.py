@@ -11,7 +11,8 @@ from grokinterp.figures import lines, style
 from grokinterp.figures.embedding import chosen_steps
 from tests import synthetic
 
-PLOTS = [getattr(figures, name) for name in figures.__all__]
+# A chart of an experiment is drawn from its own data, not from an analysis.
+PLOTS = [getattr(figures, name) for name in figures.__all__ if name != "plot_chart"]
 UNITS = ("(nats)", "(updates)", "(fraction)", "(count)", "(no unit)", "(weight units)", "(cycles)")
 UNITS = (*UNITS, "(logits)", "(dimensions)")
 

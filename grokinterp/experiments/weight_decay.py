@@ -387,7 +387,7 @@ EXPERIMENT = Experiment(
     claim="The time to generalize goes as 1/λ in the weight decay λ, until λ is too strong to "
     "memorize; without weight decay it never comes.",
     minutes_quick=1.5,
-    minutes_full=8.0,
+    minutes_full=10.0,
     plan=plan,
     judge=judge,
 )

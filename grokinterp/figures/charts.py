@@ -109,15 +109,17 @@ def _add_series(figure: go.Figure, series: Series, shown: np.ndarray, position: 
     if seen.any():
         figure.add_trace(_trace(series, seen, look))
     if (shown & censored).any():
-        first = all(trace.name != CENSORED_NAME for trace in traces(figure))
+        # A series that is censored throughout has no other entry in the legend.
+        name = CENSORED_NAME if seen.any() else f"{series.name}, {CENSORED_NAME}"
+        first = all(trace.name != name for trace in traces(figure))
         figure.add_trace(
             go.Scatter(
                 x=series.x[shown & censored],
                 y=series.y[shown & censored],
-                name=CENSORED_NAME,
+                name=name,
                 mode="markers",
                 marker={"symbol": "triangle-up-open", "size": 10, "color": look.color},
-                legendgroup=CENSORED_NAME,
+                legendgroup=name,
                 showlegend=first,
                 hovertemplate=f"{series.name}: above %{{y:,.4~g}}<extra></extra>",
             )
