@@ -442,9 +442,9 @@ def _operation_chart(operations: pd.DataFrame) -> Chart:
         title="Operations: when they are memorized and when they generalize",
         x_title="memorization step",
         y_title="first step with test accuracy > 95 %",
-        caption="Open triangles: not by that step. All at one training fraction. A network counts as "
-        "having memorized once its training accuracy stays above 99 % for 1,000 steps or to the end, "
-        "so that spikes of the training loss put it to the right.",
+        caption="Open triangles: not by that step. All at one training fraction. A network counts "
+        "as having memorized once its training accuracy stays above 99 % for 1,000 steps or to "
+        "the end, so that spikes of the training loss put it to the right.",
         series=series,
         is_x_log=True,
         is_y_log=True,
