@@ -224,3 +224,9 @@ def test_late_generalization_is_gone_when_its_cause_is(tiny_table, reference, sw
 def test_a_network_that_memorizes_knows_mirror_images_alone(tiny_table):
     memorized = tiny_table[tiny_table["condition"] == "no pressure"].iloc[0]
     assert memorized["test_accuracy_mirrored"] > 0.6 > 0.3 > memorized["test_accuracy_unmirrored"]
+
+
+def test_a_reference_of_which_most_do_not_generalize_says_not_how_long_is_long_enough():
+    outcomes = ["grokked", "memorized", "memorized"]
+    found = claims(planted(outcomes={REFERENCE: outcomes}))["no pressure"]
+    assert found.verdict == "inconclusive" and found.numbers["n_told"] == 0

@@ -110,3 +110,19 @@ def test_a_run_shorter_than_the_spacing_keeps_its_first_and_last_step(n_steps):
 def test_a_setting_that_means_nothing_is_refused(build, message):
     with pytest.raises(ConfigError, match=message):
         build()
+
+
+@pytest.mark.parametrize("depth", [60, 3000])
+def test_parents_nested_without_end_are_refused_in_one_line(depth):
+    table = TrainConfig().to_dict()
+    for _ in range(depth):
+        table = {**table, "parent": table}
+    with pytest.raises(ConfigError, match="parent is nested more than 50 deep"):
+        TrainConfig.from_dict(table)
+
+
+def test_a_whole_number_that_no_float_can_hold_is_refused():
+    table = TrainConfig().to_dict()
+    table["optimizer"]["learning_rate"] = 10**400
+    with pytest.raises(ConfigError, match="learning_rate=1000"):
+        TrainConfig.from_dict(table)

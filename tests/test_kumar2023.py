@@ -178,6 +178,28 @@ def test_delays_that_do_not_rise_with_laziness_are_not_confirmed(changes, expect
     assert verdicts(planted(changes))[DELAY] == expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "claim"),
+    [
+        ({0.1: {"fit_step": 500, "fall_step": None, "last_step": 600}}, DELAY),
+        ({20.0: {"test_loss": None}}, DELAY),
+        ({20.0: {"kernel_drift": None, "weight_movement": None}}, KERNEL),
+        ({0.1: {"first_alignment": None}}, KERNEL),
+    ],
+    ids=["rich has not fallen", "no last test loss", "no kernel when lazy", "no first alignment"],
+)
+def test_what_was_not_measured_confirms_nothing(changes, claim):
+    assert verdicts(planted(changes))[claim] == "inconclusive"
+
+
+def test_a_run_that_never_fits_has_no_delay_and_does_not_shorten_the_median():
+    table = planted({0.1: {"fall_step": 80}})
+    table.loc[(table["output_scale"] == 0.1) & (table["seed"] > 0), "fall_step"] = 64
+    is_unfit = (table["output_scale"] == 0.1) & (table["seed"] == 2)
+    table.loc[is_unfit, ["fit_step", "fall_step"]] = None
+    assert judge(table, QUICK).claims[DELAY].numbers["delay_alpha_0.1"] == pytest.approx(1.8)
+
+
 def test_a_lower_bound_that_is_short_does_not_count_as_a_falling_delay():
     """At alpha 20 the runs lasted 1.4 times as long as fitting, at alpha 5 the delay is 4."""
     short = {20.0: {"fit_step": 4200}}

@@ -176,7 +176,7 @@ def test_pieces_act_in_the_documented_order_and_none_without_a_pressure():
     )
     kinds = [type(piece) for piece in modifiers_of(config, weights())]
     assert kinds == [
-        DecayTowardsInit, L1Penalty, GradientNoise, GrokfastEma, PerpGrad, NormClamp,
+        L1Penalty, GradientNoise, GrokfastEma, PerpGrad, DecayTowardsInit, NormClamp,
     ]  # fmt: skip
 
 

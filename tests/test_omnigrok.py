@@ -103,6 +103,12 @@ def test_losses_of_another_shape_are_no_l_and_u(changes, expected):
     assert found[LANDSCAPE] == expected and found[DELAY:] == ["confirmed"] * 3
 
 
+def test_a_free_norm_that_never_fits_shows_no_delay():
+    unfit = grokked(None) | {"fit_step": None}
+    assert verdicts(planted(decayed=unfit))[CLAMP] == "inconclusive"
+    assert verdicts(planted(decayed=grokked(None)))[CLAMP] == "confirmed"
+
+
 def test_a_loss_that_stopped_being_finite_counts_as_the_highest():
     table = planted()
     table.loc[(table["arm"] == "landscape") & (table["init_scale"] == 2.0), "diverged_at"] = 40

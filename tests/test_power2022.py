@@ -85,6 +85,14 @@ def test_late_but_slow_convergence_is_not_taken_for_grokking(question, quick):
     assert verdicts(question, table, quick)[0] == "not confirmed"
 
 
+def test_one_grokked_one_slow_and_one_censored_run_leave_the_plateau_open(question, quick):
+    table = planted_table(seeds=(0, 1, 2))
+    smallest = (table["part"] == "fractions") & (table["train_fraction"] == 0.5)
+    table.loc[smallest & (table["seed"] == 1), "outcome_kind"] = "slow_convergence"
+    table.loc[smallest & (table["seed"] == 2), ["outcome_kind", "is_censored"]] = "memorized", True
+    assert verdicts(question, table, quick)[0] == "inconclusive"
+
+
 def test_times_that_grow_with_the_fraction_are_not_confirmed(question, quick):
     assert verdicts(question, planted_table(exponent=1.0), quick)[1] == "not confirmed"
 

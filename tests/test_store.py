@@ -217,3 +217,10 @@ def test_a_config_value_of_the_wrong_type_is_refused(copied, part, field, value)
     (copied / "config.json").write_text(json.dumps(values))
     with pytest.raises(RunFolderError, match=f"{field}=.* wrong type"):
         load_run(copied)
+
+
+def test_a_config_nested_too_deep_to_read_is_named(copied):
+    depth = 200_000
+    (copied / "config.json").write_text('{"parent": ' * depth + "1" + "}" * depth)
+    with pytest.raises(RunFolderError, match="does not describe a run"):
+        load_run(copied)

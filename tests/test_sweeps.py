@@ -134,6 +134,23 @@ def test_a_config_that_is_planned_twice_is_trained_once_and_has_two_rows(swept, 
     assert list(table["seed"]) == [0, 77] and table["run"].nunique() == 1
 
 
+def test_rows_of_one_config_are_each_observed_with_their_own_labels(planned, tmp_path):
+    seen = []
+
+    def observe(run, planned):
+        seen.append(planned.labels["seed"])
+        return {"observed_seed": planned.labels["seed"]}
+
+    question = dataclasses.replace(toy.EXPERIMENT, observe=observe)
+    twin = PlannedRun(planned[0].config, {**planned[0].labels, "seed": 77})
+    for _ in range(2):
+        assert list(sweep([planned[0], twin], tmp_path, question).table["observed_seed"]) == [0, 77]
+    assert seen == [0, 77]
+    kept = next((tmp_path / twin.config.hash() / "observations").glob("toy.json"))
+    kept.write_text('{"observe_version": 1}')
+    assert list(sweep([planned[0]], tmp_path, question).table["observed_seed"]) == [0]
+
+
 def test_a_child_starts_from_its_parent_which_is_trained_first_and_has_no_row(tmp_path):
     parent = toy.planned(1e-2, seed=5, n_steps=30).config
     child = toy.planned(1e-2, seed=5, n_steps=20, parent=parent)

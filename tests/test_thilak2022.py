@@ -18,6 +18,7 @@ def row(condition, seed=0, n_spikes=0, **changes):
         "condition": condition,
         "seed": seed,
         "last_step": 10_000,
+        "diverged_at": None,
         "n_spikes": n_spikes,
         "spike_steps": " ".join(str(step) for step in onsets),
         "spike_losses": " ".join("0.5" for _ in onsets),
@@ -62,6 +63,12 @@ def test_without_spikes_there_are_no_slingshots_and_nothing_to_remove():
     found = verdicts(planted({"no weight decay": quiet}))
     assert found[SPIKES] == "not confirmed"
     assert [found[i] for i in (NORM, EPSILON, DECAY, FLOAT64)] == ["inconclusive"] * 4
+
+
+def test_runs_that_diverged_are_not_runs_without_spikes():
+    found = verdicts(planted({"epsilon 1e-4": {"diverged_at": 40, "last_step": 40}}))
+    assert found[EPSILON] == "inconclusive" and found[GENERALIZATION] == "inconclusive"
+    assert found[FLOAT64] == "confirmed"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +171,12 @@ def tiny_rows(tmp_path_factory):
         )
         folder = tmp_path_factory.mktemp("run")
         run = train(config, folder, n_threads=1, progress=False)
-        return {**planned.labels, "last_step": run.last_step, **observe(run, planned)}
+        return {
+            **planned.labels,
+            "last_step": run.last_step,
+            "diverged_at": run.diverged_at,
+            **observe(run, planned),
+        }
 
     planned = plan(Scale(is_quick=True, n_seeds=1))
     wanted = ("no weight decay", "epsilon 1e-4", "float64 loss")

@@ -430,3 +430,63 @@ def test_a_two_token_network_trains_checkpoints_and_is_analyzed(tmp_path):
     assert loss.iloc[-1] == pytest.approx(expected, rel=1e-4)
     final = analyze_run(run).summary["final"]
     assert final["train_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_unfinished_parent_is_refused(tiny_run, tmp_path):
+    """Stopped at a checkpoint, its last weights and its last curve row agree."""
+    config = dataclasses.replace(tiny_run.config, n_steps=800)
+    half = dataclasses.replace(tiny_run, config=config)
+    child = tiny.config(n_steps=10, parent=config)
+    with pytest.raises(ConfigError, match="not finished: it has 400 of 800 steps"):
+        train(child, tmp_path / "run", progress=False, parent=half)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_parent_that_stopped_early_is_finished(tiny_run, tmp_path):
+    config = dataclasses.replace(tiny_run.config, n_steps=800, stop_accuracy=0.0, stop_patience=400)
+    stopped = dataclasses.replace(
+        tiny_run, config=config, curves=tiny_run.curves.assign(test_accuracy=0.5)
+    )
+    child = tiny.config(n_steps=2, parent=config)
+    assert train(child, tmp_path / "run", progress=False, parent=stopped).last_step == 2
+
+
+def test_a_parent_with_another_network_is_refused_and_named(tiny_run, tmp_path):
+    child = tiny.config(p=11, n_steps=10, parent=tiny_run.config)
+    with pytest.raises(ConfigError, match=r"embed.W_E is \(14, 32\) there, \(12, 32\) here"):
+        train(child, tmp_path / "run", progress=False, parent=tiny_run)
+
+
+def test_a_parent_that_diverged_is_refused_as_such(tiny_run, tmp_path):
+    curves = tiny_run.curves.copy()
+    curves.loc[400, "train_loss"] = float("nan")
+    diverged = dataclasses.replace(tiny_run, curves=curves)
+    child = tiny.config(n_steps=10, parent=tiny_run.config)
+    with pytest.raises(ConfigError, match="diverged at step 400"):
+        train(child, tmp_path / "run", progress=False, parent=diverged)
+
+
+def test_a_run_that_was_extended_stops_where_one_that_never_ended_does(tmp_path):
+    """The test at the end of the short run, at step 15, is none of the regular ones."""
+    stop = {"stop_accuracy": 0.0, "stop_patience": 10, "test_every": 20, "checkpoint_every": 5}
+    task = dataclasses.replace(tiny.config().task, split_seed=1)
+    config = tiny.config(n_steps=100, task=task, **stop)
+    short = train(dataclasses.replace(config, n_steps=15), tmp_path / "parts", progress=False)
+    whole = train(config, tmp_path / "whole", progress=False)
+    parts = train(config, tmp_path / "parts", progress=False)
+    assert short.last_step == 15 and whole.last_step == parts.last_step < 100
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_run_on_a_device_goes_on_with_its_filter_and_its_moments(tmp_path):
+    from grokinterp.runs import PressureSpec
+
+    pressures = PressureSpec(grokfast="ma", grokfast_window=7)
+    config = tiny.config(n_steps=20, checkpoint_every=10, pressures=pressures)
+    whole = train(config, tmp_path / "whole", device="cuda", progress=False)
+    short = dataclasses.replace(config, n_steps=10)
+    train(short, tmp_path / "parts", device="cuda", progress=False)
+    parts = train(config, tmp_path / "parts", device="cuda", progress=False)
+    assert parts.curves["train_loss"].iloc[-1] == pytest.approx(
+        whole.curves["train_loss"].iloc[-1], rel=1e-3
+    )

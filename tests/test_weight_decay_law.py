@@ -113,6 +113,12 @@ def test_memorizing_at_the_strongest_weight_decay_is_not_confirmed(question, ful
     assert claims[2].verdict == "not confirmed"
 
 
+def test_runs_that_diverged_at_the_strongest_weight_decay_have_memorized_nothing(question, full):
+    table = law_table()
+    table.loc[table["weight_decay"] == 8, "outcome_kind"] = "diverged"
+    assert question.judge(table, full).claims[2].verdict == "inconclusive"
+
+
 def test_where_the_law_stops_is_the_first_value_above_it_that_is_twice_as_slow(question, full):
     rows = [
         planted_rows.row(time, horizon=4000, memorization=150, weight_decay=value, seed=seed)

@@ -12,6 +12,7 @@ from grokinterp.experiments.condition import LATE, NOT_GENERALIZED, Condition
 from grokinterp.experiments.condition_rows import CONDITIONS, GROKFAST, REFERENCES
 from grokinterp.experiments.experiment import Claim, Findings, Number, Scale, Verdict
 from grokinterp.experiments.records import Record, count, last_step_of, median_of, records_of
+from grokinterp.experiments.survival import median_with_censoring
 
 MIN_SEEDS = 2
 SHARE_CONFIRMED = 2 / 3
@@ -81,8 +82,11 @@ def _is_told(run: Record, condition: Condition, by_condition: Mapping[str, Runs]
         return False
     if run["outcome_kind"] not in NOT_GENERALIZED or reference in (None, condition.name):
         return True
-    known = [r for r in by_condition.get(reference, []) if not r["is_censored"]]
-    time = median_of(known, "grokking_time")
+    followed = [r for r in by_condition.get(reference, []) if r["grokking_time"] is not None]
+    # None where half of the reference has not generalized: then nobody knows how long is long.
+    time = median_with_censoring(
+        [r["grokking_time"] for r in followed], [bool(r["is_censored"]) for r in followed]
+    )
     return time is not None and run["last_step"] >= REFERENCE_TIMES * time
 
 

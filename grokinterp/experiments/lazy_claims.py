@@ -54,9 +54,8 @@ def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
     reason = _lacking(committee, (RICH, LATE, LAZY))
     if reason:
         return Claim(name, "inconclusive", reason)
-    delays = {alpha: median(_delay(run) for run in runs) for alpha, runs in committee.items()}
-    shares = [run["test_loss"] / run["max_test_loss"] for run in committee[LAZY]]
-    share = median(shares)
+    delays = {alpha: _median_delay(runs) for alpha, runs in committee.items()}
+    share = median(_last_share(run) for run in committee[LAZY])
     n_fallen = count(committee[LAZY], _has_fallen)
     # A lower bound cannot show that the delay falls.
     is_rising = all(
@@ -68,6 +67,7 @@ def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
         verdict = "not confirmed"
     elif (
         delays[RICH] <= NO_DELAY
+        and not _is_lower_bound(committee[RICH])
         and delays[LATE] >= LATE_DELAY
         and share >= HIGH_SHARE
         and is_rising
@@ -78,6 +78,9 @@ def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
         for alpha, delay in delays.items()
     )
     numbers: dict[str, Number] = {f"delay_alpha_{a:g}": d for a, d in delays.items()}
+    if not math.isfinite(share):
+        told = "The last test loss of half of the runs at alpha"
+        return Claim(name, "inconclusive", f"{told} {LAZY:g} is not finite.", numbers)
     return Claim(
         name,
         verdict,
@@ -94,14 +97,13 @@ def _judge_kernel(committee: dict[float, list[Record]]) -> Claim:
     reason = _lacking(committee, (RICH, LAZY))
     if reason:
         return Claim(name, "inconclusive", reason)
-    drift, movement = (
-        [median_of(runs, column) or 0.0 for runs in committee.values()]
-        for column in ("kernel_drift", "weight_movement")
-    )
-    first, last = (
-        [median_of(runs, f"{when}_alignment") or 0.0 for runs in committee.values()]
-        for when in ("first", "last")
-    )
+    columns = ("kernel_drift", "weight_movement", "first_alignment", "last_alignment")
+    medians = {c: [median_of(runs, c) for runs in committee.values()] for c in columns}
+    known = [[value for value in medians[c] if value is not None] for c in columns]
+    if min(map(len, known)) < len(committee):
+        reason = "At some alpha no run has a kernel whose drift and alignment are finite."
+        return Claim(name, "inconclusive", reason)
+    drift, movement, first, last = known
     gains = last[0] - first[0], last[-1] - first[-1]
     is_falling = all(a > b for values in (drift, movement) for a, b in pairwise(values))
     is_wide = all(v[0] >= MOVEMENT_RATIO * v[-1] for v in (drift, movement))
@@ -237,9 +239,19 @@ def _has_fallen(run: Record) -> bool:
 
 def _delay(run: Record) -> float:
     """Step at which the test loss fell, or the last, over that of the training loss."""
-    if run["fit_step"] is None:
-        return 1.0
     return (run["fall_step"] or run["last_step"]) / max(run["fit_step"], 1)
+
+
+def _median_delay(runs: Runs) -> float:
+    """Median over the runs that fit their training points; the others have no delay."""
+    return median([_delay(run) for run in runs if run["fit_step"] is not None] or [1.0])
+
+
+def _last_share(run: Record) -> float:
+    """Last test loss over the largest; infinite where a loss is not finite."""
+    if run["test_loss"] is None or not run["max_test_loss"]:
+        return math.inf
+    return run["test_loss"] / run["max_test_loss"]
 
 
 def _is_lower_bound(runs: Runs) -> bool:
@@ -269,7 +281,7 @@ def _committee_table(committee: dict[float, list[Record]]) -> pd.DataFrame:
             "output_scale": alpha,
             "n_runs": len(runs),
             "n_not_fallen": len(runs) - count(runs, _has_fallen),
-            "median_delay": median(_delay(run) for run in runs),
+            "median_delay": _median_delay(runs),
             **{column: median_of(runs, column) for column in columns},
             "last_step": last_step_of(runs),
         }

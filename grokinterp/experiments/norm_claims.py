@@ -171,8 +171,10 @@ def _judge_clamp(clamped: Runs, decayed: Runs) -> Claim:
     held, free = (
         median(_ratio(run, "first_crossing_step") for run in runs) for runs in (clamped, decayed)
     )
+    # A ratio to a T_fit that there is not is infinite, and shows no delay.
+    is_fit = count(decayed, lambda run: run["fit_step"] is not None) * 2 > len(decayed)
     verdict: Verdict = "inconclusive"
-    if held <= CLAMPED_RATIO and free >= DECAYED_RATIO:
+    if held <= CLAMPED_RATIO and free >= DECAYED_RATIO and is_fit:
         verdict = "confirmed"
     elif held > CLAMPED_RATIO_HIGH or held >= free:
         verdict = "not confirmed"

@@ -209,6 +209,8 @@ def judge_plateau(fractions: pd.DataFrame) -> Claim:
     runs = runs_where(fractions, fractions["train_fraction"] == smallest)
     n_crossed = int(is_crossed(runs).sum())
     n_grokked = int((runs["outcome_kind"] == "grokked").to_numpy().sum())
+    is_otherwise = is_crossed(runs) & (runs["outcome_kind"] != "grokked").to_numpy()
+    n_otherwise = int(is_otherwise.sum())
     memorization = median_of(runs, "memorization_step")
     time = median_time(runs)
     ratio = time / memorization if time and memorization else None
@@ -226,7 +228,8 @@ def judge_plateau(fractions: pd.DataFrame) -> Claim:
     elif ratio >= MIN_DELAY_RATIO and 2 * n_grokked >= len(runs):
         verdict = "confirmed"
     else:
-        verdict = "not confirmed"
+        is_refuted = ratio < MIN_DELAY_RATIO or 2 * n_otherwise > len(runs)
+        verdict = "not confirmed" if is_refuted else "inconclusive"
     sentence = (
         f"Addition at training fraction {smallest or 0:g}: {n_crossed} of {len(runs)} runs "
         f"generalize, {n_grokked} with the outcome grokked"

@@ -5,6 +5,8 @@ Importing this module imports no torch, so that the process that hands out the w
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import threading
@@ -108,15 +110,22 @@ def _observations(task: RunTask, run: Any, planned: PlannedRun) -> dict[str, Num
 
     if task.observe is None:
         return {}
+    labels = dict(planned.labels)
     file = task.folder / "observations" / f"{task.experiment}.json"
-    if file.exists():
-        kept = read_json(file)
-        if kept.get("observe_version") == task.observe_version:
-            return kept["numbers"]
+    kept = read_json(file) if file.exists() else {}
+    if kept.get("labels", labels) != labels:
+        # A config may stand in a plan twice, with other labels, which `observe` may read.
+        digest = hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()[:12]
+        file = file.with_name(f"{task.experiment}_{digest}.json")
+        kept = read_json(file) if file.exists() else {}
+    is_new = kept.get("observe_version") == task.observe_version
+    if is_new and isinstance(kept.get("numbers"), dict):
+        return kept["numbers"]
     observed = task.observe(run, planned)
     numbers = {name: plain_number(value) for name, value in observed.items()}
     make_folder(file.parent, "Remove what is in its place.")
-    write_json(file, {"observe_version": task.observe_version, "numbers": numbers})
+    version = task.observe_version
+    write_json(file, {"observe_version": version, "labels": labels, "numbers": numbers})
     return numbers
 
 

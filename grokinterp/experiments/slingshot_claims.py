@@ -101,6 +101,8 @@ def _judge_norm(free: Runs) -> Claim:
 
 def _judge_absence(name: str, runs: Runs, spiking: Claim) -> Claim:
     """Judge a condition that should have no spike at all."""
+    # One that diverged was not followed to where its spikes would have been.
+    runs = [run for run in runs if run["diverged_at"] is None]
     if len(runs) < MIN_SEEDS:
         return _too_few(name, len(runs))
     n_with = count(runs, lambda run: run["n_spikes"] > 0)
@@ -122,6 +124,9 @@ def _judge_absence(name: str, runs: Runs, spiking: Claim) -> Claim:
 
 def _judge_generalization(free: Runs, quiet_conditions: Sequence[Runs]) -> Claim:
     name = "generalization comes with the slingshots"
+    quiet_conditions = [
+        [run for run in runs if run["diverged_at"] is None] for runs in quiet_conditions
+    ]
     fewest = min(len(runs) for runs in (free, *quiet_conditions))
     if fewest < MIN_SEEDS:
         return _too_few(name, fewest)
@@ -170,7 +175,7 @@ def _too_few(name: str, n_runs: int) -> Claim:
     return Claim(
         name,
         "inconclusive",
-        f"{n_runs} runs of a condition are too few; {MIN_SEEDS} are needed.",
+        f"{n_runs} runs of a condition that did not diverge are too few; {MIN_SEEDS} are needed.",
         {"n_runs": n_runs},
     )
 

@@ -264,12 +264,14 @@ def judge_too_much(table: pd.DataFrame) -> Claim:
     """Look whether anything is memorized with the strongest weight decay."""
     runs = runs_where(table, table["weight_decay"] == TOO_STRONG)
     n_unfit = int((runs["outcome_kind"] == "did_not_fit").to_numpy().sum())
+    # Those that diverged did neither.
+    n_memorized = len(values_of(runs, "memorization_step"))
     if len(runs) < MIN_SEEDS:
         verdict: Verdict = "inconclusive"
     elif n_unfit == len(runs):
         verdict = "confirmed"
     else:
-        verdict = "not confirmed" if 2 * n_unfit <= len(runs) else "inconclusive"
+        verdict = "not confirmed" if 2 * n_memorized >= len(runs) else "inconclusive"
     accuracy = mean_of(runs, "train_accuracy")
     sentence = f"{n_unfit} of {len(runs)} runs with λ = {TOO_STRONG:g} did not fit their pairs"
     if accuracy is not None:

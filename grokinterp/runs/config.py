@@ -144,6 +144,7 @@ class TrainConfig:
         ConfigError
             If a field is unknown, or its value is not allowed.
         """
+        _check_generations(values)
         values = dict(values)
         for name, kinds in _PARTS.items():
             if name in values:
@@ -169,12 +170,26 @@ class TrainConfig:
         return sorted({0, self.n_steps, *early, *regular} & set(range(self.n_steps + 1)))
 
 
+MOST_PARENTS = 50
+"""Runs that may come before a run, each the parent of the next."""
+
 _PARTS: dict[str, dict[str | None, type]] = {
     "task": {None: TaskSpec, "digits": DigitsSpec, "polynomial": PolynomialSpec},
     "model": {None: ModelSpec, "mlp": MlpSpec},
     "optimizer": {None: OptimizerSpec},
     "pressures": {None: PressureSpec},
 }
+
+
+def _check_generations(values: Any) -> None:
+    """Refuse a table whose parents are nested without end: each is read within the last."""
+    table, n_parents = values, 0
+    while isinstance(table, dict) and table.get("parent") is not None:
+        table, n_parents = table["parent"], n_parents + 1
+        if n_parents > MOST_PARENTS:
+            raise ConfigError(
+                f"parent is nested more than {MOST_PARENTS} deep. Start from a run with fewer."
+            )
 
 
 def _kind_of(values: Any, kinds: dict[str | None, type]) -> type:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from typing import Any
 
 from grokinterp.errors import ConfigError
@@ -58,7 +59,8 @@ def _has_type(value: Any, annotation: str) -> bool:
     if annotation == "int":
         return is_whole
     if annotation == "float":
-        return is_whole or isinstance(value, float)
+        # JSON has whole numbers that no float can hold.
+        return isinstance(value, float) or (is_whole and abs(value) <= sys.float_info.max)
     if annotation == "tuple[int, ...]":
         return isinstance(value, tuple) and all(_has_type(n, "int") for n in value)
     if annotation.startswith("tuple"):

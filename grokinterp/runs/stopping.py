@@ -35,6 +35,9 @@ def early_stop(config: TrainConfig, curves: pd.DataFrame) -> tuple[EarlyStop, in
     """Follow recorded curves: the watcher after them, and the step at which it ended the run."""
     stop = EarlyStop(config)
     tested = curves.dropna(subset=["test_accuracy"])
+    # The test at the last step of a run that was extended since is none of the regular ones.
+    is_regular = tested["step"] % config.test_every == 0
+    tested = tested.loc[is_regular | (tested["step"] == config.n_steps)]
     for step, accuracy in zip(tested["step"], tested["test_accuracy"], strict=True):
         if stop.is_reached(int(step), float(accuracy)):
             return stop, int(step)

@@ -76,7 +76,7 @@ class RunFolder:
         try:
             values = json.loads(self.config_file.read_text(encoding="utf-8"))
             version = values.pop("format_version")
-        except (ValueError, KeyError, AttributeError, TypeError, OSError):
+        except (ValueError, KeyError, AttributeError, TypeError, OSError, RecursionError):
             raise RunFolderError(
                 f"{self.config_file} does not describe a run of grokinterp (no format_version). "
                 "Name a folder that grokinterp.train wrote."

@@ -22,7 +22,7 @@ from grokinterp.runs.network import Network
 from grokinterp.runs.run import Run
 from grokinterp.runs.stopping import EarlyStop, early_stop
 from grokinterp.runs.store import RunFolder, load_run
-from grokinterp.tasks import Split
+from grokinterp.tasks import Split, task_of
 from grokinterp.training.dropout import Dropout
 from grokinterp.training.loss import LOSSES, accuracy
 from grokinterp.training.modifiers import Modifier, modifiers_of
@@ -241,8 +241,26 @@ def _check_parent(config: TrainConfig, parent: Run | None) -> None:
             f"parent is {'not given' if parent is None else 'a run of another config'}. Pass "
             "train(..., parent=run) with a run of exactly config.parent, or leave both out."
         )
-    if not parent.steps or parent.steps[-1] != parent.last_step:
-        raise ConfigError("parent is not finished: its last step has no weights. Train it first.")
+    if parent.diverged_at is not None:
+        raise ConfigError(
+            f"parent diverged at step {parent.diverged_at}, so its last weights are not those of "
+            "its config. Choose a parent whose training loss stays finite."
+        )
+    last, has_weights = parent.last_step, parent.steps[-1:] == (parent.last_step,)
+    is_over = last == config.parent.n_steps or early_stop(config.parent, parent.curves)[1] == last
+    if not (has_weights and is_over):
+        raise ConfigError(
+            f"parent is not finished: it has {last} of {config.parent.n_steps} steps. "
+            "Train it first."
+        )
+    shapes = Network(config.model, task_of(config.task)).shapes
+    theirs = Network(config.parent.model, task_of(config.parent.task)).shapes
+    if shapes != theirs:
+        name = next(n for n in {**shapes, **theirs} if shapes.get(n) != theirs.get(n))
+        raise ConfigError(
+            f"parent has another network: {name} is {theirs.get(name, 'absent')} there, "
+            f"{shapes.get(name, 'absent')} here. Choose a parent of the same shape."
+        )
 
 
 def _check_machine(n_threads: int | None, device: str) -> None:

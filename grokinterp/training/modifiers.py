@@ -191,9 +191,6 @@ def modifiers_of(config: TrainConfig, first: Mapping[str, Tensor]) -> list[Modif
     """
     pressures, optimizer = config.pressures, config.optimizer
     pieces: list[Modifier] = []
-    if optimizer.decay_towards == "init" and optimizer.weight_decay:
-        is_decoupled = optimizer.algorithm == "adamw"
-        pieces.append(DecayTowardsInit(optimizer.weight_decay, first, is_decoupled))
     if pressures.l1:
         pieces.append(L1Penalty(pressures.l1))
     if pressures.gradient_noise:
@@ -204,6 +201,10 @@ def modifiers_of(config: TrainConfig, first: Mapping[str, Tensor]) -> list[Modif
         pieces.append(GrokfastMa(pressures.grokfast_strength, pressures.grokfast_window))
     if pressures.perp_grad:
         pieces.append(PerpGrad())
+    # After filter and projection, as the optimizer's own decay towards zero is.
+    if optimizer.decay_towards == "init" and optimizer.weight_decay:
+        is_decoupled = optimizer.algorithm == "adamw"
+        pieces.append(DecayTowardsInit(optimizer.weight_decay, first, is_decoupled))
     if pressures.clamp_norm:
         pieces.append(NormClamp(norm_of(first)))
     return pieces

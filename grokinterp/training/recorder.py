@@ -125,10 +125,13 @@ class Recorder:
         try:
             stored = safetensors.torch.load(self.folder.resume_file.read_bytes())
             self._put_back(stored, step, parameters, trained, optimizer)
+            device = next(iter(parameters.values())).device
             for number, modifier in enumerate(modifiers):
                 prefix = f"modifier_{number}."
                 found = {
-                    n.removeprefix(prefix): v for n, v in stored.items() if n.startswith(prefix)
+                    n.removeprefix(prefix): v.to(device)
+                    for n, v in stored.items()
+                    if n.startswith(prefix)
                 }
                 modifier.restore(found)
         except (SafetensorError, OSError, KeyError, RuntimeError) as error:
@@ -151,7 +154,9 @@ class Recorder:
             for name, value in parameters.items():
                 value.copy_(stored[f"parameters.{name}"])
             for name, value in trained.items():
-                state: dict[str, Tensor] = {"step": torch.tensor(float(step))}
+                # A fused optimizer counts steps where the weights are.
+                count = torch.tensor(float(step), device=value.device)
+                state: dict[str, Tensor] = {"step": count}
                 for moment in moment_names(self.config.optimizer):
                     # Fresh memory, aligned as torch aligns it, so that the bits agree.
                     state[moment] = torch.empty_like(value).copy_(stored[f"{moment}.{name}"])
