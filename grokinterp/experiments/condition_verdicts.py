@@ -177,8 +177,8 @@ def _times_chart(by_condition: Mapping[str, Runs]) -> Chart:
     return Chart(
         "times",
         "When networks fit, and when they generalize",
-        "step of memorization (training accuracy above 99 %)",
-        "step of generalization (test accuracy above 95 %)",
+        "step with training accuracy > 99 %",
+        "step with test accuracy > 95 %",
         "Open triangles did not generalize by the step at which they stand. Runs that never fitted "
         "their training set have no place here; the table has them.",
         tuple(series),
