@@ -159,7 +159,7 @@ EXPERIMENT = Experiment(
     "on Small Algorithmic Datasets, 2022, arXiv:2201.02177",
     claim="Networks memorize, stay at chance, and generalize much later; later with fewer training "
     "pairs and for asymmetric operations, never for x^3 + xy^2 + y.",
-    minutes_quick=2.0,
+    minutes_quick=2.5,
     minutes_full=15.0,
     plan=plan,
     judge=judge,
