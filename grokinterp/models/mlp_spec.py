@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grokinterp.errors import ConfigError
+from grokinterp.models.spec import require_choices
 
 MlpActivation = Literal["relu", "gelu", "tanh", "square", "linear_quadratic"]
 MlpInit = Literal["torch_linear", "normal", "mean_field"]
@@ -60,12 +61,7 @@ class MlpSpec:
             raise ConfigError(f"curvature={self.curvature} is not allowed. It must be finite.")
         if not 0 <= self.init_seed < 2**63:
             raise ConfigError(f"init_seed={self.init_seed} is outside 0 .. 2**63 - 1.")
-        for name, allowed in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ConfigError(
-                    f"{name}={value!r} is not known. Choose one of {', '.join(allowed)}."
-                )
+        require_choices(self, _CHOICES)
 
     def parameter_shapes(self, n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter, in the order of drawing: ``layers.0.W``, ``layers.0.b``, ..."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
 
@@ -74,12 +75,7 @@ class ModelSpec:
             )
         if not 0 <= self.init_seed < 2**63:
             raise ConfigError(f"init_seed={self.init_seed} is outside 0 .. 2**63 - 1.")
-        for name, allowed in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ConfigError(
-                    f"{name}={value!r} is not known. Choose one of {', '.join(allowed)}."
-                )
+        require_choices(self, _CHOICES)
 
     @property
     def n_ctx(self) -> int:
@@ -103,6 +99,20 @@ class ModelSpec:
         """
         d_vocab = order + 1 if self.input_format == "a_b_equals" else order
         return {"d_vocab": d_vocab, "n_ctx": self.n_ctx, "d_vocab_out": order}
+
+
+def require_choices(spec: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse a spec with a field that is none of its allowed words.
+
+    Raises
+    ------
+    ConfigError
+        With the field, its value and the words.
+    """
+    for name, allowed in choices.items():
+        value = getattr(spec, name)
+        if value not in allowed:
+            raise ConfigError(f"{name}={value!r} is not known. Choose one of {', '.join(allowed)}.")
 
 
 _CHOICES = {
