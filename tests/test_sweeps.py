@@ -256,6 +256,18 @@ def process_ids_of(folder):
     return found
 
 
+def has_ended(process_id):
+    """Whether a process is gone, or dead and only not yet waited for.
+
+    The list of a dying process's files is empty a moment before their locks are free.
+    """
+    try:
+        stat = Path(f"/proc/{process_id}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] in "ZX"
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to find the workers")
 def test_a_killed_sweep_leaves_no_worker_and_goes_on_where_it_stopped(tmp_path):
     store, plan = tmp_path / "runs", long_plan()
@@ -273,6 +285,8 @@ def test_a_killed_sweep_leaves_no_worker_and_goes_on_where_it_stopped(tmp_path):
         while not (finished.exists() and begun.exists()) and time.monotonic() < deadline:
             assert process.poll() is None
             time.sleep(0.02)
+        workers = process_ids_of(store) - {process.pid}
+        assert workers
         process.send_signal(signal.SIGKILL)
         process.wait(10)
     finally:
@@ -280,9 +294,9 @@ def test_a_killed_sweep_leaves_no_worker_and_goes_on_where_it_stopped(tmp_path):
     before = finished.stat().st_mtime_ns
     assert not (store / plan[0].config.hash() / "observations").exists()
     deadline = time.monotonic() + 10
-    while process_ids_of(store) and time.monotonic() < deadline:
+    while not all(map(has_ended, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not process_ids_of(store)
+    assert all(map(has_ended, workers)) and not process_ids_of(store)
     # Its worker ended because the sweep did, and not because the run was finished.
     curves = (store / plan[0].config.hash() / "curves.csv").read_text().splitlines()
     assert 20 < len(curves) < 1200  # it was written at step 20 at least
