@@ -100,7 +100,10 @@ TRAIN_MISTAKES = [
     (["--task.train-fraction", "0"], "train_fraction=0.0 is outside (0, 1)"),
     (["--task.train-fraction", "1"], "train_fraction=1.0 is outside (0, 1)"),
     (["--task.train-fraction", "30"], "not a percentage: use 0.3"),
-    (["--task.train-fraction", "nan"], "train_fraction=nan is outside (0, 1)"),
+    (
+        ["--task.train-fraction", "nan"],
+        "train_fraction=nan is not allowed. It takes",
+    ),
     (["--optimizer.weight-decay", "-1"], "weight_decay=-1.0 is not allowed"),
     (["--task.operation", "division", "--task.p", "12"], "p=12, which is composite"),
     (["--task.operation", "power"], "invalid choice 'power'"),

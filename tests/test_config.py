@@ -2,11 +2,15 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from grokinterp.errors import ConfigError
-from grokinterp.models import ModelSpec
-from grokinterp.runs import PRESETS, OptimizerSpec, TrainConfig
+from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.runs import PRESETS, OptimizerSpec, PressureSpec, TrainConfig
+from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
+from grokinterp.trajectory import Thresholds
+from grokinterp.trajectory.slingshots import SpikeRule
 
 
 def test_the_canonical_preset_is_the_published_setting():
@@ -58,7 +62,7 @@ def test_a_config_of_before_there_were_kinds_of_attention_still_reads():
     assert TrainConfig.from_dict(values) == PRESETS["nanda2023"]
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", [-0.1, 1.1])
 def test_an_attention_rate_outside_the_unit_interval_is_refused(rate):
     with pytest.raises(ConfigError, match=rf"attention_rate={rate} is outside \[0, 1\]"):
         ModelSpec(attention_rate=rate)
@@ -98,7 +102,10 @@ def test_a_run_shorter_than_the_spacing_keeps_its_first_and_last_step(n_steps):
         (lambda: OptimizerSpec(warmup_steps=-1), "warmup_steps=-1 is not allowed"),
         (lambda: TrainConfig(n_steps=0), "n_steps=0 is not allowed"),
         (lambda: TrainConfig(test_every=0), "test_every=0 is not allowed"),
-        (lambda: TrainConfig(loss_dtype="float16"), "loss_dtype=float16 is not allowed"),
+        (
+            lambda: TrainConfig(loss_dtype="float16"),
+            "loss_dtype='float16' is not known",
+        ),
         (lambda: ModelSpec(d_model=0), "d_model=0 is too small"),
         (lambda: ModelSpec(act_fn="tanh"), "act_fn='tanh' is not known"),
         (lambda: TrainConfig.from_dict({"n_step": 3}), "unknown field 'n_step'"),
@@ -126,3 +133,78 @@ def test_a_whole_number_that_no_float_can_hold_is_refused():
     table["optimizer"]["learning_rate"] = 10**400
     with pytest.raises(ConfigError, match="learning_rate=1000"):
         TrainConfig.from_dict(table)
+
+
+WRONG_TYPES = [
+    (lambda: TaskSpec(p="113"), "p='113' is of the wrong type. It takes a whole number."),
+    (lambda: TaskSpec(p=13.0), "p=13.0 is of the wrong type. It takes a whole number."),
+    (lambda: TaskSpec(p=True), "p=True is of the wrong type. It takes a whole number."),
+    (lambda: TaskSpec(p=None), "p=None is of the wrong type. It takes a whole number."),
+    (lambda: TaskSpec(train_fraction="0.3"), "train_fraction='0.3' is of the wrong type. It takes"),
+    (lambda: TaskSpec(operation=["addition"]), "operation=['addition'] is not known. Choose one"),
+    (lambda: DigitsSpec(n_train=2e2), "n_train=200.0 is of the wrong type"),
+    (lambda: PolynomialSpec(dimension=None), "dimension=None is of the wrong type"),
+    (lambda: ModelSpec(d_mlp=True), "d_mlp=True is of the wrong type"),
+    (lambda: ModelSpec(attention_rate=float("nan")), "attention_rate=nan is not allowed. It takes"),
+    (lambda: MlpSpec(widths=256), "widths=256 is of the wrong type. It takes a list of whole"),
+    (lambda: MlpSpec(widths=(2.5,)), "widths=(2.5,) is of the wrong type"),
+    (lambda: MlpSpec(biases=1), "biases=1 is of the wrong type. It takes True or False."),
+    (lambda: OptimizerSpec(betas=(0.9,)), "betas=(0.9,) is of the wrong type. It takes two finite"),
+    (lambda: OptimizerSpec(learning_rate=10**400), "learning_rate=1000"),
+    (lambda: OptimizerSpec(learning_rate=float("inf")), "learning_rate=inf is not allowed"),
+    (lambda: PressureSpec(perp_grad="yes"), "perp_grad='yes' is of the wrong type"),
+    (lambda: TrainConfig(task="addition"), "task='addition' is of the wrong type. It takes a Task"),
+    (lambda: TrainConfig(parent={}), "parent={} is of the wrong type. It takes a TrainConfig, or"),
+    (lambda: TrainConfig(n_steps=10**6, checkpoint_every="x"), "checkpoint_every='x'"),
+    (lambda: Thresholds(grokking=95.0), "grokking=95.0 is not allowed. It is an accuracy"),
+    (lambda: Thresholds(patience="long"), "patience='long' is of the wrong type"),
+    (lambda: SpikeRule(rise_steps=0.5), "rise_steps=0.5 is of the wrong type"),
+    (lambda: dataclasses.replace(PRESETS["quick"], n_steps=1e3), "n_steps=1000.0 is of the wrong"),
+]
+
+
+@pytest.mark.parametrize(("build", "message"), WRONG_TYPES)
+@pytest.mark.usefixtures("without_type_checks")
+def test_a_value_of_the_wrong_type_is_refused_where_it_is_written(build, message):
+    with pytest.raises(ConfigError) as caught:
+        build()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_numbers_of_numpy_become_those_of_python_and_lists_tuples():
+    task = TaskSpec(p=np.int64(13), train_fraction=np.float32(0.5))
+    assert (type(task.p), type(task.train_fraction)) == (int, float)
+    model = MlpSpec(widths=[np.int32(8), 16], biases=np.bool_(True))
+    assert model.widths == (8, 16) and type(model.widths[0]) is int and model.biases is True
+    optimizer = OptimizerSpec(weight_decay=1, betas=[0, 0.5])
+    assert (type(optimizer.weight_decay), optimizer.betas) == (float, (0.0, 0.5))
+    # One setting has one name, however it was written.
+    same = TrainConfig(optimizer=OptimizerSpec(weight_decay=1))
+    assert same.hash() == TrainConfig(optimizer=OptimizerSpec(weight_decay=1.0)).hash()
+
+
+@pytest.mark.parametrize("field", ["p", "n_steps", "widths"])
+@pytest.mark.usefixtures("without_type_checks")
+def test_a_value_of_any_length_gets_a_short_line(field):
+    value = "x" * 10**6
+    with pytest.raises(ConfigError) as caught:
+        {"p": TaskSpec, "n_steps": TrainConfig, "widths": MlpSpec}[field](**{field: value})
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: TaskSpec(p=10**9), "p=1000000000 is too large"),
+        (lambda: ModelSpec(d_model=10**9), "d_model=1000000000 is too large"),
+        (lambda: ModelSpec(n_layers=1000), "n_layers=1000 is too large"),
+        (lambda: PolynomialSpec(n_train=10**9), "n_train=1000000000 points in 100 dimensions"),
+        (lambda: TrainConfig(n_steps=10**12), "keeps more than 1,000,000 checkpoints"),
+        (lambda: MlpSpec(widths=(1,) * 1000), "is not allowed. Name at least one"),
+    ],
+)
+def test_a_size_that_no_machine_holds_is_refused_before_memory_is_asked_for(build, message):
+    with pytest.raises(ConfigError, match=message):
+        build()

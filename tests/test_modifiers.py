@@ -243,7 +243,7 @@ def test_with_dropout_the_recorded_accuracy_is_that_of_the_whole_network(tmp_pat
         ({"dropout": 1.0}, "dropout=1.0 is not allowed"),
         ({"l1": -1.0}, "l1=-1.0 is not allowed"),
         ({"l1": float("nan")}, "l1=nan is not allowed"),
-        ({"grokfast": "mean"}, "grokfast=mean is not allowed. Choose none, ema or ma"),
+        ({"grokfast": "mean"}, "grokfast='mean' is not known. Choose one of none, ema, ma"),
         ({"grokfast_window": 0}, "grokfast_window=0"),
         ({"seed": -1}, "seed=-1"),
     ],

@@ -102,7 +102,7 @@ def test_configs_with_and_without_a_degree_read_back():
     assert TrainConfig.from_dict(old) == TrainConfig()
     wrong = config.to_dict()
     wrong["task"]["degree"] = "three"
-    with pytest.raises(ConfigError, match="degree='three', which is of the wrong type"):
+    with pytest.raises(ConfigError, match="degree='three' is of the wrong type. It takes a whole"):
         TrainConfig.from_dict(wrong)
 
 

@@ -106,7 +106,7 @@ def test_labels_are_materialized_once_and_cannot_be_changed():
         ({"train_fraction": 0.0}, r"train_fraction=0.0 is outside \(0, 1\)"),
         ({"train_fraction": 1.0}, r"train_fraction=1.0 is outside"),
         ({"train_fraction": 30.0}, "not a percentage: use 0.3"),
-        ({"train_fraction": float("nan")}, "train_fraction=nan is outside"),
+        ({"train_fraction": float("nan")}, "train_fraction=nan is not allowed"),
         ({"operation": "power"}, "operation='power' is not known. Choose one of addition"),
         ({"operation": "division", "p": 12}, "not defined modulo p=12, which is composite"),
         ({"operation": "division", "split_unit": "unordered_pairs"}, "needs a commutative"),

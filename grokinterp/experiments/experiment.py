@@ -12,6 +12,7 @@ import pandas as pd
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.chart import Chart
+from grokinterp.fields import check_types, shown
 from grokinterp.runs.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ Verdict = Literal["confirmed", "not confirmed", "inconclusive"]
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 Number = float | int | str | bool | None
 """A value of a claim or of a cell; None where there is none, never NaN."""
+MOST_SEEDS = 10_000
+"""Seeds of every setting that may be asked for."""
 
 STANDARD_COLUMNS = (
     "run",
@@ -65,8 +68,11 @@ class Scale:
     """Seeds that the user asked for; None: as many as the experiment has by default."""
 
     def __post_init__(self) -> None:
-        if self.n_seeds is not None and self.n_seeds < 1:
-            raise ConfigError(f"seeds={self.n_seeds} is not allowed. Use 1 or more.")
+        check_types(self)
+        if self.n_seeds is not None and not 1 <= self.n_seeds <= MOST_SEEDS:
+            raise ConfigError(
+                f"seeds={shown(self.n_seeds)} is not allowed. Use 1 to {MOST_SEEDS:,}."
+            )
 
     @property
     def name(self) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from grokinterp.errors import ConfigError
-from grokinterp.models.spec import require_choices
+from grokinterp.fields import LARGEST_SIZE, check_seed, check_types, require
+from grokinterp.models.spec import MOST_LAYERS
 
 MlpActivation = Literal["relu", "gelu", "tanh", "square", "linear_quadratic"]
 MlpInit = Literal["torch_linear", "normal", "mean_field"]
@@ -51,17 +50,13 @@ class MlpSpec:
     """Seed of the first weights alone."""
 
     def __post_init__(self) -> None:
-        if not self.widths or min(self.widths) < 1:
-            raise ConfigError(f"widths={self.widths} is not allowed. Name at least one, all >= 1.")
+        check_types(self)
+        is_fine = bool(self.widths) and min(self.widths) >= 1 and max(self.widths) <= LARGEST_SIZE
+        remedy = f"Name at least one, all 1 to {LARGEST_SIZE:,}."
+        require(self, "widths", is_fine and len(self.widths) <= MOST_LAYERS, remedy)
         for name in ("init_scale", "output_scale"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ConfigError(f"{name}={value} is not allowed. It must be positive and finite.")
-        if not math.isfinite(self.curvature):
-            raise ConfigError(f"curvature={self.curvature} is not allowed. It must be finite.")
-        if not 0 <= self.init_seed < 2**63:
-            raise ConfigError(f"init_seed={self.init_seed} is outside 0 .. 2**63 - 1.")
-        require_choices(self, _CHOICES)
+            require(self, name, getattr(self, name) > 0, "It must be positive and finite.")
+        check_seed("init_seed", self.init_seed)
 
     def parameter_shapes(self, n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter, in the order of drawing: ``layers.0.W``, ``layers.0.b``, ..."""
@@ -76,10 +71,3 @@ class MlpSpec:
     def is_trained(self, name: str) -> bool:
         """Whether a parameter is trained: all but a fixed readout."""
         return self.trains_readout or name != f"layers.{len(self.widths)}.W"
-
-
-_CHOICES = {
-    "architecture": ("mlp",),
-    "act_fn": ("relu", "gelu", "tanh", "square", "linear_quadratic"),
-    "init": ("torch_linear", "normal", "mean_field"),
-}

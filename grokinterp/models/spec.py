@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from grokinterp.errors import ConfigError
+from grokinterp.fields import check_seed, check_types, require, require_sizes
 
 ActivationName = Literal["relu", "gelu"]
 Biases = Literal["mlp", "none", "all"]
 InitName = Literal["nanda2023", "tl_demo"]
 InputFormat = Literal["a_b_equals", "a_b"]
 AttentionDirection = Literal["causal", "bidirectional"]
+MOST_LAYERS = 128
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,19 @@ class ModelSpec:
     """Seed of the first weights alone; the split has its own."""
 
     def __post_init__(self) -> None:
-        for name in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ConfigError(f"{name}={value} is too small. It must be at least 1.")
-        if not 0 <= self.attention_rate <= 1:  # neither is a NaN
+        check_types(self)
+        require_sizes(self, "n_layers", "d_model", "n_heads", "d_head", "d_mlp")
+        if self.n_layers > MOST_LAYERS:
+            raise ConfigError(
+                f"n_layers={self.n_layers} is too large. It must be at most {MOST_LAYERS}."
+            )
+        if not 0 <= self.attention_rate <= 1:
             raise ConfigError(
                 f"attention_rate={self.attention_rate} is outside [0, 1]. Use 1 for the usual "
                 "softmax attention, 0 for constant attention."
             )
-        if not 0 < self.init_scale < math.inf:
-            raise ConfigError(
-                f"init_scale={self.init_scale} is not allowed. It must be positive and finite."
-            )
-        if not 0 <= self.init_seed < 2**63:
-            raise ConfigError(f"init_seed={self.init_seed} is outside 0 .. 2**63 - 1.")
-        require_choices(self, _CHOICES)
+        require(self, "init_scale", self.init_scale > 0, "It must be positive and finite.")
+        check_seed("init_seed", self.init_seed)
 
     @property
     def n_ctx(self) -> int:
@@ -99,26 +96,3 @@ class ModelSpec:
         """
         d_vocab = order + 1 if self.input_format == "a_b_equals" else order
         return {"d_vocab": d_vocab, "n_ctx": self.n_ctx, "d_vocab_out": order}
-
-
-def require_choices(spec: Any, choices: Mapping[str, tuple[str, ...]]) -> None:
-    """Refuse a spec with a field that is none of its allowed words.
-
-    Raises
-    ------
-    ConfigError
-        With the field, its value and the words.
-    """
-    for name, allowed in choices.items():
-        value = getattr(spec, name)
-        if value not in allowed:
-            raise ConfigError(f"{name}={value!r} is not known. Choose one of {', '.join(allowed)}.")
-
-
-_CHOICES = {
-    "act_fn": ("relu", "gelu"),
-    "input_format": ("a_b_equals", "a_b"),
-    "attention_dir": ("causal", "bidirectional"),
-    "biases": ("mlp", "none", "all"),
-    "init": ("nanda2023", "tl_demo"),
-}

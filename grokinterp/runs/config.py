@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
+from grokinterp.fields import build, check_types, require, shown
 from grokinterp.models import MlpSpec, ModelSpec
-from grokinterp.runs.fields import build, require
 from grokinterp.runs.pressures import PressureSpec
 from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
 
@@ -18,6 +19,10 @@ LossDtype = Literal["float64", "float32"]
 LossName = Literal["cross_entropy", "mse", "stable_max"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
 DecayTarget = Literal["zero", "init"]
+MOST_CHECKPOINTS = 10**6
+"""Checkpoints of one run."""
+MOST_PARENTS = 50
+"""Runs that may come before a run, each the parent of the next."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,9 @@ class OptimizerSpec:
     """Momentum of ``sgd``."""
 
     def __post_init__(self) -> None:
-        is_known = self.algorithm in ("adamw", "adam", "sgd")
-        require(self, "algorithm", is_known, "Choose adamw, adam or sgd.")
+        check_types(self)
         require(self, "learning_rate", self.learning_rate > 0, "It must be positive.")
         require(self, "weight_decay", self.weight_decay >= 0, "Use 0 for no weight decay.")
-        is_known = self.decay_towards in ("zero", "init")
-        require(self, "decay_towards", is_known, "Choose zero or init.")
         require(self, "betas", all(0 <= b < 1 for b in self.betas), "Both must lie in [0, 1).")
         # With eps 0 a weight without gradient is updated by 0/0.
         require(self, "eps", self.eps > 0, "It must be positive.")
@@ -99,17 +101,18 @@ class TrainConfig:
     from first weights."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         require(self, "n_steps", self.n_steps >= 1, "It must be at least 1.")
         require(self, "test_every", self.test_every >= 1, "It must be at least 1.")
         require(self, "checkpoint_every", self.checkpoint_every >= 1, "It must be at least 1.")
-        require(
-            self,
-            "loss_dtype",
-            self.loss_dtype in ("float64", "float32"),
-            "Choose float64 or float32.",
-        )
-        is_known = self.loss in ("cross_entropy", "mse", "stable_max")
-        require(self, "loss", is_known, "Choose cross_entropy, mse or stable_max.")
+        if self.n_steps // self.checkpoint_every > MOST_CHECKPOINTS:
+            raise ConfigError(
+                f"n_steps={shown(self.n_steps)} with checkpoint_every="
+                f"{self.checkpoint_every} keeps more than {MOST_CHECKPOINTS:,} checkpoints. "
+                "Use a larger checkpoint_every."
+            )
+        if len(self.ancestors) > MOST_PARENTS:
+            raise ConfigError(_too_many_parents())
         if self.stop_accuracy is not None:
             require(self, "stop_accuracy", 0 <= self.stop_accuracy < 1, "Use a value in [0, 1).")
         require(self, "stop_patience", self.stop_patience >= 0, "Use 0 to stop at the crossing.")
@@ -144,6 +147,8 @@ class TrainConfig:
         ConfigError
             If a field is unknown, or its value is not allowed.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"config is {type(values).__name__}, not a table of fields.")
         _check_generations(values)
         values = dict(values)
         for name, kinds in _PARTS.items():
@@ -167,11 +172,8 @@ class TrainConfig:
         """
         early = {2**i for i in range(self.n_steps.bit_length()) if 2**i < self.checkpoint_every}
         regular = range(0, self.n_steps + 1, self.checkpoint_every)
-        return sorted({0, self.n_steps, *early, *regular} & set(range(self.n_steps + 1)))
+        return sorted({0, self.n_steps, *early, *regular})
 
-
-MOST_PARENTS = 50
-"""Runs that may come before a run, each the parent of the next."""
 
 _PARTS: dict[str, dict[str | None, type]] = {
     "task": {None: TaskSpec, "digits": DigitsSpec, "polynomial": PolynomialSpec},
@@ -187,9 +189,11 @@ def _check_generations(values: Any) -> None:
     while isinstance(table, dict) and table.get("parent") is not None:
         table, n_parents = table["parent"], n_parents + 1
         if n_parents > MOST_PARENTS:
-            raise ConfigError(
-                f"parent is nested more than {MOST_PARENTS} deep. Start from a run with fewer."
-            )
+            raise ConfigError(_too_many_parents())
+
+
+def _too_many_parents() -> str:
+    return f"parent is nested more than {MOST_PARENTS} deep. Start from a run with fewer."
 
 
 def _kind_of(values: Any, kinds: dict[str | None, type]) -> type:
@@ -198,7 +202,8 @@ def _kind_of(values: Any, kinds: dict[str | None, type]) -> type:
     kind = table.get("dataset", table.get("architecture"))
     if not isinstance(kind, str | None) or kind not in kinds:
         known = ", ".join(name for name in kinds if name)
-        raise ConfigError(f"{kind!r} is not known. Choose one of {known}, or leave it out.")
+        remedy = f"Choose one of {known}, or leave it out." if known else "Leave it out."
+        raise ConfigError(f"{shown(kind)} is not known. {remedy}")
     return kinds[kind]
 
 
@@ -220,6 +225,9 @@ class ImportedConfig:
     model: ModelSpec
     unknown: tuple[str, ...] = ()
     """Fields such as ``task.split_seed`` whose values here stand for nothing."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table of :meth:`TrainConfig.to_dict`, None for whatever is not known."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from grokinterp.runs.fields import require
+from grokinterp.fields import check_types, require
 
 GrokfastFilter = Literal["none", "ema", "ma"]
 
@@ -50,11 +50,10 @@ class PressureSpec:
     """Seed of noise and dropout; the step counts too, so a resumed run draws the same."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         require(self, "dropout", 0 <= self.dropout < 1, "Use a rate in [0, 1).")
         require(self, "l1", self.l1 >= 0, "Use 0 for no penalty.")
         require(self, "gradient_noise", self.gradient_noise >= 0, "Use 0 for no noise.")
-        known = self.grokfast in ("none", "ema", "ma")
-        require(self, "grokfast", known, "Choose none, ema or ma.")
         require(self, "grokfast_strength", self.grokfast_strength > 0, "It must be positive.")
         require(self, "grokfast_decay", 0 <= self.grokfast_decay < 1, "Use a rate in [0, 1).")
         require(self, "grokfast_window", self.grokfast_window >= 1, "It must be at least 1.")

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from grokinterp.errors import ConfigError
-from grokinterp.tasks.examples import Examples, check_seed, frozen
+from grokinterp.fields import check_seed, check_types
+from grokinterp.tasks.examples import Examples, frozen
 
 N_IMAGES = 1797
 N_PIXELS = 64
@@ -40,8 +41,7 @@ class DigitsSpec:
     """Seed of the shuffle that chooses them; with the same seed fewer are the first of more."""
 
     def __post_init__(self) -> None:
-        if self.dataset != "digits":
-            raise ConfigError(f"dataset={self.dataset!r} is not known here. Choose digits.")
+        check_types(self)
         if not 1 <= self.n_train < N_IMAGES:
             raise ConfigError(
                 f"n_train={self.n_train} is not allowed. Choose 1 to {N_IMAGES - 1} of the "

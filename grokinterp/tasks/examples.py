@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from grokinterp.errors import ConfigError
-
 
 class Examples(ABC):
     """A finite set of examples: the whole of what is trained and tested on.
@@ -81,15 +79,3 @@ def frozen(array: np.ndarray) -> np.ndarray:
     """Return the same array, which from now on cannot be written to."""
     array.setflags(write=False)
     return array
-
-
-def check_seed(name: str, seed: int) -> None:
-    """Refuse a seed that torch's and numpy's generators do not all take.
-
-    Raises
-    ------
-    ConfigError
-        If it is negative or has more than 63 bits.
-    """
-    if not 0 <= seed < 2**63:
-        raise ConfigError(f"{name}={seed} is outside 0 .. 2**63 - 1.")

@@ -10,13 +10,16 @@ from typing import Literal
 import numpy as np
 
 from grokinterp.errors import ConfigError
-from grokinterp.tasks.examples import Examples, check_seed, frozen, one_hot
+from grokinterp.fields import check_seed, check_types, shown
+from grokinterp.tasks.examples import Examples, frozen, one_hot
 from grokinterp.tasks.group_view import GroupView, primitive_root
 from grokinterp.tasks.operations import OPERATIONS, Operation, OperationName, is_prime
 from grokinterp.tasks.permutations import DEGREES, TOO_LARGE
 
 SplitMethod = Literal["python_shuffle", "torch_randperm"]
 SplitUnit = Literal["ordered_pairs", "unordered_pairs"]
+LARGEST_P = 4096
+"""Largest modulus: 17 million pairs, half a gigabyte of tokens."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,16 @@ class TaskSpec:
     answer. No other operation takes one."""
 
     def __post_init__(self) -> None:
-        operation = OPERATIONS.get(self.operation)
-        if operation is None:
-            raise ConfigError(
-                f"operation={self.operation!r} is not known. Choose one of {', '.join(OPERATIONS)}."
-            )
+        check_types(self)
+        operation = OPERATIONS[self.operation]
         self._check_degree(operation)
         if self.p < 2:
-            raise ConfigError(f"p={self.p} is too small. The modulus must be at least 2.")
+            raise ConfigError(f"p={shown(self.p)} is too small. The modulus must be at least 2.")
+        if self.p > LARGEST_P:
+            raise ConfigError(
+                f"p={shown(self.p)} is too large. The modulus must be at most {LARGEST_P}, since "
+                "all pairs are held at once."
+            )
         if operation.needs_prime and not is_prime(self.p):
             raise ConfigError(
                 f"{self.operation} is not defined modulo p={self.p}, which is composite. "
@@ -78,18 +83,8 @@ class TaskSpec:
         check_seed("label_seed", self.label_seed)
         if self.label_seed and not operation.is_random:
             raise ConfigError(
-                f"label_seed={self.label_seed} does not go with {self.operation}, whose answers "
-                "are not drawn. Leave it out, or use operation=random_labels."
-            )
-        if self.split_method not in ("python_shuffle", "torch_randperm"):
-            raise ConfigError(
-                f"split_method={self.split_method!r} is not known. "
-                "Choose python_shuffle or torch_randperm."
-            )
-        if self.split_unit not in ("ordered_pairs", "unordered_pairs"):
-            raise ConfigError(
-                f"split_unit={self.split_unit!r} is not known. "
-                "Choose ordered_pairs or unordered_pairs."
+                f"label_seed={shown(self.label_seed)} does not go with {self.operation}, whose "
+                "answers are not drawn. Leave it out, or use operation=random_labels."
             )
         if self.split_unit == "unordered_pairs" and not operation.is_commutative:
             raise ConfigError(
@@ -110,15 +105,15 @@ class TaskSpec:
         if not operation.is_of_permutations:
             if self.degree is not None:
                 raise ConfigError(
-                    f"degree={self.degree} does not go with {self.operation}. Leave it out, or "
-                    "use operation=permutation_composition."
+                    f"degree={shown(self.degree)} does not go with {self.operation}. Leave it "
+                    "out, or use operation=permutation_composition."
                 )
             return
         if self.degree not in DEGREES:
             reason = f" ({TOO_LARGE})" if (self.degree or 0) > max(DEGREES) else ""
             raise ConfigError(
-                f"degree={self.degree} is not allowed{reason}. Choose 2, 3, 4 or 5, the degree n "
-                "of S_n."
+                f"degree={shown(self.degree)} is not allowed{reason}. Choose 2, 3, 4 or 5, the "
+                "degree n of S_n."
             )
         object.__setattr__(self, "p", math.factorial(self.degree))
 

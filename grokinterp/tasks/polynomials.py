@@ -14,7 +14,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from grokinterp.errors import ConfigError
-from grokinterp.tasks.examples import Examples, check_seed, frozen
+from grokinterp.fields import check_seed, check_types, require_sizes, shown
+from grokinterp.tasks.examples import Examples, frozen
+
+MOST_NUMBERS = 10**8
+"""Components of all points of one side together: 0.8 GB where they are drawn."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,16 @@ class PolynomialSpec:
     or the points of the other side, and fewer points are the first of more."""
 
     def __post_init__(self) -> None:
-        if self.dataset != "polynomial":
-            raise ConfigError(f"dataset={self.dataset!r} is not known here. Choose polynomial.")
-        for name in ("dimension", "n_train", "n_test"):
-            if getattr(self, name) < 1:
+        check_types(self)
+        require_sizes(self, "dimension")
+        for name in ("n_train", "n_test"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ConfigError(f"{name}={value} is too small. It must be at least 1.")
+            if value * self.dimension > MOST_NUMBERS:
                 raise ConfigError(
-                    f"{name}={getattr(self, name)} is too small. It must be at least 1."
+                    f"{name}={shown(value)} points in {self.dimension} dimensions are more than "
+                    f"{MOST_NUMBERS:,} numbers. Choose fewer points."
                 )
         check_seed("seed", self.seed)
 

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from grokinterp.fields import check_types, require
+
 OutcomeKind = Literal[
     "grokked",
     "generalized_without_delay",
@@ -37,6 +39,15 @@ class Thresholds:
     """Generalization is delayed when it comes more than this many memorization times later."""
     width_ratio: float = 0.5
     """A delayed transition is sharp when it takes at most this fraction of the delay."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("memorization", "grokking"):
+            is_fine = 0 <= getattr(self, name) < 1
+            require(self, name, is_fine, "It is an accuracy: use a value in [0, 1).")
+        require(self, "patience", self.patience >= 0, "Use 0 for the first crossing.")
+        for name in ("delay_ratio", "width_ratio"):
+            require(self, name, getattr(self, name) >= 0, "Use a ratio of 0 or more.")
 
 
 @dataclass(frozen=True)

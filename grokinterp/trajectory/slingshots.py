@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from grokinterp.fields import check_types, require
+
 
 @dataclass(frozen=True)
 class SpikeRule:
@@ -34,6 +36,14 @@ class SpikeRule:
     rest_steps: int = 100
     """Steps after the end of a spike in which another rise is its aftershock; cycles of
     published runs take more than 1000 steps."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        require(self, "factor", self.factor > 1, "It must be above 1.")
+        for name in ("rise_steps", "fall_steps"):
+            require(self, name, getattr(self, name) >= 1, "It must be at least 1.")
+        for name in ("peak_loss", "rest_steps"):
+            require(self, name, getattr(self, name) >= 0, "Use 0 or more.")
 
 
 @dataclass(frozen=True)
