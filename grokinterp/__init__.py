@@ -69,6 +69,7 @@ _HOMES = {
     "CheckpointError": "errors",
     "ConfigError": "errors",
     "FitError": "errors",
+    "FolderInUseError": "errors",
     "RunFolderError": "errors",
     "ShapeError": "errors",
 }

@@ -21,5 +21,9 @@ class RunFolderError(GrokinterpError):
     """A run folder that cannot be read, written or continued."""
 
 
+class FolderInUseError(RunFolderError):
+    """A run folder that another process is writing at this moment."""
+
+
 class FitError(GrokinterpError, ValueError):
     """Data from which what is asked for cannot be estimated."""

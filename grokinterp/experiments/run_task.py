@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grokinterp.errors import GrokinterpError
+from grokinterp.errors import FolderInUseError, GrokinterpError
 from grokinterp.experiments.experiment import Number, PlannedRun, plain_number
 from grokinterp.runs.config import TrainConfig
 
 PARENT_POLL_SECONDS = 0.25
+
+LOCK_WAIT_SECONDS = 30.0
+"""How long a run waits for the worker of an earlier sweep that was killed to let go of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,18 +83,9 @@ def _train_and_observe(task: RunTask) -> dict[int, dict[str, Number]]:
     import torch
 
     from grokinterp.experiments.run_table import row_of
-    from grokinterp.runs.store import load_run
-    from grokinterp.training import train
 
     torch.set_num_threads(1)
-    parent = task.config.parent
-    run = train(
-        task.config,
-        task.folder,
-        n_threads=1,
-        progress=False,
-        parent=None if parent is None else load_run(task.store_folder / parent.hash()),
-    )
+    run = _train(task)
     rows = {}
     for position, planned in task.planned:
         row = row_of(run, planned)
@@ -103,9 +97,31 @@ def _train_and_observe(task: RunTask) -> dict[int, dict[str, Number]]:
     return rows
 
 
+def _train(task: RunTask) -> Any:
+    """Finish the run, once whoever writes it now is gone."""
+    from grokinterp.runs.store import load_run
+    from grokinterp.training import train
+
+    parent = task.config.parent
+    deadline = time.monotonic() + LOCK_WAIT_SECONDS
+    while True:
+        try:
+            return train(
+                task.config,
+                task.folder,
+                n_threads=1,
+                progress=False,
+                parent=None if parent is None else load_run(task.store_folder / parent.hash()),
+            )
+        except FolderInUseError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PARENT_POLL_SECONDS)
+
+
 def _observations(task: RunTask, run: Any, planned: PlannedRun) -> dict[str, Number]:
     """Observe a run, or read what was observed before."""
-    from grokinterp.runs.atomic import make_folder
+    from grokinterp.runs.atomic import make_folder, remove_leftovers
     from grokinterp.runs.store import read_json, write_json
 
     if task.observe is None:
@@ -124,6 +140,7 @@ def _observations(task: RunTask, run: Any, planned: PlannedRun) -> dict[str, Num
     observed = task.observe(run, planned)
     numbers = {name: plain_number(value) for name, value in observed.items()}
     make_folder(file.parent, "Remove what is in its place.")
+    remove_leftovers(file.parent)
     version = task.observe_version
     write_json(file, {"observe_version": version, "labels": labels, "numbers": numbers})
     return numbers

@@ -14,7 +14,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.experiments.experiment import Experiment, Number, PlannedRun
 from grokinterp.experiments.pool import Backend, Pool, open_pool
 from grokinterp.experiments.run_task import RunResult, RunTask
-from grokinterp.runs.atomic import make_folder, write_atomically
+from grokinterp.runs.atomic import make_folder, remove_leftovers, write_atomically
 from grokinterp.runs.config import TrainConfig
 from grokinterp.tasks.modular import TaskSpec
 
@@ -89,6 +89,8 @@ def run_sweep(
     store = Path(store_folder).resolve()
     with open_pool(backend, n_jobs, scheduler) as pool:
         make_folder(store, "Choose a folder that can be written.")
+        if table_file is not None:
+            remove_leftovers(table_file.parent)
         rows: dict[int, Mapping[str, Number]] = {}
         failures: dict[int, Failure] = {}
         failed: dict[str, str] = {}

@@ -6,13 +6,17 @@ import errno
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from grokinterp.errors import RunFolderError
+from grokinterp.errors import FolderInUseError, RunFolderError
 
 TEMPORARY_PREFIX = ".writing-"
+
+LEFTOVER_SECONDS = 3600.0
+"""Where no lock says who writes, a temporary file of this age belongs to a process that died."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -40,6 +44,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written, without disturbing one that writes now.
+
+    For folders without a lock: only files older than :data:`LEFTOVER_SECONDS` go.
+    """
+    try:
+        for leftover in folder.glob(TEMPORARY_PREFIX + "*"):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                leftover.unlink(missing_ok=True)
+    except OSError:
+        # They are hidden and cost nothing but room.
+        return
 
 
 def make_folder(path: Path, remedy: str) -> None:
@@ -106,8 +124,10 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    RunFolderError
+    FolderInUseError
         If another process holds it.
+    RunFolderError
+        If the folder cannot be locked at all.
     """
     try:
         descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
@@ -121,7 +141,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
                 raise RunFolderError(
                     f"cannot lock {folder}: {error.strerror}. Choose a folder on a local disk."
                 ) from None
-            raise RunFolderError(
+            raise FolderInUseError(
                 f"{folder} is being written by another process. Wait for it, or choose another "
                 "folder."
             ) from None

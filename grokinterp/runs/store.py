@@ -246,9 +246,13 @@ class RunFolder:
             append_durably(self.index_file, f"{step},{file},{digest}\n")
 
     def mend_index(self, *, is_new: bool) -> None:
-        """Drop a half-written last line; for training from the start, drop all lines."""
+        """Drop a half-written last line; for training from the start, all but the first weights.
+
+        Those are where training starts from, so what was said of them stays true.
+        """
         if self.index_file.exists():
-            self._write_index({} if is_new else self.read_index())
+            index = self.read_index()
+            self._write_index({s: line for s, line in index.items() if not is_new or s == 0})
 
     def _write_index(self, index: Mapping[int, tuple[str, str]]) -> None:
         lines = [INDEX_HEADER, *(f"{s},{f},{d}" for s, (f, d) in sorted(index.items()))]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from grokinterp.runs.atomic import make_folder, write_atomically
+from grokinterp.runs.atomic import make_folder, remove_leftovers, write_atomically
 from grokinterp.runs.store import write_json
 from grokinterp.trajectory.analysis import Analysis
 
@@ -24,6 +24,7 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
         If the folder cannot be written.
     """
     make_folder(folder, "Choose one that can be written.")
+    remove_leftovers(folder)
     tables = {
         "measures.csv": analysis.trajectory,
         "by_frequency.csv": analysis.by_frequency,
