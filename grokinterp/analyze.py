@@ -157,9 +157,13 @@ def _require_writable(folder: Path) -> None:
     """Find out before the analysis, not after it."""
     probe = folder / ".writing-probe"
     try:
+        made = [part for part in (folder, *folder.parents) if not part.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+        # An analysis that is refused after this leaves nothing behind.
+        for part in made:
+            part.rmdir()
     except OSError as error:
         raise RunFolderError(
             f"cannot write {folder}: {error.strerror}. Name another folder with --out."

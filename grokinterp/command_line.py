@@ -76,6 +76,9 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     except OSError as error:
         _say(f"error: {error.filename or 'a file'}: {error.strerror}. Check its permissions.")
         sys.exit(USAGE_ERROR)
+    except MemoryError:
+        _say("error: there is not enough memory for this. Choose a smaller network or task.")
+        sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         _say("interrupted. The same command goes on where it stopped.")
         sys.exit(INTERRUPTED)
@@ -106,5 +109,32 @@ def _first_statement(box: str, prog: str) -> str:
             continue
         statement.append(line)
     text = " ".join(statement) or "the flags do not fit"
-    text = re.sub(r"^Error parsing [\w.{}]*: (?=\w+=|\w+ is )", "", text)
+    for pattern, sentence in _SENTENCES:
+        text = re.sub(pattern, sentence, text)
+    if "Choose one of '" in text:
+        text = text.replace("'", "")
     return f"{text.rstrip('.')}. See {prog} --help."
+
+
+# tyro's statements on the left, on the right what they mean for the user.
+_SENTENCES = (
+    (r"^Error parsing [\w.{}]*: (?=\w+=|\w+ is )", ""),
+    (
+        r"^Error parsing (\S+): invalid literal for int\(\) with base 10: '(.*)'$",
+        r"\1 \2 is not allowed. It takes a whole number, such as 100",
+    ),
+    (
+        r"^Error parsing (\S+): could not convert string to float: '(.*)'$",
+        r"\1 \2 is not allowed. It takes a number, such as 0.5",
+    ),
+    (
+        r"^invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*?),?\)\.?$",
+        r"\2 \1 is not known. Choose one of \3",
+    ),
+    (r"^Missing value for argument '(.*)'\. Expected 1 values\.?$", r"\1 has no value. Give one"),
+    (
+        r"^Missing value for argument '(.*)'\. Expected (\d+) values\.?$",
+        r"\1 has too few values. Give \2",
+    ),
+    (r"^Missing from .*?: ([A-Z]+) (.*?)\.? \(required\)$", r"\1 is not given: \2"),
+)

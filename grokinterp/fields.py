@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -47,7 +48,7 @@ def check_types(spec: Any) -> None:
             object.__setattr__(spec, name, plain)
 
 
-def checked(name: str, value: Any, kind: Any) -> Any:
+def checked(name: str, value: Any, kind: Any, remedy: str = "") -> Any:
     """Return a value as its type has it: a field, or an argument of a public function.
 
     Parameters
@@ -59,6 +60,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
     kind
         ``bool``, ``int``, ``float``, ``str``, a ``Literal``, a tuple of these, a class, or a
         union of them.
+    remedy
+        What else to do about it, in a sentence.
 
     Raises
     ------
@@ -80,7 +83,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         )
     if isinstance(value, (float, np.floating)) and not math.isfinite(value):
         raise ConfigError(f"{name}={float(value)} is not allowed. It takes {_in_words(kind)}.")
-    raise ConfigError(f"{name}={shown(value)} is of the wrong type. It takes {_in_words(kind)}.")
+    fact = f"{name}={shown(value)} is of the wrong type. It takes {_in_words(kind)}."
+    raise ConfigError(f"{fact} {remedy}".rstrip())
 
 
 def require(spec: Any, name: str, is_fine: bool, remedy: str) -> None:
@@ -247,6 +251,13 @@ def _in_words(kind: Any) -> str:
         if Ellipsis in others:
             return f"a list of {plural}"
         return f"{_NUMBER_WORDS[1 + len(others)]} {plural}"
-    words = {bool: "True or False", int: "a whole number", float: "a finite number", str: "a text"}
+    names: dict[Any, str] = {
+        bool: "True or False",
+        int: "a whole number",
+        float: "a finite number",
+        str: "a text",
+        PathLike: "a path",
+        Iterable: "a list",
+    }
     name = getattr(kind, "__name__", str(kind))
-    return words.get(kind, f"{'an' if name[0] in 'AEIOU' else 'a'} {name}")
+    return names.get(kind, f"{'an' if name[0] in 'AEIOU' else 'a'} {name}")

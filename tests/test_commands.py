@@ -95,7 +95,7 @@ def test_a_diverged_run_is_a_result_and_exits_with_zero(tmp_path):
 TRAIN_MISTAKES = [
     (["--preset", "power2022"], "preset 'power2022' is not known. Choose one of quick, nanda2023"),
     (["--colour", "red"], "Unrecognized options: --colour"),
-    (["--n-steps", "many"], "--n-steps"),
+    (["--n-steps", "many"], "--n-steps many is not allowed. It takes a whole number"),
     (["--task.p", "1"], "p=1 is too small"),
     (["--task.train-fraction", "0"], "train_fraction=0.0 is outside (0, 1)"),
     (["--task.train-fraction", "1"], "train_fraction=1.0 is outside (0, 1)"),
@@ -106,7 +106,7 @@ TRAIN_MISTAKES = [
     ),
     (["--optimizer.weight-decay", "-1"], "weight_decay=-1.0 is not allowed"),
     (["--task.operation", "division", "--task.p", "12"], "p=12, which is composite"),
-    (["--task.operation", "power"], "invalid choice 'power'"),
+    (["--task.operation", "power"], "--task.operation power is not known. Choose one of addition"),
 ]
 
 

@@ -15,6 +15,7 @@ from grokinterp.circuits.last_block import LastBlock
 from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.neurons import frequency_shares, representation_shares
 from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.fields import checked
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import PairActivations, forward_pairs, has_pair_tables
 from grokinterp.models.transformer import input_tokens
@@ -325,6 +326,7 @@ def take_snapshot(run: Run, step: int | None = None) -> Snapshot:
     >>> import grokinterp as gi
     >>> gi.take_snapshot(gi.load_run("ckpts/"), step=1200)  # doctest: +SKIP
     """
+    checked("run", run, Run, "Load it first: gi.load_run(folder).")
     step = run.resolve_step(step)
     return Snapshot.from_parameters(
         run.parameters(step), run.split, run.transformer, step=step, checksum=run.checksum(step)

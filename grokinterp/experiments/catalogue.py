@@ -6,6 +6,7 @@ from importlib import import_module
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.experiment import Experiment
+from grokinterp.fields import shown
 
 EXPERIMENTS: tuple[str, ...] = (
     "power2022",
@@ -31,5 +32,5 @@ def experiment_of(name: str) -> Experiment:
     """
     if name not in EXPERIMENTS:
         known = ", ".join(EXPERIMENTS) or "none yet"
-        raise ConfigError(f"experiment {name!r} is not known. Choose one of {known}.")
+        raise ConfigError(f"experiment {shown(name)} is not known. Choose one of {known}.")
     return import_module(f"grokinterp.experiments.{name}").EXPERIMENT

@@ -10,10 +10,13 @@ from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.run_task import RunResult, RunTask, finish_run, finish_run_in_worker
+from grokinterp.fields import checked, shown
 
 Backend = Literal["loky", "dask"]
 Pool = Callable[[Sequence[RunTask]], Iterator[RunResult]]
 """From tasks, the longest first, to their results as they come in."""
+
+MOST_JOBS = 4096
 
 SCHEDULER_SECONDS = 5
 """How long a dask scheduler and its first worker may take to answer."""
@@ -70,8 +73,9 @@ def check_workers(backend: str, n_jobs: int | None, scheduler: str | None) -> No
     """
     if backend not in ("loky", "dask"):
         raise ConfigError(f"backend={backend!r} is not known. Choose loky or dask.")
-    if n_jobs is not None and n_jobs < 1:
-        raise ConfigError(f"jobs={n_jobs} is not allowed. Use 1 or more.")
+    checked("jobs", n_jobs, int | None)
+    if n_jobs is not None and not 1 <= n_jobs <= MOST_JOBS:
+        raise ConfigError(f"jobs={shown(n_jobs)} is not allowed. Use 1 to {MOST_JOBS}.")
     if scheduler is not None and backend != "dask":
         raise ConfigError(f"scheduler={scheduler} does not go with {backend}. Use --backend dask.")
     if scheduler is None and backend == "dask":

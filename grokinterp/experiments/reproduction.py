@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from grokinterp.experiments.experiment import (
 )
 from grokinterp.experiments.pool import Backend, check_workers
 from grokinterp.experiments.sweep import Failure, run_sweep, write_table
+from grokinterp.fields import checked
 from grokinterp.runs.atomic import make_folder, write_atomically
 
 STORE_NAME = "runs"
@@ -119,6 +121,8 @@ def reproduce(
     >>> result.verdict, result.table, result.findings.claims  # doctest: +SKIP
     >>> gi.write_experiment_report(result, "report.html")  # doctest: +SKIP
     """
+    checked("question", question, str | Experiment)
+    checked("out", out, str | PathLike)
     experiment = experiment_of(question) if isinstance(question, str) else question
     scale = Scale(quick, n_seeds)
     check_workers(backend, n_jobs, scheduler)

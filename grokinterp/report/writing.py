@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
+from grokinterp.fields import checked
 from grokinterp.report.page import render_page
 from grokinterp.report.sections import analysis_sections
 from grokinterp.report.text import show_value
@@ -40,7 +42,8 @@ def write_report(analysis: Analysis, path: str | Path) -> Path:
     >>> gi.write_report(analysis, "ckpts/analysis/report.html")  # doctest: +SKIP
     PosixPath('ckpts/analysis/report.html')
     """
-    path = Path(path)
+    checked("analysis", analysis, Analysis, "Make it of a run: gi.analyze_run(run).")
+    path = Path(checked("path", path, str | PathLike))
     make_folder(path.parent, "Choose one that can be written.")
     write_atomically(path, render_report(analysis).encode())
     return path

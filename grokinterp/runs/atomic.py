@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from grokinterp.errors import FolderInUseError, RunFolderError
+from grokinterp.fields import shown
 
 TEMPORARY_PREFIX = ".writing-"
 
@@ -58,6 +59,26 @@ def remove_leftovers(folder: Path) -> None:
     except OSError:
         # They are hidden and cost nothing but room.
         return
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder of that name.
+
+    Raises
+    ------
+    RunFolderError
+        If it can be none: too long, with a zero byte, or in a folder that cannot be read.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"cannot look at {shown(str(path))}: {getattr(error, 'strerror', None) or error}. "
+            "Check the path."
+        ) from None
+    return True
 
 
 def make_folder(path: Path, remedy: str) -> None:

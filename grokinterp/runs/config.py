@@ -148,7 +148,9 @@ class TrainConfig:
             If a field is unknown, or its value is not allowed.
         """
         if not isinstance(values, Mapping):
-            raise ConfigError(f"config is {type(values).__name__}, not a table of fields.")
+            raise ConfigError(
+                f"config is {type(values).__name__}, not a table of fields. Pass what to_dict() gives."
+            )
         _check_generations(values)
         values = dict(values)
         for name, kinds in _PARTS.items():

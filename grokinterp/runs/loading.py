@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
+from grokinterp.fields import checked
 from grokinterp.runs import store
+from grokinterp.runs.atomic import is_there
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
 from grokinterp.runs.run import Run
 
@@ -43,11 +46,11 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
     >>> gi.load_run("ckpts/").steps[-1]  # doctest: +SKIP
     >>> print(gi.load_run("low_precision_mod_addition.pth").origin)  # doctest: +SKIP
     """
-    source = ForeignPath(Path(path))
+    source = ForeignPath(Path(checked("path", path, str | PathLike)))
     names = (OWN_FORMAT, *(importer.name for importer in IMPORTERS))
-    if format is not None and format not in names:
+    if checked("format", format, str | None) is not None and format not in names:
         raise ConfigError(f"format={format!r} is not known. Choose one of {', '.join(names)}.")
-    if not source.path.exists():
+    if not is_there(source.path):
         raise RunFolderError(f"{path} does not exist. Train into it, or check the spelling.")
     if format == OWN_FORMAT or (format is None and _is_own(source)):
         return store.load_run(path)

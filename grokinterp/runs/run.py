@@ -14,6 +14,7 @@ import pandas as pd
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.tasks import Split, Task, TaskSpec
@@ -208,6 +209,9 @@ class Run:
         """
         from grokinterp.runs.importers.state_dicts import run_from_state_dicts
 
+        checked("state_dicts", state_dicts, Mapping, "Pass {step: state_dict}.")
+        checked("task", task, TaskSpec)
+        checked("model", model, ModelSpec | None)
         return run_from_state_dicts(state_dicts, task, train_pairs, model)
 
     def parameters(self, step: int | None = None) -> dict[str, Tensor]:
@@ -244,6 +248,7 @@ class Run:
         CheckpointError
             If there are no weights of that step.
         """
+        checked("step", step, int | None)
         if not self.steps:
             raise CheckpointError(f"{self.origin} has no checkpoints yet. Train it first.")
         if step is None:
@@ -251,7 +256,7 @@ class Run:
         if step not in self.steps:
             nearest = min(self.steps, key=lambda kept: abs(kept - step))
             raise CheckpointError(
-                f"no checkpoint at step {step}; the nearest is {nearest}, of {len(self.steps)} "
-                f"between {self.steps[0]} and {self.steps[-1]}."
+                f"no checkpoint at step {shown(step)}; the nearest is {nearest}, of "
+                f"{len(self.steps)} between {self.steps[0]} and {self.steps[-1]}."
             )
         return step

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
-from grokinterp.runs.atomic import append_durably, whole_lines, write_atomically
+from grokinterp.fields import checked
+from grokinterp.runs.atomic import append_durably, is_there, whole_lines, write_atomically
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.run import CURVE_COLUMNS, Run
@@ -334,8 +336,8 @@ def load_run(folder: str | Path) -> Run:
     --------
     >>> run = load_run("ckpts/")  # doctest: +SKIP
     """
-    run_folder = RunFolder(Path(folder))
-    if not run_folder.path.exists():
+    run_folder = RunFolder(Path(checked("folder", folder, str | PathLike)))
+    if not is_there(run_folder.path):
         raise RunFolderError(f"{folder} does not exist. Train into it, or check the spelling.")
     config = run_folder.read_config()
     split = run_folder.read_split(task_of(config.task))

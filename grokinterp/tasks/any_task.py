@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import overload
 
+from grokinterp.fields import checked
 from grokinterp.tasks.digits import DigitsSpec, DigitsTask
 from grokinterp.tasks.examples import Examples
 from grokinterp.tasks.modular import Task, TaskSpec
@@ -30,6 +31,7 @@ def task_of(spec: AnyTaskSpec) -> Examples:
     >>> task_of(PolynomialSpec(n_train=50, n_test=10)).n_examples
     60
     """
+    checked("spec", spec, AnyTaskSpec)
     if isinstance(spec, DigitsSpec):
         return DigitsTask(spec)
     if isinstance(spec, PolynomialSpec):

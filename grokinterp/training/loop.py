@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from grokinterp.errors import ConfigError
+from grokinterp.fields import checked, shown
 from grokinterp.models import ModelSpec
+from grokinterp.runs.atomic import is_there
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.run import Run
@@ -32,6 +35,9 @@ from grokinterp.training.recorder import Recorder, open_recorder
 from grokinterp.training.step import AutogradStep, TrainingStep
 
 log = logging.getLogger(__name__)
+MOST_PARAMETERS = 10**9
+"""Of one network: 4 GB, and three times that with the optimizer's moments."""
+MOST_THREADS = 1024
 
 
 def train(
@@ -85,11 +91,12 @@ def train(
     >>> import grokinterp as gi
     >>> run = gi.train(gi.PRESETS["quick"], "ckpts/quick")  # doctest: +SKIP
     """
-    _check_machine(n_threads, device)
+    _check_arguments(config, folder, n_threads, device, parent)
     _check_parent(config, parent)
+    _check_size(config)
     run_folder = RunFolder(Path(folder))
     # A finished run is not written to, so it may lie in a folder that is read-only.
-    if run_folder.config_file.exists() and run_folder.read_config() == config:
+    if is_there(run_folder.config_file) and run_folder.read_config() == config:
         if run_folder.is_finished(config):
             return load_run(folder)
     with _threads(n_threads), open_recorder(Path(folder), config) as recorder:
@@ -263,14 +270,39 @@ def _check_parent(config: TrainConfig, parent: Run | None) -> None:
         )
 
 
-def _check_machine(n_threads: int | None, device: str) -> None:
-    if n_threads is not None and n_threads < 1:
-        raise ConfigError(f"n_threads={n_threads} is not allowed. Use 1 or more.")
+def _check_size(config: TrainConfig) -> None:
+    """Refuse a network that is too large to hold, before anything is made for it."""
+    shapes = Network(config.model, task_of(config.task)).shapes
+    n_numbers = sum(math.prod(shape) for shape in shapes.values())
+    if n_numbers > MOST_PARAMETERS:
+        raise ConfigError(
+            f"the network has {n_numbers:,} parameters, more than {MOST_PARAMETERS:,}. Choose a "
+            "smaller model."
+        )
+
+
+def _check_arguments(
+    config: TrainConfig,
+    folder: str | Path,
+    n_threads: int | None,
+    device: str,
+    parent: Run | None,
+) -> None:
+    remedy = 'Take a preset, gi.PRESETS["quick"], or build gi.TrainConfig(...).'
+    checked("config", config, TrainConfig, remedy)
+    checked("folder", folder, str | PathLike)
+    checked("n_threads", n_threads, int | None)
+    checked("device", device, str)
+    checked("parent", parent, Run | None, "Load it: gi.load_run(folder).")
+    if n_threads is not None and not 1 <= n_threads <= MOST_THREADS:
+        raise ConfigError(f"n_threads={shown(n_threads)} is not allowed. Use 1 to {MOST_THREADS}.")
     try:
         torch.zeros(1, dtype=torch.float64, device=device).item()
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise ConfigError(f"device={device!r} cannot be used: {reason}. Use cpu.") from None
+        # Otherwise torch lists every kind of device that it was ever built for.
+        reason = "" if reason.startswith("Expected one of") else f": {reason}"
+        raise ConfigError(f"device={shown(device)} cannot be used{reason}. Use cpu.") from None
 
 
 @contextmanager

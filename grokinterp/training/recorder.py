@@ -57,7 +57,11 @@ def open_recorder(path: Path, config: TrainConfig) -> Iterator[Recorder]:
     ------
     RunFolderError
         If the folder holds another run or something else, or cannot be written.
+    ConfigError
+        If the split cannot be drawn; nothing is written then.
     """
+    # Before anything is made: a split that cannot be drawn leaves no folder behind.
+    split = draw_split(task_of(config.task))
     make_folder(path, "Choose another folder.")
     folder = RunFolder(path)
     _refuse_other_contents(folder, config)
@@ -70,7 +74,6 @@ def open_recorder(path: Path, config: TrainConfig) -> Iterator[Recorder]:
         for place in (path, folder.checkpoint_folder):
             for leftover in place.glob(TEMPORARY_PREFIX + "*"):
                 leftover.unlink(missing_ok=True)
-        split = draw_split(task_of(config.task))
         if not (path / "split.safetensors").exists():
             folder.write_split(split)
         yield Recorder(folder, config, folder.read_split(split.task))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from grokinterp.circuits import (
     find_key_frequencies,
 )
 from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.fields import checked, shown
 from grokinterp.measures import MEASURES, Measure, as_measure
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
@@ -122,8 +124,21 @@ def analyze_run(
     >>> analysis.key_frequencies.frequencies  # doctest: +SKIP
     (9, 38, 45)
     """
-    if every < 1:
-        raise ConfigError(f"every={every} is not allowed. Use 1 for every checkpoint.")
+    checked("run", run, Run, "Load it first: gi.load_run(folder).")
+    if checked("every", every, int) < 1:
+        raise ConfigError(f"every={shown(every)} is not allowed. Use 1 for every checkpoint.")
+    checked("thresholds", thresholds, Thresholds | None)
+    checked("measures", measures, Iterable)
+    cache_folder = (
+        None
+        if cache_folder is None
+        else Path(checked("cache_folder", cache_folder, str | PathLike | None))
+    )
+    if isinstance(key_frequencies, str) or not isinstance(key_frequencies, Iterable | None):
+        raise ConfigError(
+            f"key_frequencies={shown(key_frequencies)} is of the wrong type. It takes a list, such "
+            "as [9, 38, 45], or None."
+        )
     catalogue = tuple(as_measure(measure) for measure in measures)
     failures: dict[str, str] = {}
     last = _last_readable(run, failures)
@@ -148,8 +163,8 @@ def analyze_run(
     trajectory = pd.DataFrame(rows)
     # A run from elsewhere may come without curves; then the checkpoints have to do.
     recorded = [has_recorded(run, column) for column in ("test_loss", "test_accuracy")]
-    shown = run.curves if all(recorded) else checkpoint_curves(run)
-    curves, accuracies = (run.curves if known else shown for known in recorded)
+    known_curves = run.curves if all(recorded) else checkpoint_curves(run)
+    curves, accuracies = (run.curves if known else known_curves for known in recorded)
     milestones = find_milestones(
         accuracies,
         diverged_at=run.diverged_at,

@@ -35,7 +35,7 @@ class NumberCache:
                     for key, values in entry["numbers"].items():
                         if _are_numbers(values):
                             self._values[entry["weights"], key] = values
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 # A line that is not ours costs a recomputation, nothing else.
                 log.warning("a line of %s cannot be read; its numbers are computed again.", file)
 

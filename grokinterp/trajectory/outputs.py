@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from grokinterp.fields import checked
 from grokinterp.runs.atomic import make_folder, remove_leftovers, write_atomically
 from grokinterp.runs.store import write_json
 from grokinterp.trajectory.analysis import Analysis
@@ -23,6 +25,8 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
     RunFolderError
         If the folder cannot be written.
     """
+    checked("analysis", analysis, Analysis, "Make it of a run: gi.analyze_run(run).")
+    folder = Path(checked("folder", folder, str | PathLike))
     make_folder(folder, "Choose one that can be written.")
     remove_leftovers(folder)
     tables = {

@@ -109,7 +109,8 @@ def read_foreign_file(path: Path) -> Any:
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}.") from None
     except Exception as error:  # a damaged file fails anywhere in torch
-        fact = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        # Of torch's paragraphs the first sentence is the fact.
+        fact = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".")
         raise CheckpointError(
             f"{path} cannot be read as a torch file: {fact}. Fetch or save it again."
         ) from None

@@ -99,7 +99,9 @@ def run_from_state_dicts(
         try:
             state = find_state_dict(content)
             if state is None:
-                raise CheckpointError("it is no state dict with TransformerLens's names.")
+                raise CheckpointError(
+                    "it is no state dict with TransformerLens's names. Pass model.state_dict()."
+                )
             network = _like(state, spec) if spec else read_network(state, n_heads=None)
         except CheckpointError as error:
             raise CheckpointError(f"step {step}: {error}") from None
