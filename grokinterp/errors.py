@@ -1,8 +1,34 @@
 """The errors of the library: one line with the fact, the value and the remedy."""
 
+LONGEST_LINE = 4000
+"""Characters of a message; what is longer quotes somebody's file."""
+
 
 class GrokinterpError(Exception):
-    """Base of every error that the library raises on purpose."""
+    """Base of every error that the library raises on purpose.
+
+    Its message is one line that is safe to print, whatever names and values it quotes.
+    """
+
+    def __str__(self) -> str:
+        """Return the message."""
+        return one_line(super().__str__())
+
+
+def one_line(text: str, most: int = LONGEST_LINE) -> str:
+    r"""Return a text on one line, cut where it is long, with control characters spelled out.
+
+    Examples
+    --------
+    >>> one_line("two\nlines"), one_line("\x1b[31mred"), one_line("abcdef", most=5)
+    ('two lines', '\\x1b[31mred', 'ab...')
+    """
+    if len(text) > most:
+        text = f"{text[: most - 3]}..."
+    if text.isprintable():
+        return text
+    text = " ".join(line.strip() for line in text.splitlines() if line.strip())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class ConfigError(GrokinterpError, ValueError):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from grokinterp.errors import FolderInUseError, RunFolderError
 from grokinterp.fields import shown
+from grokinterp.runs.reading import MOST_TABLE_BYTES, read_bytes
 
 TEMPORARY_PREFIX = ".writing-"
 
@@ -126,10 +127,10 @@ def whole_lines(path: Path) -> list[str]:
     Raises
     ------
     RunFolderError
-        If the file is there and cannot be read.
+        If the file is there and cannot be read, or is too large to be one of ours.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_bytes(path, most=MOST_TABLE_BYTES).decode("utf-8", errors="replace")
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -149,7 +149,8 @@ class TrainConfig:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(
-                f"config is {type(values).__name__}, not a table of fields. Pass what to_dict() gives."
+                f"config is {type(values).__name__}, not a table of fields. Pass what to_dict() "
+                "gives."
             )
         _check_generations(values)
         values = dict(values)

@@ -11,6 +11,7 @@ from grokinterp.fields import checked
 from grokinterp.runs import store
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
+from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes
 from grokinterp.runs.run import Run
 
 OWN_FORMAT = "grokinterp"
@@ -76,9 +77,10 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
 
 
 def _is_own(source: ForeignPath) -> bool:
+    path = source.path / "config.json"
     try:
-        return "format_version" in (source.path / "config.json").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return b"format_version" in read_bytes(path, most=MOST_JSON_BYTES)
+    except OSError:
         return False
 
 

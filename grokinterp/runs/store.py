@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,15 +22,18 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
-from grokinterp.fields import checked
+from grokinterp.fields import checked, shown
 from grokinterp.runs.atomic import append_durably, is_there, whole_lines, write_atomically
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
+from grokinterp.runs.reading import read_bytes, read_json_table, require_file, require_within
 from grokinterp.runs.run import CURVE_COLUMNS, Run
 from grokinterp.runs.stopping import early_stop
 from grokinterp.tasks import Examples, Split, task_of
 
 FORMAT_VERSION = 1
+HEADER_BYTES = 2**20
+"""Most that a safetensors file of ours has besides its numbers."""
 INDEX_HEADER = "step,file,sha256"
 log = logging.getLogger(__name__)
 
@@ -73,20 +77,21 @@ class RunFolder:
         RunFolderError
             If there is none, or it does not describe a run.
         """
-        if not self.config_file.exists():
+        if not is_there(self.config_file):
             raise RunFolderError(_not_a_run(self.path))
         try:
-            values = json.loads(self.config_file.read_text(encoding="utf-8"))
+            values = read_json_table(self.config_file, within=self.path)
             version = values.pop("format_version")
-        except (ValueError, KeyError, AttributeError, TypeError, OSError, RecursionError):
+        except (ValueError, KeyError, OSError) as error:
+            reason = "no format_version" if isinstance(error, KeyError) else _reason(error)
             raise RunFolderError(
-                f"{self.config_file} does not describe a run of grokinterp (no format_version). "
+                f"{self.config_file} does not describe a run of grokinterp ({reason}). "
                 "Name a folder that grokinterp.train wrote."
             ) from None
         if version != FORMAT_VERSION:
             raise RunFolderError(
-                f"{self.config_file} has format_version={version!r}; this version of grokinterp "
-                f"reads {FORMAT_VERSION}. Use the version that wrote it."
+                f"{self.config_file} has format_version={shown(version)}; this version of "
+                f"grokinterp reads {FORMAT_VERSION}. Use the version that wrote it."
             )
         try:
             return TrainConfig.from_dict(values)
@@ -134,8 +139,9 @@ class RunFolder:
         CheckpointError
             If resume.safetensors is damaged.
         """
-        if not self.resume_file.exists():
+        if not is_there(self.resume_file):
             return None
+        require_file(self.resume_file, self.path)
         try:
             with safe_open(self.resume_file, framework="pt") as file:
                 return int(file.metadata()["step"])
@@ -163,7 +169,8 @@ class RunFolder:
         """
         path = self.path / "split.safetensors"
         try:
-            rows = safetensors.torch.load(path.read_bytes())
+            most = 16 * task.n_examples + HEADER_BYTES
+            rows = safetensors.torch.load(read_bytes(path, most=most, within=self.path))
             split = Split(task, rows["train"].numpy(), rows["test"].numpy())
             both = np.sort(np.concatenate([split.train, split.test]))
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
@@ -182,6 +189,7 @@ class RunFolder:
 
     def read_curves(self) -> pd.DataFrame:
         """Read the whole lines of curves.csv, whether or not training still runs."""
+        require_within(self.curves_file, self.path)
         lines = whole_lines(self.curves_file)
         if not lines:
             return pd.DataFrame({name: pd.Series(dtype=float) for name in CURVE_COLUMNS})
@@ -224,10 +232,12 @@ class RunFolder:
 
     def read_index(self) -> dict[int, tuple[str, str]]:
         """Read (file, SHA-256) of every reported checkpoint, by step."""
+        require_within(self.index_file, self.path)
         lines = whole_lines(self.index_file)
         entries = {}
         for row in csv.reader(lines[1:]):
-            if len(row) == 3 and row[0].isascii() and row[0].isdecimal():
+            is_step = row[:1] and row[0].isascii() and row[0].isdecimal() and len(row[0]) < 16
+            if len(row) == 3 and is_step:
                 entries[int(row[0])] = (row[1], row[2])
         return dict(sorted(entries.items()))
 
@@ -296,8 +306,11 @@ class StoredCheckpoints:
         path = self._folder.checkpoint_folder / file
         if path.parent != self._folder.checkpoint_folder or path.name != file:
             raise CheckpointError(f"{self._folder.index_file} names {file!r}, outside its folder.")
+        most = 8 * sum(math.prod(shape) for shape in self._shapes.values()) + HEADER_BYTES
         try:
-            content = path.read_bytes()
+            content = read_bytes(path, most=most, within=self._folder.path)
+        except RunFolderError as error:
+            raise CheckpointError(str(error)) from None
         except OSError as error:
             raise CheckpointError(
                 f"{path} is listed in index.csv but cannot be read: {error.strerror}. "
@@ -310,7 +323,7 @@ class StoredCheckpoints:
             )
         try:
             parameters = safetensors.torch.load(content)
-        except SafetensorError as error:
+        except (SafetensorError, ValueError, KeyError) as error:
             raise CheckpointError(f"{path} is not a safetensors file: {error}.") from None
         shapes = {name: tuple(value.shape) for name, value in parameters.items()}
         if shapes != self._shapes:
@@ -368,16 +381,21 @@ def write_json(path: Path, values: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON table; an absent or unreadable file is an empty table."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json_table(path)
+    except (OSError, ValueError, RunFolderError):
         log.warning("%s cannot be read; going on without it.", path)
         return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _csv_line(row: tuple[Any, ...]) -> str:
     # repr of a float is the shortest text that reads back as the same float.
     return ",".join("" if cell is None else repr(cell) for cell in row) + "\n"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON: {error}"
+    return (getattr(error, "strerror", None) or str(error)) or type(error).__name__
 
 
 def _not_a_run(path: Path) -> str:

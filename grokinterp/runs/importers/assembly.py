@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.errors import CheckpointError, ConfigError, one_line
+from grokinterp.fields import shown
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import ImportedConfig
 from grokinterp.runs.importers.foreign_files import ForeignPath
@@ -23,6 +24,8 @@ from grokinterp.tasks import Split, Task
 SPLIT_FIELDS = ("task.train_fraction", "task.split_seed", "task.split_method", "task.split_unit")
 DRAW_FIELDS = SPLIT_FIELDS[1:]
 """What is not known of a split whose pairs are given: how they were drawn."""
+LARGEST_STEP = 2**53
+"""Above it not every whole number is a float of its own."""
 MODEL_FIELDS = ("model.biases", "model.init", "model.init_seed")
 
 
@@ -131,7 +134,8 @@ def numbers_in(value: Any) -> list[float]:
 
 def are_steps(numbers: Sequence[float]) -> bool:
     """Whether numbers are different whole numbers from 0 on, as steps and epochs are."""
-    return len(set(numbers)) == len(numbers) and all(n >= 0 and n == n // 1 for n in numbers)
+    is_step = (0 <= n < LARGEST_STEP and n == n // 1 for n in numbers)
+    return len(set(numbers)) == len(numbers) and all(is_step)
 
 
 def given_split(task: Task, train_pairs: Any) -> Split:
@@ -163,7 +167,7 @@ def given_split(task: Task, train_pairs: Any) -> Split:
 
 def listed(names: Iterable[str], what: str = "Ignored") -> str:
     """Sentence that lists names; empty for none."""
-    names = sorted(names)
+    names = sorted(one_line(name, 60) for name in names)
     shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return f"{what}: {shown}." if names else ""
 
@@ -175,7 +179,9 @@ def plural(n: int, noun: str) -> str:
 
 def quoted(fields: Mapping[str, Any]) -> str:
     """Sentence that quotes a stored config without believing it, and not what is off in it."""
-    shown = [f"{k}={v!r}" for k, v in sorted(fields.items()) if v is not None and v is not False]
-    more = f", and {len(shown) - 24} more" if len(shown) > 24 else ""
-    text = ", ".join(shown[:24]) + more
+    values = [
+        f"{k}={shown(v)}" for k, v in sorted(fields.items()) if v is not None and v is not False
+    ]
+    more = f", and {len(values) - 24} more" if len(values) > 24 else ""
+    text = ", ".join(values[:24]) + more
     return f"Its stored config, quoted and not relied on: {text}." if text else ""

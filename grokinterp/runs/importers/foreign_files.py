@@ -16,7 +16,9 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from grokinterp.errors import CheckpointError
+from grokinterp.errors import CheckpointError, RunFolderError, one_line
+from grokinterp.runs.importers.archives import check_archive, is_zip
+from grokinterp.runs.reading import require_file, require_within
 
 if TYPE_CHECKING:
     from grokinterp.runs.run import Run
@@ -57,11 +59,10 @@ class ForeignPath:
         """Files of a folder that may hold tensors, by name; none for a single file."""
         if not self.path.is_dir():
             return ()
-        return tuple(sorted(f for f in self.path.iterdir() if f.suffix in SUFFIXES))
-
-    def contents_of(self, name: str) -> Any:
-        """What one file of the folder holds."""
-        return read_foreign_file(self.path / name)
+        found = tuple(sorted(f for f in self.path.iterdir() if f.suffix in SUFFIXES))
+        for file in found:
+            _require_within(file, self.path)
+        return found
 
 
 @dataclass(frozen=True)
@@ -89,21 +90,68 @@ def read_foreign_file(path: Path) -> Any:
         If the file cannot be read, is too large, or holds objects of any other class.
     """
     try:
-        size = path.stat().st_size
+        size = require_file(path)
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}.") from None
+        raise CheckpointError(f"cannot read {path}: {error.strerror}. Check the path.") from None
+    except RunFolderError as error:
+        raise CheckpointError(str(error)) from None
     if size > MAX_BYTES:
         raise CheckpointError(
             f"{path} has {size / 2**30:.1f} GiB, more than {MAX_BYTES // 2**30}. Split it into one "
             "state dict per file."
         )
+    content = _read(path)
+    require_honest_sizes(content, size, path)
+    return content
+
+
+def require_honest_sizes(content: Any, size: int, path: Path) -> None:
+    """Refuse a tensor or array with more bytes than its file, however deep it lies.
+
+    Such a tensor is one number seen a million million times (strides of 0) and costs nothing
+    until somebody copies it.
+
+    Raises
+    ------
+    CheckpointError
+        With its shape.
+    """
+    seen: set[int] = set()
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Quoted):
+            value = value.__dict__
+        if isinstance(value, (torch.Tensor, np.ndarray)):
+            if value.nbytes > size:
+                raise CheckpointError(
+                    f"{path} has {size:,} bytes and a tensor of shape {tuple(value.shape)}, which "
+                    f"has {value.nbytes:,}. Save the weights again with torch.save."
+                )
+        elif isinstance(value, (Mapping, list, tuple, set)) and id(value) not in seen:
+            seen.add(id(value))
+            waiting.extend(value.values() if isinstance(value, Mapping) else value)
+
+
+def _require_within(path: Path, folder: Path) -> None:
+    try:
+        require_within(path, folder)
+    except RunFolderError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        if is_zip(path):
+            check_archive(path)
         with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
             # A pickle that torch did not write is refused in a line of ours a moment later.
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             return torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise _refused(path, str(error)) from None
     except SafetensorError as error:
@@ -123,7 +171,8 @@ def step_in_name(path: Path, *, is_alone: bool = False) -> int | None:
     whole name: the 113 of ``model_p113.pt`` is no step.
     """
     number = (_STEP_AT_END if is_alone else _NUMBER_AT_END).search(path.stem)
-    return int(number.group(1)) if number else None
+    # More digits are no step of any training, but an identifier.
+    return int(number.group(1)) if number and len(number.group(1)) < 16 else None
 
 
 def plain_fields(value: Any) -> dict[str, Any]:
@@ -131,7 +180,10 @@ def plain_fields(value: Any) -> dict[str, Any]:
     fields = value.__dict__ if isinstance(value, Quoted) else value
     if not isinstance(fields, Mapping):
         return {}
-    kept = {str(k): v.item() if isinstance(v, np.generic) else v for k, v in fields.items()}
+    kept = {
+        one_line(str(k), 60): v.item() if isinstance(v, np.generic) else v
+        for k, v in fields.items()
+    }
     return {k: v for k, v in kept.items() if v is None or isinstance(v, (bool, int, float, str))}
 
 

@@ -31,8 +31,8 @@ from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain
 from grokinterp.runs.importers.parameters import (
     find_state_dict,
     layout_of,
+    networks_of,
     open_readings,
-    read_network,
 )
 from grokinterp.runs.run import Run, WeightsInMemory
 from grokinterp.tasks import Split
@@ -65,9 +65,9 @@ def load(source: ForeignPath) -> Run:
     candidates = open_readings(states[-1], act_fn=str(config.get("act_fn", "relu")))
     reading = find_reading(candidates, said="addition")
     spec = reading.network.spec
+    kind = {"n_heads": spec.n_heads, "act_fn": spec.act_fn}
     weights = {
-        step: read_network(state, n_heads=spec.n_heads, act_fn=spec.act_fn).parameters
-        for step, state in zip(steps, states, strict=True)
+        step: network.parameters for step, network in networks_of(steps, states, **kind).items()
     }
     split, how, unknown = _split(reading, content)
     train, test = (numbers_in(content.get(f"{side}_losses")) for side in ("train", "test"))

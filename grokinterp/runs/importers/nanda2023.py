@@ -24,6 +24,7 @@ from torch import Tensor
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.runs.importers.assembly import (
     DRAW_FIELDS,
+    LARGEST_STEP,
     CheckpointFiles,
     are_steps,
     build_run,
@@ -49,6 +50,7 @@ from grokinterp.runs.importers.foreign_files import (
 from grokinterp.runs.importers.parameters import (
     find_state_dict,
     layout_of,
+    networks_of,
     open_readings,
     read_network,
 )
@@ -93,8 +95,8 @@ def _load_file(source: ForeignPath) -> Run:
     split, how, unknown = _split(reading, content.get("train_data"), log)
     spec = reading.network.spec
     weights = {
-        step: read_network(state, act_fn=spec.act_fn).parameters
-        for step, state in zip(steps, states, strict=True)
+        step: network.parameters
+        for step, network in networks_of(steps, states, act_fn=spec.act_fn).items()
     }
     where = f"imported from {source.path.name} (nanda2023): "
     where += f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
@@ -173,7 +175,7 @@ def _steps(content: Any, n_logged: int, *, is_final: bool = False) -> list[int]:
     if n_logged:
         return [n_logged]
     epoch = content.get("epoch")
-    is_known = isinstance(epoch, int) and epoch >= 0
+    is_known = isinstance(epoch, int) and 0 <= epoch < LARGEST_STEP
     return [epoch + (not is_final)] if is_known else [0]
 
 
@@ -214,7 +216,7 @@ def _split(
     reading: Reading, pairs: Any, log: dict[str, float] | None
 ) -> tuple[Split, str, tuple[str, ...]]:
     """The split, how it was found, and what is not known of it."""
-    if not pairs:
+    if not isinstance(pairs, (list, tuple, np.ndarray, Tensor)) or not len(pairs):
         split, how = find_split(reading, log=log)
         return split, how, ()
     try:

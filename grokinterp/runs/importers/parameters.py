@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,32 @@ def read_network(
                 "checkpoint."
             )
     return Network(kept, spec, order, extra, ignored)
+
+
+def networks_of(
+    steps: Sequence[int], states: Sequence[Mapping[str, Tensor]], **kind: Any
+) -> dict[int, Network]:
+    """Read the state dicts of a file, one per step.
+
+    Raises
+    ------
+    CheckpointError
+        If one cannot be read, or has another shape than the last; with its step.
+    """
+    networks = {}
+    for step, state in zip(steps, states, strict=True):
+        try:
+            networks[step] = read_network(state, **kind)
+        except CheckpointError as error:
+            raise CheckpointError(f"step {step}: {error}") from None
+    last = networks[steps[-1]]
+    for step, network in networks.items():
+        if (network.spec, network.order) != (last.spec, last.order):
+            raise CheckpointError(
+                f"step {step}: it holds a network of another shape than step {steps[-1]}. Save "
+                "the checkpoints of one network."
+            )
+    return networks
 
 
 def open_readings(state: Mapping[str, Tensor], *, act_fn: str = "relu") -> list[Network]:

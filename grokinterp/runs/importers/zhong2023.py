@@ -13,17 +13,18 @@ networks", NeurIPS 2023, arXiv:2306.17844, published code.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grokinterp.errors import CheckpointError
-from grokinterp.runs.importers.assembly import build_run, listed, quoted
+from grokinterp.errors import CheckpointError, RunFolderError
+from grokinterp.fields import shown
+from grokinterp.runs.importers.assembly import LARGEST_STEP, build_run, listed, quoted
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
 from grokinterp.runs.importers.parameters import find_state_dict, layout_of, read_network
+from grokinterp.runs.reading import read_json_table
 from grokinterp.runs.run import Run, WeightsInMemory
 from grokinterp.tasks import Split
 
@@ -57,7 +58,9 @@ def load(source: ForeignPath) -> Run:
         said = _OPERATIONS[function.group(1)]
     reading = find_reading([network], said=said)
     epochs = config.get("epoch")
-    step = epochs if isinstance(epochs, int) and not isinstance(epochs, bool) and epochs > 0 else 0
+    step = 0
+    if isinstance(epochs, int) and not isinstance(epochs, bool) and 0 < epochs < LARGEST_STEP:
+        step = epochs
     return build_run(
         source,
         WeightsInMemory({step: network.parameters}),
@@ -87,12 +90,9 @@ def _config_file(source: ForeignPath) -> Path:
 def _read_config(source: ForeignPath) -> Mapping[str, Any]:
     path = _config_file(source)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json_table(path)
+    except (OSError, ValueError, RunFolderError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}. Fetch it again.") from None
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} holds no table of settings. Fetch it again.")
-    return config
 
 
 def _kind(config: Mapping[str, Any], source: ForeignPath) -> dict[str, Any]:
@@ -100,17 +100,19 @@ def _kind(config: Mapping[str, Any], source: ForeignPath) -> dict[str, Any]:
     path = _config_file(source)
     rate, act_fn = config.get("attn_coeff"), str(config.get("act_fn", "ReLU")).lower()
     if not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-        raise CheckpointError(f"{path} has attn_coeff={rate!r}; expected a number in [0, 1].")
+        raise CheckpointError(f"{path} has attn_coeff={shown(rate)}; expected a number in [0, 1].")
     if act_fn not in _ACTIVATIONS:
-        raise CheckpointError(f"{path} has act_fn={act_fn!r}; only relu and gelu are known here.")
+        raise CheckpointError(
+            f"{path} has act_fn={shown(act_fn)}; only relu and gelu are known here."
+        )
     for flag, remedy in (
         ("diff_vocab", "it has two embeddings, one per operand"),
         ("use_linear", "it is no transformer"),
     ):
         if config.get(flag):
             raise CheckpointError(
-                f"{path} has {flag}={config[flag]!r}: {remedy}, which no transformer here can be. "
-                "Choose another of the published models."
+                f"{path} has {flag}={shown(config[flag])}: {remedy}, which no transformer here "
+                "can be. Choose another of the published models."
             )
     return {"attention_rate": float(rate), "act_fn": act_fn}
 
