@@ -304,8 +304,12 @@ class StoredCheckpoints:
         """
         file, digest = self._index[step]
         path = self._folder.checkpoint_folder / file
-        if path.parent != self._folder.checkpoint_folder or path.name != file:
-            raise CheckpointError(f"{self._folder.index_file} names {file!r}, outside its folder.")
+        is_name = 0 < len(file) < 256 and file.isprintable() and file != ".."
+        if not is_name or path.parent != self._folder.checkpoint_folder or path.name != file:
+            raise CheckpointError(
+                f"{self._folder.index_file} names {shown(file)}, outside its folder. Restore it "
+                "from the original run."
+            )
         most = 8 * sum(math.prod(shape) for shape in self._shapes.values()) + HEADER_BYTES
         try:
             content = read_bytes(path, most=most, within=self._folder.path)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError, ConfigError, ShapeError
+from grokinterp.errors import CheckpointError, ConfigError, ShapeError, one_line
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import parameter_shapes
 from grokinterp.models.transformer import vocabulary_sizes
@@ -240,14 +240,14 @@ def _known_names(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[
             is_weight = value.is_floating_point() and value.ndim == len(names[name])
             if not is_weight or not _is_dense(value) or not 0 < value.numel() <= 10**8:
                 raise CheckpointError(
-                    f"{name} is {value.dtype} of shape {tuple(value.shape)}, no weight of a small "
-                    "transformer."
+                    f"{one_line(name, 60)} is {value.dtype} of shape {tuple(value.shape)}, no "
+                    "weight of a small transformer."
                 )
             kept[name] = value.detach().to("cpu", torch.float32).contiguous()
         elif name.startswith(_ROOMS) and not name.endswith(_BUFFERS):
             raise CheckpointError(
-                f"parameter {name} belongs to a part that the transformer here has not (such as "
-                "layer norm). Only networks without it can be analyzed."
+                f"parameter {one_line(name, 60)} belongs to a part that the transformer here has "
+                "not (such as layer norm). Only networks without it can be analyzed."
             )
         else:
             ignored.append(name)
