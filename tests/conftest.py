@@ -1,6 +1,18 @@
 """Fixtures; the library is imported inside them, after the type-checking hook is in place."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A short search that finds the same in every run, and a long one that is run by hand:
+# pytest tests/test_fuzz.py --hypothesis-profile=nightly.
+_CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile(
+    "short", max_examples=60, derandomize=True, deadline=None, suppress_health_check=_CHECKS
+)
+settings.register_profile(
+    "nightly", max_examples=5000, deadline=None, print_blob=True, suppress_health_check=_CHECKS
+)
+settings.load_profile("short")
 
 
 @pytest.fixture(autouse=True, scope="session")
