@@ -29,13 +29,18 @@ if importlib.util.find_spec("grokinterp") is None:  # on Colab, for instance
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", url], check=True)
 
 # %%
+import os
+import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 import grokinterp as gi
 
+# TransformerLens asks for progress bars that a bare Jupyter has no widget for.
+warnings.filterwarnings("ignore", "IProgress not found")
 torch.set_num_threads(1)  # so that the numbers do not depend on the cores of a machine
 
 # %% [markdown]
@@ -93,7 +98,7 @@ pairs, answers = torch.tensor(split.task.pairs), torch.tensor(split.task.labels)
 torch.manual_seed(0)
 adder = Adder()
 optimizer = torch.optim.AdamW(adder.parameters(), lr=3e-3, weight_decay=1.0, betas=(0.9, 0.98))
-kept, n_steps = {}, 1000
+kept, n_steps = {}, 800
 for step in range(n_steps + 1):
     if step % 50 == 0:
         kept[step] = {name: value.clone() for name, value in adder.state_dict().items()}
@@ -193,13 +198,13 @@ gi.figures.plot_losses(analysis)
 # %%
 folder = Path("transformer_lens_files")
 folder.mkdir(exist_ok=True)
-for step in (0, 500, n_steps):
+for step in (0, 400, n_steps):
     model = gi.to_transformer_lens(run.model(step))
     torch.save(model.state_dict(), folder / f"step_{step:05d}.pt")
 
 from_folder = gi.load_run(folder)
 print(from_folder.origin)
-assert from_folder.steps == (0, 500, n_steps), "steps are read from the names of the files"
+assert from_folder.steps == (0, 400, n_steps), "steps are read from the names of the files"
 
 # %% [markdown]
 # Read what it says. The files hold numbers and no word of what was learned. So the importer tried
@@ -264,10 +269,17 @@ for other in published.values():
 
 # %% [markdown]
 # The first file was recognized by its orientation and turned, and its extra output was cut. It
-# does not say what was trained on; the importer tried the splits of the published runs and says
-# what came of it. The second names its pairs. (Its author numbers epochs from 0 and stores
-# weights after the update, so epoch 0 is step 1 here.)
-#
+# does not say what was trained on. But a network is surer of the pairs it was trained on, and
+# among the splits of the published runs there is one on whose pairs this network is surer by far
+# more than chance allows; so the split was **inferred**, and the account says from what. The
+# second file names its pairs. (It numbers epochs from 0 and stores weights after the update:
+# epoch 0 is step 1 here.)
+
+# %%
+for name, other in published.items():
+    assert np.array_equal(np.sort(other.split.train), np.sort(split.train)), f"{name}: other pairs"
+
+# %% [markdown]
 # ## The same network by every way
 #
 # Now compare: key frequencies and logits, through all four ways.
@@ -293,22 +305,22 @@ gi.figures.plot_key_frequency_evidence(analysis)
 # ## Why nothing is unpickled
 #
 # A `.pt` file is a **pickle**, and a pickle is a program: it may name any function to be called
-# while it is read. Here is a harmless one, which only creates an empty file. First we read it the
+# while it is read. Here is a harmless one that only makes an empty folder. First we read it the
 # careless way, to see that it works, then with `gi.load_run`.
 
 
 # %%
 class Trap:
-    """Creates a file when it is unpickled."""
+    """Makes a folder when it is unpickled."""
 
     def __reduce__(self):
-        return Path.touch, (Path("sprung"),)
+        return os.mkdir, ("sprung",)
 
 
 torch.save({"model": last, "config": Trap()}, "trap.pth")
 torch.load("trap.pth", weights_only=False)
 assert Path("sprung").exists(), "the trap does not work"
-Path("sprung").unlink()
+Path("sprung").rmdir()
 
 before = sorted(Path().iterdir())
 try:
