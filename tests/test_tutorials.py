@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ import nbformat
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/grokinterp/grokinterp/blob/main/"
 COLAB = "https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/"
+EXECUTED = "GROKINTERP_EXECUTED_TUTORIALS"
+"""Names a folder for the executed notebooks, so that the documentation need not run them again."""
 FEWEST_ASSERTS = 3
 FIGURE = re.compile(r"\bfigures\.|\bgo\.Figure|\bpx\.|^figure\b")
 
@@ -145,6 +148,9 @@ def test_a_tutorial_leads_on_to_the_next(script):
 @every_tutorial
 def test_every_cell_of_a_tutorial_runs_without_a_word_of_warning(script, tmp_path):
     execution = tutorials.execute(script, tmp_path)
+    if os.environ.get(EXECUTED):
+        path = Path(os.environ[EXECUTED]) / tutorials.notebook_path(script).name
+        tutorials.write_executed(execution, path)
     assert execution.problem is None
 
 

@@ -229,7 +229,7 @@ assert "restricted_loss_all" in without_split.trajectory, "what needs no split i
 # the rows of the pairs trained on. Where you have such a file, either line does it:
 #
 # ```bash
-# python -m grokinterp.analyze saved_runs/wd_10-1_mod_addition_loss_curve.pth
+# python -m grokinterp.analyze saved_runs/low_precision_mod_addition.pth
 # python -m grokinterp.analyze grokking_demo.pth
 # ```
 #

@@ -117,6 +117,7 @@ def execute(script: Path, folder: Path, *, timeout: int = TIMEOUT) -> Execution:
         notebook,
         timeout=timeout,
         kernel_name="python3",
+        record_timing=False,
         resources={"metadata": {"path": str(folder)}},
         # The kernel would say at every start that it listens on a local port.
         extra_arguments=["--log-level=ERROR"],
@@ -150,9 +151,14 @@ def executed_copy(script: Path, path: Path) -> Execution:
         execution = execute(script, Path(folder))
     if execution.error:
         raise RuntimeError(f"{execution.name}: {execution.error}")
+    write_executed(execution, path)
+    return execution
+
+
+def write_executed(execution: Execution, path: Path) -> None:
+    """Write a notebook with its outputs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(execution.notebook, path)
-    return execution
 
 
 def chosen(names: Sequence[str], folder: Path = FOLDER) -> list[Path]:
@@ -213,8 +219,7 @@ def _execute_all(wanted: Sequence[Path], out: Path | None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             execution = execute(script, Path(folder))
         if out is not None:
-            out.mkdir(parents=True, exist_ok=True)
-            nbformat.write(execution.notebook, out / notebook_path(script).name)
+            write_executed(execution, out / notebook_path(script).name)
         n_problems += execution.problem is not None
         _say(f"{execution.seconds:6.1f} s  {execution.problem or execution.name}")
     return int(n_problems > 0)
