@@ -48,7 +48,7 @@ folder = Path("ckpts/another_group")
 # Every permutation is a token, and nothing about a token says which permutation it is.
 
 # %%
-spec = gi.TaskSpec(operation="permutation_composition", degree=4, train_fraction=0.85)
+spec = gi.TaskSpec(operation="permutation_composition", degree=4, train_fraction=0.9, split_seed=6)
 task = gi.Task(spec)
 products = torch.tensor(task.group_view.products)  # [a, b] is the number of ab
 
@@ -138,10 +138,11 @@ bars.update_layout(xaxis_title=f"c (the answer is {answer})", yaxis_title="chara
 # %%
 config = gi.TrainConfig(
     task=spec,
-    model=gi.ModelSpec(d_model=96, n_heads=4, d_head=24, d_mlp=384),
+    model=gi.ModelSpec(d_model=128, n_heads=4, d_head=32, d_mlp=512),
     optimizer=gi.OptimizerSpec(learning_rate=3e-3),
     pressures=gi.PressureSpec(dropout=0.2),
-    n_steps=1200,
+    n_steps=900,
+    test_every=20,
     checkpoint_every=100,
 )
 run = gi.train(config, folder, n_threads=1, progress=False)
