@@ -274,7 +274,7 @@ gi.write_report(analysis, "report.html")
 on_disk = pd.read_csv("analysis/measures.csv")
 report = Path("report.html").read_text(encoding="utf-8")
 print(on_disk[["step", "agreement", "frequencies_in_logits"]].tail(3).to_string())
-assert on_disk["agreement"].tolist() == analysis.trajectory["agreement"].tolist()
+assert on_disk["agreement"].equals(analysis.trajectory["agreement"]), "the file says otherwise"
 assert "agreement" in report and "frequencies_in_logits" in report, "the report left it out"
 
 # %% [markdown]
