@@ -185,8 +185,8 @@ gi.figures.plot_losses(analysis)
 
 # %% [markdown]
 # Your loop logged no losses, so the curves are those of the checkpoints: the library computed
-# them from the weights. The training loss falls at once, the test loss rises first and falls
-# hundreds of steps later. The marked steps are only as exact as your checkpoints are close.
+# them from the weights. The training loss falls at once; the test loss first rises and takes
+# hundreds of steps more. The marked steps are only as exact as your checkpoints are close.
 #
 # ## A folder of TransformerLens's files
 #
@@ -298,9 +298,10 @@ for name, other in runs.items():
 gi.figures.plot_key_frequency_evidence(analysis)
 
 # %% [markdown]
-# The frequencies were found by a rule and not by eye: the tall bars hold the logits' power, the
-# others are below what permuted pairs reach. A different seed gives other frequencies; four ways
-# of storing one network do not.
+# The frequencies were found by a rule and not by eye: in the first panel the coloured points hold
+# the logits' power, and all others lie below both lines, the smallest share that counts and what
+# permuted pairs reach. The panels below were not asked and agree. A different seed gives other
+# frequencies; four ways of storing one network do not.
 #
 # ## Why nothing is unpickled
 #

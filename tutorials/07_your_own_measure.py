@@ -241,9 +241,9 @@ assert n_first > 0 and n_newer == n_first, "numbers of an older version were use
 gi.figures.plot_further_measures(analysis)
 
 # %% [markdown]
-# The lower panels are yours. The embedding starts with its power spread over all 15 frequencies
-# and ends with a few of them; the logits end with as many as there are key frequencies, or fewer
-# where some are stronger than others.
+# The three lower panels are yours. The embedding starts with its power spread over all 15
+# frequencies and ends with a few of them; the logits end with as many as there are key
+# frequencies, or fewer where some are stronger than others.
 
 # %%
 final = analysis.trajectory.iloc[-1]
