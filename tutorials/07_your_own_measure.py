@@ -284,9 +284,9 @@ assert "agreement" in report and "frequencies_in_logits" in report, "the report 
 # [architecture](https://github.com/grokinterp/grokinterp/blob/main/docs/architecture.md)
 # describes:
 #
-# 1. The function, decorated as above with its paper as the source, in the file of its family
-#    under `grokinterp/measures/`. The first line of its docstring becomes its description in the
-#    report.
+# 1. The function, decorated as above with its paper as the source and, under `misleads=`, a
+#    sentence on when its numbers mislead, in the file of its family under `grokinterp/measures/`.
+#    The first line of its docstring becomes its description in the report.
 # 2. One line in the tuple of `grokinterp/measures/catalogue.py`.
 # 3. A test on **planted truth**: logits or a network made by formula for which the answer is
 #    known without the measure. For `agreement` such a test is three lines, and here it is.
