@@ -276,7 +276,8 @@ assert lead > 0.3, "the circuit is not ahead of the network"
 #
 # - Set `degree=3`. There are only 36 pairs. What does the rule say, and where is its chance line?
 # - Train without dropout. How far does the test accuracy get in the same number of steps?
-# - Train another `init_seed`. Are the same representations key?
+# - Train `init_seed=1` for 1,000 steps. Are the same representations key? (Seeds differ in speed
+#   as well: some need well over 1,000 steps.)
 #
 # More: [composition of
 # permutations](https://github.com/grokinterp/grokinterp/blob/main/docs/groups.md), with a network
