@@ -53,11 +53,11 @@ from grokinterp.figures.style import TEMPLATE
 
 # %%
 config = gi.TrainConfig(
-    task=gi.TaskSpec("addition", p=43, train_fraction=0.5, split_seed=0),
-    model=gi.ModelSpec(d_model=32, n_heads=4, d_head=8, d_mlp=128, init_seed=0),
-    optimizer=gi.OptimizerSpec(learning_rate=3e-3, weight_decay=1.0),
-    n_steps=3000,
-    checkpoint_every=50,
+    task=gi.TaskSpec("addition", p=47, train_fraction=0.45, split_seed=0),
+    model=gi.ModelSpec(d_model=48, n_heads=4, d_head=12, d_mlp=192, init_seed=0),
+    optimizer=gi.OptimizerSpec(learning_rate=5e-3, weight_decay=1.0),
+    n_steps=1500,
+    checkpoint_every=25,
 )
 task = gi.task_of(config.task)
 split = gi.draw_split(task)
@@ -94,9 +94,9 @@ figure
 # you interrupt it, it goes on where it stopped.
 
 # %%
-folder = Path("ckpts/addition_mod_43")
+folder = Path("ckpts/addition_mod_47")
 run = gi.train(config, folder, n_threads=1, progress=False)
-run.curves.dropna().iloc[[0, 5, 10, 20, 50, 100, 200, -1]]
+run.curves.query("step in [0, 50, 100, 200, 400, 800, 1200, 1500]")
 
 # %% [markdown]
 # `run.curves` has the losses in nats. A network that knows nothing and says so has a loss of
@@ -197,15 +197,84 @@ assert mirrored > 3 * unmirrored, "the plateau is not explained by mirrored pair
 width, delay = summary["transition_width_unmirrored"], summary["grokking_delay"]
 print(f"from 10 % to 90 % in {width} steps, {width / delay:.0%} of a delay of {delay} steps")
 
+assert width <= delay / 2, "late, but not sharp"
+
 # %% [markdown]
-# The line between the two has to be drawn somewhere, and small networks often come out close to
-# it, on either side. Say which rule you used. How long the plateau lasts depends strongly on how
-# many pairs are trained. The same network with 80 % of them:
+# The line has to be drawn somewhere, and small networks often come out on the other side of it. So
+# say which rule you used, and do not judge by one seed: with this configuration and `init_seed` 0, 2
+# and 3 the outcome is `grokked`, and with 1, where the delay is short, `slow_convergence`.
+#
+# ## A control without weight decay
+#
+# Was it only patience? The same network, from the same first weights, on the same pairs, for the
+# same number of steps, but without weight decay (λ = 0):
 
 # %%
-many = dataclasses.replace(
-    config, task=dataclasses.replace(config.task, train_fraction=0.8), n_steps=500
+optimizer = dataclasses.replace(config.optimizer, weight_decay=0.0)
+control = gi.train(
+    dataclasses.replace(config, optimizer=optimizer),
+    Path("ckpts/addition_mod_47_no_decay"),
+    n_threads=1,
+    progress=False,
 )
-many_run = gi.train(many, "ckpts/addition_mod_43_many_pairs", n_threads=1, progress=False)
-many_summary = gi.analyze_run(many_run, deep=False).summary
-print(many_summary["outcome"])
+control_analysis = gi.analyze_run(control, deep=False)
+print(control_analysis.summary["outcome"])
+
+assert control_analysis.summary["outcome_kind"] == "memorized", "it did not need weight decay"
+
+# %%
+gi.figures.plot_chart(
+    Chart(
+        "control",
+        "Accuracy on unmirrored test pairs",
+        "step (updates)",
+        "accuracy (fraction)",
+        "With and without weight decay.",
+        tuple(
+            Series(name, table["step"], table["test_accuracy_unmirrored"], kind="line")
+            for name, table in (
+                ("weight decay 1", trajectory),
+                ("no weight decay", control_analysis.trajectory),
+            )
+        ),
+        marks=(Mark("y", 1 / p, f"chance, 1/{p}"),),
+    )
+)
+
+# %% [markdown]
+# Without weight decay the network knows its train pairs as early, and on the honest test pairs it
+# stays close to chance. Its loss is as good as zero, so nothing pushes it anywhere. Weight decay
+# is what keeps changing the network after it has memorized. What it changes is the subject of
+# the next tutorials.
+
+# %%
+last = control_analysis.trajectory.iloc[-1]
+print(
+    f"without weight decay: train {last['train_accuracy']:.0%}, all test pairs "
+    f"{last['test_accuracy']:.0%}, mirrored {last['test_accuracy_mirrored']:.0%}, "
+    f"unmirrored {last['test_accuracy_unmirrored']:.1%}"
+)
+
+assert last["train_accuracy"] > 0.99 and last["train_loss"] < 1e-4, "it has not memorized"
+assert last["test_accuracy_unmirrored"] < 0.25, "the control generalizes"
+assert last["test_accuracy_mirrored"] > 2 * last["test_accuracy_unmirrored"]
+
+# %% [markdown]
+# ## What you saw
+#
+# - Train accuracy near 1 early, test accuracy late, and between them a plateau: grokking, in a run of
+#   seconds.
+# - The plateau is not at chance, because a + b = b + a. Only unmirrored test pairs tell understanding
+#   from this.
+# - Late is not enough: the transition has to be sharp as well, by a rule stated beforehand.
+# - The same network without weight decay memorizes and stops there.
+#
+# ## Exercises
+#
+# 1. Set `split_unit="unordered_pairs"` in the task, so that (a, b) and (b, a) are on the same side of
+#    the split. Where is the plateau now? (The network needs more of the pairs: try 0.7.)
+# 2. Change `train_fraction` to 0.3 and to 0.8. In one case it does not grok in these steps, in the other
+#    there is hardly a delay. Which, and why?
+#
+# Next: [spectra and key frequencies](02_spectra_and_key_frequencies.ipynb), a first look at what the
+# network has learned.

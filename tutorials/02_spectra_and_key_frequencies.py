@@ -45,13 +45,13 @@ from grokinterp.spectra import fourier_basis, norms_by_frequency, power_by_frequ
 
 # %%
 config = gi.TrainConfig(
-    task=gi.TaskSpec("addition", p=43, train_fraction=0.5, split_seed=0),
+    task=gi.TaskSpec("addition", p=47, train_fraction=0.45, split_seed=0),
     model=gi.ModelSpec(d_model=48, n_heads=4, d_head=12, d_mlp=192, init_seed=0),
     optimizer=gi.OptimizerSpec(learning_rate=5e-3, weight_decay=1.0),
-    n_steps=2000,
+    n_steps=1500,
     checkpoint_every=25,
 )
-run = gi.train(config, Path("ckpts/addition_mod_43"), n_threads=1, progress=False)
+run = gi.train(config, Path("ckpts/addition_mod_47"), n_threads=1, progress=False)
 p = run.task.n_classes
 
 # %% [markdown]
@@ -227,7 +227,9 @@ evidence[evidence["is_key"] | evidence["double_of"].notna()].round(4)
 early = gi.find_key_frequencies(first)
 early_shares = early.evidence["logit_power_share"]
 print(early.frequencies, "because", early.reason)
-print(f"largest share {early_shares.max():.1%}; an equal share would be {1 / len(early_shares):.1%}")
+print(
+    f"largest share {early_shares.max():.1%}; an equal share would be {1 / len(early_shares):.1%}"
+)
 
 assert early.frequencies == () and "accuracy" in early.reason, "a random network has no keys"
 assert early_shares.nlargest(len(keys.frequencies)).sum() < 0.7 * key_share.sum()
@@ -257,12 +259,13 @@ print(f"Gini coefficient of W_E: {gini.iloc[0]:.2f} at the start, {gini.iloc[-1]
 
 assert at_end > 0.7, "the embedding is not concentrated in the key frequencies"
 assert at_end > 2 * at_start, "it was as concentrated before training"
-assert gini.iloc[-1] > gini.iloc[0] + 0.3, "the embedding has not become sparse in frequencies"
+assert gini.iloc[-1] > gini.iloc[0] + 0.2, "the embedding has not become sparse in frequencies"
 gi.figures.plot_gini(analysis)
 
 # %% [markdown]
-# The Gini coefficient of W_E and of the neuron-logit map W_L = W_out W_U both rise from noise to
-# nearly one.
+# Both curves begin near 0, as noise does, and rise: that of W_E and that of the neuron-logit map
+# W_L = W_out W_U, which turns neurons into logits. (With three frequencies of p // 2 left they cannot
+# reach 1, and what is left of the others keeps them below that.)
 #
 # ## Another seed, other frequencies
 #
@@ -272,7 +275,7 @@ gi.figures.plot_gini(analysis)
 
 # %%
 other = dataclasses.replace(config, model=dataclasses.replace(config.model, init_seed=1))
-other_run = gi.train(other, "ckpts/addition_mod_43_seed_1", n_threads=1, progress=False)
+other_run = gi.train(other, "ckpts/addition_mod_47_seed_1", n_threads=1, progress=False)
 other_keys = gi.find_key_frequencies(gi.take_snapshot(other_run))
 print("seed 0:", keys.frequencies, "  seed 1:", other_keys.frequencies)
 
