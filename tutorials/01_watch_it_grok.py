@@ -14,8 +14,8 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/01_watch_it_grok.ipynb)
 #
 # You train a small transformer on addition modulo a prime, watch it learn its training pairs by
-# heart, and watch it understand addition more than a thousand steps later. You also learn what
-# to check before you call such a curve grokking: the steps, the mirrored pairs, and a control.
+# heart, and watch it understand addition more than a thousand steps later. You also learn what to
+# check before you call such a curve grokking: the steps, the mirrored pairs, and a control.
 #
 # It takes about a minute, most of it for two training runs.
 
@@ -38,7 +38,7 @@ from plotly.subplots import make_subplots
 
 import grokinterp as gi
 from grokinterp.experiments import Chart, Mark, Series
-from grokinterp.figures.style import TEMPLATE
+from grokinterp.figures.style import decorate
 
 # %% [markdown]
 # ## The task is a table
@@ -77,8 +77,7 @@ for column, table in enumerate((answers, shown), start=1):
     figure.add_trace(go.Heatmap(z=table, colorscale="Phase", showscale=False), 1, column)
 figure.update_xaxes(title_text="b", constrain="domain")
 figure.update_yaxes(title_text="a", autorange="reversed", scaleanchor="x", col=1)
-figure.update_layout(template=TEMPLATE, title_text=f"a + b modulo {p}", height=420)
-figure
+decorate(figure, f"a + b modulo {p}", plot_height=330).update_layout(showlegend=False)
 
 # %% [markdown]
 # Left, the stripes of a + b: every answer stands on a diagonal, once in each row and once in each
@@ -90,8 +89,8 @@ figure
 # We train on all train pairs at once in every step (**full batch**), with AdamW and a strong
 # **weight decay**: every step also shrinks every weight a little. A **step** is one update; step
 # 0 is the network before the first. The run is written into a folder as it goes. If you run this
-# notebook a second time, the finished run is read from there and nothing is trained again; if
-# you interrupt it, it goes on where it stopped.
+# notebook a second time, the finished run is read from there and nothing is trained again; if you
+# interrupt it, it goes on where it stopped.
 
 # %%
 folder = Path("ckpts/addition_mod_47")
@@ -128,8 +127,8 @@ gi.figures.plot_chart(
 
 # %% [markdown]
 # The train loss falls at once and by many powers of ten. The test loss does the opposite: it
-# *rises* far above that of guessing. The network is not ignorant of the test pairs, it is sure
-# of wrong answers. That is **memorization**. Then nothing much seems to happen, and far to the
+# *rises* far above that of guessing. The network is not ignorant of the test pairs, it is sure of
+# wrong answers. That is **memorization**. Then nothing much seems to happen, and far to the
 # right, after the train loss has long been tiny, the test loss falls too.
 #
 # ## The steps
@@ -160,11 +159,11 @@ gi.figures.plot_accuracies(analysis)
 # ## Trap 1: the mirrored pairs
 #
 # Look at the plateau again: the test accuracy is not at the level of chance, 1/p. It looks as if
-# the network already understood a good part of addition. It does not. Addition **commutes**,
-# a + b = b + a, and a network that stores pairs without looking at their order is right on every
-# test pair (a, b) whose mirror image (b, a) happens to be a train pair. With half of the pairs
-# trained that is about half of the test pairs. The others, the **unmirrored** test pairs, are the
-# honest test.
+# the network already understood a good part of addition. It does not. Addition **commutes**, a +
+# b = b + a, and a network that stores pairs without looking at their order is right on every test
+# pair (a, b) whose mirror image (b, a) happens to be a train pair. With half of the pairs trained
+# that is about half of the test pairs. The others, the **unmirrored** test pairs, are the honest
+# test.
 
 # %%
 gi.figures.plot_mirrored_accuracies(analysis)
@@ -191,7 +190,8 @@ assert mirrored > 3 * unmirrored, "the plateau is not explained by mirrored pair
 # slow convergence, and needs no explanation beyond patience. Grokking is late *and* sharp. The
 # rule that is used here: `grokked` when the delay is longer than the memorization took, and the
 # accuracy on unmirrored test pairs goes from 10 % to 90 % in at most half of the delay; if it
-# takes longer, the outcome is `slow_convergence`; and without a delay, `generalized_without_delay`.
+# takes longer, the outcome is `slow_convergence`; and without a delay,
+# `generalized_without_delay`.
 
 # %%
 width, delay = summary["transition_width_unmirrored"], summary["grokking_delay"]
@@ -200,9 +200,10 @@ print(f"from 10 % to 90 % in {width} steps, {width / delay:.0%} of a delay of {d
 assert width <= delay / 2, "late, but not sharp"
 
 # %% [markdown]
-# The line has to be drawn somewhere, and small networks often come out on the other side of it. So
-# say which rule you used, and do not judge by one seed: with this configuration and `init_seed` 0, 2
-# and 3 the outcome is `grokked`, and with 1, where the delay is short, `slow_convergence`.
+# The line has to be drawn somewhere, and small networks often come out on the other side of it.
+# So say which rule you used, and do not judge by one seed: with this configuration and
+# `init_seed` 0, 2 and 3 the outcome is `grokked`, and with 1, where the delay is short,
+# `slow_convergence`.
 #
 # ## A control without weight decay
 #
@@ -244,8 +245,8 @@ gi.figures.plot_chart(
 # %% [markdown]
 # Without weight decay the network knows its train pairs as early, and on the honest test pairs it
 # stays close to chance. Its loss is as good as zero, so nothing pushes it anywhere. Weight decay
-# is what keeps changing the network after it has memorized. What it changes is the subject of
-# the next tutorials.
+# is what keeps changing the network after it has memorized. What it changes is the subject of the
+# next tutorials.
 
 # %%
 last = control_analysis.trajectory.iloc[-1]
@@ -262,19 +263,19 @@ assert last["test_accuracy_mirrored"] > 2 * last["test_accuracy_unmirrored"]
 # %% [markdown]
 # ## What you saw
 #
-# - Train accuracy near 1 early, test accuracy late, and between them a plateau: grokking, in a run of
-#   seconds.
-# - The plateau is not at chance, because a + b = b + a. Only unmirrored test pairs tell understanding
-#   from this.
+# - Train accuracy near 1 early, test accuracy late, and between them a plateau: grokking, in a
+#   run of seconds.
+# - The plateau is not at chance, because a + b = b + a. Only unmirrored test pairs tell
+#   understanding from this.
 # - Late is not enough: the transition has to be sharp as well, by a rule stated beforehand.
 # - The same network without weight decay memorizes and stops there.
 #
 # ## Exercises
 #
-# 1. Set `split_unit="unordered_pairs"` in the task, so that (a, b) and (b, a) are on the same side of
-#    the split. Where is the plateau now? (The network needs more of the pairs: try 0.7.)
-# 2. Change `train_fraction` to 0.3 and to 0.8. In one case it does not grok in these steps, in the other
-#    there is hardly a delay. Which, and why?
+# 1. Set `split_unit="unordered_pairs"` in the task, so that (a, b) and (b, a) are on the same
+#    side of the split. Where is the plateau now? (The network needs more of the pairs: try 0.7.)
+# 2. Change `train_fraction` to 0.3 and to 0.8. In one case it does not grok in these steps, in
+#    the other there is hardly a delay. Which, and why?
 #
-# Next: [spectra and key frequencies](02_spectra_and_key_frequencies.ipynb), a first look at what the
-# network has learned.
+# Next: [spectra and key frequencies](02_spectra_and_key_frequencies.ipynb), a first look at what
+# the network has learned.

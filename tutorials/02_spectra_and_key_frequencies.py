@@ -57,11 +57,11 @@ p = run.task.n_classes
 # %% [markdown]
 # ## Waves on a clock face
 #
-# Put the residues 0, 1, ..., p-1 around a clock face, so that after p-1 comes 0 again. A hand that
-# moves on by 1/p of a turn for each residue shows x at the angle 2πx/p. Its height is a cosine of x
-# and its sideways place a sine: **frequency** 1, one turn while x runs through all residues. A hand
-# that moves k times as far has frequency k. In formulas, with w_k = 2πk/p, the waves are
-# cos(w_k x) and sin(w_k x).
+# Put the residues 0, 1, ..., p-1 around a clock face, so that after p-1 comes 0 again. A hand
+# that moves on by 1/p of a turn for each residue shows x at the angle 2πx/p. Its height is a
+# cosine of x and its sideways place a sine: **frequency** 1, one turn while x runs through all
+# residues. A hand that moves k times as far has frequency k. In formulas, with w_k = 2πk/p, the
+# waves are cos(w_k x) and sin(w_k x).
 
 # %%
 x = np.linspace(0, p, 800)
@@ -93,8 +93,8 @@ gi.figures.plot_chart(
 
 # %% [markdown]
 # Only the points count: the network knows x at the residues and nowhere else. That is why there
-# are no more than p // 2 frequencies. A hand that goes p - k steps of 1/p forward each time is, at
-# the residues, the mirror image of one that goes k steps, as a wheel in a film seems to turn
+# are no more than p // 2 frequencies. A hand that goes p - k steps of 1/p forward each time is,
+# at the residues, the mirror image of one that goes k steps, as a wheel in a film seems to turn
 # backwards.
 #
 # Why should one care? Every function on the residues, whatever it is, is a sum of a constant and
@@ -108,8 +108,8 @@ print(float((basis @ basis.T - torch.eye(p)).abs().max()))
 
 # %% [markdown]
 # So taking a function apart into waves is a rotation of coordinates. Nothing gets lost, and the
-# sum of squares, the **power**, is the same before and after: **Parseval's identity**. We check it on
-# the network's own embedding W_E: column by column, it is a function on the residues.
+# sum of squares, the **power**, is the same before and after: **Parseval's identity**. We check
+# it on the network's own embedding W_E: column by column, it is a function on the residues.
 
 # %%
 W_E = run.parameters()["embed.W_E"][:p].double()
@@ -163,14 +163,14 @@ analysis = gi.analyze_run(run, deep=False)
 gi.figures.plot_embedding_heatmap(analysis)
 
 # %% [markdown]
-# The rows that stay bright are not decided at the start. Many frequencies compete through
-# memorization, and the losers go dark when the weights shrink.
+# At step 0 no row stands out. When the train pairs are memorized some are ahead, but the others
+# are still there, and stay for long. They go dark only late, when the weights shrink.
 #
 # ## What the answer is made of
 #
 # Waves in the embedding are a hint, no more: a network may embed a wave and then not use it. What
-# it uses must be seen in its output. Let us average the logits over all pairs with the same sum
-# a + b, which leaves a function of that sum for every logit, and take the spectrum of that.
+# it uses must be seen in its output. Let us average the logits over all pairs with the same sum a
+# + b, which leaves a function of that sum for every logit, and take the spectrum of that.
 
 # %%
 shares = power_by_frequency(last.mean_logits_by_sum)
@@ -196,9 +196,9 @@ gi.figures.plot_key_frequency_evidence(analysis)
 
 # %% [markdown]
 # Top: the share that decides, with both thresholds. The key frequencies are far above, the rest
-# far below, on a logarithmic axis. Below stands **evidence** that decides nothing: the norm in the
-# embedding, the neurons that fire mostly with one frequency, the norm in the map from neurons to
-# logits. Four views, taken at different places of the network, agree.
+# far below, on a logarithmic axis. Below stands **evidence** that decides nothing: the norm in
+# the embedding, the neurons that fire mostly with one frequency, the norm in the map from neurons
+# to logits. Four views, taken at different places of the network, agree.
 
 # %%
 evidence = keys.evidence.set_index("frequency")
@@ -211,9 +211,9 @@ assert len(keys.frequencies) <= p // 2 // 3, "these are not a few"
 assert key_share.min() > 5 * next_share, "there is no gap between key and other frequencies"
 
 # %% [markdown]
-# One column of the evidence needs a word: `double_of`. A neuron squares, roughly, what it receives,
-# and the square of a wave has twice its frequency. So twice a key frequency (modulo p) often shows
-# up too, in the embedding or in neurons, without being key.
+# One column of the evidence needs a word: `double_of`. A neuron squares, roughly, what it
+# receives, and the square of a wave has twice its frequency. So twice a key frequency (modulo p)
+# often shows up too, in the embedding or in neurons, without being key.
 
 # %%
 evidence[evidence["is_key"] | evidence["double_of"].notna()].round(4)
@@ -235,8 +235,8 @@ assert early.frequencies == () and "accuracy" in early.reason, "a random network
 assert early_shares.nlargest(len(keys.frequencies)).sum() < 0.7 * key_share.sum()
 
 # %% [markdown]
-# The first condition is needed. Some frequency is always the strongest, in noise too, and somebody
-# who looks for the five tallest bars will find five.
+# The first condition is needed. Some frequency is always the strongest, in noise too, and
+# somebody who looks for the five tallest bars will find five.
 #
 # ## Concentration in one number
 #
@@ -264,8 +264,8 @@ gi.figures.plot_gini(analysis)
 
 # %% [markdown]
 # Both curves begin near 0, as noise does, and rise: that of W_E and that of the neuron-logit map
-# W_L = W_out W_U, which turns neurons into logits. (With three frequencies of p // 2 left they cannot
-# reach 1, and what is left of the others keeps them below that.)
+# W_L = W_out W_U, which turns neurons into logits. (With three frequencies of p // 2 left they
+# cannot reach 1, and what is left of the others keeps them below that.)
 #
 # ## Another seed, other frequencies
 #
@@ -288,8 +288,8 @@ other_keys.evidence.nlargest(6, "logit_power_share")[["frequency", "logit_power_
 #
 # ## What you saw
 #
-# - A function on the residues is a sum of waves; its power by frequency is its spectrum, and taking
-#   it apart loses nothing.
+# - A function on the residues is a sum of waves; its power by frequency is its spectrum, and
+#   taking it apart loses nothing.
 # - The embedding of a grokked network has power at a few frequencies; at initialization at all.
 # - Key frequencies are chosen from the logits, by a stated threshold and against chance, and only
 #   when there is a solution. What is seen elsewhere is evidence.
@@ -303,5 +303,5 @@ other_keys.evidence.nlargest(6, "logit_power_share")[["frequency", "logit_power_
 # 2. Find the key frequencies of every checkpoint in `run.steps`. When does the set become what it
 #    is at the end? Does it ever change after that?
 #
-# Next: [the trigonometric circuit](03_the_trigonometric_circuit.ipynb), where a few waves turn out
-# to be enough to add.
+# Next: [the trigonometric circuit](03_the_trigonometric_circuit.ipynb), where a few waves turn
+# out to be enough to add.

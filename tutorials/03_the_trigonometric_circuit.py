@@ -13,9 +13,9 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/03_the_trigonometric_circuit.ipynb)
 #
-# You add two numbers with nothing but cosines, see that a grokked network does the same, and prove
-# it by **ablation**: take the waves out and it knows nothing, take everything else out and it
-# misses nothing. You learn to ablate with one line, and with hooks of your own.
+# You add two numbers with nothing but cosines, see that a grokked network does the same, and
+# prove it by **ablation**: take the waves out and it knows nothing, take everything else out and
+# it misses nothing. You learn to ablate with one line, and with hooks of your own.
 #
 # It takes about half a minute, or a minute if the network has to be trained first.
 
@@ -39,13 +39,13 @@ from plotly.subplots import make_subplots
 
 import grokinterp as gi
 from grokinterp.experiments import Chart, Mark, Series
-from grokinterp.figures.style import TEMPLATE, key_color
+from grokinterp.figures.style import decorate, key_color
 from grokinterp.spectra import to_fourier
 
 # %% [markdown]
 # The network is that of [tutorial 01](01_watch_it_grok.ipynb), in the same folder, and its key
-# frequencies are found as in [tutorial 02](02_spectra_and_key_frequencies.ipynb). `snapshot` is the
-# last checkpoint, run once on all pairs.
+# frequencies are found as in [tutorial 02](02_spectra_and_key_frequencies.ipynb). `snapshot` is
+# the last checkpoint, run once on all pairs.
 
 # %%
 config = gi.TrainConfig(
@@ -73,9 +73,9 @@ assert keys.frequencies, keys.reason
 # - sin w(a+b) = sin wa cos wb + cos wa sin wb
 #
 # All that is needed are products of what is known of a and of what is known of b. A candidate
-# answer c is then compared with the result by one more formula,
-# cos w(a+b-c) = cos w(a+b) cos wc + sin w(a+b) sin wc. This is 1 if c = a+b modulo p, and less
-# otherwise. With the key frequencies of our network, in numpy, for all a, b and c:
+# answer c is then compared with the result by one more formula, cos w(a+b-c) = cos w(a+b) cos wc
+# + sin w(a+b) sin wc. This is 1 if c = a+b modulo p, and less otherwise. With the key frequencies
+# of our network, in numpy, for all a, b and c:
 
 # %%
 a, b, c = np.ogrid[:p, :p, :p]
@@ -112,6 +112,7 @@ assert margin(total) > 5 * single, "more frequencies do not help"
 
 # %%
 one, other = 15, 20
+first = keys.frequencies[0]
 candidates = np.arange(p)
 gi.figures.plot_chart(
     Chart(
@@ -121,15 +122,8 @@ gi.figures.plot_chart(
         "score",
         "One cosine, and the mean of all.",
         (
-            Series(
-                f"k = {keys.frequencies[0]} alone",
-                candidates,
-                scores[keys.frequencies[0]][one, other],
-                kind="line",
-            ),
-            Series(
-                "mean of all key frequencies", candidates, total[one, other] / len(scores), "line"
-            ),
+            Series(f"k = {first} alone", candidates, scores[first][one, other], kind="line"),
+            Series("mean of all keys", candidates, total[one, other] / len(scores), kind="line"),
         ),
         marks=(Mark("x", (one + other) % p, f"the answer, {(one + other) % p}"),),
     )
@@ -150,32 +144,28 @@ gi.figures.plot_chart(
 W_E = snapshot.weight("W_E")[:p].double()
 components = to_fourier(W_E)
 names = [f"k = {k}" for k in keys.frequencies]
-figure = make_subplots(1, len(names), subplot_titles=names, horizontal_spacing=0.05)
+figure = make_subplots(1, len(names), subplot_titles=names, horizontal_spacing=0.06)
 for column, k in enumerate(keys.frequencies, start=1):
     cosine, sine = components[2 * k - 1], components[2 * k]
     across = (W_E @ (cosine / cosine.norm())).numpy()
     up = (W_E @ (sine / sine.norm())).numpy()
-    # Neighbours on the clock face of frequency k are 1/k apart modulo p.
+    radius = np.hypot(across, up)
+    assert radius.std() < 0.25 * radius.mean(), f"frequency {k} is no ring in the embedding"
+    # A hand of frequency k comes to the residues in this order: each is 1/k after the last.
     order = np.arange(p + 1) * pow(k, -1, p) % p
-    trace = go.Scatter(
-        x=across[order],
-        y=up[order],
-        mode="lines+markers+text",
-        text=[str(x) if x % 6 == 0 else "" for x in order],
-        textposition="top center",
-        marker={"color": key_color(column - 1), "size": 6},
-        line={"width": 1},
-        showlegend=False,
-    )
-    figure.add_trace(trace, 1, column)
+    ring = go.Scatter(x=across[order], y=up[order], mode="lines+markers", hovertext=order)
+    ring.update(marker={"color": key_color(column - 1), "size": 5}, line={"width": 1})
+    figure.add_trace(ring, 1, column)
+    named = order[:-1:6]
+    words = go.Scatter(x=1.25 * across[named], y=1.25 * up[named], mode="text", text=named)
+    figure.add_trace(words, 1, column)
     figure.update_yaxes(scaleanchor=f"x{column}", showticklabels=False, col=column)
     figure.update_xaxes(showticklabels=False, col=column)
-figure.update_layout(template=TEMPLATE, height=300, title_text="The residues in the embedding")
-figure
+decorate(figure, "The residues in the embedding", plot_height=230).update_layout(showlegend=False)
 
 # %% [markdown]
 # Each panel is a clock face: the residues stand on a ring, in the order in which a hand of that
-# frequency meets them. (Some labels are shown.) No one told the network that its tokens have an
+# frequency meets them (every sixth is named). No one told the network that its tokens have an
 # order. But a ring in the embedding proves nothing yet: something may be there and not be used.
 #
 # ## Follow the circuit
@@ -195,17 +185,17 @@ figure = go.Figure(go.Bar(x=losses["value"], y=labels, orientation="h", marker_c
 figure.add_vline(x=np.log(p), line={"dash": "dash", "color": "#808080"})
 figure.update_xaxes(type="log", exponentformat="power", title_text="loss on all pairs (nats)")
 figure.update_yaxes(autorange="reversed")
-figure.update_layout(template=TEMPLATE, height=430, title_text="Loss after each replacement")
-figure
+decorate(figure, "Loss after each replacement", plot_height=330).update_layout(showlegend=False)
 
 # %% [markdown]
 # The dashed line is log p, the loss of guessing. What to see, from top to bottom: the attention
-# patterns may be replaced by waves of a and b (of all key frequencies; one frequency for each head is not quite
-# enough); all neurons may be replaced by products of waves of a and b of
-# one frequency each, the products of the school formulas; the neurons may be projected on the
-# few directions that W_L = W_out W_U reads along the key frequencies, and the loss stays small. Left
-# with what is orthogonal to these directions the network guesses. And if the logits are replaced by the
-# cosines of a+b-c, the network is gone and the formula answers, with a loss no larger than its own.
+# patterns may be replaced by waves of a and b (of all key frequencies; one frequency for each
+# head is not quite enough); all neurons may be replaced by products of waves of a and b of one
+# frequency each, the products of the school formulas; the neurons may be projected on the few
+# directions that W_L = W_out W_U reads along the key frequencies, and the loss stays small. Left
+# with what is orthogonal to these directions the network guesses. And if the logits are replaced
+# by the cosines of a+b-c, the network is gone and the formula answers, with a loss no larger than
+# its own.
 
 # %%
 loss = losses.set_index(losses["quantity"].str.removeprefix("loss, "))["value"]
@@ -222,9 +212,9 @@ assert loss["neurons projected on what is orthogonal to them"] > 0.8 * np.log(p)
 # %% [markdown]
 # ## Take the waves out
 #
-# Now the shortest proof. The **trigonometric circuit** is the part of the logits along cos w_k(a+b)
-# and sin w_k(a+b) for the key frequencies; all the rest we call the **memorization circuit**. Remove
-# one or the other. And as a control, remove as many other frequencies.
+# Now the shortest proof. The **trigonometric circuit** is the part of the logits along cos
+# w_k(a+b) and sin w_k(a+b) for the key frequencies; all the rest we call the **memorization
+# circuit**. Remove one or the other. And as a control, remove as many other frequencies.
 
 # %%
 others = [k for k in range(1, p // 2 + 1) if k not in keys.frequencies]
@@ -249,9 +239,10 @@ assert only_waves.accuracies["test"] == 1.0
 assert no_others.accuracies["test"] > 0.99, "the control hurts as well"
 
 # %% [markdown]
-# Without the key frequencies the test accuracy is at chance (1/p is about 2 %). With the key frequencies
-# alone the loss is *lower* than that of the whole network: what else is in the logits, the remains
-# of memorization, is noise on the test pairs. The control changes next to nothing.
+# Without the key frequencies the test accuracy is at chance (1/p is about 2 %). With the key
+# frequencies alone the loss is *lower* than that of the whole network: what else is in the
+# logits, the remains of memorization, is noise on the test pairs. The control changes next to
+# nothing.
 #
 # Every key frequency does its part. The same figure is in the report of every run:
 
@@ -262,9 +253,10 @@ gi.figures.plot_ablations(analysis)
 # %% [markdown]
 # ## What to put in its place
 #
-# To take a part out is to put something else in. The **mean** over all pairs keeps what later layers
-# may count on; **zero** takes that away too; **resampling** puts in the value at another pair, a wrong
-# answer instead of none. The three give different losses, and a claim should hold under all three.
+# To take a part out is to put something else in. The **mean** over all pairs keeps what later
+# layers may count on; **zero** takes that away too; **resampling** puts in the value at another
+# pair, a wrong answer instead of none. The three give different losses, and a claim should hold
+# under all three.
 
 # %%
 parts = ("mlp", "attention", "head_0", "head_1", "head_2", "head_3")
@@ -282,15 +274,15 @@ assert all(min(table[part].values()) > 1.0 for part in ("mlp", "attention"))
 gi.figures.plot_component_ablations(analysis)
 
 # %% [markdown]
-# Without its neurons or without attention the network is lost under every replacement: the products
-# are made there, and a and b meet nowhere else. Single heads and groups of neurons cost less, or more,
-# depending on what is put in.
+# Without its neurons or without attention the network is lost under every replacement: the
+# products are made there, and a and b meet nowhere else. Single heads and groups of neurons cost
+# less, or more, depending on what is put in.
 #
 # ## The same by hand, with hooks
 #
-# Nothing here is hidden. `run.model()` is a `HookedTransformer` with TransformerLens's hook points, and
-# an ablation is a function that returns another activation. We replace what the MLP writes by its mean
-# over all pairs, run the model, and compute the loss with plain PyTorch.
+# Nothing here is hidden. `run.model()` is a `HookedTransformer` with TransformerLens's hook
+# points, and an ablation is a function that returns another activation. We replace what the MLP
+# writes by its mean over all pairs, run the model, and compute the loss with plain PyTorch.
 
 # %%
 # TransformerLens asks Jupyter for progress bars, which may not be installed and are not needed.
@@ -315,23 +307,23 @@ assert abs(by_hand - table["mlp"]["mean"]) < 1e-4 * by_hand, "the two disagree"
 assert by_hand > 100 * full, "the hook did nothing"
 
 # %% [markdown]
-# `gi.ablate_with_hooks(snapshot, [(name, function)])` does the last step for you and reports losses
-# and accuracies on all, train and test pairs.
+# `gi.ablate_with_hooks(snapshot, [(name, function)])` does the last step for you and reports
+# losses and accuracies on all, train and test pairs.
 #
 # ## What you saw
 #
-# - Adding modulo p takes products of waves of a and of b, and a few frequencies, so that their sum
-#   peaks at the right answer alone.
+# - Adding modulo p takes products of waves of a and of b, and a few frequencies, so that their
+#   sum peaks at the right answer alone.
 # - The embedding holds one ring per key frequency.
 # - Each stage of the network can be replaced by what the formula says it is.
 # - Without the key frequencies nothing is left; with them alone, nothing is missing.
 #
 # ## Exercises
 #
-# 1. Remove one key frequency at a time (`component=f"frequency_{k}"`). Which one is worth most? Compare
-#    with the shares in `keys.evidence`.
-# 2. Do the ablations at the embedding instead of the logits (`at="embedding"`). Are the key frequencies
-#    enough there as well?
+# 1. Remove one key frequency at a time (`component=f"frequency_{k}"`). Which one is worth most?
+#    Compare with the shares in `keys.evidence`.
+# 2. Do the ablations at the embedding instead of the logits (`at="embedding"`). Are the key
+#    frequencies enough there as well?
 #
-# Next: [progress measures](04_progress_measures.ipynb), which watch this circuit grow while the accuracy
-# still stands still. More: [the circuit, proved](../docs/circuits.md).
+# Next: [progress measures](04_progress_measures.ipynb), which watch this circuit grow while the
+# accuracy still stands still. More: [the circuit, proved](../docs/circuits.md).

@@ -15,7 +15,8 @@
 #
 # While the test accuracy stands still, a circuit grows. You learn to watch it with **progress
 # measures**, see the three phases of a grokking run, and find out why the wait is about inversely
-# proportional to the weight decay, with what is known of the constant and of where that rule stops.
+# proportional to the weight decay, with what is known of the constant and of where that rule
+# stops.
 #
 # It takes about a minute, for one training run and a small sweep of four.
 
@@ -65,8 +66,8 @@ print(summary["outcome"])
 #
 # - **Restricted loss**: the loss of the key frequencies' waves alone. It falls when the
 #   trigonometric circuit comes to know the answers.
-# - **Excluded loss**: the loss on the *train* pairs with these waves taken out. It is small while the
-#   network answers its train pairs by heart, and rises as it comes to rely on the waves.
+# - **Excluded loss**: the loss on the *train* pairs with these waves taken out. It is small while
+#   the network answers its train pairs by heart, and rises as it comes to rely on the waves.
 #
 # Both look ahead: the key frequencies are those of the last checkpoint. They explain a run, they
 # do not predict one.
@@ -79,14 +80,15 @@ gi.figures.plot_restricted_and_excluded_loss(analysis)
 # falls from early on, while the full test loss is still at its worst. Dotted, the excluded loss
 # first drops with the train loss, because everything is learned by heart, and then rises by many
 # powers of ten while the train loss does not move: the train pairs, too, are now answered by
-# waves. On the outside, between memorization and grokking, nothing seems to happen. Inside, this does.
+# waves. On the outside, between memorization and grokking, nothing seems to happen. Inside, this
+# does.
 #
 # ## How far ahead?
 #
 # A rule, so that nobody has to look for it by eye: the network **jumps** when it is right on half
-# of the unmirrored test pairs ([tutorial 01](01_watch_it_grok.ipynb) says why these), and a measure
-# has moved when it has gone half of its way in nats and does not go back. The **lead** of a measure
-# is how many steps it moves before the jump. The experiment
+# of the unmirrored test pairs ([tutorial 01](01_watch_it_grok.ipynb) says why these), and a
+# measure has moved when it has gone half of its way in nats and does not go back. The **lead** of
+# a measure is how many steps it moves before the jump. The experiment
 # [nanda2023](../docs/experiments/nanda2023.md) applies the same rule to more runs.
 
 # %%
@@ -103,24 +105,24 @@ assert found["excluded_lead"] >= 50, "the excluded loss does not lead"
 
 # %% [markdown]
 # `held_out` is the restricted loss with a caution. Restricted logits are averages over all pairs,
-# train pairs among them, so a little of what is known by heart gets into them. The held-out version
-# averages over test pairs that the network cannot have stored in either order. It leads by less, and
-# it leads.
+# train pairs among them, so a little of what is known by heart gets into them. The held-out
+# version averages over test pairs that the network cannot have stored in either order. It leads
+# by less, and it leads.
 #
 # ## Three phases
 #
 # The shading in the figures is by rule too. **Memorization** ends where the test loss is highest.
-# **Circuit formation** ends where the test loss stays below half of that. **Cleanup** ends when 95 % of
-# the later fall of the weights is done. What the weights do:
+# **Circuit formation** ends where the test loss stays below half of that. **Cleanup** ends when
+# 95 % of the later fall of the weights is done. What the weights do:
 
 # %%
 gi.figures.plot_sum_squared_weights(analysis)
 
 # %% [markdown]
 # The **sum of squared weights** grows while the train pairs are stored and falls while the
-# trigonometric circuit takes over, because that circuit needs less weight for the same logits. Once
-# it answers, the stored pairs are of no use any more, and weight decay takes them away. That fall,
-# after the jump, is what makes the curve of the test accuracy end so clean.
+# trigonometric circuit takes over, because that circuit needs less weight for the same logits.
+# Once it answers, the stored pairs are of no use any more, and weight decay takes them away. That
+# fall, after the jump, is what makes the curve of the test accuracy end so clean.
 
 # %%
 phases = analysis.phases.as_dict()
@@ -146,8 +148,9 @@ assert weights.iloc[-1] < 0.7 * weights.max(), "no cleanup: the weights do not f
 # t = log(V_mem / V_grok) / (2ηλ)
 #
 # steps. So we expect T ~ 1/λ for the **grokking time** T, if the rest stays the same. This is a
-# heuristic and no theorem. Let us try three values of λ, in a smaller network, since we need only times,
-# and a fourth that is large. Here T is the first step with more than 95 % of the test pairs right.
+# heuristic and no theorem. Let us try three values of λ, in a smaller network, since we need only
+# times, and a fourth that is large. Here T is the first step with more than 95 % of the test
+# pairs right.
 
 # %%
 small = gi.TrainConfig(
@@ -210,15 +213,15 @@ gi.figures.plot_chart(
 )
 
 # %% [markdown]
-# Up to λ = 1 the time falls with λ and the product `T times λ` stays about the same, while λ changes by a
-# factor of four. The dashed line is 1/λ through these three. The fourth run lies above it.
+# Up to λ = 1 the time falls with λ and the product `T times λ` stays about the same, while λ
+# changes by a factor of four. The dashed line is 1/λ through these three. The fourth run lies
+# above it.
 
 # %%
 below, product = sweep.loc[:1.0], sweep["T times λ"]
 spread = product.loc[:1.0].max() / product.loc[:1.0].min()
-print(
-    f"T times λ: within a factor of {spread:.2f} up to λ = 1; at λ = 2 {product[2.0] / law:.1f} times more"
-)
+print(f"T times λ stays within a factor of {spread:.2f} up to λ = 1")
+print(f"at λ = 2 it is {product[2.0] / law:.1f} times that")
 
 assert below["T"].is_monotonic_decreasing, "more weight decay did not make it faster"
 assert spread < 2, "T is not about 1/λ: λ spans a factor of 4, and the product too much of it"
@@ -228,23 +231,26 @@ assert (sweep["T"] - sweep["memorized"] > 2 * sweep["by decay alone"]).all()
 # %% [markdown]
 # What fixes the constant, and where does it end?
 #
-# - **How far the norm has to fall**, log(V_mem/V_grok), over the **learning rate**. But look at the last
-#   column: decay alone would be there several times sooner. The gradient repairs most of what decay takes
-#   away, and by how much is not in the argument. Only because this share changes little from one λ to the next
-#   is the law left standing.
-# - **The fraction of trained pairs**, strongly: the more pairs, the more weight it takes to store them, and the
-#   sooner the other solution pays.
-# - **The seed**. Another one can take several times as long at the same λ, so a law from a single seed, like this
-#   one, is an illustration. The experiment [weight_decay](../docs/experiments/weight_decay.md) fits the exponent
-#   to many seeds and values of λ, counts runs that did not generalize by their last step as **censored** instead
-#   of dropping them, and gives an interval.
-# - **The range of λ.** Without weight decay it never comes ([tutorial 01](01_watch_it_grok.ipynb)). With too much
-#   the network cannot store its train pairs, and there is nothing to grok from: the law stops between 1
-#   and 2 here, and well above that the train accuracy itself stays below 1.
+# - **How far the norm has to fall**, log(V_mem/V_grok), over the **learning rate**. But look at
+#   the last column: decay alone would be there several times sooner. The gradient repairs most of
+#   what decay takes away, and by how much is not in the argument. Only because this share changes
+#   little from one λ to the next is the law left standing.
+# - **The fraction of trained pairs**, strongly: the more pairs, the more weight it takes to store
+#   them, and the sooner the other solution pays.
+# - **The seed**. Another one can take several times as long at the same λ, so a law from a single
+#   seed, like this one, is an illustration. The experiment
+#   [weight_decay](../docs/experiments/weight_decay.md) fits the exponent to many seeds and values
+#   of λ, counts runs that did not generalize by their last step as **censored** instead of
+#   dropping them, and gives an interval.
+# - **The range of λ.** Without weight decay it never comes
+#   ([tutorial 01](01_watch_it_grok.ipynb)). With too much the network cannot store its train
+#   pairs, and there is nothing to grok from: the law stops between 1 and 2 here, and well above
+#   that the train accuracy itself stays below 1.
 #
 # ## What you saw
 #
-# - Restricted and excluded loss move before the test accuracy jumps: the circuit is there before it wins.
+# - Restricted and excluded loss move before the test accuracy jumps: the circuit is there before
+#   it wins.
 # - Memorization, circuit formation and cleanup follow each other, by a stated rule.
 # - Cleanup is a fall of the weights, and it is weight decay that does it.
 # - T times λ is about constant over a range that has two ends.
@@ -252,8 +258,9 @@ assert (sweep["T"] - sweep["memorized"] > 2 * sweep["by decay alone"]).all()
 # ## Exercises
 #
 # 1. Halve the learning rate at λ = 1. By the argument T doubles. Does it? Try two seeds.
-# 2. `gi.figures.plot_circuit_strength(analysis)` shows both circuits against each other. At which step does
-#    the trigonometric circuit become the stronger one on the train pairs, and how does that compare with
-#    the leads? (`summary["circuits"]` has the step.)
+# 2. `gi.figures.plot_circuit_strength(analysis)` shows both circuits against each other. At which
+#    step does the trigonometric circuit become the stronger one on the train pairs, and how does
+#    that compare with the leads? (`summary["circuits"]` has the step.)
 #
-# Next: [your own checkpoints](05_your_own_checkpoints.ipynb), the same for networks that you trained yourself.
+# Next: [your own checkpoints](05_your_own_checkpoints.ipynb), the same for networks that you
+# trained yourself.
