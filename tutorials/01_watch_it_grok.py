@@ -258,7 +258,7 @@ print(
 
 assert last["train_accuracy"] > 0.99 and last["train_loss"] < 1e-4, "it has not memorized"
 assert last["test_accuracy_unmirrored"] < 0.25, "the control generalizes"
-assert last["test_accuracy_mirrored"] > 2 * last["test_accuracy_unmirrored"]
+assert last["test_accuracy_mirrored"] > 2 * last["test_accuracy_unmirrored"], "no mirror trap"
 
 # %% [markdown]
 # ## What you saw

@@ -198,7 +198,9 @@ gi.figures.plot_key_frequency_evidence(analysis)
 # Top: the share that decides, with both thresholds. The key frequencies are far above, the rest
 # far below, on a logarithmic axis. Below stands **evidence** that decides nothing: the norm in
 # the embedding, the neurons that fire mostly with one frequency, the norm in the map from neurons
-# to logits. Four views, taken at different places of the network, agree.
+# to logits. Four views, taken at different places of the network, agree. (Small bars at twice a
+# key frequency come from neurons, which square what they receive, roughly: the square of a wave
+# has twice its frequency. The evidence names them in its column `double_of`.)
 
 # %%
 evidence = keys.evidence.set_index("frequency")
@@ -209,14 +211,6 @@ print(f"keys hold {key_share.sum():.1%}; weakest key {key_share.min():.2%}, next
 assert key_share.sum() > 0.9, "the key frequencies do not carry the logits"
 assert len(keys.frequencies) <= p // 2 // 3, "these are not a few"
 assert key_share.min() > 5 * next_share, "there is no gap between key and other frequencies"
-
-# %% [markdown]
-# One column of the evidence needs a word: `double_of`. A neuron squares, roughly, what it
-# receives, and the square of a wave has twice its frequency. So twice a key frequency (modulo p)
-# often shows up too, in the embedding or in neurons, without being key.
-
-# %%
-evidence[evidence["is_key"] | evidence["double_of"].notna()].round(4)
 
 # %% [markdown]
 # ## No key frequencies before there is a solution
@@ -232,7 +226,8 @@ print(
 )
 
 assert early.frequencies == () and "accuracy" in early.reason, "a random network has no keys"
-assert early_shares.nlargest(len(keys.frequencies)).sum() < 0.7 * key_share.sum()
+strongest = early_shares.nlargest(len(keys.frequencies)).sum()
+assert strongest < 0.7 * key_share.sum(), "noise is as concentrated as the grokked network"
 
 # %% [markdown]
 # The first condition is needed. Some frequency is always the strongest, in noise too, and
@@ -279,7 +274,8 @@ other_run = gi.train(other, "ckpts/addition_mod_47_seed_1", n_threads=1, progres
 other_keys = gi.find_key_frequencies(gi.take_snapshot(other_run))
 print("seed 0:", keys.frequencies, "  seed 1:", other_keys.frequencies)
 
-assert other_keys.frequencies and other_keys.frequencies != keys.frequencies
+assert other_keys.frequencies, other_keys.reason
+assert other_keys.frequencies != keys.frequencies, "both seeds use the same frequencies"
 other_keys.evidence.nlargest(6, "logit_power_share")[["frequency", "logit_power_share", "is_key"]]
 
 # %% [markdown]

@@ -226,7 +226,8 @@ print(f"at λ = 2 it is {product[2.0] / law:.1f} times that")
 assert below["T"].is_monotonic_decreasing, "more weight decay did not make it faster"
 assert spread < 2, "T is not about 1/λ: λ spans a factor of 4, and the product too much of it"
 assert product[2.0] > 1.3 * law, "the law would hold at λ = 2 as well"
-assert (sweep["T"] - sweep["memorized"] > 2 * sweep["by decay alone"]).all()
+waited = sweep["T"] - sweep["memorized"]
+assert (waited > 2 * sweep["by decay alone"]).all(), "decay alone explains the time"
 
 # %% [markdown]
 # What fixes the constant, and where does it end?
