@@ -14,8 +14,8 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/01_watch_it_grok.ipynb)
 #
 # You train a small transformer on addition modulo a prime, watch it learn its training pairs by
-# heart, and watch it understand addition more than a thousand steps later. You also learn what to
-# check before you call such a curve grokking: the steps, the mirrored pairs, and a control.
+# heart, and watch it understand addition hundreds of steps later. You also learn what to check
+# before you call such a curve grokking: the steps, the mirrored pairs, and a control.
 #
 # It takes about a minute, most of it for two training runs.
 
@@ -81,8 +81,9 @@ decorate(figure, f"a + b modulo {p}", plot_height=330).update_layout(showlegend=
 
 # %% [markdown]
 # Left, the stripes of a + b: every answer stands on a diagonal, once in each row and once in each
-# column. Right, half of it at random. A person who has seen the stripes fills the holes in at a
-# glance. A network that stores the coloured dots one by one has no idea what belongs into a hole.
+# column. Right, the part of it that is shown, drawn at random. A person who has seen the stripes
+# fills the holes in at a glance. A network that stores the coloured dots one by one has no idea
+# what belongs into a hole.
 #
 # ## Training
 #
@@ -126,10 +127,11 @@ gi.figures.plot_chart(
 )
 
 # %% [markdown]
-# The train loss falls at once and by many powers of ten. The test loss does the opposite: it
-# *rises* far above that of guessing. The network is not ignorant of the test pairs, it is sure of
-# wrong answers. That is **memorization**. Then nothing much seems to happen, and far to the
-# right, after the train loss has long been tiny, the test loss falls too.
+# The train loss falls within a hundred steps: the network knows its train pairs. The test loss
+# does the opposite: it *rises* far above that of guessing. The network is not ignorant of the
+# test pairs, it is sure of wrong answers. That is **memorization**. Then nothing much seems to
+# happen to the test loss for a long while. And at the far right, long after all train pairs are
+# right, it falls by many powers of ten.
 #
 # ## The steps
 #
@@ -152,26 +154,27 @@ assert run.curves["test_loss"].max() > 2 * chance, "never surer of wrong answers
 gi.figures.plot_accuracies(analysis)
 
 # %% [markdown]
-# The accuracy of the train pairs is at 1 almost from the start. That of the test pairs stays low
-# on a **plateau** and then rises. The shaded phases are explained in
-# [tutorial 04](04_progress_measures.ipynb).
+# The accuracy of the train pairs is at 1 almost from the start. That of the test pairs stops at
+# less than half, on a **plateau**, and goes up to 1 only hundreds of steps later. The shaded
+# phases are explained in [tutorial 04](04_progress_measures.ipynb).
 #
 # ## Trap 1: the mirrored pairs
 #
 # Look at the plateau again: the test accuracy is not at the level of chance, 1/p. It looks as if
 # the network already understood a good part of addition. It does not. Addition **commutes**, a +
 # b = b + a, and a network that stores pairs without looking at their order is right on every test
-# pair (a, b) whose mirror image (b, a) happens to be a train pair. With half of the pairs trained
-# that is about half of the test pairs. The others, the **unmirrored** test pairs, are the honest
-# test.
+# pair (a, b) whose mirror image (b, a) happens to be a train pair. With nearly half of the pairs
+# trained that is nearly half of the test pairs. The others, the **unmirrored** test pairs, are
+# the honest test.
 
 # %%
 gi.figures.plot_mirrored_accuracies(analysis)
 
 # %% [markdown]
-# The mirrored pairs climb early and the unmirrored ones stay near chance for as long as the
-# plateau lasts. Only the later, common rise is addition. So a test accuracy equal to the fraction
-# of trained pairs is a warning sign for any commutative operation, and no "partial grokking".
+# The mirrored pairs climb early and the unmirrored ones stay at chance, or below, for as long as
+# the plateau lasts: a network that is sure of wrong answers is worse than a die. Only the later,
+# common rise is addition. So a test accuracy equal to the fraction of trained pairs is a warning
+# sign for any commutative operation, and no "partial grokking".
 
 # %%
 trajectory = analysis.trajectory
@@ -244,9 +247,9 @@ gi.figures.plot_chart(
 
 # %% [markdown]
 # Without weight decay the network knows its train pairs as early, and on the honest test pairs it
-# stays close to chance. Its loss is as good as zero, so nothing pushes it anywhere. Weight decay
-# is what keeps changing the network after it has memorized. What it changes is the subject of the
-# next tutorials.
+# stays at chance or below. Its loss is as good as zero, so nothing pushes it anywhere. Weight
+# decay is what keeps changing the network after it has memorized. What it changes is the subject
+# of the next tutorials.
 
 # %%
 last = control_analysis.trajectory.iloc[-1]

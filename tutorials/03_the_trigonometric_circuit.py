@@ -40,7 +40,7 @@ from plotly.subplots import make_subplots
 
 import grokinterp as gi
 from grokinterp.experiments import Chart, Mark, Series
-from grokinterp.figures.style import decorate, key_color
+from grokinterp.figures.style import TOP_BARE, decorate, key_color
 from grokinterp.spectra import to_fourier
 
 # %% [markdown]
@@ -186,7 +186,8 @@ figure = go.Figure(go.Bar(x=losses["value"], y=labels, orientation="h", marker_c
 figure.add_vline(x=np.log(p), line={"dash": "dash", "color": "#808080"})
 figure.update_xaxes(type="log", exponentformat="power", title_text="loss on all pairs (nats)")
 figure.update_yaxes(autorange="reversed")
-decorate(figure, "Loss after each replacement", plot_height=330).update_layout(showlegend=False)
+decorate(figure, "Loss after each replacement", plot_height=330, above=TOP_BARE)
+figure.update_layout(showlegend=False)
 
 # %% [markdown]
 # The dashed line is log p, the loss of guessing. What to see, from top to bottom: the attention
