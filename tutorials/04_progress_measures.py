@@ -66,8 +66,9 @@ print(summary["outcome"])
 #
 # - **Restricted loss**: the loss of the key frequencies' waves alone. It falls when the
 #   trigonometric circuit comes to know the answers.
-# - **Excluded loss**: the loss on the *train* pairs with these waves taken out. It is small while
-#   the network answers its train pairs by heart, and rises as it comes to rely on the waves.
+# - **Excluded loss**: the loss on the *train* pairs with these waves taken out. It is low while
+#   the network answers its train pairs by heart, and rises as it comes to rely on the waves for
+#   them too.
 #
 # Both look ahead: the key frequencies are those of the last checkpoint. They explain a run, they
 # do not predict one.
@@ -77,11 +78,10 @@ gi.figures.plot_restricted_and_excluded_loss(analysis)
 
 # %% [markdown]
 # Solid: the losses of the whole network, as everybody records them. Dashed, the restricted loss
-# falls from early on, while the full test loss is still at its worst. Dotted, the excluded loss
-# first drops with the train loss, because everything is learned by heart, and then rises by many
-# powers of ten while the train loss does not move: the train pairs, too, are now answered by
-# waves. On the outside, between memorization and grokking, nothing seems to happen. Inside, this
-# does.
+# falls from early on, while the full test loss stands high on its plateau. Dotted, the excluded
+# loss first falls a little, since something is learned by heart, and then rises above the loss of
+# guessing: the train pairs, too, are now answered by waves. From outside nothing seems to happen
+# between memorization and grokking. Inside, this does.
 #
 # ## How far ahead?
 #
@@ -94,14 +94,17 @@ gi.figures.plot_restricted_and_excluded_loss(analysis)
 # %%
 found = half_way_steps(trajectory, n_classes=run.task.n_classes)
 for name in ("restricted", "held_out", "excluded"):
-    print(
-        f"{name:10} moved at step {found[f'{name}_step']:5,}, lead {found[f'{name}_lead']:4} steps"
-    )
-print(f"the network jumps at step {found['jump_step']:,}")
+    moved, lead = found[f"{name}_step"], found[f"{name}_lead"]
+    print(f"{name:10} moved at step {moved:4}, {lead:4} steps ahead")
+print(f"the network jumps at step {found['jump_step']}")
 
+at = trajectory.set_index("step").loc[found["held_out_step"]]
+excluded = trajectory["excluded_loss_train"]
 assert found["restricted_lead"] >= 100, "the restricted loss does not lead"
-assert found["held_out_lead"] >= 50, "on held-out pairs it does not lead"
+assert found["held_out_lead"] >= 100, "on held-out pairs it does not lead"
 assert found["excluded_lead"] >= 50, "the excluded loss does not lead"
+assert at["test_loss"] > trajectory["test_loss"].max() / 2, "the test loss had moved as well"
+assert excluded.iloc[-1] > 2 * excluded.min(), "the train pairs do not come to rely on the waves"
 
 # %% [markdown]
 # `held_out` is the restricted loss with a caution. Restricted logits are averages over all pairs,
@@ -119,22 +122,21 @@ assert found["excluded_lead"] >= 50, "the excluded loss does not lead"
 gi.figures.plot_sum_squared_weights(analysis)
 
 # %% [markdown]
-# The **sum of squared weights** grows while the train pairs are stored and falls while the
-# trigonometric circuit takes over, because that circuit needs less weight for the same logits.
-# Once it answers, the stored pairs are of no use any more, and weight decay takes them away. That
-# fall, after the jump, is what makes the curve of the test accuracy end so clean.
+# The **sum of squared weights** grows while the train pairs are stored, stays on a plateau of its
+# own, and falls when the trigonometric circuit takes over, because that circuit needs less weight
+# for the same logits. Once it answers, the stored pairs are of no use any more, and weight decay
+# takes them away.
 
 # %%
 phases = analysis.phases.as_dict()
 weights = trajectory.set_index("step")["sum_squared_weights"]
 for name, span in phases.items():
-    print(
-        f"{name:18} steps {span[0]:5,} to {span[1]:5,}, squared weights "
-        f"{weights.asof(span[0]):6.0f} to {weights.asof(span[1]):6.0f}"
-    )
+    fall = f"{weights.asof(span[0]):5.0f} to {weights.asof(span[1]):5.0f}"
+    print(f"{name:18} steps {span[0]:4} to {span[1]:4}, squared weights {fall}")
 
 assert phases["memorization"][1] < found["jump_step"], "the test loss is highest after the jump"
 assert weights.iloc[-1] < 0.7 * weights.max(), "no cleanup: the weights do not fall"
+assert weights.asof(found["jump_step"]) > 0.7 * weights.max(), "they had fallen before the jump"
 
 # %% [markdown]
 # ## Why the wait is about 1/λ
