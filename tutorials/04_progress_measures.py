@@ -145,9 +145,10 @@ assert weights.asof(found["jump_step"]) > 0.7 * weights.max(), "they had fallen 
 # Left alone, a weight shrinks like exp(-ηλt). The stored pairs hold their ground as long as the
 # gradient repairs what decay takes away; but the network that generalizes has a smaller norm, and
 # it is decay that moves the one towards the other. To shrink the sum of squared weights from
-# V_mem, where the train pairs are known, to V_grok, where the test pairs are, decay alone takes
+# V_peak, its largest value, when the train pairs are stored, to V_grok, when the test pairs are
+# right, decay alone takes
 #
-# t = log(V_mem / V_grok) / (2ηλ)
+# t = log(V_peak / V_grok) / (2ηλ)
 #
 # steps. So we expect T ~ 1/λ for the **grokking time** T, if the rest stays the same. This is a
 # heuristic and no theorem. Let us try three values of λ, in a smaller network, since we need only
@@ -172,8 +173,7 @@ def first_step(run, column, level):
 
 
 def squared_weights(run, step):
-    nearest = min(run.steps, key=lambda kept: abs(kept - step))
-    return sum(float(value.square().sum()) for value in run.parameters(nearest).values())
+    return sum(float(value.square().sum()) for value in run.parameters(step).values())
 
 
 rows = []
@@ -187,10 +187,12 @@ for decay in (0.25, 0.5, 1.0, 2.0):
     )
     memorized = first_step(swept, "train_accuracy", 0.99)
     time = first_step(swept, "test_accuracy", 0.95)
-    fall = np.log(squared_weights(swept, memorized) / squared_weights(swept, time))
+    nearest = min(swept.steps, key=lambda step: abs(step - time))
+    peak = max(squared_weights(swept, step) for step in swept.steps)
+    fall = np.log(peak / squared_weights(swept, nearest))
     alone = fall / (2 * optimizer.learning_rate * decay)
     rows.append((decay, memorized, time, time * decay, fall, alone / (time - memorized)))
-names = ["λ", "memorized", "T", "T times λ", "log(V_mem/V_grok)", "decay alone"]
+names = ["λ", "memorized", "T", "T times λ", "log(V_peak/V_grok)", "decay alone"]
 sweep = pd.DataFrame(rows, columns=names).set_index("λ")
 sweep.round(2)
 
@@ -234,7 +236,7 @@ assert share.max() < 2 * share.min(), "the gradient repairs another share at ano
 # %% [markdown]
 # What fixes the constant, and where does it end?
 #
-# - **How far the norm has to fall**, log(V_mem/V_grok), over the **learning rate**. But look at
+# - **How far the norm has to fall**, log(V_peak/V_grok), over the **learning rate**. But look at
 #   the last column, the time that decay alone would take, as a fraction of the delay: it is
 #   small. The gradient repairs most of what decay takes away, and how much is not in the
 #   argument. The law stands only because this fraction is about the same from one λ to the next.
