@@ -221,7 +221,7 @@ control = gi.train(
     n_threads=1,
     progress=False,
 )
-control_analysis = gi.analyze_run(control, deep=False)
+control_analysis = gi.analyze_run(control, deep=False, every=3)
 print(control_analysis.summary["outcome"])
 
 assert control_analysis.summary["outcome_kind"] == "memorized", "it did not need weight decay"
