@@ -239,7 +239,7 @@ assert share.max() < 2 * share.min(), "the gradient repairs another share at ano
 # - **How far the norm has to fall**, log(V_peak/V_grok), over the **learning rate**. But look at
 #   the last column, the time that decay alone would take, as a fraction of the delay: it is
 #   small. The gradient repairs most of what decay takes away, and how much is not in the
-#   argument. The law stands only because this fraction is about the same from one λ to the next.
+#   argument. The law stands only because this fraction is about the same at the first three λ.
 # - **The fraction of trained pairs**, strongly: the more pairs, the more weight it takes to store
 #   them, and the sooner the other solution pays.
 # - **The seed**. Another one can take several times as long at the same λ, so a law from a single
