@@ -199,8 +199,8 @@ gi.figures.plot_key_frequency_evidence(analysis)
 # far below, on a logarithmic axis. Below stands **evidence** that decides nothing: the norm in
 # the embedding, the neurons that fire mostly with one frequency, the norm in the map from neurons
 # to logits. Four views, taken at different places of the network, agree. (Small bars at twice a
-# key frequency come from neurons, which square what they receive, roughly: the square of a wave
-# has twice its frequency. The evidence names them in its column `double_of`.)
+# key frequency, modulo p, are to be expected where neurons square what they receive, roughly: the
+# square of a wave has twice its frequency. The evidence names them in its column `double_of`.)
 
 # %%
 evidence = keys.evidence.set_index("frequency")

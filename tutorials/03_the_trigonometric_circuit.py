@@ -226,14 +226,14 @@ no_waves = gi.ablate(snapshot, keys, component="trigonometric_circuit")
 only_waves = gi.ablate(snapshot, keys, component="memorization_circuit")
 no_others = gi.ablate(snapshot, control, component="trigonometric_circuit")
 
-print(f"{'':32}{'test loss':>12}{'test accuracy':>16}")
-print(f"{'nothing removed':32}{whole['loss_test']:12.2e}{whole['accuracy_test']:16.1%}")
+print(f"{'':38}{'test loss':>12}{'test accuracy':>16}")
+print(f"{'nothing removed':38}{whole['loss_test']:12.2e}{whole['accuracy_test']:16.1%}")
 for name, ablation in (
     (f"without key frequencies {keys.frequencies}", no_waves),
     ("with key frequencies alone", only_waves),
     (f"without {control.frequencies} (control)", no_others),
 ):
-    print(f"{name:32}{ablation.losses['test']:12.2e}{ablation.accuracies['test']:16.1%}")
+    print(f"{name:38}{ablation.losses['test']:12.2e}{ablation.accuracies['test']:16.1%}")
 
 assert no_waves.accuracies["test"] < 0.1, "something else answers"
 assert only_waves.losses["test"] <= whole["loss_test"], "the rest was needed"
