@@ -21,7 +21,7 @@ _project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="ut
 project = _project["name"]
 release = version = _project["version"]
 author = "the grokinterp authors"
-copyright = author  # noqa: A001
+copyright = author
 html_title = f"grokinterp {release}"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]

@@ -14,14 +14,17 @@ import importlib
 import json
 import os
 import re
+import sys
 from pathlib import Path, PurePosixPath
 
 import nbformat
 from docutils import nodes
 from plotly.offline import get_plotlyjs
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 
 import grokinterp as gi
+import grokinterp.figures
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -136,10 +139,10 @@ def api_pages() -> dict[str, str]:
     for room, names in names_by_room().items():
         if names:
             title = ROOMS.get(room, room.capitalize())
-            pages[room] = _api_page(title, "import grokinterp as gi", "grokinterp", names)
-    text = (importlib.import_module("grokinterp.figures").__doc__ or "").strip()
+            pages[room] = _api_page(title, "grokinterp", names)
+    text = (gi.figures.__doc__ or "").strip()
     names = list(gi.figures.__all__)
-    pages["figures"] = _api_page(f"Figures\n\n{_as_rst(text)}", "", "grokinterp.figures", names)
+    pages["figures"] = _api_page(f"Figures\n\n{_as_rst(text)}", "grokinterp.figures", names)
     return pages
 
 
@@ -147,7 +150,7 @@ def _as_rst(text: str) -> str:
     return f"```{{eval-rst}}\n{text}\n```"
 
 
-def _api_page(title: str, _import: str, module: str, names: list[str]) -> str:
+def _api_page(title: str, module: str, names: list[str]) -> str:
     parts = [f"# {title}"]
     for name in names:
         parts.append(f"## {name}\n\n{_as_rst(_directive(module, name))}")
@@ -160,7 +163,18 @@ def _directive(module: str, name: str) -> str:
         return f".. autoclass:: {module}.{name}\n   :members:\n   :show-inheritance:"
     if callable(value):
         return f".. autofunction:: {module}.{name}"
-    return f".. autodata:: {module}.{name}\n   :no-value:"
+    doc = "\n".join(f"   {line}" for line in _doc_of_data(name))
+    return f".. py:data:: {module}.{name}\n\n{doc}"
+
+
+def _doc_of_data(name: str) -> list[str]:
+    """Text under a constant, read where it is assigned: a value has no docstring of its own."""
+    home = f"grokinterp.{gi._HOMES[name]}"
+    for module in [m for m in sys.modules if m == home or m.startswith(f"{home}.")]:
+        found = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name))
+        if found:
+            return found
+    return []
 
 
 # Walkthroughs
