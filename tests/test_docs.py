@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import foreign, tiny, toy_experiment
+from tests import foreign, planted, tiny, toy_experiment
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -84,8 +84,22 @@ def every_command():
     return [pytest.param(*key[:1], key[1:], id=f"{seen[key]}: {' '.join(key)}") for key in seen]
 
 
+@pytest.fixture(scope="module")
+def grokked_run():
+    """A run whose network computes with two frequencies, assembled and not trained."""
+    import grokinterp as gi
+
+    spec = planted.clock_spec([2, 5])
+    return gi.Run.from_state_dicts(
+        {1000: planted.clock_parameters(13, [2, 5])},
+        task=gi.TaskSpec(p=13),
+        train_pairs=planted.split(13).train,
+        model=spec,
+    )
+
+
 @pytest.fixture
-def given(tiny_run, tmp_path, monkeypatch):
+def given(grokked_run, tmp_path, monkeypatch):
     """What the pages start from: a run, a foreign file, and the weights of a loop of one's own."""
     import torch
 
@@ -100,9 +114,9 @@ def given(tiny_run, tmp_path, monkeypatch):
         "gi": gi,
         "tiny": tiny,
         "toy_experiment": toy_experiment,
-        "run": tiny_run,
+        "run": grokked_run,
         "model": model,
-        "train_pairs": tiny_run.split.train,
+        "train_pairs": grokked_run.split.train,
     }
 
 
