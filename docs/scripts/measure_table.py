@@ -38,37 +38,33 @@ def columns_of(measure: gi.Measure) -> str:
     return ", ".join(name if name == "..." else f"`{name}`" for name in shown)
 
 
-def where(measure: gi.Measure) -> str:
-    """What a measure cannot do without, in words."""
-    needs = []
-    if measure.needs_cyclic_view:
-        needs.append("frequencies")
-    if measure.needs_group_view:
-        needs.append("a group")
-    if measure.needs_permutations:
-        needs.append("permutations")
-    if measure.needs_key_frequencies:
-        needs.append("key frequencies")
-    if measure.needs_commutative_operation:
-        needs.append("a commutative operation")
-    if measure.split_columns:
-        needs.append("the split" if measure.split_columns == measure.columns else "(the split)")
-    return ", ".join(needs) or "nothing"
+def needs(measure: gi.Measure) -> str:
+    """Return what a measure cannot do without, as a sentence; nothing if it needs nothing."""
+    words = {
+        "frequencies": measure.needs_cyclic_view,
+        "a group": measure.needs_group_view,
+        "permutations": measure.needs_permutations,
+        "key frequencies": measure.needs_key_frequencies,
+        "a commutative operation": measure.needs_commutative_operation,
+        "the split": measure.split_columns == measure.columns,
+        "the split for some columns": 0 < len(measure.split_columns) < len(measure.columns),
+    }
+    wanted = ", ".join(word for word, is_needed in words.items() if is_needed)
+    return f"Needs {wanted}." if wanted else ""
 
 
 def table(costs: dict) -> str:
     """Markdown of the table, a row for each measure of the catalogue."""
     lines = [
-        "| columns | what it says | when it misleads | needs | ms | source |",
-        "|---|---|---|---|---|---|",
+        "| columns | what it says | when it misleads | ms | source |",
+        "|---|---|---|---|---|",
     ]
     for measure in gi.MEASURES:
         cost = costs["ms"].get(measure.name)
         cells = (
             columns_of(measure),
-            measure.description,
+            f"{measure.description} {needs(measure)}".rstrip(),
             measure.misleads,
-            where(measure),
             "" if cost is None else f"{cost:.3g}",
             measure.source,
         )
@@ -87,9 +83,9 @@ def with_table(page: str, costs: dict) -> str:
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     machine = (
-        f"Cost: median milliseconds of processor time for one checkpoint at p = 113 beyond its forward pass "
-        f"({costs['forward_ms']:.0f} ms), each measure alone; all of them together, which share "
-        f"what they need, take {costs['together_ms']:.0f} ms. {costs['machine']}"
+        "Cost: median milliseconds of processor time for one checkpoint at p = 113 beyond its "
+        f"forward pass ({costs['forward_ms']:.0f} ms), each measure alone; all of them together, "
+        f"which share what they need, take {costs['together_ms']:.0f} ms. {costs['machine']}"
     )
     return f"{before}{BEGIN}\n\n{table(costs)}\n\n{machine}\n\n{END}{after}"
 
@@ -122,7 +118,8 @@ def measured_costs(rounds: int) -> dict:
     return {
         "machine": (
             f"One thread of a {os.cpu_count()}-core {platform.machine()} cloud machine, torch "
-            f"{torch.__version__.split('+')[0]} (CPU), while other work ran on it; median of {rounds} rounds."
+            f"{torch.__version__.split('+')[0]} (CPU), while other work ran on it; median of "
+            f"{rounds} rounds."
         ),
         "forward_ms": _ms(forward),
         "together_ms": _ms(together),

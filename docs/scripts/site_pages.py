@@ -160,7 +160,8 @@ def _api_page(title: str, module: str, names: list[str]) -> str:
 def _directive(module: str, name: str) -> str:
     value = getattr(importlib.import_module(module), name)
     if isinstance(value, type):
-        return f".. autoclass:: {module}.{name}\n   :members:\n   :show-inheritance:"
+        bases = "\n   :show-inheritance:" if value.__bases__ != (object,) else ""
+        return f".. autoclass:: {module}.{name}\n   :members:{bases}"
     if callable(value):
         return f".. autofunction:: {module}.{name}"
     doc = "\n".join(f"   {line}" for line in _doc_of_data(name))
@@ -272,6 +273,9 @@ def figure_html(figure: dict) -> str:
 def setup(app):
     """Connect all of it to a build."""
     app.connect("builder-inited", _write_pages)
+    # Before and after napoleon, which takes what stands before a colon for a type.
+    app.connect("autodoc-process-docstring", _hide_colon, priority=400)
+    app.connect("autodoc-process-docstring", _show_colon, priority=600)
     app.connect("source-read", _read)
     app.connect("html-page-context", _add_scripts)
     app.connect("missing-reference", _public_name)
@@ -295,6 +299,18 @@ def _write_pages(app):
 def _read(app, docname, source):
     if not docname.startswith(("walkthroughs/", "api/")):
         source[0] = with_navigation(relinked(source[0], docname), docname)
+
+
+_COLON = "\ue000"
+
+
+def _hide_colon(app, what, name, obj, options, lines):
+    if what in ("attribute", "data", "property") and lines:
+        lines[0] = lines[0].replace(":", _COLON)
+
+
+def _show_colon(app, what, name, obj, options, lines):
+    lines[:] = [line.replace(_COLON, ":") for line in lines]
 
 
 def _add_scripts(app, pagename, templatename, context, doctree):
