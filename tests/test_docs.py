@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import foreign, planted, tiny, toy_experiment
+from tests import planted, tiny, toy_experiment
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -31,8 +31,9 @@ REPLACED_BY_PAGE = {
     },
     "importing.md": {"range(5001)": "range(201)", "gi.TaskSpec(p=59)": "gi.TaskSpec(p=13)"},
     "getting_started.md": {
+        'gi.train(gi.PRESETS["quick"], "ckpts/quick")': "run",
         "p=37, train_fraction=0.6": "p=13, train_fraction=0.6",
-        "gi.ModelSpec(d_model=64, d_head=16, d_mlp=256)": "gi.ModelSpec(d_model=32, d_mlp=32)",
+        "gi.ModelSpec(d_model=64, d_head=16, d_mlp=256)": "gi.ModelSpec(d_model=32, d_head=8, d_mlp=32)",
         "n_steps=3000": "n_steps=60",
     },
 }
@@ -91,7 +92,7 @@ def grokked_run():
 
     spec = planted.clock_spec([2, 5])
     return gi.Run.from_state_dicts(
-        {1000: planted.clock_parameters(13, [2, 5])},
+        {0: planted.random_parameters(spec, 13), 1000: planted.clock_parameters(13, [2, 5])},
         task=gi.TaskSpec(p=13),
         train_pairs=planted.split(13).train,
         model=spec,
@@ -106,7 +107,7 @@ def given(grokked_run, tmp_path, monkeypatch):
     import grokinterp as gi
 
     monkeypatch.chdir(tmp_path)
-    torch.save(foreign.transposed_state(p=13), tmp_path / "low_precision_mod_addition.pth")
+    torch.save(planted.clock_parameters(13, [2, 5]), tmp_path / "low_precision_mod_addition.pth")
     spec = gi.ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=24)
     model = gi.HookedTransformer.from_parameters(spec, _parameters(spec))
     return {
@@ -132,7 +133,7 @@ def code_of(page, text):
     changes = REPLACED_BY_PAGE.get(page, {})
     for old in changes:
         assert old in code, f"{page} no longer says {old!r}"
-    for old, new in (REPLACED | changes).items():
+    for old, new in (changes | REPLACED).items():
         code = code.replace(old, new)
     return code
 
@@ -163,7 +164,7 @@ def test_only_a_block_with_a_reason_is_not_executed():
 
 
 @pytest.mark.parametrize("command, words", every_command())
-def test_a_command_of_the_documentation_parses(command, words):
+def test_a_command_of_the_documentation_parses(command, words, without_type_checks):
     parse_words(command, words)
 
 
@@ -197,7 +198,7 @@ def parse_words(command, words):
         "python -m grokinterp.reproduce gravity",
     ],
 )
-def test_a_command_that_does_not_exist_is_noticed(line):
+def test_a_command_that_does_not_exist_is_noticed(line, without_type_checks):
     from grokinterp.errors import GrokinterpError
 
     ((command, words),) = commands_of(f"```bash\n{line}\n```\n")

@@ -9,6 +9,7 @@ The pages under docs/ are written to be read on a code host too. Here they becom
   installed plotly brings.
 """
 
+import copy
 import html
 import importlib
 import json
@@ -209,9 +210,9 @@ def _executed(script: Path, tutorials) -> nbformat.NotebookNode:
     copies = [own]
     if os.environ.get(EXECUTED):
         copies.insert(0, Path(os.environ[EXECUTED]) / own.name)
-    for copy in copies:
-        if copy.exists():
-            notebook = nbformat.read(copy, as_version=4)
+    for path in copies:
+        if path.exists():
+            notebook = nbformat.read(path, as_version=4)
             if code_of(notebook) == wanted:
                 return notebook
     log.info("executing %s", script.stem)
@@ -225,7 +226,7 @@ def code_of(notebook: nbformat.NotebookNode) -> list[str]:
 
 def page_of_notebook(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return an executed notebook as a page: links of the site, figures as plain data."""
-    page = nbformat.from_dict(json.loads(nbformat.writes(notebook)))
+    page = copy.deepcopy(notebook)
     for i, cell in enumerate(page.cells):
         cell.id = f"cell-{i:02d}"
         if cell.cell_type == "markdown":
