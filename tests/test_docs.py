@@ -23,6 +23,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # page is an error, so none outlives the text that it was made for.
 REPLACED = {
     'gi.PRESETS["quick"]': "tiny.config(n_steps=60)",
+    "gi.analyze_run(run": "gi.analyze_run(run, deep=False",
 }
 REPLACED_BY_PAGE = {
     "experiments.md": {
@@ -87,12 +88,12 @@ def every_command():
 
 @pytest.fixture(scope="module")
 def grokked_run():
-    """A run whose network computes with two frequencies, assembled and not trained."""
+    """A run whose network computes with one frequency, assembled and not trained."""
     import grokinterp as gi
 
-    spec = planted.clock_spec([2, 5])
+    spec = planted.clock_spec([2])
     return gi.Run.from_state_dicts(
-        {0: planted.random_parameters(spec, 13), 1000: planted.clock_parameters(13, [2, 5])},
+        {0: planted.random_parameters(spec, 13), 1000: planted.clock_parameters(13, [2])},
         task=gi.TaskSpec(p=13),
         train_pairs=planted.split(13).train,
         model=spec,
@@ -107,7 +108,7 @@ def given(grokked_run, tmp_path, monkeypatch):
     import grokinterp as gi
 
     monkeypatch.chdir(tmp_path)
-    torch.save(planted.clock_parameters(13, [2, 5]), tmp_path / "low_precision_mod_addition.pth")
+    torch.save(planted.clock_parameters(13, [2]), tmp_path / "low_precision_mod_addition.pth")
     spec = gi.ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=24)
     model = gi.HookedTransformer.from_parameters(spec, _parameters(spec))
     return {
@@ -286,12 +287,17 @@ def test_an_executed_notebook_becomes_a_page_with_its_figures(site_pages):
     data = {"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/html": "huge"}
     code = nbformat.v4.new_code_cell("figure", metadata={"execution": {}, "tags": ["hide-input"]})
     code.outputs = [nbformat.v4.new_output("display_data", data=data)]
-    prose = nbformat.v4.new_markdown_cell(
+    text = (
+        "[![Open in Colab](https://colab.example/badge.svg)](https://colab.example/01_a.ipynb) "
         "[law](../docs/experiments/weight_decay.md) [next](02_b.ipynb)"
     )
+    prose = nbformat.v4.new_markdown_cell(text)
     notebook = nbformat.v4.new_notebook(cells=[prose, code])
     page = site_pages.page_of_notebook(notebook)
-    assert page.cells[0].source == "[law](../experiments/weight_decay.md) [next](02_b.ipynb)"
+    assert page.cells[0].source == (
+        "[Open in Colab](https://colab.example/01_a.ipynb) "
+        "[law](../experiments/weight_decay.md) [next](02_b.ipynb)"
+    )
     (shown,) = page.cells[1].outputs[0].data.values()
     assert shown.count("</script>") == 1
     text = re.search(r'<script type="application/json">(.*?)</script>', shown).group(1)

@@ -242,6 +242,8 @@ def page_of_notebook(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _links_of_notebook(source: str) -> str:
+    # The badge is a picture from the network; the page has words in its place.
+    source = re.sub(r"!\[([^]]+)\]\(https://[^)]+\)", r"\1", source)
     # A notebook stands in tutorials/, its page in docs/walkthroughs/.
     return _LINK.sub(
         lambda m: _on_page(m) if (m.group(2).startswith("../")) else m.group(0), source
