@@ -258,6 +258,8 @@ def test_every_public_name_is_on_one_page_of_the_api(site_pages):
         ("experiments/omnigrok", "](../figures/a.png)", "](../figures/a.png)"),
         ("experiments/omnigrok", "](../../tutorials/01_a.ipynb)", "](../walkthroughs/01_a.ipynb)"),
         ("faq", "](../tutorials)", "](walkthroughs.md)"),
+        ("walkthroughs", "](../tutorials)", "](https://github.com/grokinterp/grokinterp/tree/main/tutorials)"),
+        ("faq", "](faq.md#losses)", "](faq.md#losses)"),
         ("faq", "](../tests/tiny.py)", "](https://github.com/grokinterp/grokinterp/blob/main/tests/tiny.py)"),
         ("faq", "](../tests)", "](https://github.com/grokinterp/grokinterp/tree/main/tests)"),
         ("faq", "](scripts/x.py)", "](https://github.com/grokinterp/grokinterp/blob/main/docs/scripts/x.py)"),

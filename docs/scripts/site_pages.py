@@ -67,18 +67,20 @@ def relinked(text: str, docname: str) -> str:
     """
     pieces = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
     folder = PurePosixPath("docs", docname).parent
-    pieces[::2] = [_LINK.sub(lambda m: _on_site(m, folder), piece) for piece in pieces[::2]]
+    own = f"docs/{docname}.md"
+    pieces[::2] = [_LINK.sub(lambda m: _on_site(m, folder, own), piece) for piece in pieces[::2]]
     return "".join(pieces)
 
 
-def _on_site(match: re.Match, folder: PurePosixPath) -> str:
+def _on_site(match: re.Match, folder: PurePosixPath, own: str) -> str:
     start, target, anchor, end = match.group(1), match.group(2), match.group(3) or "", match[4]
     path = PurePosixPath(os.path.normpath(folder / target))
     page = _page_of(path)
-    if page is not None:
+    # A page that links to what it is the site's version of means the original.
+    if page is not None and (page != own or str(path) == own):
         relative = os.path.relpath(page, folder)
         return f"{start}{relative}{anchor}{end}"
-    kind = "tree" if (ROOT / path).is_dir() else "blob"
+    kind = "blob" if path.suffix or (ROOT / path).is_file() else "tree"
     return f"{start}{REPOSITORY}/{kind}/main/{path}{anchor}{end}"
 
 
