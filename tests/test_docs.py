@@ -254,7 +254,7 @@ def test_every_public_name_is_on_one_page_of_the_api(site_pages):
     [
         ("index", "](training.md#tasks)", "](training.md#tasks)"),
         ("index", "](https://example.org/a.md)", "](https://example.org/a.md)"),
-        ("index", "](../README.md)", "](index.md)"),
+        ("faq", "](../README.md)", "](index.md)"),
         ("experiments/omnigrok", "](../figures/a.png)", "](../figures/a.png)"),
         ("experiments/omnigrok", "](../../tutorials/01_a.ipynb)", "](../walkthroughs/01_a.ipynb)"),
         ("faq", "](../tutorials)", "](walkthroughs.md)"),
