@@ -64,6 +64,8 @@ TOP_BARE = 44
 """Pixels above the plot: the title alone."""
 BELOW_STEPS = 50
 """Pixels between the plot and the legend: tick labels and the title of the axis."""
+SLIDER_HEIGHT = 84
+"""Pixels of a slider under the axis: the step it stands at, the bar, the labels."""
 LEGEND_ROW = 19
 LEGEND_PADDING = 14
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from grokinterp.errors import FitError
 from grokinterp.experiments.chart import Chart
 from grokinterp.experiments.experiment import STANDARD_COLUMNS
 from grokinterp.experiments.reproduction import STORE_NAME, Reproduction
@@ -182,9 +183,10 @@ def _charts(result: Reproduction) -> Section | None:
 
 
 def _chart(chart: Chart) -> str:
-    figure = plot_chart(chart)
-    if figure is None:
-        return paragraph(f"{escape(chart.title)}: there is no point to draw.", kind="note")
+    try:
+        figure = plot_chart(chart)
+    except FitError as error:
+        return paragraph(escape(error), kind="note")
     caption = escape(chart.caption)
     n_missing = n_off_axis(chart)
     if n_missing:

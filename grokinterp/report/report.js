@@ -9,6 +9,10 @@
     return getComputedStyle(root).getPropertyValue(name).trim();
   }
 
+  function translucent(color) {
+    return /^#[0-9a-f]{6}$/i.test(color) ? color + "b0" : color;
+  }
+
   // The figures keep what depends on the page in their template, so one new template is a new theme.
   function pageTemplate(template) {
     var own = JSON.parse(JSON.stringify(template));
@@ -22,6 +26,8 @@
       bordercolor: cssColor("--line"),
       font: { color: ink, size: 12 }
     };
+    // Names that stand on the curves keep a breath of the page behind them.
+    own.layout.annotationdefaults.bgcolor = translucent(cssColor("--page"));
     own.layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: cssColor("--muted"), activecolor: ink };
     return own;
   }
@@ -30,7 +36,7 @@
     var margin = Object.assign({}, layout.margin);
     if (isNarrow.matches) {
       margin.l = 50;
-      margin.r = 12;
+      margin.r = 20;
     }
     return Object.assign({}, layout, { margin: margin, template: pageTemplate(layout.template) });
   }
@@ -47,14 +53,44 @@
     return Plotly.relayout(plot.box, { height: height, "margin.b": bottom });
   }
 
+  // The browser's own slider over the frames of a figure, which arrow keys move as well.
+  function listenToSlider(plot) {
+    var input = plot.box.parentNode.querySelector(".slider input");
+    if (!input) return;
+    var labels = input.dataset.labels.split(" ");
+    var output = plot.box.parentNode.querySelector(".slider output");
+    var traces = plot.frames[0].data.map(function (_, index) { return index; });
+    function show() {
+      var frame = plot.frames[Number(input.value)];
+      output.textContent = labels[Number(input.value)];
+      input.setAttribute("aria-valuetext", "step " + output.textContent);
+      Plotly.restyle(plot.box, { y: frame.data.map(function (bars) { return bars.y; }) }, traces);
+      markStep(input.dataset.followedBy, Number(frame.name));
+    }
+    input.addEventListener("input", show);
+    plot.follow = function () {
+      markStep(input.dataset.followedBy, Number(plot.frames[Number(input.value)].name));
+    };
+  }
+
+  // Where the slider of another figure stands, as a line across this one.
+  function markStep(name, step) {
+    var plot = plots.find(function (other) { return other.box.parentNode.id === name; });
+    if (!plot) return;
+    var line = {
+      type: "line", x0: step, x1: step, y0: 0, y1: 1, yref: "paper", name: "slider",
+      line: { color: "#ffffff", width: 2 }
+    };
+    Plotly.relayout(plot.box, { shapes: (plot.layout.shapes || []).concat([line]) });
+  }
+
   function draw(box) {
     var spec = JSON.parse(box.parentNode.querySelector("script.plot-data").textContent);
-    var plot = { box: box, layout: spec.layout };
+    var plot = { box: box, layout: spec.layout, frames: spec.frames || [] };
     plots.push(plot);
     return Plotly.newPlot(box, {
       data: spec.data,
       layout: pageLayout(spec.layout),
-      frames: spec.frames || [],
       config: {
         responsive: true,
         displaylogo: false,
@@ -64,6 +100,7 @@
         modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"]
       }
     }).then(function () {
+      listenToSlider(plot);
       return makeRoomForLegend(plot);
     });
   }
@@ -85,6 +122,56 @@
     waiting = setTimeout(function () { plots.forEach(makeRoomForLegend); }, 400);
   }
 
+  // The contents: a column beside a wide page, a line above a narrow one, both with the section
+  // that is being read.
+  var contents = document.querySelector("nav details");
+  var here = document.querySelector("nav .here");
+  var links = Array.prototype.slice.call(document.querySelectorAll("nav a"));
+  var sections = links.map(function (link) {
+    return document.getElementById(link.getAttribute("href").slice(1));
+  });
+  var isWide = matchMedia("(min-width: 1080px)");
+
+  function foldContents() { contents.open = isWide.matches; }
+
+  function noteSection() {
+    var current = 0;
+    sections.forEach(function (section, index) {
+      if (section.getBoundingClientRect().top <= innerHeight * 0.3) current = index;
+    });
+    var atEnd = scrollY + innerHeight >= root.scrollHeight - 2;
+    if (atEnd && scrollY > 0) current = links.length - 1;
+    links.forEach(function (link, index) {
+      if (index === current) link.setAttribute("aria-current", "location");
+      else link.removeAttribute("aria-current");
+    });
+    here.textContent = ": " + links[current].textContent;
+  }
+
+  if (links.length) {
+    foldContents();
+    noteSection();
+    isWide.addEventListener("change", foldContents);
+    addEventListener("scroll", noteSection, { passive: true });
+    contents.addEventListener("click", function (event) {
+      if (event.target.tagName === "A" && !isWide.matches) contents.open = false;
+    });
+  }
+
+  // On paper everything is open and light, whatever it is on the screen.
+  var folded = [];
+  addEventListener("beforeprint", function () {
+    root.classList.add("printing");
+    folded = Array.prototype.slice.call(document.querySelectorAll("main details:not([open])"));
+    folded.forEach(function (details) { details.open = true; });
+    repaint();
+  });
+  addEventListener("afterprint", function () {
+    root.classList.remove("printing");
+    folded.forEach(function (details) { details.open = false; });
+    repaint();
+  });
+
   // One figure after another, with a breath between, so that the page can be read meanwhile.
   var drawn = Array.prototype.reduce.call(
     document.querySelectorAll(".plot"),
@@ -97,6 +184,7 @@
   );
   drawn.then(
     function () {
+      plots.forEach(function (plot) { if (plot.follow) plot.follow(); });
       root.dataset.figuresDrawn = String(plots.length);
       isDark.addEventListener("change", repaint);
       isNarrow.addEventListener("change", repaint);
