@@ -7,12 +7,13 @@ import plotly.graph_objects as go
 import pytest
 
 from grokinterp import figures
+from grokinterp.errors import FitError
 from grokinterp.figures import lines, style
 from grokinterp.figures.embedding import chosen_steps
 from tests import synthetic
 
 # A chart of an experiment is drawn from its own data, not from an analysis.
-PLOTS = [getattr(figures, name) for name in figures.__all__ if name != "plot_chart"]
+PLOTS = list(figures.FIGURES.values())
 UNITS = ("(nats)", "(updates)", "(fraction)", "(count)", "(no unit)", "(weight units)", "(cycles)")
 UNITS = (*UNITS, "(logits)", "(dimensions)")
 
@@ -57,19 +58,27 @@ def test_every_figure_of_a_grokked_run_has_a_title_and_axes_with_units(
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
 @pytest.mark.parametrize("case", synthetic.DEGENERATE)
 def test_missing_numbers_give_fewer_traces_and_never_a_nan_in_text(case, plot):
-    figure = plot(synthetic.DEGENERATE[case]())
-    if figure is not None:
+    try:
+        figure = plot(synthetic.DEGENERATE[case]())
+    except FitError as error:
+        shown = str(error)
+    else:
         assert len(figure.data)
         shown = " ".join(texts(figure.to_dict()))
-        assert not {"nan", "none", "nat", "inf"} & set(shown.lower().replace(",", " ").split())
+    assert not {"nan", "none", "nat", "inf"} & set(shown.lower().replace(",", " ").split())
 
 
 @pytest.mark.parametrize("case", ["memorized", "diverged", "acyclic"])
 def test_no_key_frequencies_means_no_figure_of_their_circuit(case):
     analysis = synthetic.DEGENERATE[case]()
-    assert figures.plot_restricted_and_excluded_loss(analysis) is None
-    assert figures.plot_excluded_loss_by_frequency(analysis) is None
-    assert figures.plot_logits_explained(analysis) is None
+    reason = analysis.summary["reasons"]["key_frequencies"]
+    for plot in (
+        figures.plot_restricted_and_excluded_loss,
+        figures.plot_excluded_loss_by_frequency,
+        figures.plot_logits_explained,
+    ):
+        with pytest.raises(FitError, match=f"that takes key frequencies. Reason: {reason}"):
+            plot(analysis)
 
 
 def test_a_table_of_nans_gives_no_figure_at_all():
@@ -77,7 +86,8 @@ def test_a_table_of_nans_gives_no_figure_at_all():
     without_evidence = dataclasses.replace(
         analysis, key_frequencies=dataclasses.replace(analysis.key_frequencies, evidence=None)
     )
-    assert [plot(without_evidence) for plot in PLOTS] == [None] * len(PLOTS)
+    assert figures.all_figures(without_evidence) == {}
+    assert len(figures.all_figures(synthetic.grokked_analysis(8))) == len(PLOTS) - 1
 
 
 def test_losses_are_those_of_the_curves_on_a_logarithmic_axis(grokked):
@@ -133,7 +143,8 @@ def test_accuracies_show_the_mirrored_pairs_and_the_level_of_chance(grokked):
 def test_operations_that_do_not_commute_have_no_figure_of_mirrored_pairs(grokked):
     columns = ["test_accuracy_mirrored", "test_accuracy_unmirrored"]
     without = dataclasses.replace(grokked, trajectory=grokked.trajectory.drop(columns=columns))
-    assert figures.plot_mirrored_accuracies(without) is None
+    with pytest.raises(FitError, match="The two accuracies were not told apart"):
+        figures.plot_mirrored_accuracies(without)
     assert "test, mirrored" not in [t.name for t in figures.plot_accuracies(without).data]
 
 
@@ -264,8 +275,10 @@ def test_what_only_frequencies_have_is_not_drawn_for_permutations(of_permutation
         figures.plot_gini,
         figures.plot_correct_logits,
     ):
-        assert plot(of_permutations) is None
-    assert figures.plot_representations(grokked) is None
+        with pytest.raises(FitError):
+            plot(of_permutations)
+    with pytest.raises(FitError, match="No representation was followed"):
+        figures.plot_representations(grokked)
 
 
 def test_ablated_representations_have_their_names(of_permutations):
@@ -287,7 +300,8 @@ def test_correct_logits_are_the_table_of_the_verdict(grokked):
     # Rows of the table are sums, columns differences.
     assert figure.layout.yaxis.title.text.startswith("a + b")
     assert figure.layout.xaxis.title.text.startswith("a − b")
-    assert figures.plot_correct_logits(dataclasses.replace(grokked, algorithm=None)) is None
+    with pytest.raises(FitError, match="No algorithm was determined"):
+        figures.plot_correct_logits(dataclasses.replace(grokked, algorithm=None))
 
 
 def test_ablations_are_bars_and_dots_of_the_table(grokked):
@@ -390,8 +404,8 @@ def test_panels_share_the_phases_and_one_legend_entry_per_name(grokked):
 
 def test_one_thing_has_one_color_in_every_figure(grokked):
     colors: dict[str, set[str]] = {}
-    for plot in PLOTS:
-        for t in plot(grokked).data if plot is not figures.plot_representations else ():
+    for figure in figures.all_figures(grokked).values():
+        for t in figure.data:
             color = (t.line.color if t.type == "scatter" else None) or (
                 t.marker.color if t.type != "heatmap" else None
             )

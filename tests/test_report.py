@@ -211,7 +211,7 @@ def test_a_report_of_permutations_speaks_of_representations_alone(page_of_permut
     for said in (
         "Grokking report: permutation composition in S_5",
         "a ∘ b (b first, then a) in S 5 from 60% of the pairs",
-        "key representations standard, sign of order 120",
+        "key representations standard, sign of 6",
         "Key representations and their evidence",
         "a single key representation removed",
         "lies in one representation",

@@ -122,12 +122,24 @@ def plot_embedding_heatmap(analysis: Analysis) -> go.Figure:
     figure.update_yaxes(title_text=_FREQUENCY_TITLE)
     mark_steps(figure, analysis)
     figure.for_each_annotation(
-        lambda words: words.update(font={"color": "#ffffff"}), selector={"textangle": -90}
+        lambda words: words.update(font={"color": "#ffffff"}, bgcolor="rgba(40, 20, 60, 0.55)"),
+        selector={"textangle": -90},
     )
     # Shading would change the colours of the map; names above it and lines across it do not.
     layout: Any = figure.layout
     layout.shapes = tuple(s for s in layout.shapes or () if s.type != "rect")
     return figure
+
+
+def without_slider(figure: go.Figure) -> go.Figure:
+    """Return a copy that has its frames but neither the slider nor the room under it."""
+    bare = go.Figure(figure)
+    layout: Any = bare.layout
+    layout.sliders = ()
+    layout.height -= SLIDER_HEIGHT
+    layout.margin.b -= SLIDER_HEIGHT
+    layout.meta = {"below": layout.meta["below"] - SLIDER_HEIGHT}
+    return bare
 
 
 def chosen_steps(steps: Sequence[int], limit: int, of_interest: Sequence[int] = ()) -> list[int]:

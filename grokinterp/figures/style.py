@@ -104,7 +104,12 @@ TEMPLATE = go.layout.Template(
             "bgcolor": "rgba(0, 0, 0, 0)",
         },
         "hoverlabel": {"font": {"size": 12}},
-        "annotationdefaults": {"font": {"size": 11.5}, "showarrow": False},
+        # Names that stand on the curves keep a breath of the page behind them.
+        "annotationdefaults": {
+            "font": {"size": 11.5},
+            "showarrow": False,
+            "bgcolor": "rgba(255, 255, 255, 0.7)",
+        },
         "colorway": list(KEY_COLORS),
     }
 )

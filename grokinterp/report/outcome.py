@@ -84,7 +84,7 @@ def _keys_fact(analysis: Analysis) -> str:
     label = f"key {spectrum.plural}"
     if keys.frequencies:
         n = keys.order // 2 if spectrum.noun == "frequency" else len(spectrum.colored)
-        return _fact(label, show_value(spectrum.keys), f"of {n} {spectrum.plural}")
+        return _fact(label, show_value(spectrum.keys), f"of {n}")
     return _fact(label, "none", escape(keys.reason or ""))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from grokinterp.figures.style import SLIDER_HEIGHT
+from grokinterp.figures.embedding import without_slider
 from grokinterp.report.description import describe_figure
 from grokinterp.report.text import escape
 
@@ -58,7 +58,7 @@ def figure_block(name: str, figure: go.Figure, caption: str, *, followed_by: str
     slider = ""
     if layout.sliders:
         slider = _slider(name, layout.sliders[0], followed_by)
-        figure = _without_slider(figure)
+        figure = without_slider(figure)
         layout = figure.layout
     return (
         f'<figure id="{escape(name)}">'
@@ -81,16 +81,6 @@ def _slider(name: str, slider: Any, followed_by: str) -> str:
         f'{follower} data-labels="{escape(" ".join(labels))}">'
         f'<output for="{label}">{escape(labels[place])}</output></div>'
     )
-
-
-def _without_slider(figure: go.Figure) -> go.Figure:
-    bare = go.Figure(figure)
-    layout: Any = bare.layout
-    layout.sliders = ()
-    layout.height -= SLIDER_HEIGHT
-    layout.margin.b -= SLIDER_HEIGHT
-    layout.meta = {"below": layout.meta["below"] - SLIDER_HEIGHT}
-    return bare
 
 
 def figure_json(figure: go.Figure) -> str:

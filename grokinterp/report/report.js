@@ -41,13 +41,31 @@
     return Object.assign({}, layout, { margin: margin, template: pageTemplate(layout.template) });
   }
 
+  var pen = document.createElement("canvas").getContext("2d");
+
+  // Pixels of the legend before it is drawn: plotly sets the entries in one row if they fit, and
+  // otherwise in columns as wide as the widest. Drawing a figure once is faster than twice.
+  function expectedLegend(spec, width) {
+    var layout = spec.layout, shown = {};
+    spec.data.forEach(function (trace) {
+      if (trace.showlegend !== false && trace.name && trace.type !== "heatmap") shown[trace.name] = 1;
+    });
+    pen.font = "12px " + layout.template.layout.font.family;
+    var widths = Object.keys(shown).map(function (name) { return pen.measureText(name).width + 45; });
+    if (!widths.length) return 0;
+    var all = widths.reduce(function (sum, next) { return sum + next; }, 0);
+    if (all <= width) return 29;
+    var columns = Math.max(1, Math.floor(width / Math.max.apply(null, widths)));
+    return 10 + 19 * Math.ceil(widths.length / columns);
+  }
+
   // The legend has as many rows as the width asks for; the plot above it keeps its height.
   function makeRoomForLegend(plot) {
     var legend = plot.box.querySelector(".legend .bg");
     var rows = legend ? legend.getBBox().height : 0;
     var bottom = Math.ceil((plot.layout.meta || {}).below + rows + 4);
     // A few pixels are not worth drawing the figure once more.
-    if (Math.abs(bottom - plot.box.layout.margin.b) <= 5) return null;
+    if (Math.abs(bottom - plot.box.layout.margin.b) <= 8) return null;
     var height = plot.layout.height - plot.layout.margin.b + bottom;
     plot.box.style.height = height + "px";
     return Plotly.relayout(plot.box, { height: height, "margin.b": bottom });
@@ -88,9 +106,15 @@
     var spec = JSON.parse(box.parentNode.querySelector("script.plot-data").textContent);
     var plot = { box: box, layout: spec.layout, frames: spec.frames || [] };
     plots.push(plot);
+    var layout = pageLayout(spec.layout);
+    var width = box.clientWidth - layout.margin.l - layout.margin.r;
+    var bottom = layout.meta.below + expectedLegend(spec, width) + 4;
+    layout.height += bottom - layout.margin.b;
+    layout.margin.b = bottom;
+    box.style.height = layout.height + "px";
     return Plotly.newPlot(box, {
       data: spec.data,
-      layout: pageLayout(spec.layout),
+      layout: layout,
       config: {
         responsive: true,
         displaylogo: false,
@@ -172,19 +196,34 @@
     repaint();
   });
 
-  // One figure after another, with a breath between, so that the page can be read meanwhile.
-  var drawn = Array.prototype.reduce.call(
-    document.querySelectorAll(".plot"),
-    function (before, box) {
-      return before
-        .then(function () { return new Promise(function (next) { setTimeout(next, 0); }); })
-        .then(function () { return draw(box); });
-    },
-    Promise.resolve()
-  );
+  // Figures in view come first, then the others one after another, with a breath between so that
+  // the page can be read meanwhile.
+  var undrawn = Array.prototype.slice.call(document.querySelectorAll(".plot"));
+
+  function distance(box) {
+    var place = box.getBoundingClientRect();
+    return place.bottom < 0 ? -place.bottom : Math.max(0, place.top - innerHeight);
+  }
+
+  function drawNext() {
+    if (!undrawn.length) return null;
+    var next = 0, nearest = Infinity;
+    undrawn.forEach(function (box, index) {
+      var far = distance(box);
+      if (far < nearest) { nearest = far; next = index; }
+    });
+    if (nearest > 0 && !performance.getEntriesByName("figures in view").length)
+      performance.mark("figures in view");
+    return draw(undrawn.splice(next, 1)[0])
+      .then(function () { return new Promise(function (then) { setTimeout(then, 0); }); })
+      .then(drawNext);
+  }
+
+  var drawn = Promise.resolve().then(drawNext);
   drawn.then(
     function () {
       plots.forEach(function (plot) { if (plot.follow) plot.follow(); });
+      performance.mark("all figures");
       root.dataset.figuresDrawn = String(plots.length);
       isDark.addEventListener("change", repaint);
       isNarrow.addEventListener("change", repaint);
