@@ -102,7 +102,7 @@ def _draw(drawings: list[dict[str, Any]]) -> None:
         # One browser for all; without MathJax, which kaleido would fetch.
         kaleido.write_fig_from_object_sync(drawings, kopts={"mathjax": False})
     except (RuntimeError, OSError) as error:
-        said = " ".join(str(error).split())
+        said = " ".join(str(error.args[0] if error.args else error).split())
         raise ConfigError(
             "pictures need Chrome or Chromium, and none could be started "
             f"({type(error).__name__}: {said[:160]}). Install one, or set BROWSER_PATH to it."
