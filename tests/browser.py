@@ -136,13 +136,16 @@ class Browser:
     def press(self, key: str, times: int = 1) -> None:
         """Press a key as a person does: what has the focus gets it."""
         for _ in range(times):
-            for kind in ("rawKeyDown", "keyUp"):
+            # Enter acts by the character that it writes, the others by themselves.
+            text = {"text": "\r"} if key == "Enter" else {}
+            for kind in ("keyDown" if text else "rawKeyDown", "keyUp"):
                 self.call(
                     "Input.dispatchKeyEvent",
                     type=kind,
                     key=key,
                     code=key,
                     windowsVirtualKeyCode=_KEYS[key],
+                    **(text if kind == "keyDown" else {}),
                 )
 
     def screenshot(self, path: Path, selector: str | None = None) -> None:

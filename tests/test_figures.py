@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -458,6 +459,48 @@ def test_lines_that_meet_in_a_figure_differ_in_color_or_in_dash(sight):
         assert distance > 16 or (distance > 12 and one_dash != other_dash), (one, other)
     train, test = (lab(style.SPLIT_COLORS[name], sight) for name in ("train", "test"))
     assert np.linalg.norm(train - test) > 40
+
+
+def color_of(trace):
+    return (trace.line.color if trace.type == "scatter" else None) or trace.marker.color
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_every_figure_keeps_the_colors_axes_and_shades_of_the_house(grokked, of_permutations, name):
+    analysis = of_permutations if name == "representations" else grokked
+    figure = figures.FIGURES[name](analysis)
+    assert figure.layout.template == style.TEMPLATE
+    keys = {f"k = {key}": style.KEY_COLORS[i] for i, key in enumerate(synthetic.KEYS)}
+    for t in figure.data:
+        if t.type == "heatmap" or t.name.startswith("train fraction"):
+            continue
+        assert color_of(t) == keys.get(t.name, color_of(t))
+        for split in re.findall(r"\b(train|test)\b", t.name):
+            assert color_of(t) == style.SPLIT_COLORS[split]
+    axes = [*figure.select_xaxes(), *figure.select_yaxes()]
+    assert all(axis.type == "log" for axis in axes if "nats" in (axis.title.text or ""))
+    if any(axis.title.text == style.STEP_TITLE for axis in figure.select_xaxes()):
+        named = {note.text for note in figure.layout.annotations}
+        assert {"memorization", "circuit formation", "cleanup"} <= named
+        shaded = {shape.name for shape in figure.layout.shapes if shape.type == "rect"}
+        # A map would change its colors under a shade.
+        assert shaded == (set() if name == "embedding-heatmap" else set(style.PHASE_TINTS))
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_in_a_notebook_a_figure_has_room_for_its_legend_and_says_what_is_pointed_at(
+    grokked, of_permutations, name
+):
+    analysis = of_permutations if name == "representations" else grokked
+    layout = (figure := figures.FIGURES[name](analysis)).layout
+    legend = layout.template.layout.legend
+    assert (legend.orientation, legend.yref, legend.y) == ("h", "container", 0)
+    plot = layout.height - layout.margin.t - layout.margin.b
+    assert plot >= (130 if name == "component-ablations" else 200) and layout.height < 1200
+    # Under the axis: its title, the slider or colour bar, and then the legend.
+    assert layout.margin.b >= layout.meta["below"] + style.LEGEND_ROW
+    assert layout.width is None
+    assert all(t.hovertemplate or t.hoverinfo == "skip" for t in figure.data)
 
 
 def test_red_and_green_of_one_lightness_would_not_pass():

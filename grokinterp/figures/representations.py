@@ -51,6 +51,7 @@ def plot_representations(analysis: Analysis) -> go.Figure:
             title,
             table.pivot_table(column, "step", "representation", aggfunc="last").reset_index(),
             lines,
+            is_log=column == "excluded_loss_train",
         )
         for column, title in _PANELS.items()
         if column in table

@@ -84,7 +84,7 @@ def _course(trace: Any) -> str:
         pairs = list(zip(_names(trace.y), _numbers(trace.x), strict=False))
     elif trace.type == "bar":
         pairs = sorted(zip(_names(trace.x), _numbers(trace.y), strict=False), key=lambda p: -p[1])
-        return _listed(name, pairs[:3], len(pairs))
+        return _listed(name, pairs[:3], len(pairs), between=" at ")
     else:
         return _line(name, trace)
     return _listed(name, pairs[:_MAX_BARS], len(pairs))
@@ -97,17 +97,23 @@ def _line(name: str, trace: Any) -> str:
         return ""
     chosen = {0, len(points) - 1}
     heights = [b for _, b in points]
+    if len(points) > 1 and min(heights) == max(heights):
+        return f"{name}: {_short(heights[0])} throughout"
     chosen |= {heights.index(max(heights)), heights.index(min(heights))}
     course = ", ".join(f"{_short(points[i][1])} at {_short(points[i][0])}" for i in sorted(chosen))
     return f"{name}: {course}"
 
 
-def _listed(name: str, pairs: list[tuple[str, float]], n: int) -> str:
-    known = [(label, value) for label, value in pairs if math.isfinite(value)]
+def _listed(name: str, pairs: list[tuple[str, float]], n: int, *, between: str = "") -> str:
+    """``label value`` for each pair, or ``value at label`` where the labels are numbers."""
+    known = [(label, _short(value)) for label, value in pairs if math.isfinite(value)]
     if not known:
         return ""
     more = f" and {n - len(pairs)} others" if n > len(pairs) else ""
-    return f"{name}: {', '.join(f'{label} {_short(value)}' for label, value in known)}{more}"
+    words = [
+        f"{value}{between}{label}" if between else f"{label} {value}" for label, value in known
+    ]
+    return f"{name}: {', '.join(words)}{more}"
 
 
 def _has_names(values: Iterable[Any]) -> bool:
