@@ -148,13 +148,13 @@ class Browser:
                     **(text if kind == "keyDown" else {}),
                 )
 
-    def screenshot(self, path: Path, selector: str | None = None) -> None:
-        """Picture of the whole page, or of one element."""
+    def screenshot(
+        self, path: Path, selector: str | None = None, *, height: int | None = None
+    ) -> None:
+        """Picture of the page, of its first `height` pixels, or of one element."""
         if selector is None:
-            box = self.evaluate(
-                "(() => {const e = document.documentElement;"
-                "return [0, 0, e.clientWidth, e.scrollHeight]})()"
-            )
+            page = "document.documentElement"
+            box = self.evaluate(f"[0, 0, {page}.clientWidth, {height or f'{page}.scrollHeight'}]")
         else:
             box = self.evaluate(
                 f"(() => {{const r = document.querySelector({json.dumps(selector)})"

@@ -64,6 +64,7 @@ def plot_chart(chart: Chart) -> go.Figure:
     decorate(figure, chart.title, above=TOP_BARE)
     figure.update_xaxes(title_text=chart.x_title)
     figure.update_yaxes(title_text=chart.y_title)
+    figure.update_layout(xaxis_tickformat=",~g", yaxis_tickformat=",~g")
     if chart.is_x_log:
         figure.update_xaxes(type="log", tickformat=",~g", minor={"showgrid": False})
         figure.update_xaxes(dtick=_log_ticks([trace.x for trace in traces(figure)]))
