@@ -206,13 +206,17 @@ def test_figures_are_painted_in_the_colors_of_the_scheme(page):
     assert (light, page.evaluate(ink)) == ("rgb(28, 36, 48)", "rgb(228, 232, 238)")
 
 
-def test_paper_is_light_whole_and_without_contents(page):
+def test_paper_is_light_whole_and_as_wide_as_a_sheet(page):
+    widths = "[...document.querySelectorAll('.plot')].map(plot => plot._fullLayout.width)"
+    on_screen = page.evaluate(widths)
     page.view(VIEWS["wide"], prefers_color_scheme="dark")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.call("Emulation.setEmulatedMedia", media="print")
     assert page.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("document.querySelectorAll('main details:not([open])').length") == 0
+    assert set(page.evaluate(widths)) == {660} != set(on_screen)
     page.call("Emulation.setEmulatedMedia", media="")
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate("document.querySelectorAll('main details[open]').length") == 0
+    page.wait_for(f"JSON.stringify({widths}) === '{str(on_screen).replace(' ', '')}'")

@@ -129,14 +129,17 @@
     });
   }
 
-  function repaint() {
+  // Width in pixels, or null for that of the page.
+  function repaint(width) {
     plots.forEach(function (plot) {
       var layout = pageLayout(plot.layout);
-      Plotly.relayout(plot.box, { template: layout.template, margin: layout.margin }).then(
-        function () { makeRoomForLegend(plot); }
-      );
+      var changes = { template: layout.template, margin: layout.margin, width: width };
+      if (width === null) changes.autosize = true;
+      Plotly.relayout(plot.box, changes).then(function () { makeRoomForLegend(plot); });
     });
   }
+
+  function repaintPage() { repaint(null); }
 
   var waiting = null;
 
@@ -182,18 +185,20 @@
     });
   }
 
-  // On paper everything is open and light, whatever it is on the screen.
+  // On paper everything is open and light, whatever it is on the screen, and figures are as wide
+  // as a sheet of A4 or letter.
+  var PAPER_WIDTH = 660;
   var folded = [];
   addEventListener("beforeprint", function () {
     root.classList.add("printing");
     folded = Array.prototype.slice.call(document.querySelectorAll("main details:not([open])"));
     folded.forEach(function (details) { details.open = true; });
-    repaint();
+    repaint(PAPER_WIDTH);
   });
   addEventListener("afterprint", function () {
     root.classList.remove("printing");
     folded.forEach(function (details) { details.open = false; });
-    repaint();
+    repaint(null);
   });
 
   // Figures in view come first, then the others one after another, with a breath between so that
@@ -225,8 +230,8 @@
       plots.forEach(function (plot) { if (plot.follow) plot.follow(); });
       performance.mark("all figures");
       root.dataset.figuresDrawn = String(plots.length);
-      isDark.addEventListener("change", repaint);
-      isNarrow.addEventListener("change", repaint);
+      isDark.addEventListener("change", repaintPage);
+      isNarrow.addEventListener("change", repaintPage);
       addEventListener("resize", resized);
     },
     function (error) {
