@@ -63,9 +63,10 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._out)
-        self._process.terminate()
+        self._session = None
+        self.call("Browser.close")
         self._process.wait(timeout=20)
+        os.close(self._out)
         os.close(self._in)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:

@@ -141,6 +141,15 @@ def test_accuracies_show_the_mirrored_pairs_and_the_level_of_chance(grokked):
     assert trace(apart, "train fraction (0.3)").y[0] == 0.3
 
 
+def test_lines_that_wait_in_the_legend_are_drawn_where_there_are_no_others(grokked):
+    named = ["step", "restricted_loss_all", "excluded_loss_all"]
+    alone = dataclasses.replace(grokked, trajectory=grokked.trajectory[named])
+    drawn = {t.name: t.visible for t in figures.plot_restricted_and_excluded_loss(alone).data}
+    assert drawn == {"restricted, all": True, "excluded, all": True}
+    beside = figures.plot_restricted_and_excluded_loss(grokked)
+    assert trace(beside, "restricted, all").visible == "legendonly"
+
+
 def test_operations_that_do_not_commute_have_no_figure_of_mirrored_pairs(grokked):
     columns = ["test_accuracy_mirrored", "test_accuracy_unmirrored"]
     without = dataclasses.replace(grokked, trajectory=grokked.trajectory.drop(columns=columns))

@@ -298,6 +298,16 @@ def test_reports_of_odd_runs_say_why_and_never_nan(case):
     assert not {"nan", "NaN", "None", "NaT", "<NA>", "inf", "null", "undefined"} & words
 
 
+def test_a_step_before_the_record_is_not_known_instead_of_not_reached():
+    base = synthetic.single_checkpoint_analysis()
+    words = " ".join(Page(render_report(base)).words.split())
+    assert "grokking step not reached" in words
+    late = {**base.summary["reasons"], "outcome_kind": "no outcome"}
+    later = dataclasses.replace(base, summary={**base.summary, "reasons": late})
+    words = " ".join(Page(render_report(later)).words.split())
+    assert "grokking step not known" in words and "not reached" not in words
+
+
 def test_the_circuit_is_a_table_of_losses_with_all_numbers_folded_behind(page):
     words = " ".join(page.words.split())
     assert "all patterns linear in one frequency each" in words

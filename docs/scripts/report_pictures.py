@@ -19,7 +19,10 @@ PARTS = {
 def main(report: str, folder: str) -> None:
     """Write report_wide.png, report_narrow.png and one picture for each of `PARTS`."""
     out = Path(folder)
-    with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        Browser(Path(profile)) as browser,
+    ):
         browser.view(1200, 900, prefers_color_scheme="light")
         browser.open(Path(report))
         browser.screenshot(out / "report_wide.png", height=1180)

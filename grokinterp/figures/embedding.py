@@ -119,7 +119,8 @@ def plot_embedding_heatmap(analysis: Analysis) -> go.Figure:
         below=BELOW_STEPS + _COLOR_BAR_HEIGHT,
     )
     figure.update_xaxes(title_text=STEP_TITLE, tickformat=",d", range=[steps[0], steps[-1]])
-    figure.update_yaxes(title_text=_FREQUENCY_TITLE)
+    rows = [float(norms.columns[0]) - 0.5, float(norms.columns[-1]) + 0.5]
+    figure.update_yaxes(title_text=_FREQUENCY_TITLE, range=rows)
     mark_steps(figure, analysis)
     figure.for_each_annotation(
         lambda words: words.update(font={"color": "#ffffff"}, bgcolor="rgba(40, 20, 60, 0.55)"),

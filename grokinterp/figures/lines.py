@@ -126,6 +126,10 @@ def add_lines(
         if only_positive:
             steps, values = steps[values > 0], values[values > 0]
         n_drawn += add_line(figure, steps, values, line, row)
+    if n_drawn and all(trace.visible == "legendonly" for trace in traces(figure)):
+        # Lines that wait in the legend beside others are all there is to see here.
+        for trace in traces(figure):
+            trace.update(visible=True)
     return n_drawn
 
 

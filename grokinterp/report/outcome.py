@@ -46,9 +46,11 @@ def phase_table(analysis: Analysis) -> str:
 def _facts(analysis: Analysis) -> str:
     summary, final = analysis.summary, analysis.summary.get("final") or {}
     reasons = summary.get("reasons") or {}
+    # A record that begins late or has no accuracies cannot say that a step was not reached.
+    absent = "not known" if "outcome_kind" in reasons else "not reached"
     facts = [
-        _step_fact("grokking step", "grokking_step", summary, reasons, "not reached"),
-        _step_fact("memorization step", "memorization_step", summary, reasons, "not reached"),
+        _step_fact("grokking step", "grokking_step", summary, reasons, absent),
+        _step_fact("memorization step", "memorization_step", summary, reasons, absent),
         _step_fact("grokking delay", "grokking_delay", summary, reasons, "not defined"),
         _keys_fact(analysis),
     ]
