@@ -302,6 +302,7 @@ def test_a_step_before_the_record_is_not_known_instead_of_not_reached():
     base = synthetic.single_checkpoint_analysis()
     words = " ".join(Page(render_report(base)).words.split())
     assert "grokking step not reached" in words
+    assert "There is one checkpoint, so every line is one point" in words
     late = {**base.summary["reasons"], "outcome_kind": "no outcome"}
     later = dataclasses.replace(base, summary={**base.summary, "reasons": late})
     words = " ".join(Page(render_report(later)).words.split())

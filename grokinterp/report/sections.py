@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -54,6 +55,9 @@ def figure_or_reason(analysis: Analysis, name: str, caption: str, *, followed_by
         figure = FIGURES[name](analysis)
     except FitError as error:
         return paragraph(escape(error), kind="note")
+    layout: Any = figure.layout
+    if len(analysis.trajectory) == 1 and layout.xaxis.tickvals:
+        caption += " There is one checkpoint, so every line is one point."
     return figure_block(f"figure-{name}", figure, caption, followed_by=followed_by)
 
 
@@ -273,7 +277,8 @@ def _further_measures(analysis: Analysis) -> Section:
         "1 where the embedding consists of circles. What they say of the last checkpoint stands "
         'under <a href="#algorithm">Which algorithm</a>.'
         if not analysis.run.task.has_representations
-        else ""
+        else " Gradient symmetricity is the cosine between the gradients of a logit with respect to "
+        "the embeddings of the two tokens: 1 where the network treats them alike."
     )
     block = figure_or_reason(
         analysis,
