@@ -277,7 +277,7 @@ def _further_measures(analysis: Analysis) -> Section:
         "1 where the embedding consists of circles. What they say of the last checkpoint stands "
         'under <a href="#algorithm">Which algorithm</a>.'
         if not analysis.run.task.has_representations
-        else " Gradient symmetricity is the cosine between the gradients of a logit with respect to "
+        else " Gradient symmetricity is the cosine between the gradients of a logit for "
         "the embeddings of the two tokens: 1 where the network treats them alike."
     )
     block = figure_or_reason(
