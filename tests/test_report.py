@@ -8,13 +8,14 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from plotly.offline import get_plotlyjs
 
 from grokinterp import figures
 from grokinterp.errors import RunFolderError
-from grokinterp.report import render_report, write_report
+from grokinterp.report import experiment, render_report, write_report
 from grokinterp.report.page import Section, figure_block, figure_json, render_page
 from grokinterp.report.text import link_papers, show_percent, show_value
 from tests import synthetic
@@ -451,6 +452,23 @@ def test_values_are_shown_as_a_reader_writes_them(value, shown):
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), np.float64("nan"), []])
 def test_nothing_is_shown_as_a_dash(value):
     assert "–" in show_value(value) and "nan" not in show_value(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("n_runs", "number of runs"),
+        ("n_with_spikes", "number with spikes"),
+        ("median_period", "median period"),
+    ],
+)
+def test_columns_of_an_experiment_are_named_in_words(name, words):
+    assert experiment._words(name) == words
+
+
+def test_columns_of_words_come_before_those_of_numbers():
+    frame = pd.DataFrame({"run": ["a"], "condition": ["b"], "seed": [0], "outcome": ["c"]})
+    assert experiment._n_text(frame) == 2 and experiment._n_text(frame[["seed"]]) == 1
 
 
 def test_fractions_are_percentages():
