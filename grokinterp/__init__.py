@@ -60,6 +60,7 @@ _HOMES = {
     "analyze_run": "trajectory",
     "write_tables": "trajectory",
     "write_report": "report",
+    "write_images": "report",
     "EXPERIMENTS": "experiments",
     "Experiment": "experiments",
     "reproduce": "experiments.reproduction",

@@ -1,7 +1,7 @@
 """Command line: explain a run folder, or a network that was trained elsewhere.
 
 ``python -m grokinterp.analyze CKPTS [--out DIR] [--format NAME] [--key-frequencies LIST]
-[--every K]``
+[--every K] [--image png]``
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -46,6 +46,9 @@ class Analyze:
     deep: bool = True
     """Follow the circuit step by step through the last checkpoint and ablate all of its parts
     (some ten seconds at p = 113)."""
+    image: Literal["png", "svg", "pdf"] | None = None
+    """Write every figure of the report as a picture into OUT/figures as well; takes the extra
+    [png] and an installed Chrome or Chromium."""
     quiet: bool = False
     """Show no progress bar."""
 
@@ -59,7 +62,7 @@ def main(arguments: list[str]) -> None:
     # Only now: usage errors and --help are answered before torch is imported.
     from tqdm import tqdm
 
-    from grokinterp.report import write_report
+    from grokinterp.report import write_images, write_report
     from grokinterp.runs.loading import load_run
     from grokinterp.trajectory import analyze_run, write_tables
 
@@ -86,6 +89,10 @@ def main(arguments: list[str]) -> None:
         tell(line)
     tell(f"report    {report}")
     tell(f"tables    {out}/: summary.json, and the tables as CSV")
+    if command.image is not None:
+        # Last: where no browser is, everything else has been written.
+        pictures = write_images(analysis, out / "figures", command.image)
+        tell(f"figures   {out / 'figures'}/: {len(pictures)} pictures as {command.image}")
 
 
 def summary_lines(analysis: Analysis) -> list[str]:

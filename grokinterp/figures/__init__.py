@@ -1,11 +1,13 @@
 """Figures of an analysis: plotly figures that are returned, never shown.
 
 Every function takes an :class:`~grokinterp.trajectory.Analysis` and draws what is in its
-tables; none computes a statistic. A figure for which the analysis has no numbers is None.
-:func:`plot_chart` draws the charts of an experiment in the same style.
+tables; none computes a statistic. Where the analysis has no numbers for a figure, the function
+raises :class:`~grokinterp.FitError` with the reason; :func:`all_figures` returns those that there
+are. :func:`plot_chart` draws the charts of an experiment in the same style.
 """
 
 from grokinterp.figures.algorithm import plot_correct_logits
+from grokinterp.figures.catalogue import FIGURES, all_figures
 from grokinterp.figures.charts import plot_chart
 from grokinterp.figures.circuit_growth import (
     plot_further_measures,
@@ -28,6 +30,8 @@ from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 
 __all__ = [
+    "FIGURES",
+    "all_figures",
     "plot_ablations",
     "plot_accuracies",
     "plot_chart",
