@@ -65,6 +65,7 @@ _HOMES = {
     "reproduce": "experiments.reproduction",
     "Reproduction": "experiments.reproduction",
     "write_experiment_report": "report",
+    "cite": "citing",
     "GrokinterpError": "errors",
     "CheckpointError": "errors",
     "ConfigError": "errors",
