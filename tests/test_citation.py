@@ -5,7 +5,6 @@ import re
 import tomllib
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,7 +14,7 @@ from grokinterp.bibliography import BIBLIOGRAPHY, papers_in
 from grokinterp.citing import PRESET_SOURCES, PRESSURE_SOURCES, cite
 from grokinterp.errors import ConfigError
 from grokinterp.experiments import EXPERIMENTS, Scale, experiment_of
-from grokinterp.experiments.experiment import PlannedRun
+from grokinterp.experiments.experiment import Findings, PlannedRun
 from grokinterp.experiments.reproduction import Reproduction
 from grokinterp.measures import MEASURES, measure
 from grokinterp.runs.config import PRESETS
@@ -262,7 +261,5 @@ def fake_run(config):
 
 def reproduction_of(experiment, out):
     """A reproduction whose runs nobody has trained."""
-    nothing = SimpleNamespace(verdict="inconclusive")
-    return Reproduction(
-        experiment, Scale(True), synthetic.curves(5, n_steps=2), (), nothing, out, 0.0
-    )
+    table = synthetic.curves(5, n_steps=2)
+    return Reproduction(experiment, Scale(True), table, (), Findings(()), out, 0.0)

@@ -154,8 +154,7 @@ def plot_compared(
     if is_log is None:
         is_log = "loss" in column or column.startswith("sum_squared_weights")
     unit = LOSS_TITLE if "loss" in column else _FRACTION if "accuracy" in column else words
-    title = title or words[0].upper() + words[1:]
-    return _overlay(compared, (column,), title, unit, is_log=is_log)
+    return _overlay(compared, (column,), title or _titled(column), unit, is_log=is_log)
 
 
 def plot_grokking_steps(runs: Runs, *, by: str | Sequence[str] | None = None) -> go.Figure | None:
@@ -295,6 +294,13 @@ def _overlay(
 def _plain_text(text: str) -> str:
     """Text that plotly takes as it stands: no markup, no place for a number."""
     return text.replace("<", "&lt;").replace("%{", "% {")
+
+
+def _titled(column: str) -> str:
+    """Title of a figure of a column: ``Restricted loss, test``."""
+    name, _, side = column.rpartition("_")
+    words = f"{name}, {side}" if name and side in SPLIT_COLORS else column
+    return words[0].upper() + words[1:].replace("_", " ")
 
 
 def _side_of(column: str) -> str:

@@ -42,12 +42,19 @@ _OUTCOMES = {
     "grokked": "grokked",
     "generalized_without_delay": "generalized without delay",
     "slow_convergence": "converged slowly",
-    "memorized": "memorized and did not generalize",
+    "memorized": "memorized",
     "did_not_fit": "did not fit",
     "diverged": "diverged",
 }
 _PERCENT = ("train_accuracy", "test_accuracy")
-_NOT_SHOWN = ("outcome_kind", "first_crossing_step", "censored_at", "n_checkpoints", "folder")
+_NOT_SHOWN = (
+    "run",
+    "outcome_kind",
+    "first_crossing_step",
+    "censored_at",
+    "n_checkpoints",
+    "folder",
+)
 
 
 def write_comparison(
@@ -202,7 +209,7 @@ def _outcome(compared: Comparison) -> Section:
 def _runs(compared: Comparison, links: Sequence[str | None]) -> Section:
     frame = compared.table
     columns: dict[str, list[str]] = {
-        "run": [_link(label, at) for label, at in zip(compared.labels, links, strict=True)]
+        "run": [_link(name, at) for name, at in zip(compared.names, links, strict=True)]
     }
     names = short_names(compared.settings.fields)
     for field in compared.settings.fields:
@@ -211,17 +218,16 @@ def _runs(compared: Comparison, links: Sequence[str | None]) -> Section:
         escape(_OUTCOMES.get(kind, "not known")) for kind in frame["outcome_kind"].tolist()
     ]
     n_text = len(columns)
+    columns["grokking_step"] = [_grokking_cell(*pair) for pair in _grokking_and_censoring(compared)]
     measured = [
         str(name)
         for name in frame.columns
-        if name not in columns and name not in _NOT_SHOWN and name not in compared.settings.fields
+        if name not in columns
+        and name not in ("run", *_NOT_SHOWN)
+        and name not in compared.settings.fields
     ]
     for name in measured:
         columns[name] = [_cell(name, value) for value in frame[name].tolist()]
-    columns["grokking_step"] = [
-        f"not by {show_value(int(limit))}" if not is_missing(limit) else show_value(step)
-        for step, limit in zip(frame["grokking_step"], frame["censored_at"], strict=True)
-    ]
     header = [name.replace("_", " ") for name in columns]
     rows = list(zip(*columns.values(), strict=True))
     note = paragraph(
@@ -230,6 +236,15 @@ def _runs(compared: Comparison, links: Sequence[str | None]) -> Section:
     )
     block = table(header, rows, caption="All runs (compare.csv has every column)", n_text=n_text)
     return Section("runs", "Runs", (note, block))
+
+
+def _grokking_and_censoring(compared: Comparison) -> list[tuple[float, float]]:
+    columns = (compared.steps_of(name).tolist() for name in ("grokking_step", "censored_at"))
+    return list(zip(*columns, strict=True))
+
+
+def _grokking_cell(step: float, limit: float) -> str:
+    return show_value(step) if is_missing(limit) else f"not by {show_value(limit)}"
 
 
 def _link(label: str, address: str | None) -> str:
@@ -397,15 +412,12 @@ def _same(compared: Comparison) -> Section | None:
 
 def _citations(compared: Comparison) -> Section:
     bibtex = escape(cite(list(compared.analyses)))
-    return Section(
-        "citations",
-        "How to cite",
-        (
-            paragraph("The library, and the papers of what was measured here."),
-            f'<div class="scroll" role="region" tabindex="0" aria-label="BibTeX"><pre>{bibtex}'
-            "</pre></div>",
-        ),
+    block = (
+        "<details><summary>BibTeX of the library and of the papers of what was measured "
+        'here</summary><div class="scroll" role="region" tabindex="0" aria-label="BibTeX">'
+        f"<pre>{bibtex}</pre></div></details>"
     )
+    return Section("citations", "How to cite", (block,))
 
 
 def _flat_cells(frame: pd.DataFrame) -> pd.DataFrame:
