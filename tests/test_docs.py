@@ -31,6 +31,7 @@ REPLACED_BY_PAGE = {
         "quick=True": "quick=True, n_jobs=1, progress=False",
     },
     "importing.md": {"range(5001)": "range(201)", "gi.TaskSpec(p=59)": "gi.TaskSpec(p=13)"},
+    "report.md": {'gi.load_run("ckpts/quick")': "run"},
     "getting_started.md": {
         'gi.train(gi.PRESETS["quick"], "ckpts/quick")': "run",
         "p=37, train_fraction=0.6": "p=13, train_fraction=0.6",

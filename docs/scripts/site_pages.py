@@ -167,15 +167,15 @@ def _directive(module: str, name: str) -> str:
         return f".. autoclass:: {module}.{name}\n   :members:{bases}"
     if callable(value):
         return f".. autofunction:: {module}.{name}"
-    doc = "\n".join(f"   {line}" for line in _doc_of_data(name))
+    doc = "\n".join(f"   {line}" for line in _doc_of_data(module, name))
     return f".. py:data:: {module}.{name}\n\n{doc}"
 
 
-def _doc_of_data(name: str) -> list[str]:
+def _doc_of_data(module: str, name: str) -> list[str]:
     """Text under a constant, read where it is assigned: a value has no docstring of its own."""
-    home = f"grokinterp.{gi._HOMES[name]}"
-    for module in [m for m in sys.modules if m == home or m.startswith(f"{home}.")]:
-        found = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name))
+    home = module if module != "grokinterp" else f"grokinterp.{gi._HOMES[name]}"
+    for place in [m for m in sys.modules if m == home or m.startswith(f"{home}.")]:
+        found = ModuleAnalyzer.for_module(place).find_attr_docs().get(("", name))
         if found:
             return found
     return []
