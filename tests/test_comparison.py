@@ -167,7 +167,7 @@ def test_a_field_orders_the_rows_by_its_values(sweep):
         (
             lambda a: a,
             "color",
-            "by='color' is no field of these configs. Choose one of model.init_seed, opt",
+            "by='color' is no field of these configs. Choose one of model.in",
         ),
         (lambda a: a, ["init_seed", "color"], "by='color' is no field of these configs."),
     ],
