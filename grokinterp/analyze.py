@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from grokinterp.runs.run import Run
     from grokinterp.trajectory import Analysis
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Analyze:
@@ -34,7 +32,11 @@ class Analyze:
     one by one and then compared: figures that overlay them, a table, what differs.
     """
 
-    ckpts: tyro.conf.Positional[tuple[Path, ...]]
+    ckpts: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="CKPTS [CKPTS ...]", help_behavior_hint=""),
+    ]
     """Run folder, as grokinterp.train wrote it, or a file or folder in one of the formats
     of docs/importing.md. Several, such as runs/*/, are also compared."""
     out: Path | None = None

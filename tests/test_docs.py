@@ -32,6 +32,11 @@ REPLACED_BY_PAGE = {
     },
     "importing.md": {"range(5001)": "range(201)", "gi.TaskSpec(p=59)": "gi.TaskSpec(p=13)"},
     "report.md": {'gi.load_run("ckpts/quick")': "run"},
+    "comparing.md": {
+        '["runs/wd0.25_seed0", "runs/wd0.25_seed1", "runs/wd1_seed0"]': "[run, other()]",
+        '["runs/wd0.25_seed0", "runs/wd1_seed0"]': "[run, other()]",
+        "gi.cite(analysis)": "gi.cite(run)",
+    },
     "getting_started.md": {
         'gi.train(gi.PRESETS["quick"], "ckpts/quick")': "run",
         "p=37, train_fraction=0.6": "p=13, train_fraction=0.6",
@@ -118,6 +123,7 @@ def given(grokked_run, tmp_path, monkeypatch):
         "tiny": tiny,
         "toy_experiment": toy_experiment,
         "run": grokked_run,
+        "other": lambda: gi.train(tiny.config(n_steps=60), tmp_path / "other", progress=False),
         "model": model,
         "train_pairs": grokked_run.split.train,
     }

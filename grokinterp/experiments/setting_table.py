@@ -92,8 +92,8 @@ def _whole(step: float | None) -> int | float | None:
     return int(step) if step is not None and step.is_integer() else step
 
 
-def _ranges(runs: pd.DataFrame) -> dict[str, float | None]:
-    found: dict[str, float | None] = {}
+def _ranges(runs: pd.DataFrame) -> dict[str, int | float | None]:
+    found: dict[str, int | float | None] = {}
     for name in SUMMARIZED:
         if name in runs:
             values = runs[name].dropna().to_numpy(dtype=float)
