@@ -85,6 +85,9 @@ def _course(trace: Any) -> str:
     elif trace.type == "bar":
         pairs = sorted(zip(_names(trace.x), _numbers(trace.y), strict=False), key=lambda p: -p[1])
         return _listed(name, pairs[:3], len(pairs), between=" at ")
+    elif trace.x is not None and _has_names(trace.x):
+        # Points above names, such as the grokking steps of settings.
+        pairs = list(zip(_names(trace.x), _numbers(trace.y), strict=False))
     else:
         return _line(name, trace)
     return _listed(name, pairs[:_MAX_BARS], len(pairs))
