@@ -74,9 +74,10 @@ assert keys.frequencies, keys.reason
 # - sin w(a+b) = sin wa cos wb + cos wa sin wb
 #
 # All that is needed are products of what is known of a and of what is known of b. A candidate
-# answer c is then compared with the result by one more formula, cos w(a+b-c) = cos w(a+b) cos wc
-# + sin w(a+b) sin wc. This is 1 if c = a+b modulo p, and less otherwise. With the key frequencies
-# of our network, in numpy, for all a, b and c:
+# answer c is then compared with the result by one more formula,
+# cos w(a+b-c) = cos w(a+b) cos wc + sin w(a+b) sin wc.
+# This is 1 if c = a+b modulo p, and less otherwise. With the key frequencies of our
+# network, in numpy, for all a, b and c:
 
 # %%
 a, b, c = np.ogrid[:p, :p, :p]
