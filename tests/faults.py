@@ -67,7 +67,7 @@ def run_child(
     kill_in_operation
         Number, from 1, of the disk operation inside which the process kills itself.
     count_file
-        Where the number of disk operations is written at the end.
+        Where the bytes of all disk operations are written at the end.
     kills_group
         Whether what it started is killed with it.
     """
@@ -79,10 +79,10 @@ def run_child(
         os.dup2(errors.fileno(), 2)
         status = 1
         try:
-            counter = count_operations(kill_in_operation)
+            sizes = count_operations(kill_in_operation)
             work()
             if count_file is not None:
-                count_file.write_text(str(counter[0]))
+                count_file.write_text(json.dumps(sizes))
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -126,7 +126,7 @@ class _Writing:
         self._file, self._operation = file, operation
 
     def write(self, content):
-        if self._operation():
+        if self._operation(len(content)):
             self._file.write(content[: len(content) // 2])
             self._file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -144,12 +144,12 @@ class _Writing:
 
 
 def count_operations(fatal: int | None) -> list[int]:
-    """Count writes, fsyncs and renames of this process; die in the one that is given."""
-    counter = [0]
+    """List writes, fsyncs and renames of this process by their bytes; die in the one given."""
+    sizes: list[int] = []
 
-    def is_fatal() -> bool:
-        counter[0] += 1
-        return counter[0] == fatal
+    def is_fatal(size: int = 0) -> bool:
+        sizes.append(size)
+        return len(sizes) == fatal
 
     def before(operation):
         def call(*arguments, **named):
@@ -172,7 +172,7 @@ def count_operations(fatal: int | None) -> list[int]:
         return _Writing(file, is_fatal) if set(mode) & set("wax+") else file
 
     os.fdopen, pathlib.Path.open = fdopen_counted, open_counted
-    return counter
+    return sizes
 
 
 # Subjects: what is done, what must hold after a kill, what must be equal at the end.
@@ -402,9 +402,9 @@ def try_subject(name: str, moments: int, seed: int = 0, progress: bool = False) 
         child = run_child(lambda: subject.work(first), count_file=count)
         if child.status:
             raise RuntimeError(f"undisturbed {name} failed:\n{child.errors}")
-        n_operations, seconds = int(count.read_text()), child.seconds
+        sizes, seconds = json.loads(count.read_text()), child.seconds
         expected = subject.digests(first)
-        report = Report(name, 0, 0, n_operations, seconds, [])
+        report = Report(name, 0, 0, len(sizes), seconds, [])
         trial = 0
         while report.n_killed < moments:
             trial += 1
@@ -415,7 +415,7 @@ def try_subject(name: str, moments: int, seed: int = 0, progress: bool = False) 
                 if report.n_killed >= moments:
                     break
                 in_operation = report.n_killed % 2 == 1
-                moment = draw.randint(1, n_operations) if in_operation else None
+                moment = _operation(draw, sizes) if in_operation else None
                 after = None if in_operation else draw.uniform(0, seconds)
                 child = run_child(
                     lambda folder=folder: subject.work(folder),
@@ -466,6 +466,13 @@ def try_subject(name: str, moments: int, seed: int = 0, progress: bool = False) 
         if keep and report.faults:
             shutil.copytree(base, keep, dirs_exist_ok=True)
     return report
+
+
+def _operation(draw: random.Random, sizes: list[int]) -> int:
+    """Number of an operation: half of the time any, else by the bytes that it writes."""
+    if draw.random() < 0.5:
+        return draw.randint(1, len(sizes))
+    return draw.choices(range(1, len(sizes) + 1), weights=sizes)[0]
 
 
 def main() -> None:

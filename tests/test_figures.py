@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -7,12 +8,13 @@ import plotly.graph_objects as go
 import pytest
 
 from grokinterp import figures
+from grokinterp.errors import FitError
 from grokinterp.figures import lines, style
 from grokinterp.figures.embedding import chosen_steps
 from tests import synthetic
 
 # A chart of an experiment is drawn from its own data, not from an analysis.
-PLOTS = [getattr(figures, name) for name in figures.__all__ if name != "plot_chart"]
+PLOTS = list(figures.FIGURES.values())
 UNITS = ("(nats)", "(updates)", "(fraction)", "(count)", "(no unit)", "(weight units)", "(cycles)")
 UNITS = (*UNITS, "(logits)", "(dimensions)")
 
@@ -57,19 +59,27 @@ def test_every_figure_of_a_grokked_run_has_a_title_and_axes_with_units(
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
 @pytest.mark.parametrize("case", synthetic.DEGENERATE)
 def test_missing_numbers_give_fewer_traces_and_never_a_nan_in_text(case, plot):
-    figure = plot(synthetic.DEGENERATE[case]())
-    if figure is not None:
+    try:
+        figure = plot(synthetic.DEGENERATE[case]())
+    except FitError as error:
+        shown = str(error)
+    else:
         assert len(figure.data)
         shown = " ".join(texts(figure.to_dict()))
-        assert not {"nan", "none", "nat", "inf"} & set(shown.lower().replace(",", " ").split())
+    assert not {"nan", "none", "nat", "inf"} & set(shown.lower().replace(",", " ").split())
 
 
 @pytest.mark.parametrize("case", ["memorized", "diverged", "acyclic"])
 def test_no_key_frequencies_means_no_figure_of_their_circuit(case):
     analysis = synthetic.DEGENERATE[case]()
-    assert figures.plot_restricted_and_excluded_loss(analysis) is None
-    assert figures.plot_excluded_loss_by_frequency(analysis) is None
-    assert figures.plot_logits_explained(analysis) is None
+    reason = analysis.summary["reasons"]["key_frequencies"]
+    for plot in (
+        figures.plot_restricted_and_excluded_loss,
+        figures.plot_excluded_loss_by_frequency,
+        figures.plot_logits_explained,
+    ):
+        with pytest.raises(FitError, match=f"that takes key frequencies. Reason: {reason}"):
+            plot(analysis)
 
 
 def test_a_table_of_nans_gives_no_figure_at_all():
@@ -77,7 +87,8 @@ def test_a_table_of_nans_gives_no_figure_at_all():
     without_evidence = dataclasses.replace(
         analysis, key_frequencies=dataclasses.replace(analysis.key_frequencies, evidence=None)
     )
-    assert [plot(without_evidence) for plot in PLOTS] == [None] * len(PLOTS)
+    assert figures.all_figures(without_evidence) == {}
+    assert len(figures.all_figures(synthetic.grokked_analysis(8))) == len(PLOTS) - 1
 
 
 def test_losses_are_those_of_the_curves_on_a_logarithmic_axis(grokked):
@@ -130,10 +141,20 @@ def test_accuracies_show_the_mirrored_pairs_and_the_level_of_chance(grokked):
     assert trace(apart, "train fraction (0.3)").y[0] == 0.3
 
 
+def test_lines_that_wait_in_the_legend_are_drawn_where_there_are_no_others(grokked):
+    named = ["step", "restricted_loss_all", "excluded_loss_all"]
+    alone = dataclasses.replace(grokked, trajectory=grokked.trajectory[named])
+    drawn = {t.name: t.visible for t in figures.plot_restricted_and_excluded_loss(alone).data}
+    assert drawn == {"restricted, all": True, "excluded, all": True}
+    beside = figures.plot_restricted_and_excluded_loss(grokked)
+    assert trace(beside, "restricted, all").visible == "legendonly"
+
+
 def test_operations_that_do_not_commute_have_no_figure_of_mirrored_pairs(grokked):
     columns = ["test_accuracy_mirrored", "test_accuracy_unmirrored"]
     without = dataclasses.replace(grokked, trajectory=grokked.trajectory.drop(columns=columns))
-    assert figures.plot_mirrored_accuracies(without) is None
+    with pytest.raises(FitError, match="The two accuracies were not told apart"):
+        figures.plot_mirrored_accuracies(without)
     assert "test, mirrored" not in [t.name for t in figures.plot_accuracies(without).data]
 
 
@@ -264,8 +285,10 @@ def test_what_only_frequencies_have_is_not_drawn_for_permutations(of_permutation
         figures.plot_gini,
         figures.plot_correct_logits,
     ):
-        assert plot(of_permutations) is None
-    assert figures.plot_representations(grokked) is None
+        with pytest.raises(FitError):
+            plot(of_permutations)
+    with pytest.raises(FitError, match="No representation was followed"):
+        figures.plot_representations(grokked)
 
 
 def test_ablated_representations_have_their_names(of_permutations):
@@ -287,7 +310,8 @@ def test_correct_logits_are_the_table_of_the_verdict(grokked):
     # Rows of the table are sums, columns differences.
     assert figure.layout.yaxis.title.text.startswith("a + b")
     assert figure.layout.xaxis.title.text.startswith("a − b")
-    assert figures.plot_correct_logits(dataclasses.replace(grokked, algorithm=None)) is None
+    with pytest.raises(FitError, match="No algorithm was determined"):
+        figures.plot_correct_logits(dataclasses.replace(grokked, algorithm=None))
 
 
 def test_ablations_are_bars_and_dots_of_the_table(grokked):
@@ -390,8 +414,8 @@ def test_panels_share_the_phases_and_one_legend_entry_per_name(grokked):
 
 def test_one_thing_has_one_color_in_every_figure(grokked):
     colors: dict[str, set[str]] = {}
-    for plot in PLOTS:
-        for t in plot(grokked).data if plot is not figures.plot_representations else ():
+    for figure in figures.all_figures(grokked).values():
+        for t in figure.data:
             color = (t.line.color if t.type == "scatter" else None) or (
                 t.marker.color if t.type != "heatmap" else None
             )
@@ -444,6 +468,48 @@ def test_lines_that_meet_in_a_figure_differ_in_color_or_in_dash(sight):
         assert distance > 16 or (distance > 12 and one_dash != other_dash), (one, other)
     train, test = (lab(style.SPLIT_COLORS[name], sight) for name in ("train", "test"))
     assert np.linalg.norm(train - test) > 40
+
+
+def color_of(trace):
+    return (trace.line.color if trace.type == "scatter" else None) or trace.marker.color
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_every_figure_keeps_the_colors_axes_and_shades_of_the_house(grokked, of_permutations, name):
+    analysis = of_permutations if name == "representations" else grokked
+    figure = figures.FIGURES[name](analysis)
+    assert figure.layout.template == style.TEMPLATE
+    keys = {f"k = {key}": style.KEY_COLORS[i] for i, key in enumerate(synthetic.KEYS)}
+    for t in figure.data:
+        if t.type == "heatmap" or t.name.startswith("train fraction"):
+            continue
+        assert color_of(t) == keys.get(t.name, color_of(t))
+        for split in re.findall(r"\b(train|test)\b", t.name):
+            assert color_of(t) == style.SPLIT_COLORS[split]
+    axes = [*figure.select_xaxes(), *figure.select_yaxes()]
+    assert all(axis.type == "log" for axis in axes if "nats" in (axis.title.text or ""))
+    if any(axis.title.text == style.STEP_TITLE for axis in figure.select_xaxes()):
+        named = {note.text for note in figure.layout.annotations}
+        assert {"memorization", "circuit formation", "cleanup"} <= named
+        shaded = {shape.name for shape in figure.layout.shapes if shape.type == "rect"}
+        # A map would change its colors under a shade.
+        assert shaded == (set() if name == "embedding-heatmap" else set(style.PHASE_TINTS))
+
+
+@pytest.mark.parametrize("name", figures.FIGURES)
+def test_in_a_notebook_a_figure_has_room_for_its_legend_and_says_what_is_pointed_at(
+    grokked, of_permutations, name
+):
+    analysis = of_permutations if name == "representations" else grokked
+    layout = (figure := figures.FIGURES[name](analysis)).layout
+    legend = layout.template.layout.legend
+    assert (legend.orientation, legend.yref, legend.y) == ("h", "container", 0)
+    plot = layout.height - layout.margin.t - layout.margin.b
+    assert plot >= (130 if name == "component-ablations" else 200) and layout.height < 1200
+    # Under the axis: its title, the slider or colour bar, and then the legend.
+    assert layout.margin.b >= layout.meta["below"] + style.LEGEND_ROW
+    assert layout.width is None
+    assert all(t.hovertemplate or t.hoverinfo == "skip" for t in figure.data)
 
 
 def test_red_and_green_of_one_lightness_would_not_pass():

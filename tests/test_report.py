@@ -2,16 +2,20 @@ import base64
 import dataclasses
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from plotly.offline import get_plotlyjs
 
+from grokinterp import figures
 from grokinterp.errors import RunFolderError
-from grokinterp.report import render_report, write_report
+from grokinterp.report import experiment, render_report, write_report
 from grokinterp.report.page import Section, figure_block, figure_json, render_page
 from grokinterp.report.text import link_papers, show_percent, show_value
 from tests import synthetic
@@ -89,7 +93,8 @@ def page(grokked_html):
 
 def test_the_sections_stand_in_order_and_the_contents_lead_to_them(page):
     assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
-    links = [a["href"] for a in page.all("a") if a["href"].startswith("#")]
+    # The text leads back to some of them.
+    links = list(dict.fromkeys(a["href"] for a in page.all("a") if a["href"].startswith("#")))
     assert links == ["#main", *(f"#{name}" for name in SECTIONS)]
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids)) and {link[1:] for link in links} <= set(ids)
@@ -122,12 +127,109 @@ def test_links_to_papers_are_plain_anchors(page):
     assert all(address.startswith("https://arxiv.org/abs/") for address in papers)
 
 
-def test_figures_have_captions_and_names_for_screen_readers(page):
-    figures = page.all("figure")
-    assert len(figures) == 17 == len(page.all("figcaption"))
-    plots = [a for a in page.all("div") if a.get("class") == "plot"]
-    assert len(plots) == 17 and all(a["role"] == "img" and a["aria-label"] for a in plots)
+REPORTS = {
+    "grokked": lambda: synthetic.grokked_analysis(20),
+    "permutations": lambda: synthetic.permutation_analysis(20),
+    "memorized": lambda: synthetic.memorized_analysis(20),
+    "imported": synthetic.single_checkpoint_analysis,
+}
+FIGURE = re.compile(
+    r'<figure id="(.*?)">.*?aria-label="(.*?)".*?class="plot-data">(.*?)</script>'
+    r"<figcaption>(.*?)</figcaption>",
+    re.S,
+)
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+def test_every_figure_has_a_title_axes_and_a_caption_and_description_of_its_own(kind):
+    analysis = REPORTS[kind]()
+    html = render_report(analysis)
+    found = FIGURE.findall(html)
+    names = [name.removeprefix("figure-") for name, *_ in found]
+    assert names == list(figures.all_figures(analysis)) and len(names) == html.count("<figure")
+    for name, label, data, caption in found:
+        layout = json.loads(data)["layout"]
+        axes = {key: axis for key, axis in layout.items() if re.fullmatch("[xy]axis[0-9]*", key)}
+        titled = {key[0] for key, axis in axes.items() if axis.get("title", {}).get("text")}
+        # Bars and marks of named parts have their names in place of a title.
+        assert titled == ({"x"} if "ablations" in name else {"x", "y"}), name
+        assert layout["title"]["text"] and len(caption) > 60
+        assert label.startswith(unescape(layout["title"]["text"])) and len(label) > 80
+    for column in (1, 3):
+        texts = [row[column] for row in found]
+        assert len(texts) == len(set(texts))
+
+
+def test_a_description_tells_the_course_of_every_line_that_is_drawn(grokked_html):
+    labels = {name: unescape(label) for name, label, *_ in FIGURE.findall(grokked_html)}
+    loss = labels["figure-loss"]
+    assert loss.startswith("Loss. Horizontal axis: step (updates). Vertical axis: loss (nats), log")
+    assert re.search(r"train: 3\.25 at 0, .* at 25,000\. test: 4\.65 at 0, 29\.\d at", loss)
+    # What waits in the legend is not told, nor is a level point by point.
+    assert "mirrored" not in labels["figure-accuracy"]
+    assert "chance (0.00885): 0.00885 throughout" in labels["figure-accuracy"]
+    assert "k = 52: 2.78 at 52." in labels["figure-embedding-spectrum"]
+    assert "without trigonometric circuit 8.3" in labels["figure-ablations"]
+    assert "correct logit: from 18.9 to 21.1" in labels["figure-correct-logits"]
+    assert not any("<" in label or "nan" in label for label in labels.values())
+
+
+def test_tables_have_captions_and_headings_with_a_direction(page):
+    assert len(page.all("table")) == len(page.all("caption")) > 10
+    assert {th.get("scope") for th in page.all("th")} == {"col", "row"}
+
+
+def test_the_page_begins_with_its_language_and_a_way_past_the_contents(page):
     assert page.all("html") == [{"lang": "en"}]
+    assert page.all("a")[0] == {"class": "skip", "href": "#main"}
+    assert [attrs for attrs in page.all("main")] == [{"id": "main"}]
+    labels = [a["for"] for a in page.all("label")]
+    sliders = [a["id"] for a in page.all("input")]
+    assert labels == sliders == ["figure-embedding-spectrum-slider"]
+
+
+def test_the_words_of_the_field_are_explained_for_this_run(page, page_of_permutations):
+    said = [" ".join(p.words.split()) for p in (page, page_of_permutations)]
+    of_frequencies, of_permutations = (
+        re.search("Words that this report uses(.*)All [0-9]+ measures", words)[1] for words in said
+    )
+    assert "A network that guesses among the 113 answers has ln 113 = 4.73 nats" in of_frequencies
+    assert "cos(2πka/113)" in of_frequencies and "representation" not in of_frequencies
+    assert "the irreducible representations are here" in of_permutations
+
+
+def relative_luminance(color):
+    linear = [
+        v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4
+        for v in (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    """Contrast of two colors by WCAG 2.2, from 1 to 21."""
+    light, dark = sorted((relative_luminance(one), relative_luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("ink", ["ink", "muted", "accent", "good", "bad"])
+@pytest.mark.parametrize("ground", ["page", "panel"])
+def test_text_stands_out_from_its_ground(scheme, ink, ground):
+    style = resources.files("grokinterp.report").joinpath("report.css").read_text()
+    light, dark = re.findall(r":root[^{]*\{([^}]*--page[^}]*)\}", style)
+    colors = dict(re.findall(r"--(\w+): (#\w{6});", light if scheme == "light" else dark))
+    assert contrast(colors[ink], colors[ground]) >= 4.5
+
+
+def test_contrast_is_that_of_the_guidelines():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") < 4.5 < contrast("#767676", "#ffffff")
+
+
+def test_the_style_stills_motion_on_request_and_knows_paper():
+    style = resources.files("grokinterp.report").joinpath("report.css").read_text()
+    assert "@media (prefers-reduced-motion: reduce)" in style and "@media print" in style
 
 
 def test_the_verdict_stands_with_its_evidence_and_the_lines_of_both_algorithms(page):
@@ -165,13 +267,21 @@ def test_the_facts_of_the_run_can_be_read(page):
     for fact in ("8,310", "230", "8,080", "14, 35, 41, 42, 52", "100.00%", "clock"):
         assert fact in page.words
     assert "scores about the train fraction on the test pairs" in " ".join(page.words.split())
-    assert "60 of the 400 checkpoints" in " ".join(page.words.split())
+    words = " ".join(page.words.split())
+    assert "The slider shows 60 of the 400 checkpoints" in words
+    assert "Drawn are 160 of the 400 checkpoints" in words
     assert "weight_decay" in page.words and "Trained by grokinterp" in page.words
 
 
 def test_four_hundred_checkpoints_cost_little_more_than_plotly(grokked_html):
     own = len(grokked_html.encode()) - len(get_plotlyjs().encode())
-    assert own < 600_000
+    assert own < 600_000 and len(grokked_html.encode()) < 15_000_000
+
+
+def test_four_thousand_checkpoints_cost_little_more_than_four_hundred(grokked_html):
+    longer = render_report(synthetic.grokked_analysis(4_000))
+    assert len(longer) < len(grokked_html) + 600_000
+    assert "Drawn are 160 of the 4,000 checkpoints" in longer
 
 
 def test_a_page_with_unthinned_curves_would_be_too_large():
@@ -187,6 +297,17 @@ def test_reports_of_odd_runs_say_why_and_never_nan(case):
     assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
     words = set(re.findall(r"[\w<>]+", page.words))
     assert not {"nan", "NaN", "None", "NaT", "<NA>", "inf", "null", "undefined"} & words
+
+
+def test_a_step_before_the_record_is_not_known_instead_of_not_reached():
+    base = synthetic.single_checkpoint_analysis()
+    words = " ".join(Page(render_report(base)).words.split())
+    assert "grokking step not reached" in words
+    assert "There is one checkpoint, so every line is one point" in words
+    late = {**base.summary["reasons"], "outcome_kind": "no outcome"}
+    later = dataclasses.replace(base, summary={**base.summary, "reasons": late})
+    words = " ".join(Page(render_report(later)).words.split())
+    assert "grokking step not known" in words and "not reached" not in words
 
 
 def test_the_circuit_is_a_table_of_losses_with_all_numbers_folded_behind(page):
@@ -211,7 +332,7 @@ def test_a_report_of_permutations_speaks_of_representations_alone(page_of_permut
     for said in (
         "Grokking report: permutation composition in S_5",
         "a ∘ b (b first, then a) in S 5 from 60% of the pairs",
-        "key representations standard, sign of order 120",
+        "key representations standard, sign of 6",
         "Key representations and their evidence",
         "a single key representation removed",
         "lies in one representation",
@@ -331,6 +452,23 @@ def test_values_are_shown_as_a_reader_writes_them(value, shown):
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), np.float64("nan"), []])
 def test_nothing_is_shown_as_a_dash(value):
     assert "–" in show_value(value) and "nan" not in show_value(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("n_runs", "number of runs"),
+        ("n_with_spikes", "number with spikes"),
+        ("median_period", "median period"),
+    ],
+)
+def test_columns_of_an_experiment_are_named_in_words(name, words):
+    assert experiment._words(name) == words
+
+
+def test_columns_of_words_come_before_those_of_numbers():
+    frame = pd.DataFrame({"run": ["a"], "condition": ["b"], "seed": [0], "outcome": ["c"]})
+    assert experiment._n_text(frame) == 2 and experiment._n_text(frame[["seed"]]) == 1
 
 
 def test_fractions_are_percentages():

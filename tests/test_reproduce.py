@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import grokinterp as gi
-from grokinterp.errors import ConfigError, GrokinterpError, ShapeError
+from grokinterp.errors import ConfigError, FitError, GrokinterpError, ShapeError
 from grokinterp.experiments import (
     EXPERIMENTS,
     VERDICTS,
@@ -315,7 +315,8 @@ def test_what_a_logarithmic_axis_cannot_show_is_left_out_and_counted():
     figure = plot_chart(drawn)
     assert n_off_axis(drawn) == 2 and list(figure.data[0].x) == [2]
     assert len(figure.data) == 1 and figure.layout.xaxis.type == "log"
-    assert plot_chart(chart(Series("none", [0], [1]), is_x_log=True)) is None
+    with pytest.raises(FitError, match="there is no point to draw"):
+        plot_chart(chart(Series("none", [0], [1]), is_x_log=True))
 
 
 def test_a_fit_has_the_colour_of_its_points_and_a_mark_its_words():

@@ -86,8 +86,9 @@ def page(result: Reproduction, figures: Path) -> str:
         beside = "" if claim.is_main else " (beside the verdict)"
         lines.append(f"| {claim.name}{beside} | {claim.verdict} | {shown(claim.sentence)} |")
     for chart in result.findings.charts:
-        figure = plot_chart(chart)
-        if figure is None:
+        try:
+            figure = plot_chart(chart)
+        except gi.FitError:  # no point to draw
             continue
         file = figures / f"{experiment.name}_{result.scale.name}_{chart.name}.png"
         figure.write_image(file, width=WIDTH, height=figure.layout.height, scale=1.5)

@@ -1,11 +1,14 @@
 """Figures of an analysis: plotly figures that are returned, never shown.
 
 Every function takes an :class:`~grokinterp.trajectory.Analysis` and draws what is in its
-tables; none computes a statistic. A figure for which the analysis has no numbers is None.
-:func:`plot_chart` draws the charts of an experiment in the same style.
+tables; none computes a statistic. Where the analysis has no numbers for a figure, the function
+raises :class:`~grokinterp.FitError` with the reason; :func:`all_figures` returns those that there
+are. Those of :mod:`~grokinterp.figures.comparison` take a list of analyses and lay them over each
+other. :func:`plot_chart` draws the charts of an experiment in the same style.
 """
 
 from grokinterp.figures.algorithm import plot_correct_logits
+from grokinterp.figures.catalogue import FIGURES, all_figures
 from grokinterp.figures.charts import plot_chart
 from grokinterp.figures.circuit_growth import (
     plot_further_measures,
@@ -21,6 +24,12 @@ from grokinterp.figures.circuit_strength import (
     plot_circuit_strength,
     plot_component_ablations,
 )
+from grokinterp.figures.comparison import (
+    plot_compared,
+    plot_compared_accuracies,
+    plot_compared_losses,
+    plot_grokking_steps,
+)
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
@@ -28,10 +37,15 @@ from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 
 __all__ = [
+    "FIGURES",
+    "all_figures",
     "plot_ablations",
     "plot_accuracies",
     "plot_chart",
     "plot_circuit_strength",
+    "plot_compared",
+    "plot_compared_accuracies",
+    "plot_compared_losses",
     "plot_component_ablations",
     "plot_correct_logits",
     "plot_embedding_heatmap",
@@ -39,6 +53,7 @@ __all__ = [
     "plot_excluded_loss_by_frequency",
     "plot_further_measures",
     "plot_gini",
+    "plot_grokking_steps",
     "plot_key_frequency_evidence",
     "plot_logits_explained",
     "plot_losses",

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from grokinterp.errors import FitError
 from grokinterp.figures.style import BELOW_STEPS, TOP_BARE, decorate
 from grokinterp.trajectory.analysis import Analysis
 
 _COLOR_BAR_HEIGHT = 62
 
 
-def plot_correct_logits(analysis: Analysis) -> go.Figure | None:
+def plot_correct_logits(analysis: Analysis) -> go.Figure:
     """Logit of the correct answer of every pair, by the sum and the difference of its indices.
 
     A pizza shows vertical stripes: the logit depends on the difference alone.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        A map of the last checkpoint; None where no algorithm was asked for. At an even order
-        every other cell is empty, since sum and difference are both even or both odd.
+    plotly.graph_objects.Figure
+        A map of the last checkpoint. At an even order every other cell is empty, since sum and
+        difference are both even or both odd.
+
+    Raises
+    ------
+    FitError
+        If no algorithm was looked for: that takes key frequencies.
 
     References
     ----------
@@ -28,7 +34,9 @@ def plot_correct_logits(analysis: Analysis) -> go.Figure | None:
     """
     algorithm = analysis.algorithm
     if algorithm is None or algorithm.correct_logits is None:
-        return None
+        found = analysis.summary.get("algorithm") or {}
+        because = f" Reason: {found['reason']}." if found.get("reason") else ""
+        raise FitError(f"No algorithm was determined.{because}")
     table = algorithm.correct_logits.numpy()
     n = len(table)
     figure = go.Figure(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from grokinterp.errors import FitError
 from grokinterp.experiments.chart import Chart, Mark, Series
 from grokinterp.figures.lines import set_log_axis, thin_points
 from grokinterp.figures.style import (
@@ -25,7 +26,7 @@ CENSORED_NAME = "not by this step"
 _FEW_POINTS = 60
 
 
-def plot_chart(chart: Chart) -> go.Figure | None:
+def plot_chart(chart: Chart) -> go.Figure:
     """Draw a chart of an experiment.
 
     Censored points are open triangles that point up, at the last step that was seen. Points that
@@ -33,8 +34,13 @@ def plot_chart(chart: Chart) -> go.Figure | None:
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None where no point can be drawn.
+    plotly.graph_objects.Figure
+        In the house style, with the chart's title and axes.
+
+    Raises
+    ------
+    FitError
+        If no point can be drawn.
 
     Examples
     --------
@@ -52,12 +58,13 @@ def plot_chart(chart: Chart) -> go.Figure | None:
         n_numbered += series.color_index is None and series.role is None
         _add_series(figure, series, _shown(chart, series), position)
     if not traces(figure):
-        return None
+        raise FitError(f"{chart.title}: there is no point to draw.")
     for mark in chart.marks:
         _add_mark(figure, mark, chart)
     decorate(figure, chart.title, above=TOP_BARE)
     figure.update_xaxes(title_text=chart.x_title)
     figure.update_yaxes(title_text=chart.y_title)
+    figure.update_layout(xaxis_tickformat=",~g", yaxis_tickformat=",~g")
     if chart.is_x_log:
         figure.update_xaxes(type="log", tickformat=",~g", minor={"showgrid": False})
         figure.update_xaxes(dtick=_log_ticks([trace.x for trace in traces(figure)]))

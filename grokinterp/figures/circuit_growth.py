@@ -16,37 +16,53 @@ from grokinterp.trajectory.analysis import Analysis
 _ALL = SPLIT_COLORS["all"]
 
 
-def plot_neurons(analysis: Analysis) -> go.Figure | None:
+def plot_neurons(analysis: Analysis) -> go.Figure:
     """Neurons per key frequency, and the fraction of neurons with a single frequency.
 
     For permutations per key representation.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
+    plotly.graph_objects.Figure
         One panel for each of the two that was measured.
+
+    Raises
+    ------
+    FitError
+        If neither was.
     """
     wide, lines = by_key_frequency(analysis, "n_neurons")
-    noun = spectrum_of(analysis).noun
+    spectrum = spectrum_of(analysis)
+    noun = spectrum.noun
     single = Line(f"fraction_single_{noun}_neurons", f"single-{noun} neurons", _ALL)
     panels = (
         Panel("neurons (count)", wide, lines),
         Panel("of all neurons (fraction)", analysis.trajectory, (single,)),
     )
-    return figure_of_panels(analysis, panels, title=f"Neurons by {noun}")
+    absent = (
+        f"Neurons were not assigned to {spectrum.plural}",
+        f"fraction_single_{noun}_neurons",
+    )
+    return figure_of_panels(analysis, panels, title=f"Neurons by {noun}", absent=absent)
 
 
-def plot_logits_explained(analysis: Analysis) -> go.Figure | None:
+def plot_logits_explained(analysis: Analysis) -> go.Figure:
     """Variance of the logits that the key frequencies' cosines explain, and their amplitudes.
 
     For permutations those of the key representations' characters.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None without key frequencies.
+    plotly.graph_objects.Figure
+        One panel for the fraction, one for the amplitudes in logits.
+
+    Raises
+    ------
+    FitError
+        If there are no key frequencies.
     """
     wide, lines = by_key_frequency(analysis, "logit_coefficient")
+    spectrum = spectrum_of(analysis)
     explained = (
         Line("fraction_logit_variance_explained", "variance explained", _ALL),
         Line(
@@ -59,12 +75,18 @@ def plot_logits_explained(analysis: Analysis) -> go.Figure | None:
     )
     panels = (
         Panel("logit variance explained<br>(fraction)", analysis.trajectory, explained),
-        Panel(f"coefficient of {spectrum_of(analysis).wave}<br>(logits)", wide, lines),
+        Panel(f"coefficient of {spectrum.wave}<br>(logits)", wide, lines),
     )
-    return figure_of_panels(analysis, panels, title="Logits explained by the circuit")
+    absent = (
+        f"The logits were not explained by {spectrum.waves}: that takes key {spectrum.plural}",
+        "fraction_logit_variance_explained",
+    )
+    return figure_of_panels(
+        analysis, panels, title="Logits explained by the circuit", absent=absent
+    )
 
 
-def plot_further_measures(analysis: Analysis) -> go.Figure | None:
+def plot_further_measures(analysis: Analysis) -> go.Figure:
     """Effective rank, and what tells a clock from a pizza, where they are present.
 
     Gradient symmetricity is near 1 for a pizza and lower for a clock; distance irrelevance is
@@ -73,8 +95,13 @@ def plot_further_measures(analysis: Analysis) -> go.Figure | None:
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
+    plotly.graph_objects.Figure
         One panel per measure.
+
+    Raises
+    ------
+    FitError
+        If none was computed.
     """
     color, dash = MATRIX_STYLES["W_E"]
     panels = (
@@ -94,7 +121,8 @@ def plot_further_measures(analysis: Analysis) -> go.Figure | None:
         ),
         *_panels_of_added_measures(analysis),
     )
-    return figure_of_panels(analysis, panels, title="Further measures")
+    absent = ("No further measure was computed", "gradient_symmetricity", "effective_rank_W_E")
+    return figure_of_panels(analysis, panels, title="Further measures", absent=absent)
 
 
 def _panels_of_added_measures(analysis: Analysis) -> list[Panel]:

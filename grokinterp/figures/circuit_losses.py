@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.lines import Line, figure_of_lines, finite_points
 from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.figures.style import (
@@ -36,7 +37,7 @@ _CIRCUITS = (
 )
 
 
-def plot_restricted_and_excluded_loss(analysis: Analysis) -> go.Figure | None:
+def plot_restricted_and_excluded_loss(analysis: Analysis) -> go.Figure:
     """Loss of the trigonometric circuit alone, and loss without it, beside the full losses.
 
     Colours say which pairs (train, test, all), dashes which circuit is left: solid for the
@@ -44,12 +45,24 @@ def plot_restricted_and_excluded_loss(analysis: Analysis) -> go.Figure | None:
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None without key frequencies, since then neither loss exists.
+    plotly.graph_objects.Figure
+        Losses in nats over steps in updates, on a logarithmic axis.
+
+    Raises
+    ------
+    FitError
+        If there are no key frequencies, since then neither loss exists.
     """
     table = analysis.trajectory
+    absent = (
+        "There is neither a restricted nor an excluded loss: that takes key "
+        f"{spectrum_of(analysis).plural}",
+        "restricted_loss_all",
+        "restricted_loss",
+        "excluded_loss",
+    )
     if not any(len(finite_points(table, line.column)[0]) for line in _CIRCUITS):
-        return None
+        raise nothing_to_draw(analysis, *absent)
     return figure_of_lines(
         analysis,
         table,
@@ -57,30 +70,39 @@ def plot_restricted_and_excluded_loss(analysis: Analysis) -> go.Figure | None:
         title="Restricted and excluded loss",
         y_title=LOSS_TITLE,
         is_log=True,
+        absent=absent,
     )
 
 
-def plot_excluded_loss_by_frequency(analysis: Analysis) -> go.Figure | None:
+def plot_excluded_loss_by_frequency(analysis: Analysis) -> go.Figure:
     """Loss on the training pairs with one key frequency removed, one line per frequency.
 
     For permutations with one key representation removed.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None without key frequencies.
+    plotly.graph_objects.Figure
+        Losses in nats over steps in updates, on a logarithmic axis.
+
+    Raises
+    ------
+    FitError
+        If there are no key frequencies.
     """
+    spectrum = spectrum_of(analysis)
     wide, lines = by_key_frequency(analysis, "excluded_loss_train")
+    absent = (f"No {spectrum.noun} was removed alone: that takes key {spectrum.plural}",)
     if not lines:
-        return None
+        raise nothing_to_draw(analysis, *absent)
     table = wide.merge(_train_loss(analysis.trajectory), on="step", how="left")
     return figure_of_lines(
         analysis,
         table,
         (Line("train_loss", "full, train", _TRAIN, width=1.8), *lines),
-        title=f"Excluded loss per key {spectrum_of(analysis).noun}",
+        title=f"Excluded loss per key {spectrum.noun}",
         y_title="excluded loss on train (nats)",
         is_log=True,
+        absent=absent,
     )
 
 
@@ -110,26 +132,32 @@ def _train_loss(trajectory: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"step": steps, "train_loss": losses})
 
 
-def plot_ablations(analysis: Analysis) -> go.Figure | None:
+def plot_ablations(analysis: Analysis) -> go.Figure:
     """Loss at the last checkpoint with each part of the logits removed, on a logarithmic axis.
 
     Bars are the loss on all pairs, dots those on the train and the test pairs.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None where nothing was ablated.
+    plotly.graph_objects.Figure
+        Losses in nats, one bar per row of the ablations of the logits.
+
+    Raises
+    ------
+    FitError
+        If nothing was ablated.
     """
+    absent = ("Nothing was ablated", "ablations")
     table = analysis.ablations
     if "intervention" in table:
         table = table.loc[table["intervention"].isin(["none", "removed from logits"]), :]
     losses = [name for name in ("all", "train", "test") if f"loss_{name}" in table]
     if not len(table) or not losses:
-        return None
+        raise nothing_to_draw(analysis, *absent)
     values = table[[f"loss_{name}" for name in losses]].to_numpy(dtype=float)
     positive = values[np.isfinite(values) & (values > 0)]
     if not len(positive):
-        return None
+        raise nothing_to_draw(analysis, *absent)
     names = _unique([ablation_name(row) for row in table.to_dict("records")])
     figure = go.Figure()
     for name in losses:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.lines import Line, Panel, figure_of_panels
 from grokinterp.figures.style import LOSS_TITLE, SPLIT_COLORS, TOP_BARE, decorate
 from grokinterp.trajectory.analysis import Analysis
@@ -21,15 +22,20 @@ FILL_COLORS = {"mean": "#009E73", "zero": "#CC79A7", "resample": "#E69F00"}
 """Colour of what stands in the place of an ablated part."""
 
 
-def plot_circuit_strength(analysis: Analysis) -> go.Figure | None:
+def plot_circuit_strength(analysis: Analysis) -> go.Figure:
     """What each circuit adds to the correct logit, and how often it is right alone.
 
     Solid lines are the trigonometric circuit, dotted ones the memorization circuit.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None without key frequencies.
+    plotly.graph_objects.Figure
+        Logits, accuracies and a share of power over steps in updates.
+
+    Raises
+    ------
+    FitError
+        If there are no key frequencies.
     """
     table = analysis.trajectory
     panels = (
@@ -62,21 +68,27 @@ def plot_circuit_strength(analysis: Analysis) -> go.Figure | None:
             ),
         ),
     )
-    return figure_of_panels(analysis, panels, title="Circuits against each other")
+    absent = ("The two circuits were not told apart", "circuits")
+    return figure_of_panels(analysis, panels, title="Circuits against each other", absent=absent)
 
 
-def plot_component_ablations(analysis: Analysis) -> go.Figure | None:
+def plot_component_ablations(analysis: Analysis) -> go.Figure:
     """Loss without each head, group of neurons and residual path, by what stands in its place.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None where only the logits were ablated.
+    plotly.graph_objects.Figure
+        Losses in nats on all pairs, one row per part and one mark per replacement.
+
+    Raises
+    ------
+    FitError
+        If only the logits were ablated, as with ``deep=False``.
     """
     rows = analysis.ablations.to_dict(orient="records")
     parts = [row for row in rows if _is_part(row)]
     if not parts:
-        return None
+        raise nothing_to_draw(analysis, "No head, neuron or path was ablated", "ablations")
     figure = go.Figure()
     for fill in FILL_COLORS:
         marks = [row for row in parts if _fill(row) == fill]

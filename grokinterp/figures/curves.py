@@ -5,7 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from grokinterp.figures.lines import Line, figure_of_lines, finite_points
+from grokinterp.errors import FitError
+from grokinterp.figures.absence import nothing_to_draw
+from grokinterp.figures.lines import Line, add_lines, figure_of_lines, finite_points
 from grokinterp.figures.style import LOSS_TITLE, MARK_COLOR, SPLIT_COLORS, traces
 from grokinterp.trajectory.analysis import Analysis
 
@@ -15,7 +17,7 @@ _MIRRORED = (
 )
 
 
-def plot_losses(analysis: Analysis) -> go.Figure | None:
+def plot_losses(analysis: Analysis) -> go.Figure:
     """Train and test loss at every recorded step, on a logarithmic axis.
 
     Long curves are thinned for the screen in a way that keeps every peak; the losses
@@ -23,8 +25,13 @@ def plot_losses(analysis: Analysis) -> go.Figure | None:
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        Loss in nats over steps in updates; None for a run without a finite loss.
+    plotly.graph_objects.Figure
+        Loss in nats over steps in updates.
+
+    Raises
+    ------
+    FitError
+        If no finite loss was recorded.
 
     Examples
     --------
@@ -36,35 +43,53 @@ def plot_losses(analysis: Analysis) -> go.Figure | None:
         Line("test_loss", "test", SPLIT_COLORS["test"]),
     )
     table = _curves_or_trajectory(analysis, "train_loss", "test_loss")
-    return figure_of_lines(analysis, table, lines, title="Loss", y_title=LOSS_TITLE, is_log=True)
+    return figure_of_lines(
+        analysis,
+        table,
+        lines,
+        title="Loss",
+        y_title=LOSS_TITLE,
+        is_log=True,
+        absent=("No finite loss was recorded", "train_loss"),
+    )
 
 
-def plot_accuracies(analysis: Analysis) -> go.Figure | None:
+def plot_accuracies(analysis: Analysis) -> go.Figure:
     """Train and test accuracy; the mirrored and unmirrored test pairs wait in the legend.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        Fractions in [0, 1] over steps in updates, with the level of chance; None for a run
-        without accuracies.
+    plotly.graph_objects.Figure
+        Fractions in [0, 1] over steps in updates, with the level of chance.
+
+    Raises
+    ------
+    FitError
+        If no accuracy was recorded.
     """
     lines = (
         Line("train_accuracy", "train", SPLIT_COLORS["train"]),
         Line("test_accuracy", "test", SPLIT_COLORS["test"]),
     )
     table = _curves_or_trajectory(analysis, "train_accuracy", "test_accuracy")
-    figure = figure_of_lines(analysis, table, lines, title="Accuracy", y_title=_FRACTION)
-    if figure is None:
-        return None
-    mirrored = figure_of_lines(analysis, analysis.trajectory, _MIRRORED, title="", y_title="")
-    for trace in traces(mirrored) if mirrored else ():
-        figure.add_trace(trace.update(visible="legendonly"))
+    figure = figure_of_lines(
+        analysis,
+        table,
+        lines,
+        title="Accuracy",
+        y_title=_FRACTION,
+        absent=("No accuracy was recorded", "train_accuracy"),
+    )
+    n_lines = len(traces(figure))
+    add_lines(figure, analysis.trajectory, _MIRRORED)
+    for trace in traces(figure)[n_lines:]:
+        trace.update(visible="legendonly")
     _add_level(figure, "chance", 1 / analysis.run.task.n_classes)
     figure.update_yaxes(range=[-0.03, 1.06])
     return figure
 
 
-def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure | None:
+def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure:
     """Test accuracy apart for the pairs (a, b) whose mirror image (b, a) is trained on.
 
     A network that memorizes and knows only a∘b = b∘a is right on the mirrored pairs and at
@@ -72,20 +97,35 @@ def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure | None:
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None where the operation does not commute, or the columns are absent.
+    plotly.graph_objects.Figure
+        Fractions in [0, 1] over steps in updates, with the train fraction and chance.
+
+    Raises
+    ------
+    FitError
+        If the operation does not commute, or the two accuracies were not told apart.
     """
     table = analysis.trajectory
+    absent = ("The two accuracies were not told apart", "test_accuracy_mirrored")
+    operation = analysis.run.task.operation
+    if not operation.is_commutative:
+        raise FitError(
+            f"{operation.words} does not commute, so a pair says nothing about its mirror image."
+        )
     if not any(len(finite_points(table, line.column)[0]) for line in _MIRRORED):
-        return None
+        raise nothing_to_draw(analysis, *absent)
     lines = (Line("test_accuracy", "test", SPLIT_COLORS["test"]), *_MIRRORED)
     figure = figure_of_lines(
-        analysis, table, lines, title="Mirrored and unmirrored accuracy", y_title=_FRACTION
+        analysis,
+        table,
+        lines,
+        title="Mirrored and unmirrored accuracy",
+        y_title=_FRACTION,
+        absent=absent,
     )
-    if figure is not None:
-        _add_level(figure, "train fraction", analysis.run.task.spec.train_fraction)
-        _add_level(figure, "chance", 1 / analysis.run.task.n_classes)
-        figure.update_yaxes(range=[-0.03, 1.06])
+    _add_level(figure, "train fraction", analysis.run.task.spec.train_fraction)
+    _add_level(figure, "chance", 1 / analysis.run.task.n_classes)
+    figure.update_yaxes(range=[-0.03, 1.06])
     return figure
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from grokinterp.errors import FitError
+from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.lines import mark_steps
 from grokinterp.figures.style import (
     BELOW_STEPS,
     OTHER_COLOR,
+    SLIDER_HEIGHT,
     STEP_TITLE,
     TOP_BARE,
     decorate,
@@ -24,26 +28,29 @@ from grokinterp.trajectory.analysis import Analysis
 
 MAX_FRAMES = 60
 MAX_HEATMAP_STEPS = 160
-_SLIDER_HEIGHT = 84
 _COLOR_BAR_HEIGHT = 62
 _NORM_TITLE = "embedding norm (weight units)"
 _FREQUENCY_TITLE = "frequency k (cycles)"
+_ABSENT = ("There is no spectrum of the embedding", "by_frequency")
 
 
-def plot_embedding_spectrum(
-    analysis: Analysis, *, max_frames: int = MAX_FRAMES
-) -> go.Figure | None:
+def plot_embedding_spectrum(analysis: Analysis, *, max_frames: int = MAX_FRAMES) -> go.Figure:
     """Norm of the embedding at every frequency, with a slider over the checkpoints.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
+    plotly.graph_objects.Figure
         One bar per frequency, key frequencies in their colours, one frame per shown
-        checkpoint (see :func:`chosen_steps`); None where there is no spectrum.
+        checkpoint (see :func:`chosen_steps`).
+
+    Raises
+    ------
+    FitError
+        If no spectrum was measured.
     """
     norms = _norms(analysis)
     if norms is None:
-        return None
+        raise nothing_to_draw(analysis, *_ABSENT)
     steps = chosen_steps(list(norms.index), max_frames, _steps_of_interest(analysis))
     norms = norms.loc[steps]
     groups = _bar_groups(analysis, list(norms.columns))
@@ -58,7 +65,7 @@ def plot_embedding_spectrum(
         ],
     )
     sliders = [_slider(steps)] if len(steps) > 1 else []
-    below = BELOW_STEPS + _SLIDER_HEIGHT * len(sliders)
+    below = BELOW_STEPS + SLIDER_HEIGHT * len(sliders)
     decorate(figure, "Embedding spectrum", above=TOP_BARE, below=below)
     top = float(np.nanmax(norms.to_numpy())) * 1.06
     figure.update_layout(barmode="overlay", bargap=0.15, sliders=sliders)
@@ -67,17 +74,24 @@ def plot_embedding_spectrum(
     return figure
 
 
-def plot_embedding_heatmap(analysis: Analysis) -> go.Figure | None:
+def plot_embedding_heatmap(analysis: Analysis) -> go.Figure:
     """Norm of the embedding as a map of steps and frequencies.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        Key frequencies carry a mark at the right edge; None with fewer than two checkpoints.
+    plotly.graph_objects.Figure
+        Key frequencies carry a mark at the right edge.
+
+    Raises
+    ------
+    FitError
+        If no spectrum was measured, or at fewer than two checkpoints.
     """
     norms = _norms(analysis)
-    if norms is None or len(norms) < 2:
-        return None
+    if norms is None:
+        raise nothing_to_draw(analysis, *_ABSENT)
+    if len(norms) < 2:
+        raise FitError("One checkpoint has a spectrum and no course of it: draw the spectrum.")
     steps = chosen_steps(list(norms.index), MAX_HEATMAP_STEPS, _steps_of_interest(analysis))
     norms = norms.loc[steps]
     figure = go.Figure(
@@ -105,14 +119,28 @@ def plot_embedding_heatmap(analysis: Analysis) -> go.Figure | None:
         below=BELOW_STEPS + _COLOR_BAR_HEIGHT,
     )
     figure.update_xaxes(title_text=STEP_TITLE, tickformat=",d", range=[steps[0], steps[-1]])
-    figure.update_yaxes(title_text=_FREQUENCY_TITLE)
+    rows = [float(norms.columns[0]) - 0.5, float(norms.columns[-1]) + 0.5]
+    figure.update_yaxes(title_text=_FREQUENCY_TITLE, range=rows)
     mark_steps(figure, analysis)
     figure.for_each_annotation(
-        lambda words: words.update(font={"color": "#ffffff"}), selector={"textangle": -90}
+        lambda words: words.update(font={"color": "#ffffff"}, bgcolor="rgba(40, 20, 60, 0.55)"),
+        selector={"textangle": -90},
     )
     # Shading would change the colours of the map; names above it and lines across it do not.
-    figure.layout.shapes = tuple(s for s in figure.layout.shapes or () if s.type != "rect")
+    layout: Any = figure.layout
+    layout.shapes = tuple(s for s in layout.shapes or () if s.type != "rect")
     return figure
+
+
+def without_slider(figure: go.Figure) -> go.Figure:
+    """Return a copy that has its frames but neither the slider nor the room under it."""
+    bare = go.Figure(figure)
+    layout: Any = bare.layout
+    layout.sliders = ()
+    layout.height -= SLIDER_HEIGHT
+    layout.margin.b -= SLIDER_HEIGHT
+    layout.meta = {"below": layout.meta["below"] - SLIDER_HEIGHT}
+    return bare
 
 
 def chosen_steps(steps: Sequence[int], limit: int, of_interest: Sequence[int] = ()) -> list[int]:

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from grokinterp.circuits.key_frequencies import MIN_SHARE
+from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.lines import numbers, set_log_axis
 from grokinterp.figures.style import (
     MARK_COLOR,
@@ -27,9 +28,7 @@ _PANELS = {
 }
 
 
-def plot_key_frequency_evidence(
-    analysis: Analysis, *, min_share: float = MIN_SHARE
-) -> go.Figure | None:
+def plot_key_frequency_evidence(analysis: Analysis, *, min_share: float = MIN_SHARE) -> go.Figure:
     """Four views of every frequency at the step where the key frequencies were chosen.
 
     The share of the logit power decides, on a logarithmic axis with its threshold and the
@@ -45,16 +44,22 @@ def plot_key_frequency_evidence(
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        One panel per column that the evidence has; None without evidence, and for the
-        representations of permutations, which a table shows better.
+    plotly.graph_objects.Figure
+        One panel per column that the evidence has.
+
+    Raises
+    ------
+    FitError
+        If there is no evidence, and for the representations of permutations, which a table
+        shows better.
     """
+    absent = ("There is no evidence frequency by frequency", "evidence")
     evidence = analysis.key_frequencies.evidence
     if evidence is None or "frequency" not in evidence or not len(evidence):
-        return None
+        raise nothing_to_draw(analysis, *absent)
     columns = [c for c in _PANELS if c in evidence and _has_numbers(evidence, c)]
     if not columns:
-        return None
+        raise nothing_to_draw(analysis, *absent)
     figure = make_subplots(len(columns), 1, shared_xaxes=True, vertical_spacing=0.16 / len(columns))
     for row, column in enumerate(columns, start=1):
         _add_panel(figure, analysis, evidence, column, row)

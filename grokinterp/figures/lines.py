@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.style import (
     MARK_COLOR,
     PHASE_TINTS,
@@ -125,6 +126,10 @@ def add_lines(
         if only_positive:
             steps, values = steps[values > 0], values[values > 0]
         n_drawn += add_line(figure, steps, values, line, row)
+    if n_drawn and all(trace.visible == "legendonly" for trace in traces(figure)):
+        # Lines that wait in the legend beside others are all there is to see here.
+        for trace in traces(figure):
+            trace.update(visible=True)
     return n_drawn
 
 
@@ -135,12 +140,17 @@ def figure_of_lines(
     *,
     title: str,
     y_title: str,
+    absent: tuple[str, ...],
     is_log: bool = False,
-) -> go.Figure | None:
-    """One panel of lines over the steps with phases and marked steps; None without a line."""
+) -> go.Figure:
+    """One panel of lines over the steps with phases and marked steps.
+
+    `absent` is what the error says where no line has a point: the fact, then the fields whose
+    reasons explain it (:func:`~grokinterp.figures.absence.nothing_to_draw`).
+    """
     figure = go.Figure()
     if not add_lines(figure, table, lines, only_positive=is_log):
-        return None
+        raise nothing_to_draw(analysis, *absent)
     decorate(figure, title)
     figure.update_xaxes(title_text=STEP_TITLE, tickformat=",d")
     figure.update_yaxes(title_text=y_title)
@@ -162,16 +172,24 @@ class Panel:
 
 
 def figure_of_panels(
-    analysis: Analysis, panels: Sequence[Panel], *, title: str, panel_height: int = 200
-) -> go.Figure | None:
-    """Panels under each other that share the step axis; those without a line are left out."""
+    analysis: Analysis,
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    absent: tuple[str, ...],
+    panel_height: int = 200,
+) -> go.Figure:
+    """Panels under each other that share the step axis; those without a line are left out.
+
+    `absent` is what the error says where no panel is left, as in :func:`figure_of_lines`.
+    """
     kept = [
         panel
         for panel in panels
         if add_lines(go.Figure(), panel.table, panel.lines, only_positive=panel.is_log)
     ]
     if not kept:
-        return None
+        raise nothing_to_draw(analysis, *absent)
     spacing = 0.14 / len(kept)
     figure = make_subplots(len(kept), 1, shared_xaxes=True, vertical_spacing=spacing)
     for row, panel in enumerate(kept, start=1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.lines import Line, Panel, figure_of_panels
 from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.figures.style import key_color, key_dash
@@ -17,18 +18,24 @@ _PANELS = {
 }
 
 
-def plot_representations(analysis: Analysis) -> go.Figure | None:
+def plot_representations(analysis: Analysis) -> go.Figure:
     """What every representation holds and what the network loses without it, one line each.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None for operations modulo p.
+    plotly.graph_objects.Figure
+        One panel per column that was measured.
+
+    Raises
+    ------
+    FitError
+        For operations modulo p, which have frequencies instead.
     """
     spectrum = spectrum_of(analysis)
+    absent = ("No representation was followed", "key_representations")
     table = spectrum.table
     if "representation" not in table:
-        return None
+        raise nothing_to_draw(analysis, *absent)
     lines = tuple(
         Line(
             str(name),
@@ -44,8 +51,9 @@ def plot_representations(analysis: Analysis) -> go.Figure | None:
             title,
             table.pivot_table(column, "step", "representation", aggfunc="last").reset_index(),
             lines,
+            is_log=column == "excluded_loss_train",
         )
         for column, title in _PANELS.items()
         if column in table
     ]
-    return figure_of_panels(analysis, panels, title="Representations along training")
+    return figure_of_panels(analysis, panels, title="Representations along training", absent=absent)

@@ -64,6 +64,8 @@ TOP_BARE = 44
 """Pixels above the plot: the title alone."""
 BELOW_STEPS = 50
 """Pixels between the plot and the legend: tick labels and the title of the axis."""
+SLIDER_HEIGHT = 84
+"""Pixels of a slider under the axis: the step it stands at, the bar, the labels."""
 LEGEND_ROW = 19
 LEGEND_PADDING = 14
 
@@ -102,7 +104,12 @@ TEMPLATE = go.layout.Template(
             "bgcolor": "rgba(0, 0, 0, 0)",
         },
         "hoverlabel": {"font": {"size": 12}},
-        "annotationdefaults": {"font": {"size": 11.5}, "showarrow": False},
+        # Names that stand on the curves keep a breath of the page behind them.
+        "annotationdefaults": {
+            "font": {"size": 11.5},
+            "showarrow": False,
+            "bgcolor": "rgba(255, 255, 255, 0.7)",
+        },
         "colorway": list(KEY_COLORS),
     }
 )

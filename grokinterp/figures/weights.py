@@ -11,13 +11,18 @@ from grokinterp.trajectory.analysis import Analysis
 _PREFIX = "sum_squared_weights"
 
 
-def plot_gini(analysis: Analysis) -> go.Figure | None:
+def plot_gini(analysis: Analysis) -> go.Figure:
     """Gini coefficient of the Fourier norms of W_E and W_L: 0 is flat, 1 a single frequency.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None where neither was measured.
+    plotly.graph_objects.Figure
+        Both coefficients over steps in updates.
+
+    Raises
+    ------
+    FitError
+        If neither was measured.
     """
     lines = [Line(f"gini_{name}", name, *MATRIX_STYLES[name]) for name in ("W_E", "W_L")]
     return figure_of_lines(
@@ -26,16 +31,22 @@ def plot_gini(analysis: Analysis) -> go.Figure | None:
         lines,
         title="Gini coefficient of the Fourier norms",
         y_title="Gini coefficient (no unit)",
+        absent=("The Gini coefficients were not computed", "gini_W_E", "by_frequency"),
     )
 
 
-def plot_sum_squared_weights(analysis: Analysis) -> go.Figure | None:
+def plot_sum_squared_weights(analysis: Analysis) -> go.Figure:
     """Sum of the squared weights, in total and for each matrix, on a logarithmic axis.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None where no sum was measured.
+    plotly.graph_objects.Figure
+        Sums over steps in updates.
+
+    Raises
+    ------
+    FitError
+        If no sum was measured.
     """
     lines = [Line(_PREFIX, "all weights", SPLIT_COLORS["all"], width=3.0)]
     for column in analysis.trajectory.columns:
@@ -49,5 +60,6 @@ def plot_sum_squared_weights(analysis: Analysis) -> go.Figure | None:
         lines,
         title="Sum of squared weights",
         y_title="sum of squared weights (no unit)",
+        absent=("The weights were not measured", "sum_squared_weights"),
         is_log=True,
     )

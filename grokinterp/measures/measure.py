@@ -43,6 +43,8 @@ class Measure:
     columns: tuple[str, ...]
     """Columns of measures.csv, in order; empty for a bare function, whose columns are known
     once it has run."""
+    misleads: str = ""
+    """When it says something else than one would think: a sentence or two, with the case."""
     needs_cyclic_view: bool = False
     """Absent for tasks whose answers are no sum in a cyclic group."""
     needs_group_view: bool = False
@@ -101,6 +103,7 @@ def measure(
     source: str,
     version: int = 1,
     columns: tuple[str, ...] | None = None,
+    misleads: str = "",
     needs_cyclic_view: bool = False,
     needs_group_view: bool = False,
     needs_permutations: bool = False,
@@ -121,6 +124,9 @@ def measure(
     columns
         Keys of the dictionary that the function returns; None for a function that returns
         one number, whose column has the function's name.
+    misleads
+        When the numbers say something else than one would think, for the table of measures in
+        the documentation.
     needs_cyclic_view, needs_group_view, needs_permutations, needs_key_frequencies, \
 needs_commutative_operation
         What the measure cannot do without.
@@ -139,6 +145,7 @@ needs_commutative_operation
             source=source,
             description=lines[0] if lines else name,
             columns=names,
+            misleads=misleads,
             split_columns=names if needs_split is True else needs_split or (),
             needs_cyclic_view=needs_cyclic_view,
             needs_group_view=needs_group_view,

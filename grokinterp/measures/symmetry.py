@@ -13,6 +13,10 @@ _ZHONG = "Zhong et al., NeurIPS 2023, arXiv:2306.17844, section 4"
 @measure(
     source=_ZHONG,
     columns=("gradient_symmetricity", "gradient_symmetricity_standard_error"),
+    misleads=(
+        "A network that has learned nothing looks like a pizza: 1.000 at the first weights of "
+        "`nanda2023`, since attention is still uniform. Read it once the pairs are answered."
+    ),
 )
 def gradient_symmetricity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
     """Mean cosine between the gradients of a logit with respect to its two token embeddings.
@@ -26,19 +30,43 @@ def gradient_symmetricity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -
     }
 
 
-@measure(source=_ZHONG, needs_cyclic_view=True)
+@measure(
+    source=_ZHONG,
+    needs_cyclic_view=True,
+    misleads=(
+        "A network that has learned nothing looks like a clock: .999 at the first weights of "
+        "`nanda2023`. Typical values of clocks (.4 to 1) and the line for pizzas (.6) overlap. "
+        "The published column of this name is of the largest wrong logit."
+    ),
+)
 def distance_irrelevance(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """How much the correct logit varies among pairs of equal distance, against its whole spread."""
     return algorithm.distance_irrelevance(snapshot)
 
 
-@measure(source="Zhong et al., NeurIPS 2023, arXiv:2306.17844", needs_cyclic_view=True)
+@measure(
+    source="Zhong et al., NeurIPS 2023, arXiv:2306.17844",
+    needs_cyclic_view=True,
+    misleads=(
+        "Clocks and pizzas both have circles. m circles of exactly the same size mix in the "
+        "principal components and can give as little as 1/m, and noise gives .07 at p = 113, "
+        "more at smaller p."
+    ),
+)
 def circularity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """How close the embedding's first four principal components are to waves of one frequency."""
     return circles.circularity(snapshot)
 
 
-@measure(source=_ZHONG, needs_cyclic_view=True, needs_key_frequencies=True)
+@measure(
+    source=_ZHONG,
+    needs_cyclic_view=True,
+    needs_key_frequencies=True,
+    misleads=(
+        "A clock has a high value too (80 % in the published one, 8/π² = 81 % in an ideal one). "
+        "Only which of the two formulas explains more of a lone circle tells clock from pizza."
+    ),
+)
 def fraction_logit_variance_explained_pizza(
     snapshot: Snapshot, key_frequencies: KeyFrequencies
 ) -> float:

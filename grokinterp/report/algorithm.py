@@ -15,6 +15,7 @@ from grokinterp.circuits.algorithm import (
     PIZZA_SYMMETRICITY,
 )
 from grokinterp.circuits.circles import MIN_CIRCULARITY
+from grokinterp.errors import FitError
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import escape, link_papers, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
@@ -64,8 +65,12 @@ def algorithm_section(analysis: Analysis) -> Section:
         sentence += f" At the last checkpoint, {escape(reason)}."
     blocks = [paragraph(sentence)]
     evidence, formulas = _evidence(summary), _formulas(summary)
-    figure = figures.plot_correct_logits(analysis)
-    if figure is not None:
+    try:
+        figure = figures.plot_correct_logits(analysis)
+    except FitError:
+        # The verdict stands without its map, as in an analysis whose algorithm was replaced.
+        pass
+    else:
         caption = (
             "A pizza shows vertical stripes, since its correct logit depends on a − b and vanishes "
             "for antipodal pairs; an ideal clock shows none. For operations other than addition "

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from grokinterp import figures
+from grokinterp.errors import FitError
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import (
     MISSING,
@@ -47,7 +48,7 @@ _STAGES = {
 }
 _CIRCUIT_STEPS = {
     "memorization_works_from": "memorization circuit alone right on train from",
-    "memorization_works_until": "until",
+    "memorization_works_until": "memorization circuit alone right on train until",
     "trigonometric_works_from": "trigonometric circuit alone right on test from",
     "trigonometric_is_stronger_from": "trigonometric circuit stronger on train from",
 }
@@ -84,13 +85,10 @@ def circuit_section(analysis: Analysis) -> Section:
 def strength_section(analysis: Analysis) -> Section:
     """When each circuit works, and how strong it is against the other."""
     title = "The two circuits against each other"
-    figure = figures.plot_circuit_strength(analysis)
-    if figure is None:
-        reason = (analysis.summary.get("reasons") or {}).get("circuits", "")
-        note = "The two circuits were not told apart." + (
-            f" Reason: {escape(reason)}." if reason else ""
-        )
-        return Section("circuit-strength", title, (paragraph(note, kind="note"),))
+    try:
+        figure = figures.plot_circuit_strength(analysis)
+    except FitError as error:
+        return Section("circuit-strength", title, (paragraph(escape(error), kind="note"),))
     caption = (
         "Above: the correct logit, minus the mean logit, that each circuit contributes; on the "
         "training pairs both, on the test pairs what the memorization circuit does there. Then "
@@ -104,20 +102,6 @@ def strength_section(analysis: Analysis) -> Section:
     if steps:
         blocks.append(_steps_table(steps, analysis.summary.get("reasons") or {}))
     return Section("circuit-strength", title, tuple(blocks))
-
-
-def component_blocks(analysis: Analysis) -> list[str]:
-    """Figure and full table of the ablations beyond the logits; none where there are none."""
-    figure = figures.plot_component_ablations(analysis)
-    if figure is None:
-        return []
-    caption = (
-        "Loss on all pairs without each part, whose value is replaced by its mean over the "
-        "pairs, by zero, or by its value at another pair. The dashed line is the whole network: "
-        "marks on it are parts that it does not need. A path whose value is the same for all "
-        "pairs is untouched by mean and resampling. Logarithmic axis."
-    )
-    return [figure_block("figure-component-ablations", figure, caption)]
 
 
 def ablation_table_html(ablations: pd.DataFrame) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from grokinterp.errors import FitError
 from grokinterp.experiments.chart import Chart
 from grokinterp.experiments.experiment import STANDARD_COLUMNS
 from grokinterp.experiments.reproduction import STORE_NAME, Reproduction
@@ -103,7 +104,10 @@ def _runs_in_words(result: Reproduction) -> str:
     n_runs, n_censored = len(result.table), result.n_censored
     words = f"{show_value(n_runs)} {'run' if n_runs == 1 else 'runs'}, {result.scale.name} version"
     if n_censored:
-        words += f"; {show_value(n_censored)} had not generalized by the last step and are censored"
+        words += (
+            f"; {show_value(n_censored)} had not generalized by the last step and are censored: "
+            "they count as longer than that, not as missing"
+        )
     return words + "."
 
 
@@ -129,8 +133,7 @@ def _verdict(result: Reproduction) -> Section:
         blocks.append(paragraph(escape(claim.sentence)))
         if claim.numbers:
             facts = "".join(
-                f'<div class="fact"><dt>{escape(name.replace("_", " "))}</dt>'
-                f"<dd>{_cell(value)}</dd></div>"
+                f'<div class="fact"><dt>{escape(_words(name))}</dt><dd>{_cell(value)}</dd></div>'
                 for name, value in claim.numbers.items()
             )
             blocks.append(f'<dl class="facts">{facts}</dl>')
@@ -182,9 +185,10 @@ def _charts(result: Reproduction) -> Section | None:
 
 
 def _chart(chart: Chart) -> str:
-    figure = plot_chart(chart)
-    if figure is None:
-        return paragraph(f"{escape(chart.title)}: there is no point to draw.", kind="note")
+    try:
+        figure = plot_chart(chart)
+    except FitError as error:
+        return paragraph(escape(error), kind="note")
     caption = escape(chart.caption)
     n_missing = n_off_axis(chart)
     if n_missing:
@@ -202,9 +206,32 @@ def _tables(result: Reproduction) -> Section | None:
 
 def frame_table(frame: pd.DataFrame, *, caption: str) -> str:
     """HTML of a table of any numbers and words, every cell escaped; without its index."""
-    header = [str(name).replace("_", " ") for name in frame.columns]
+    header = [_words(name) for name in frame.columns]
     rows = [[_cell(value) for value in row] for row in frame.itertuples(index=False, name=None)]
-    return table(header, rows, caption=caption, n_text=1)
+    return table(header, rows, caption=caption, n_text=_n_text(frame))
+
+
+def _words(name: Any) -> str:
+    """A column's name as a reader writes it.
+
+    Examples
+    --------
+    >>> _words("n_with_spikes")
+    'number with spikes'
+    """
+    return re.sub(r"^n (?=\w)", "number of ", str(name).replace("_", " ")).replace(
+        "number of with", "number with"
+    )
+
+
+def _n_text(frame: pd.DataFrame) -> int:
+    """How many of the first columns are words; at least the one that names the row."""
+    n = 0
+    for column in frame.columns:
+        if not all(isinstance(value, str) or is_missing(value) for value in frame[column]):
+            break
+        n += 1
+    return max(1, n)
 
 
 def _cell(value: Any) -> str:
@@ -234,9 +261,11 @@ def _runs(result: Reproduction) -> Section:
                 frame["grokking_time"].tolist(), frame["is_censored"].tolist(), strict=True
             )
         ]
-    header = [name.replace("_", " ") for name in columns]
+    header = [_words(name) for name in columns]
     rows = list(zip(*columns.values(), strict=True))
-    body = table(header, rows, caption="All runs (runs.csv has every column)", n_text=1)
+    caption = "All runs (runs.csv has every column); steps in updates, losses in nats"
+    n_text = _n_text(frame.loc[:, ["run", *labels]])
+    body = table(header, rows, caption=caption, n_text=n_text)
     return Section("runs", "Runs", (paragraph(where), body))
 
 

@@ -15,6 +15,7 @@ from grokinterp.report.text import (
     show_value,
     table,
 )
+from grokinterp.report.words import glossary
 from grokinterp.trajectory.analysis import Analysis
 
 
@@ -22,7 +23,12 @@ def outcome_section(analysis: Analysis) -> Section:
     """The sentence, the facts and, folded away, every measure of the last checkpoint."""
     sentence = analysis.summary.get("outcome")
     text = escape(sentence) if sentence else "No outcome was determined."
-    blocks = [paragraph(text, kind="outcome"), _facts(analysis), _final_measures(analysis)]
+    blocks = [
+        paragraph(text, kind="outcome"),
+        _facts(analysis),
+        glossary(analysis),
+        _final_measures(analysis),
+    ]
     return Section("outcome", "Outcome", tuple(block for block in blocks if block))
 
 
@@ -40,9 +46,11 @@ def phase_table(analysis: Analysis) -> str:
 def _facts(analysis: Analysis) -> str:
     summary, final = analysis.summary, analysis.summary.get("final") or {}
     reasons = summary.get("reasons") or {}
+    # A record that begins late or has no accuracies cannot say that a step was not reached.
+    absent = "not known" if "outcome_kind" in reasons else "not reached"
     facts = [
-        _step_fact("grokking step", "grokking_step", summary, reasons, "not reached"),
-        _step_fact("memorization step", "memorization_step", summary, reasons, "not reached"),
+        _step_fact("grokking step", "grokking_step", summary, reasons, absent),
+        _step_fact("memorization step", "memorization_step", summary, reasons, absent),
         _step_fact("grokking delay", "grokking_delay", summary, reasons, "not defined"),
         _keys_fact(analysis),
     ]
@@ -77,7 +85,8 @@ def _keys_fact(analysis: Analysis) -> str:
     keys, spectrum = analysis.key_frequencies, spectrum_of(analysis)
     label = f"key {spectrum.plural}"
     if keys.frequencies:
-        return _fact(label, show_value(spectrum.keys), f"of order {keys.order}")
+        n = keys.order // 2 if spectrum.noun == "frequency" else len(spectrum.colored)
+        return _fact(label, show_value(spectrum.keys), f"of {n}")
     return _fact(label, "none", escape(keys.reason or ""))
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from grokinterp.figures.embedding import without_slider
+from grokinterp.report.description import describe_figure
 from grokinterp.report.text import escape
 
 
@@ -34,8 +36,11 @@ def paragraph(text: str, *, kind: str = "") -> str:
     return f'<p class="{kind}">{text}</p>' if kind else f"<p>{text}</p>"
 
 
-def figure_block(name: str, figure: go.Figure, caption: str) -> str:
+def figure_block(name: str, figure: go.Figure, caption: str, *, followed_by: str = "") -> str:
     """HTML of a figure with its data; the page's script draws it.
+
+    A figure with a slider gets the browser's own in place of plotly's, which cannot be moved by
+    keyboard and says nothing to a screen reader.
 
     Parameters
     ----------
@@ -45,14 +50,36 @@ def figure_block(name: str, figure: go.Figure, caption: str) -> str:
         Drawn with the page's own colours of text and background.
     caption
         What to see, as HTML.
+    followed_by
+        Id of a figure over the same steps in which a line marks where the slider stands.
     """
-    title = figure.layout.title.text or name
+    words = describe_figure(figure)
+    layout: Any = figure.layout
+    slider = ""
+    if layout.sliders:
+        slider = _slider(name, layout.sliders[0], followed_by)
+        figure = without_slider(figure)
+        layout = figure.layout
     return (
         f'<figure id="{escape(name)}">'
-        f'<div class="plot" role="img" aria-label="{escape(f"Interactive figure: {title}")}" '
-        f'style="height:{int(figure.layout.height or 420)}px"></div>'
+        f'<div class="plot" role="img" aria-label="{escape(words)}" '
+        f'style="height:{int(layout.height or 420)}px"></div>{slider}'
         f'<script type="application/json" class="plot-data">{figure_json(figure)}</script>'
         f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _slider(name: str, slider: Any, followed_by: str) -> str:
+    """The browser's own slider over the frames of a figure, with the step it stands at."""
+    labels = [step.label for step in slider.steps]
+    place, label = int(slider.active), escape(f"{name}-slider")
+    follower = f' data-followed-by="{escape(followed_by)}"' if followed_by else ""
+    return (
+        f'<div class="slider"><label for="{label}">step</label>'
+        f'<input type="range" id="{label}" min="0" max="{len(labels) - 1}" value="{place}" '
+        f'aria-valuetext="step {escape(labels[place])}"'
+        f'{follower} data-labels="{escape(" ".join(labels))}">'
+        f'<output for="{label}">{escape(labels[place])}</output></div>'
     )
 
 

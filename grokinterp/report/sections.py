@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
-from grokinterp import figures
 from grokinterp.circuits.key_frequencies import MIN_SHARE
-from grokinterp.figures.embedding import MAX_FRAMES
+from grokinterp.errors import FitError
+from grokinterp.figures import FIGURES
+from grokinterp.figures.embedding import MAX_FRAMES, MAX_HEATMAP_STEPS
 from grokinterp.figures.lines import MAX_POINTS
 from grokinterp.figures.spectrum import Spectrum, spectrum_of
 from grokinterp.report.algorithm import algorithm_section
 from grokinterp.report.circuit import (
     ablation_table_html,
     circuit_section,
-    component_blocks,
     strength_section,
 )
 from grokinterp.report.outcome import outcome_section, phase_table
@@ -25,7 +25,6 @@ from grokinterp.report.provenance import provenance_sections
 from grokinterp.report.text import escape, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
 
-Plot = Callable[[Analysis], go.Figure | None]
 _N_RUNNERS_UP = 3
 
 
@@ -50,46 +49,47 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
     ]
 
 
-def _figure_or_reason(
-    analysis: Analysis, plot: Plot, name: str, caption: str, *fields: str, absent: str
-) -> str:
-    """The figure, or a note with the first reason that the summary knows for these fields."""
-    figure = plot(analysis)
-    if figure is not None:
-        return figure_block(name, figure, caption)
-    reasons = analysis.summary.get("reasons") or {}
-    # Permutations have no key frequencies in any case; then the other reason is the one.
-    fields = (*fields, "key_representations", "key_frequencies")
-    known = [reasons[field] for field in fields if reasons.get(field)]
-    because = f" Reason: {escape(known[0])}." if known else ""
-    return paragraph(f"{absent}{because}", kind="note")
+def figure_or_reason(analysis: Analysis, name: str, caption: str, *, followed_by: str = "") -> str:
+    """The figure of a name of the catalogue, or a note that says why there is none."""
+    try:
+        figure = FIGURES[name](analysis)
+    except FitError as error:
+        return paragraph(escape(error), kind="note")
+    layout: Any = figure.layout
+    if len(analysis.trajectory) == 1 and layout.xaxis.tickvals:
+        caption += " There is one checkpoint, so every line is one point."
+    return figure_block(f"figure-{name}", figure, caption, followed_by=followed_by)
+
+
+def _figure_if_any(analysis: Analysis, name: str, caption: str) -> list[str]:
+    """The figure alone; nothing where another block of the section has said why."""
+    try:
+        return [figure_block(f"figure-{name}", FIGURES[name](analysis), caption)]
+    except FitError:
+        return []
 
 
 def _loss_and_accuracy(analysis: Analysis) -> Section:
+    n = analysis.run.task.n_classes
     thinned = (
         f" The {len(analysis.run.curves):,} recorded steps are thinned to what a screen can "
         "show; every peak is kept."
         if len(analysis.run.curves) > MAX_POINTS
         else ""
     )
-    loss = _figure_or_reason(
+    loss = figure_or_reason(
         analysis,
-        figures.plot_losses,
-        "figure-loss",
+        "loss",
         "In a run that groks, train loss falls early, while test loss first rises far above the "
-        "level of guessing and falls much later. Shaded and dashed, where the run has them: the "
-        f"phases, the memorization and the grokking step. Logarithmic axis.{thinned}",
-        "train_loss",
-        absent="No finite loss was recorded.",
+        f"level of guessing ({math.log(n):.2f} nats) and falls much later. Shaded and dashed, "
+        "where the run has them: the phases, the memorization and the grokking step. "
+        f"Logarithmic axis.{thinned}",
     )
-    accuracy = _figure_or_reason(
+    accuracy = figure_or_reason(
         analysis,
-        figures.plot_accuracies,
-        "figure-accuracy",
+        "accuracy",
         "In a run that groks, the distance between the two rises is the grokking delay. Further "
         "accuracies, where there are any, can be switched on in the legend.",
-        "train_accuracy",
-        absent="No accuracy was recorded.",
     )
     return Section(
         "loss-and-accuracy", "Loss and accuracy", (loss, accuracy, phase_table(analysis))
@@ -97,16 +97,13 @@ def _loss_and_accuracy(analysis: Analysis) -> Section:
 
 
 def _representations(analysis: Analysis) -> Section:
-    block = _figure_or_reason(
+    block = figure_or_reason(
         analysis,
-        figures.plot_representations,
-        "figure-representations",
+        "representations",
         "One line per irreducible representation, the key ones thick: its share of the power of "
         "the logits averaged over the pairs with the same product, its norm in the embedding, the "
         "loss on the training pairs with its matrix elements of ab removed from the logits, and "
         "the neurons with over 85% of their activation in it.",
-        "key_representations",
-        absent="No representation was followed.",
     )
     return Section("representations", "Representations along training", (block,))
 
@@ -116,30 +113,31 @@ def _embedding_spectrum(analysis: Analysis) -> Section:
         return _representations(analysis)
     table = analysis.by_frequency
     n = len(set(table["step"])) if "step" in table else 0
-    shown = (
-        f" The slider shows {MAX_FRAMES} of the {n:,} checkpoints: the first, the last, those "
-        "nearest to the marked steps, and evenly spaced ones between."
-        if n > MAX_FRAMES
+    how = "the first, the last, those nearest to the marked steps, and evenly spaced ones between"
+    slider = f" The slider shows {MAX_FRAMES} of the {n:,} checkpoints: {how}."
+    columns = f" Drawn are {MAX_HEATMAP_STEPS} of the {n:,} checkpoints: {how}."
+    move = (
+        " Move the slider, by mouse or by arrow keys: in a run that groks, a flat spectrum turns "
+        "into a few tall bars."
+        if n > 1
         else ""
     )
-    spectrum = _figure_or_reason(
+    spectrum = figure_or_reason(
         analysis,
-        figures.plot_embedding_spectrum,
-        "figure-embedding-spectrum",
-        "Norm of the embedding at every frequency of the Fourier basis. Move the slider: in a run "
-        "that groks, a flat spectrum turns into a few tall bars." + shown,
-        "by_frequency",
-        absent="There is no spectrum of the embedding.",
+        "embedding-spectrum",
+        "Norm of the embedding along the cosine and the sine of every frequency."
+        + move
+        + (slider if n > MAX_FRAMES else ""),
+        followed_by="figure-embedding-heatmap",
     )
-    heatmap = figures.plot_embedding_heatmap(analysis)
-    blocks = [spectrum]
-    if heatmap is not None:
-        caption = (
-            "The same norms for all steps at once. A bright row is a frequency that the embedding "
-            "holds; key frequencies carry a mark at the right edge."
-        )
-        blocks.append(figure_block("figure-embedding-heatmap", heatmap, caption))
-    return Section("embedding-spectrum", "Embedding spectrum", tuple(blocks))
+    heatmap = _figure_if_any(
+        analysis,
+        "embedding-heatmap",
+        "The same norms for all steps at once. A bright row is a frequency that the embedding "
+        "holds; key frequencies carry a mark at the right edge. The solid white line is the step "
+        "at which the slider above stands." + (columns if n > MAX_HEATMAP_STEPS else ""),
+    )
+    return Section("embedding-spectrum", "Embedding spectrum", (spectrum, *heatmap))
 
 
 def _key_frequencies(analysis: Analysis) -> Section:
@@ -171,15 +169,13 @@ def _key_frequencies(analysis: Analysis) -> Section:
 
 
 def _evidence_figure(analysis: Analysis) -> str:
-    return _figure_or_reason(
+    return figure_or_reason(
         analysis,
-        figures.plot_key_frequency_evidence,
-        "figure-key-frequencies",
+        "key-frequencies",
         "By the rule <code>logit_power</code> a frequency is key when its share of the logit "
-        "power lies above both lines of the first panel. The other panels change nothing: a "
-        "frequency can be large in the embedding and unused by the logits.",
-        "evidence",
-        absent="There is no evidence frequency by frequency.",
+        "power lies above both lines of the first panel: a threshold, and what 99.9% of networks "
+        "with shuffled pairs stay below. The other panels change nothing: a frequency can be "
+        "large in the embedding and unused by the logits.",
     )
 
 
@@ -215,138 +211,118 @@ def _restricted_and_excluded(analysis: Analysis) -> Section:
     here = ""
     if spectrum.noun == "representation":
         here = " The trigonometric circuit is what ρ(ab) of the key representations spans."
-    both = _figure_or_reason(
+    both = figure_or_reason(
         analysis,
-        figures.plot_restricted_and_excluded_loss,
-        "figure-restricted-and-excluded-loss",
+        "restricted-and-excluded-loss",
         "Restricted loss keeps only the trigonometric circuit, excluded loss removes it. "
         "In a run that groks the restricted loss falls and the excluded loss rises across the "
         "plateau, before the test loss moves. Further splits can be switched on in the legend."
         + here,
-        "restricted_loss_all",
-        "restricted_loss",
-        "excluded_loss",
-        absent="There is neither a restricted nor an excluded loss. That takes key "
-        f"{spectrum.plural}.",
     )
-    blocks = [both]
-    each = figures.plot_excluded_loss_by_frequency(analysis)
-    if each is not None:
-        caption = (
-            f"Loss on the training pairs with a single key {spectrum.noun} removed: the higher "
-            f"the line, the more the network depends on that {spectrum.noun}."
-        )
-        blocks.append(figure_block("figure-excluded-loss-by-frequency", each, caption))
-    return Section("restricted-and-excluded-loss", "Restricted and excluded loss", tuple(blocks))
+    each = _figure_if_any(
+        analysis,
+        "excluded-loss-by-frequency",
+        f"Loss on the training pairs with a single key {spectrum.noun} removed: the higher "
+        f"the line, the more the network depends on that {spectrum.noun}.",
+    )
+    blocks = (both, *each)
+    return Section("restricted-and-excluded-loss", "Restricted and excluded loss", blocks)
 
 
 def _neurons(analysis: Analysis) -> Section:
     spectrum = spectrum_of(analysis)
     noun, plural = spectrum.noun, spectrum.plural
-    block = _figure_or_reason(
+    block = figure_or_reason(
         analysis,
-        figures.plot_neurons,
-        "figure-neurons",
+        "neurons",
         f"In a run that groks, neurons gather around the key {plural}. A neuron counts as "
         f"single-{noun} when over 85% of its centered activation lies in one {noun}.",
-        f"fraction_single_{noun}_neurons",
-        absent=f"Neurons were not assigned to {plural}.",
     )
     return Section("neurons", "Neurons", (block,))
 
 
 def _logits_explained(analysis: Analysis) -> Section:
     spectrum = spectrum_of(analysis)
-    waves, plural = spectrum.waves, spectrum.plural
-    block = _figure_or_reason(
+    block = figure_or_reason(
         analysis,
-        figures.plot_logits_explained,
-        "figure-logits-explained",
-        f"How much of the variance of the logits the {waves} of the key {plural} explain, and "
-        "with which amplitudes. In a clean circuit the fraction ends near 1.",
-        "fraction_logit_variance_explained",
-        absent=f"The logits were not explained by {waves}. That takes key {plural}.",
+        "logits-explained",
+        f"How much of the variance of the logits the {spectrum.waves} of the key "
+        f"{spectrum.plural} explain, and with which amplitudes. In a clean circuit the fraction "
+        "ends near 1.",
     )
     return Section("logits-explained", "Logits explained", (block,))
 
 
 def _gini_and_weights(analysis: Analysis) -> Section:
-    gini = _figure_or_reason(
+    gini = figure_or_reason(
         analysis,
-        figures.plot_gini,
-        "figure-gini",
-        "0 means that all Fourier components are equal, 1 that a single one is left. In a run "
-        "that groks, both rise as the circuit forms and again in cleanup.",
-        "gini_W_E",
-        "by_frequency",
-        absent="The Gini coefficients were not computed.",
+        "gini",
+        "How few frequencies hold the weights: 0 means that all Fourier components are equal, 1 "
+        "that a single one is left. W_E is the embedding, W_L = W_out W_U leads from the neurons "
+        "to the logits. In a run that groks, both rise as the circuit forms and again in cleanup.",
     )
-    weights = _figure_or_reason(
+    weights = figure_or_reason(
         analysis,
-        figures.plot_sum_squared_weights,
-        "figure-sum-squared-weights",
+        "sum-squared-weights",
         "In a run that groks, weight decay removes the memorization circuit in cleanup: the total "
-        "falls and then stays flat. Logarithmic axis.",
-        "sum_squared_weights",
-        absent="The sum of squared weights was not computed.",
+        "falls and then stays flat. Matrices under their TransformerLens names. Logarithmic axis.",
     )
     return Section("gini-and-weights", "Gini coefficient and weights", (gini, weights))
 
 
 def _further_measures(analysis: Analysis) -> Section:
-    block = _figure_or_reason(
+    by_frequency = (
+        " Gradient symmetricity is near 1 for the pizza algorithm and lower for the clock; "
+        "distance irrelevance is low for the pizza and higher for the clock; circularity is near "
+        "1 where the embedding consists of circles. What they say of the last checkpoint stands "
+        'under <a href="#algorithm">Which algorithm</a>.'
+        if not analysis.run.task.has_representations
+        else " Gradient symmetricity is the cosine between the gradients of a logit for "
+        "the embeddings of the two tokens: 1 where the network treats them alike."
+    )
+    block = figure_or_reason(
         analysis,
-        figures.plot_further_measures,
-        "figure-further-measures",
-        "Effective rank counts the dimensions that the embedding uses. Gradient symmetricity is "
-        "near 1 for the pizza algorithm and lower for the clock; distance irrelevance is low for "
-        "the pizza and higher for the clock; circularity is near 1 where the embedding consists of "
-        "circles. What they say of the last checkpoint stands under Which algorithm. Measures that "
-        "were added to the library's stand below.",
-        "gradient_symmetricity",
-        "effective_rank_W_E",
-        absent="No further measure was computed.",
+        "further-measures",
+        f"Effective rank counts the dimensions that the embedding uses.{by_frequency} Measures "
+        "that were added to the library's own have a panel each.",
     )
     return Section("further-measures", "Further measures", (block,))
 
 
 def _mirrored_accuracy(analysis: Analysis) -> Section:
-    title = "Mirrored and unmirrored accuracy"
-    operation = analysis.run.task.operation
-    if not operation.is_commutative:
-        words = operation.words
-        note = f"{words} does not commute, so a pair says nothing about its mirror image."
-        return Section("mirrored-accuracy", title, (paragraph(escape(note), kind="note"),))
     why = paragraph(
         "A network that memorizes and knows only a∘b = b∘a is right on every test pair (a, b) "
         "whose mirror image (b, a) is trained, and at chance on the others: it scores about the "
         "train fraction on the test pairs. Such an accuracy is no partial grokking."
     )
-    block = _figure_or_reason(
+    block = figure_or_reason(
         analysis,
-        figures.plot_mirrored_accuracies,
-        "figure-mirrored-accuracy",
+        "mirrored-accuracy",
         "While the mirrored pairs are right and the unmirrored ones at chance, the network has "
         "learned that the operation commutes and no more. The unmirrored line shows when it has "
         "learned the operation.",
-        "test_accuracy_mirrored",
-        absent="The two accuracies were not told apart.",
     )
-    return Section("mirrored-accuracy", title, (why, block))
+    commutes = analysis.run.task.operation.is_commutative
+    blocks = (why, block) if commutes else (block,)
+    return Section("mirrored-accuracy", "Mirrored and unmirrored accuracy", blocks)
 
 
 def _ablations(analysis: Analysis) -> Section:
-    block = _figure_or_reason(
+    block = figure_or_reason(
         analysis,
-        figures.plot_ablations,
-        "figure-ablations",
+        "ablations",
         "Loss of the last checkpoint with parts of the logits removed: bars for all pairs, dots "
         "for train and test. What the network needs shows as a long bar. Logarithmic axis.",
-        "ablations",
-        absent="Nothing was ablated.",
     )
-    blocks = [block]
-    blocks += component_blocks(analysis)
+    parts = _figure_if_any(
+        analysis,
+        "component-ablations",
+        "Loss on all pairs without each part, whose value is replaced by its mean over the "
+        "pairs, by zero, or by its value at another pair. The dashed line is the whole network: "
+        "marks on it are parts that it does not need. A path whose value is the same for all "
+        "pairs is untouched by mean and resampling. Logarithmic axis.",
+    )
+    blocks = [block, *parts]
     if len(analysis.ablations):
         blocks.append(ablation_table_html(analysis.ablations))
     return Section("ablations", "Ablations", tuple(blocks))

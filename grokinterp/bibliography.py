@@ -1,0 +1,247 @@
+"""The papers that the library's tasks, training, measures and circuits come from.
+
+One table, from the key of a paper to what BibTeX needs of it. Sources in the code name a paper
+by its arXiv number, or, where it has none, by the words in :attr:`Paper.called`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
+_ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "à": r"{\`a}"}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A paper as BibTeX needs it."""
+
+    authors: tuple[str, ...]
+    """Each as ``Family, Given``."""
+    title: str
+    year: int
+    arxiv: str | None = None
+    """Its number, such as ``2301.05217``."""
+    conference: str | None = None
+    """Proceedings; None for a journal article and for what is on arXiv alone."""
+    journal: str | None = None
+    other: tuple[tuple[str, str], ...] = ()
+    """Further fields, such as pages."""
+    called: tuple[str, ...] = ()
+    """Words by which a source names it that gives no arXiv number."""
+
+    @property
+    def kind(self) -> str:
+        """Type of the BibTeX entry."""
+        if self.conference is not None:
+            return "inproceedings"
+        return "misc" if self.journal is None else "article"
+
+    def fields(self) -> dict[str, str]:
+        """Return the fields of the BibTeX entry, plain text in Unicode."""
+        venue = {"booktitle": self.conference, "journal": self.journal}
+        archive = {"eprint": self.arxiv, "archiveprefix": self.arxiv and "arXiv"}
+        fields = {
+            "author": " and ".join(self.authors),
+            "title": self.title,
+            **venue,
+            "year": str(self.year),
+            **archive,
+            **dict(self.other),
+        }
+        return {name: value for name, value in fields.items() if value}
+
+
+_ICLR = "International Conference on Learning Representations"
+_NEURIPS = "Advances in Neural Information Processing Systems"
+
+BIBLIOGRAPHY: dict[str, Paper] = {
+    "power2022grokking": Paper(
+        (
+            "Power, Alethea",
+            "Burda, Yuri",
+            "Edwards, Harri",
+            "Babuschkin, Igor",
+            "Misra, Vedant",
+        ),
+        "Grokking: Generalization Beyond Overfitting on Small Algorithmic Datasets",
+        2022,
+        arxiv="2201.02177",
+    ),
+    "nanda2023progress": Paper(
+        (
+            "Nanda, Neel",
+            "Chan, Lawrence",
+            "Lieberum, Tom",
+            "Smith, Jess",
+            "Steinhardt, Jacob",
+        ),
+        "Progress measures for grokking via mechanistic interpretability",
+        2023,
+        arxiv="2301.05217",
+        conference=_ICLR,
+    ),
+    "zhong2023clock": Paper(
+        ("Zhong, Ziqian", "Liu, Ziming", "Tegmark, Max", "Andreas, Jacob"),
+        "The Clock and the Pizza: Two Stories in Mechanistic Explanation of Neural Networks",
+        2023,
+        arxiv="2306.17844",
+        conference=_NEURIPS,
+    ),
+    "chughtai2023toy": Paper(
+        ("Chughtai, Bilal", "Chan, Lawrence", "Nanda, Neel"),
+        "A Toy Model of Universality: Reverse Engineering How Networks Learn Group Operations",
+        2023,
+        arxiv="2302.03025",
+        conference="International Conference on Machine Learning",
+    ),
+    "varma2023explaining": Paper(
+        (
+            "Varma, Vikrant",
+            "Shah, Rohin",
+            "Kenton, Zachary",
+            "Kramár, János",
+            "Kumar, Ramana",
+        ),
+        "Explaining grokking through circuit efficiency",
+        2023,
+        arxiv="2309.02390",
+    ),
+    "liu2022omnigrok": Paper(
+        ("Liu, Ziming", "Michaud, Eric J.", "Tegmark, Max"),
+        "Omnigrok: Grokking Beyond Algorithmic Data",
+        2023,
+        arxiv="2210.01117",
+        conference=_ICLR,
+    ),
+    "kumar2023grokking": Paper(
+        ("Kumar, Tanishq", "Bordelon, Blake", "Gershman, Samuel J.", "Pehlevan, Cengiz"),
+        "Grokking as the Transition from Lazy to Rich Training Dynamics",
+        2024,
+        arxiv="2310.06110",
+        conference=_ICLR,
+    ),
+    "thilak2022slingshot": Paper(
+        (
+            "Thilak, Vimal",
+            "Littwin, Etai",
+            "Zhai, Shuangfei",
+            "Saremi, Omid",
+            "Paiss, Roni",
+            "Susskind, Joshua",
+        ),
+        "The Slingshot Mechanism: An Empirical Study of Adaptive Optimizers and the Grokking "
+        "Phenomenon",
+        2022,
+        arxiv="2206.04817",
+    ),
+    "prieto2025grokking": Paper(
+        ("Prieto, Lucas", "Barsbey, Melih", "Mediano, Pedro A. M.", "Birdal, Tolga"),
+        "Grokking at the Edge of Numerical Stability",
+        2025,
+        arxiv="2501.04697",
+        conference=_ICLR,
+    ),
+    "lee2024grokfast": Paper(
+        ("Lee, Jaerin", "Kang, Bong Gyun", "Kim, Kihoon", "Lee, Kyoung Mu"),
+        "Grokfast: Accelerated Grokking by Amplifying Slow Gradients",
+        2024,
+        arxiv="2405.20233",
+    ),
+    "gromov2023grokking": Paper(
+        ("Gromov, Andrey",), "Grokking modular arithmetic", 2023, arxiv="2301.02679"
+    ),
+    "tan2023understanding": Paper(
+        ("Tan, Zhiquan", "Huang, Weiran"),
+        "Understanding Grokking Through A Robustness Viewpoint",
+        2023,
+        arxiv="2311.06597",
+    ),
+    "hurley2009comparing": Paper(
+        ("Hurley, Niall", "Rickard, Scott"),
+        "Comparing Measures of Sparsity",
+        2009,
+        arxiv="0811.4706",
+        journal="IEEE Transactions on Information Theory",
+        other=(("volume", "55"), ("number", "10"), ("pages", "4723--4741")),
+        called=("Hurley & Rickard 2009",),
+    ),
+    "roy2007effective": Paper(
+        ("Roy, Olivier", "Vetterli, Martin"),
+        "The Effective Rank: A Measure of Effective Dimensionality",
+        2007,
+        conference="European Signal Processing Conference",
+        other=(("pages", "606--610"),),
+        called=("Roy & Vetterli, EUSIPCO 2007",),
+    ),
+    "chan2022causal": Paper(
+        (
+            "Chan, Lawrence",
+            "Garriga-Alonso, Adrià",
+            "Goldowsky-Dill, Nicholas",
+            "Greenblatt, Ryan",
+            "Nitishinskaya, Jenny",
+            "Radhakrishnan, Ansh",
+            "Shlegeris, Buck",
+            "Thomas, Nate",
+        ),
+        "Causal Scrubbing: a method for rigorously testing interpretability hypotheses",
+        2022,
+        other=(("howpublished", "Alignment Forum"),),
+        called=("Chan et al. 2022, causal scrubbing",),
+    ),
+}
+"""Every paper that a standard measure, an analysis, a task, a preset, a pressure or an experiment
+rests on, by its BibTeX key."""
+
+
+def papers_in(source: str) -> tuple[str, ...]:
+    """Keys of the papers of the bibliography that a source names, in the table's order.
+
+    Examples
+    --------
+    >>> papers_in("Nanda et al., ICLR 2023, arXiv:2301.05217; Gini of Hurley & Rickard 2009")
+    ('nanda2023progress', 'hurley2009comparing')
+    """
+    numbers = set(_ARXIV.findall(source))
+    return tuple(
+        key
+        for key, paper in BIBLIOGRAPHY.items()
+        if paper.arxiv in numbers or any(words in source for words in paper.called)
+    )
+
+
+def unknown_numbers(source: str) -> tuple[str, ...]:
+    """Return the arXiv numbers in a source that the bibliography does not have.
+
+    Examples
+    --------
+    >>> unknown_numbers("after arXiv:2301.05217 and arXiv:2401.00001")
+    ('2401.00001',)
+    """
+    known = {paper.arxiv for paper in BIBLIOGRAPHY.values()}
+    return tuple(n for n in dict.fromkeys(_ARXIV.findall(source)) if n not in known)
+
+
+def entry(kind: str, key: str, fields: dict[str, str]) -> str:
+    r"""Return one BibTeX entry, in ASCII.
+
+    Examples
+    --------
+    >>> print(entry("misc", "mine", {"author": "Kramár, János", "title": "On grokking"}))
+    @misc{mine,
+      author = {Kram{\'a}r, J{\'a}nos},
+      title = {{On grokking}},
+    }
+    """
+    # Styles set titles in lower case unless they stand in a second pair of braces.
+    shown = {name: f"{{{text}}}" if name == "title" else text for name, text in fields.items()}
+    lines = [f"  {name} = {{{_as_tex(text)}}}," for name, text in shown.items()]
+    return "\n".join([f"@{kind}{{{key},", *lines, "}"])
+
+
+def _as_tex(text: str) -> str:
+    for letter, tex in _ACCENTS.items():
+        text = text.replace(letter, tex)
+    return text

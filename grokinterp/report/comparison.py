@@ -1,0 +1,469 @@
+"""Runs side by side as one HTML file, with a table and a summary beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from grokinterp import figures
+from grokinterp.citing import cite
+from grokinterp.errors import ConfigError
+from grokinterp.experiments.setting_table import SUMMARIZED, setting_table
+from grokinterp.report.page import Section, figure_block, paragraph, render_page
+from grokinterp.report.text import (
+    escape,
+    field_table,
+    is_missing,
+    show_field,
+    show_percent,
+    show_value,
+    table,
+)
+from grokinterp.runs.atomic import make_folder, write_atomically
+from grokinterp.runs.run import Run
+from grokinterp.runs.store import write_json
+from grokinterp.trajectory.analysis import Analysis
+from grokinterp.trajectory.comparison import Comparison, comparison_of
+from grokinterp.trajectory.outputs import table_as_csv
+from grokinterp.trajectory.settings import short_names
+
+KIND = "comparison"
+"""Field ``kind`` of the summary.json of a comparison, which tells its folder from others."""
+
+_OUTCOMES = {
+    "grokked": "grokked",
+    "generalized_without_delay": "generalized without delay",
+    "slow_convergence": "converged slowly",
+    "memorized": "memorized",
+    "did_not_fit": "did not fit",
+    "diverged": "diverged",
+}
+_PERCENT = ("train_accuracy", "test_accuracy")
+_NOT_SHOWN = (
+    "run",
+    "outcome_kind",
+    "first_crossing_step",
+    "censored_at",
+    "n_checkpoints",
+    "folder",
+)
+
+
+def write_comparison(
+    runs: Sequence[Analysis | Run | str | Path] | Comparison,
+    folder: str | Path,
+    by: str | Sequence[str] | None = None,
+    *,
+    reports: Sequence[Path | None] | None = None,
+    failures: Mapping[str, str] | None = None,
+) -> Path:
+    """Write runs side by side: report.html, compare.csv, settings.csv and summary.json.
+
+    Parameters
+    ----------
+    runs
+        As :func:`grokinterp.compare` takes them, or a comparison that was made of them.
+    folder
+        Where the files go; made if it is missing.
+    by
+        Config fields that make a setting; None: all that differ but seeds and lengths.
+    reports
+        The report of each run, in their order, to link to. None: ``analysis/report.html`` in
+        the run's folder, where there is one.
+    failures
+        Runs that could not be analyzed, by name, and why.
+
+    Returns
+    -------
+    pathlib.Path
+        The report: one file that needs no network. Its links to the runs' own reports are
+        relative and hold as long as the folders stay where they are to each other.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder cannot be written.
+    GrokinterpError
+        As :func:`grokinterp.compare` does.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> gi.write_comparison(["runs/a", "runs/b"], "runs/comparison")  # doctest: +SKIP
+    PosixPath('runs/comparison/report.html')
+    """
+    compared, folder = _compared(runs, by), Path(folder)
+    links = _own_reports(compared) if reports is None else list(reports)
+    if len(links) != len(compared.analyses):
+        raise ConfigError(
+            f"{len(links)} reports for {len(compared.analyses)} runs. Give one for each, or None."
+        )
+    make_folder(folder, "Choose one that can be written.")
+    settings = setting_table(compared)
+    addresses = [None if link is None else _address(link, folder) for link in links]
+    html = render_comparison(compared, addresses, failures)
+    write_atomically(folder / "report.html", html.encode())
+    for name, frame in (("compare.csv", compared.table), ("settings.csv", settings)):
+        write_atomically(folder / name, table_as_csv(_flat_cells(frame)).encode())
+    write_json(folder / "summary.json", _summary(compared, settings, addresses, failures))
+    return folder / "report.html"
+
+
+def is_comparison(folder: Path) -> bool:
+    """Whether a folder was written by :func:`write_comparison`, and so is no run."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return isinstance(summary, dict) and summary.get("kind") == KIND
+    except (OSError, ValueError):
+        return False
+
+
+def render_comparison(
+    runs: Sequence[Analysis | Run | str | Path] | Comparison,
+    addresses: Sequence[str | None] | None = None,
+    failures: Mapping[str, str] | None = None,
+) -> str:
+    """Return the report of a comparison as an HTML document.
+
+    `addresses` are those of the runs' own reports, in their order.
+    """
+    compared = _compared(runs, None)
+    links = [None] * len(compared.analyses) if addresses is None else addresses
+    sections = [
+        _outcome(compared),
+        _runs(compared, links),
+        _settings(compared),
+        _grokking_steps(compared),
+        _curves(compared),
+        _circuits(compared),
+        _weights(compared),
+        _failures(failures or {}),
+        _same(compared),
+        _citations(compared),
+    ]
+    n_runs = len(compared.analyses)
+    title = f"Comparison of {n_runs} {'run' if n_runs == 1 else 'runs'}"
+    lead = f'<p class="lead">{_what_differs(compared)}</p>'
+    return render_page(title, lead, [section for section in sections if section is not None])
+
+
+def _compared(
+    runs: Sequence[Analysis | Run | str | Path] | Comparison, by: str | Sequence[str] | None
+) -> Comparison:
+    if isinstance(runs, Comparison):
+        return runs if by is None else comparison_of(list(runs.analyses), by)
+    return comparison_of(runs, by)
+
+
+def _own_reports(compared: Comparison) -> list[Path | None]:
+    folders = [analysis.run.folder for analysis in compared.analyses]
+    reports = [None if f is None else f / "analysis" / "report.html" for f in folders]
+    return [r if r is not None and r.exists() else None for r in reports]
+
+
+def _address(report: Path, folder: Path) -> str:
+    try:
+        relative = os.path.relpath(report.resolve(), folder.resolve())
+    except ValueError:  # another drive of Windows
+        return report.resolve().as_uri()
+    return quote(Path(relative).as_posix())
+
+
+def _what_differs(compared: Comparison) -> str:
+    names = [f"<code>{escape(name)}</code>" for name in compared.settings.fields]
+    if not names:
+        return "Their configs are the same."
+    return f"They differ in {', '.join(names)}."
+
+
+def _outcome(compared: Comparison) -> Section:
+    kinds = compared.table["outcome_kind"].tolist()
+    n_runs, n_generalized, n_censored = len(kinds), compared.n_generalized, compared.n_censored
+    sentence = f"{n_generalized} of {n_runs} runs generalized, suddenly or slowly."
+    if n_censored:
+        words = "One has not by its" if n_censored == 1 else f"{n_censored} have not by their"
+        sentence += f" {words} last step; the grokking step, if there is one, lies above."
+    facts = [("runs", show_value(n_runs)), ("settings", show_value(len(compared.groups())))]
+    for kind, words in _OUTCOMES.items():
+        if kind in kinds:
+            facts.append((words, show_value(kinds.count(kind))))
+    if n_generalized:
+        steps = compared.steps_of("grokking_step")
+        facts.append(("earliest grokking step", show_value(int(np.nanmin(steps)))))
+        facts.append(("latest grokking step", show_value(int(np.nanmax(steps)))))
+    boxes = "".join(
+        f'<div class="fact"><dt>{escape(name)}</dt><dd>{value}</dd></div>' for name, value in facts
+    )
+    blocks = (paragraph(sentence, kind="outcome"), f'<dl class="facts">{boxes}</dl>')
+    return Section("outcome", "Outcome", blocks)
+
+
+def _runs(compared: Comparison, links: Sequence[str | None]) -> Section:
+    frame = compared.table
+    columns: dict[str, list[str]] = {
+        "run": [_link(name, at) for name, at in zip(compared.names, links, strict=True)]
+    }
+    names = short_names(compared.settings.fields)
+    for field in compared.settings.fields:
+        columns[names[field]] = [_setting_cell(value) for value in frame[field].tolist()]
+    columns["outcome"] = [
+        escape(_OUTCOMES.get(kind, "not known")) for kind in frame["outcome_kind"].tolist()
+    ]
+    n_text = len(columns)
+    columns["grokking_step"] = [_grokking_cell(*pair) for pair in _grokking_and_censoring(compared)]
+    measured = [
+        str(name)
+        for name in frame.columns
+        if name not in columns
+        and name not in ("run", *_NOT_SHOWN)
+        and name not in compared.settings.fields
+    ]
+    for name in measured:
+        columns[name] = [_cell(name, value) for value in frame[name].tolist()]
+    header = [name.replace("_", " ") for name in columns]
+    rows = list(zip(*columns.values(), strict=True))
+    note = paragraph(
+        "Each name leads to the report of that run. A run that never generalized shows its "
+        "last step: its grokking step, if it has one, lies above."
+    )
+    block = table(header, rows, caption="All runs (compare.csv has every column)", n_text=n_text)
+    return Section("runs", "Runs", (note, block))
+
+
+def _grokking_and_censoring(compared: Comparison) -> list[tuple[float, float]]:
+    columns = (compared.steps_of(name).tolist() for name in ("grokking_step", "censored_at"))
+    return list(zip(*columns, strict=True))
+
+
+def _grokking_cell(step: float, limit: float) -> str:
+    return show_value(step) if is_missing(limit) else f"not by {show_value(limit)}"
+
+
+def _link(label: str, address: str | None) -> str:
+    text = escape(label)
+    return text if address is None else f'<a href="{escape(address)}">{text}</a>'
+
+
+def _setting_cell(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(show_field(part) for part in value)
+    if isinstance(value, str):
+        return escape(value)
+    return show_value(None) if is_missing(value) else show_field(value)
+
+
+def _cell(name: str, value: Any) -> str:
+    if is_missing(value):
+        return show_value(None)
+    return show_percent(value) if name in _PERCENT else show_value(value)
+
+
+def _settings(compared: Comparison) -> Section | None:
+    groups = compared.groups()
+    if max(len(group) for group in groups.values()) < 2:
+        return None
+    frame = setting_table(compared)
+    columns: dict[str, list[str]] = {
+        "setting": [escape(name) for name in frame["setting"]],
+        "runs": [show_value(n) for n in frame["n_runs"]],
+        "generalized": [show_value(n) for n in frame["n_generalized"]],
+        "grokking step": [_grokking_range(row) for row in frame.to_dict(orient="records")],
+    }
+    for name in SUMMARIZED:
+        if name in frame and not all(map(is_missing, frame[name].tolist())):
+            columns[name.replace("_", " ")] = [
+                _range(name, row) for row in frame.to_dict(orient="records")
+            ]
+    note = paragraph(
+        "Median of the runs of a setting, and their range. Runs of one setting differ in their "
+        "seeds, or in how long they were watched. The median of the grokking step counts a "
+        "run that had not generalized as one whose step lies above its last (Kaplan and Meier)."
+    )
+    rows = list(zip(*columns.values(), strict=True))
+    block = table(list(columns), rows, caption="Settings (settings.csv)", n_text=1)
+    return Section("settings", "Settings: median and range", (note, block))
+
+
+def _grokking_range(row: Mapping[Any, Any]) -> str:
+    low, high = row["grokking_step_low"], row["grokking_step_high"]
+    if is_missing(low):
+        return "none generalized"
+    end = "not reached by all" if is_missing(high) else show_value(int(high))
+    median = row["grokking_step"]
+    middle = "no median" if is_missing(median) else show_value(median)
+    return f"{middle} ({show_value(int(low))} to {end})"
+
+
+def _range(name: str, row: Mapping[Any, Any]) -> str:
+    ends = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+    if is_missing(ends[0]):
+        return show_value(None)
+    middle, low, high = (
+        _cell(name, float(f"{v:.4g}") if isinstance(v, float) else v) for v in ends
+    )
+    return f"{middle} ({low} to {high})"
+
+
+def _grokking_steps(compared: Comparison) -> Section | None:
+    block = _figure(
+        figures.plot_grokking_steps(compared),
+        "figure-grokking-steps",
+        "One point per run. Open triangles are runs that had not generalized by their last step: "
+        "the grokking step lies above. The line, where there are several runs of a setting, goes "
+        "through the medians and has a gap where too few runs have generalized for one.",
+    )
+    return Section("grokking-steps", "When the runs generalized", (block,)) if block else None
+
+
+_COLORS = (
+    "Runs of one setting share a colour; the seeds of a setting differ in how strong it is. "
+    "Clicking on a setting in the legend takes its runs out, a double click leaves them alone."
+)
+
+
+def _curves(compared: Comparison) -> Section | None:
+    return _section(
+        "loss-and-accuracy",
+        "Loss and accuracy",
+        _figure(
+            figures.plot_compared_losses(compared),
+            "figure-loss",
+            f"Test loss solid, train loss dashed, on a logarithmic axis. {_COLORS}",
+        ),
+        _figure(
+            figures.plot_compared_accuracies(compared),
+            "figure-accuracy",
+            "Test accuracy solid, train accuracy dashed. The later the solid line of a run "
+            "follows its dashed one, the longer its grokking delay.",
+        ),
+    )
+
+
+def _circuits(compared: Comparison) -> Section | None:
+    captions = {
+        "restricted_loss_test": "Loss on the test pairs with nothing but the trigonometric "
+        "circuit kept. Where it falls long before the test loss, the circuit was there before it "
+        "could be seen. Runs without key frequencies have no line.",
+        "excluded_loss_train": "Loss on the training pairs with the trigonometric circuit "
+        "removed: it rises as the network comes to rely on that circuit.",
+    }
+    return _measures(compared, "circuits", "Restricted and excluded loss", captions)
+
+
+def _weights(compared: Comparison) -> Section | None:
+    captions = {
+        "sum_squared_weights": "All weights, on a logarithmic axis. In a run that groks they "
+        "fall in cleanup, when the memorization circuit goes.",
+        "gini_W_E": "Gini coefficient of the embedding's Fourier components: 0 where all are "
+        "equal, 1 where a single one is left.",
+    }
+    return _measures(compared, "weights", "Weights and sparsity", captions)
+
+
+def _measures(
+    compared: Comparison, name: str, title: str, captions: Mapping[str, str]
+) -> Section | None:
+    blocks = []
+    for column, caption in captions.items():
+        if any(column in analysis.trajectory for analysis in compared.analyses):
+            figure = figures.plot_compared(compared, column)
+            blocks.append(_figure(figure, f"figure-{column.replace('_', '-')}", caption))
+    return _section(name, title, *blocks)
+
+
+def _figure(figure: go.Figure | None, name: str, caption: str) -> str:
+    return "" if figure is None else figure_block(name, figure, caption)
+
+
+def _section(name: str, title: str, *blocks: str) -> Section | None:
+    kept = tuple(block for block in blocks if block)
+    return Section(name, title, kept) if kept else None
+
+
+def _failures(failures: Mapping[str, str]) -> Section | None:
+    if not failures:
+        return None
+    rows = [(f"<code>{escape(name)}</code>", escape(why)) for name, why in failures.items()]
+    block = table(("run", "reason"), rows, caption="Not in this comparison")
+    return Section("failures", "Runs that could not be analyzed", (block,))
+
+
+def _same(compared: Comparison) -> Section | None:
+    first, *others = compared.configs
+    same = {
+        name: value
+        for name, value in first.items()
+        if all(name in other and other[name] == value for other in others)
+    }
+    if not same:
+        return None
+    rows = field_table(same, caption="Fields of config.json")
+    folded = f"<details><summary>{len(same)} fields that all runs share</summary>{rows}</details>"
+    return Section("same", "What is the same", (folded,))
+
+
+def _citations(compared: Comparison) -> Section:
+    bibtex = escape(cite(list(compared.analyses)))
+    block = (
+        "<details><summary>BibTeX of the library and of the papers of what was measured "
+        'here</summary><div class="scroll" role="region" tabindex="0" aria-label="BibTeX">'
+        f"<pre>{bibtex}</pre></div></details>"
+    )
+    return Section("citations", "How to cite", (block,))
+
+
+def _flat_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Tuples as text, for CSV."""
+
+    def show(value: Any) -> Any:
+        return ", ".join(map(str, value)) if isinstance(value, tuple) else value
+
+    objects = [name for name in frame.columns if frame[name].dtype == object]
+    return frame.assign(**{name: [show(v) for v in frame[name]] for name in objects})
+
+
+def _summary(
+    compared: Comparison,
+    settings: pd.DataFrame,
+    addresses: Sequence[str | None],
+    failures: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    rows = _plain_rows(compared.table)
+    for row, analysis, address in zip(rows, compared.analyses, addresses, strict=True):
+        row["outcome"] = analysis.summary["outcome"]
+        row["report"] = address
+    return {
+        "kind": KIND,
+        "n_runs": len(rows),
+        "n_generalized": compared.n_generalized,
+        "n_censored": compared.n_censored,
+        "differing_fields": list(compared.settings.fields),
+        "setting_fields": list(compared.settings.of_setting),
+        "runs": rows,
+        "settings": _plain_rows(settings),
+        "failures": dict(failures or {}),
+    }
+
+
+def _plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of plain values, None where there is none."""
+    return [
+        {str(name): _plain(value) for name, value in row.items()}
+        for row in frame.to_dict(orient="records")
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_plain(part) for part in value]
+    if is_missing(value):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,110 @@
+"""The words of the field that a report uses, for readers who know networks and not grokking."""
+
+from __future__ import annotations
+
+import math
+
+from grokinterp.figures.spectrum import spectrum_of
+from grokinterp.report.text import escape
+from grokinterp.trajectory.analysis import Analysis
+
+
+def glossary(analysis: Analysis) -> str:
+    """HTML of a list of terms, folded away; those of frequencies or of representations."""
+    terms = "".join(
+        f"<dt>{escape(term)}</dt><dd>{meaning}</dd>" for term, meaning in _terms(analysis)
+    )
+    return (
+        '<details id="words"><summary>Words that this report uses</summary>'
+        f'<dl class="words">{terms}</dl></details>'
+    )
+
+
+def _terms(analysis: Analysis) -> list[tuple[str, str]]:
+    task = analysis.run.task
+    spectrum = spectrum_of(analysis)
+    n = task.n_classes
+    common = [
+        (
+            "pair",
+            "One input (a, b) of the operation. Some pairs are trained on, the others are the test "
+            "pairs; <em>all</em> pairs are both together.",
+        ),
+        (
+            "step",
+            "One update of the weights. Step 0 is the network as it was initialized.",
+        ),
+        (
+            "loss",
+            "Mean cross-entropy in nats (natural logarithm). A network that guesses among the "
+            f"{n} answers has ln {n} = {math.log(n):.2f} nats.",
+        ),
+        (
+            "memorization step, grokking step, delay",
+            "The first step from which the accuracy stays above 99% on the training pairs; above "
+            f"{100 * float(analysis.summary.get('grokking_threshold') or 0.95):g}% on the test "
+            "pairs; and the steps between the two.",
+        ),
+        (
+            "phases",
+            "Memorization: the test loss rises. Circuit formation: it falls to half its highest "
+            "value, while the circuit that generalizes grows. Cleanup: weight decay removes what "
+            "was learned by heart.",
+        ),
+    ]
+    circuit = [
+        (
+            "trigonometric and memorization circuit",
+            f"The first is what the logits hold along the key {spectrum.plural}; the second is "
+            "the rest of them.",
+        ),
+        (
+            "restricted and excluded loss",
+            "Loss with the trigonometric circuit alone, and with that circuit removed.",
+        ),
+        (
+            "ablation",
+            "Taking a part out and measuring the loss again: what matters costs loss.",
+        ),
+    ]
+    return [*common, *_terms_of_spectrum(analysis), *circuit, *_terms_of_weights()]
+
+
+def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:
+    if spectrum_of(analysis).noun == "representation":
+        return [
+            (
+                "representation",
+                "A way to write permutations as matrices that multiply as permutations do. What "
+                "waves are to addition modulo p, the irreducible representations are here.",
+            ),
+            (
+                "key representations",
+                "Those that carry the logits of the last checkpoint, by the rule that stands "
+                "beside their evidence.",
+            ),
+        ]
+    order = analysis.key_frequencies.order
+    return [
+        (
+            "frequency k",
+            f"The wave that goes round k times while a token runs through all {order} values: "
+            f"cos(2πka/{order}) and the sine of the same. There are {order // 2}.",
+        ),
+        (
+            "key frequencies",
+            "Those that carry the logits of the last checkpoint, by the rule that stands beside "
+            "their evidence. A network that computes a + b by turning circles needs only a few.",
+        ),
+    ]
+
+
+def _terms_of_weights() -> list[tuple[str, str]]:
+    return [
+        (
+            "W_E, W_pos, W_Q, W_K, W_V, W_O, W_in, W_out, W_U",
+            "Weights under their TransformerLens names: embedding of tokens and of positions; "
+            "queries, keys, values and output of the attention; into and out of the neurons; to "
+            "the logits. W_L = W_out W_U leads from the neurons to the logits.",
+        ),
+    ]

@@ -1,0 +1,320 @@
+"""Many runs: what differs between them, and what came of it, a row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from grokinterp.errors import ConfigError
+from grokinterp.runs.loading import load_run
+from grokinterp.runs.run import Run
+from grokinterp.trajectory.analysis import Analysis, analyze_run
+from grokinterp.trajectory.recorded import has_recorded
+from grokinterp.trajectory.settings import Fields, Settings, config_fields, find_settings
+
+STEP_COLUMNS = (
+    "memorization_step",
+    "first_crossing_step",
+    "grokking_step",
+    "censored_at",
+    "grokking_delay",
+    "transition_width",
+)
+FINAL_COLUMNS = (
+    "train_loss",
+    "test_loss",
+    "train_accuracy",
+    "test_accuracy",
+    "restricted_loss_test",
+    "excluded_loss_train",
+    "sum_squared_weights",
+    "gini_W_E",
+    "gini_W_L",
+    "fraction_logit_variance_explained",
+    "fraction_single_frequency_neurons",
+    "fraction_single_representation_neurons",
+    "effective_rank_W_E",
+)
+"""Measures of the last checkpoint, where a run has them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Analyses side by side, with what differs between their configs."""
+
+    analyses: tuple[Analysis, ...]
+    names: tuple[str, ...]
+    """A different name for each run: that of its folder or file where it has one."""
+    by: tuple[str, ...] | None = None
+    """Fields that make a setting; None for all that differ but seeds and lengths."""
+    configs: tuple[Fields, ...] = field(init=False)
+    """Values of each config by dotted name."""
+    settings: Settings = field(init=False)
+    """What differs, which runs have the same setting, and what they are called."""
+    table: pd.DataFrame = field(init=False)
+    """One row per run; see :func:`compare`."""
+
+    def __post_init__(self) -> None:
+        configs = tuple(config_fields(analysis.run) for analysis in self.analyses)
+        for name, value in (
+            ("configs", configs),
+            ("settings", find_settings(configs, self.names, self.by)),
+        ):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "table", _table(self))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The shortest name that tells each run apart."""
+        return self.settings.labels
+
+    def steps_of(self, column: str) -> np.ndarray:
+        """Return a column of steps of the table as float64, NaN where there is none."""
+        return self.table[column].to_numpy(dtype=np.float64, na_value=np.nan)
+
+    @property
+    def n_generalized(self) -> int:
+        """Runs that have a grokking step."""
+        return int(np.isfinite(self.steps_of("grokking_step")).sum())
+
+    @property
+    def n_censored(self) -> int:
+        """Runs that never grokked, as far as they were seen."""
+        return int(np.isfinite(self.steps_of("censored_at")).sum())
+
+    def groups(self) -> dict[str, list[int]]:
+        """Positions of the runs of each setting, settings in the order of their values."""
+        found: dict[str, list[int]] = {}
+        for position in self._ordered():
+            found.setdefault(self.settings.settings[position], []).append(position)
+        return found
+
+    def values_of(self, name: str) -> list[Any]:
+        """Value of a config field for each run; None where it is not known."""
+        return [config.get(name) for config in self.configs]
+
+    def _ordered(self) -> list[int]:
+        columns = [self.values_of(name) for name in self.settings.of_setting]
+        return sorted(
+            range(len(self.analyses)), key=lambda i: tuple(_rank(values[i]) for values in columns)
+        )
+
+
+def compare(
+    runs: Sequence[Analysis | Run | str | Path],
+    by: str | Sequence[str] | None = None,
+    *,
+    format: str | None = None,
+    progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
+) -> pd.DataFrame:
+    """Put runs side by side in a table: what differs between them, and what came of it.
+
+    Parameters
+    ----------
+    runs
+        Analyses, runs, or paths of run folders and of other people's files. Whatever is no
+        analysis yet is analyzed with the standard settings; numbers that were kept in its
+        ``analysis/`` are used again.
+    by
+        Config fields that make a setting, such as ``"optimizer.weight_decay"`` (or only
+        ``"weight_decay"``): their columns come first and the rows are in their order. None:
+        all fields that differ, and the rows as they were given.
+    format
+        Of the paths, where it is not recognized; see :func:`grokinterp.load_run`.
+    progress
+        Wraps the steps of every analysis, such as ``tqdm``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, with a plain index:
+
+        ``run``
+            The shortest name that tells it apart: the fields that differ, or its folder.
+        the config fields that differ
+            Under their dotted names; empty where a value is not known.
+        ``outcome_kind``, ``memorization_step``, ``first_crossing_step``, ``grokking_step``, \
+        ``grokking_delay``, ``transition_width``
+            As in summary.json; steps are whole numbers of updates, or ``<NA>``.
+        ``censored_at``
+            For a run that never grokked, the last step that was seen: its grokking step, if
+            it has one, lies above. Such runs are kept, and are not to be left out of means.
+        ``key_frequencies``, ``key_representations``, ``algorithm``
+            Tuples, and the verdict on the algorithm.
+        ``train_loss`` ... ``effective_rank_W_E``
+            Measures of the last checkpoint, those that some run has; losses in nats.
+        ``n_checkpoints``, ``last_step``, ``folder``
+            Checkpoints and updates of the run, and where it lies (None: in memory).
+
+    Raises
+    ------
+    ConfigError
+        If there is no run, the same run is there twice, something is no run, or no config has
+        a field of `by`.
+    RunFolderError, CheckpointError
+        If a path cannot be read.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> table = gi.compare(["runs/wd0.5", "runs/wd1", "runs/wd2"])  # doctest: +SKIP
+    >>> table[["run", "grokking_step", "censored_at"]]  # doctest: +SKIP
+    """
+    compared = comparison_of(runs, by, format=format, progress=progress)
+    return compared.table
+
+
+def comparison_of(
+    runs: Sequence[Analysis | Run | str | Path],
+    by: str | Sequence[str] | None = None,
+    *,
+    format: str | None = None,
+    progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
+) -> Comparison:
+    """Return the table of :func:`compare` together with the analyses and what differs.
+
+    Parameters and errors are those of :func:`compare`. With `by` the analyses stand in the
+    order of its values.
+    """
+    if isinstance(runs, (str, Path, Run, Analysis)):
+        raise ConfigError(
+            f"a comparison takes a list of runs, and {type(runs).__name__} is a single one. Put "
+            "it into a list with the others."
+        )
+    given = list(runs)
+    if not given:
+        raise ConfigError("there is no run to compare. Give analyses, runs or paths of folders.")
+    for item in given:
+        if not isinstance(item, (Analysis, Run, str, Path)):
+            raise ConfigError(
+                f"{type(item).__name__} is no run. Give analyses, runs or paths of run folders."
+            )
+    _refuse_twice([_place(item) for item in given])
+    loaded = [
+        item if isinstance(item, (Analysis, Run)) else load_run(item, format) for item in given
+    ]
+    # A path may lead to the folder of a run that was given beside it.
+    _refuse_twice([_place(item) for item in loaded])
+    analyses = [
+        item if isinstance(item, Analysis) else analyze_run(item, deep=False, progress=progress)
+        for item in loaded
+    ]
+    names = names_of([_path(a) or _path(b) for a, b in zip(given, loaded, strict=True)])
+    fields = (by,) if isinstance(by, str) else None if by is None else tuple(by)
+    compared = Comparison(tuple(analyses), names, fields)
+    if by is None:
+        return compared
+    order = [position for group in compared.groups().values() for position in group]
+    return Comparison(tuple(analyses[i] for i in order), tuple(names[i] for i in order), fields)
+
+
+def names_of(paths: Sequence[Path | None]) -> tuple[str, ...]:
+    """Return the ends of paths that tell them apart; ``run 2`` for the second if it has none.
+
+    Examples
+    --------
+    >>> names_of([Path("a/ckpts"), Path("b/ckpts"), None])
+    ('a/ckpts', 'b/ckpts', 'run 3')
+    """
+    parts = [() if path is None else path.resolve().parts for path in paths]
+    depth, longest = 1, max(map(len, parts), default=0)
+    named = [part for part in parts if part]
+    while depth < longest and len({part[-depth:] for part in named}) < len(named):
+        depth += 1
+    return tuple(
+        Path(*part[-depth:]).as_posix() if part else f"run {position}"
+        for position, part in enumerate(parts, start=1)
+    )
+
+
+def _path(item: Any) -> Path | None:
+    if isinstance(item, (str, Path)):
+        return Path(item)
+    return item.run.folder if isinstance(item, Analysis) else item.folder
+
+
+def _place(item: Any) -> Any:
+    """What two mentions of the same run have in common: its place on disk, or in memory."""
+    path = _path(item)
+    if path is not None:
+        return path.resolve()
+    return id(item.run if isinstance(item, Analysis) else item)
+
+
+def _refuse_twice(places: Sequence[Any]) -> None:
+    for position, place in enumerate(places):
+        if place in places[:position]:
+            what = place if isinstance(place, Path) else "a run in memory"
+            raise ConfigError(f"{what} is there twice. Name each run once.")
+
+
+def _table(compared: Comparison) -> pd.DataFrame:
+    rows = [_row(analysis) for analysis in compared.analyses]
+    table: dict[str, Any] = {"run": list(compared.labels)}
+    table |= {name: column_of(compared.values_of(name)) for name in compared.settings.fields}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        if name in _ALWAYS or any(value is not None for value in values):
+            table[name] = column_of(values, is_step=name in STEP_COLUMNS)
+    return pd.DataFrame(table)
+
+
+_ALWAYS = ("outcome_kind", *STEP_COLUMNS, "key_frequencies", "algorithm", "folder")
+
+
+def column_of(values: list[Any], *, is_step: bool = False) -> pd.Series:
+    """Make a column that keeps whole numbers whole where some are missing."""
+    known = [value for value in values if value is not None]
+    if is_step or (known and all(type(value) is int for value in known)):
+        return pd.Series(values, dtype="Int64")
+    if known and all(type(value) in (int, float) for value in known):
+        return pd.Series(values, dtype="float64")
+    return pd.Series(values, dtype=object)
+
+
+def _row(analysis: Analysis) -> dict[str, Any]:
+    summary, run = analysis.summary, analysis.run
+    final = summary.get("final") or {}
+    names = summary.get("key_representations")
+    return {
+        "outcome_kind": summary["outcome_kind"],
+        **{name: summary.get(name) for name in STEP_COLUMNS},
+        "censored_at": censored_at(analysis),
+        "key_frequencies": tuple(summary["key_frequencies"]),
+        "key_representations": None if names is None else tuple(names),
+        "algorithm": summary["algorithm"]["verdict"],
+        **{name: final.get(name) for name in FINAL_COLUMNS},
+        "n_checkpoints": len(run.steps),
+        "last_step": run.last_step,
+        "folder": None if run.folder is None else str(run.folder),
+    }
+
+
+def censored_at(analysis: Analysis) -> int | None:
+    """Last step of a run that never grokked; None for one that did, and where nobody knows.
+
+    A test accuracy that is above its threshold where the record begins says nothing about
+    later: that run is not censored from above.
+    """
+    summary, run = analysis.summary, analysis.run
+    if summary["grokking_step"] is not None:
+        return None
+    table = run.curves if has_recorded(run, "test_accuracy") else analysis.trajectory
+    if "test_accuracy" not in table:
+        return None
+    accuracies = table["test_accuracy"].dropna().to_numpy(dtype=float)
+    if not len(accuracies) or accuracies[0] > summary["grokking_threshold"]:
+        return None
+    return run.last_step
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Order of values of any kind: numbers by size, then words, then what is not known."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return 0, float(value), ""
+    return (2, 0.0, "") if value is None else (1, 0.0, str(value))

@@ -1,0 +1,331 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The trigonometric circuit
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/03_the_trigonometric_circuit.ipynb)
+#
+# You add two numbers with nothing but cosines, see that a grokked network does the same, and
+# prove it by **ablation**: take the waves out and it knows nothing, take everything else out and
+# it misses nothing. You learn to ablate with one line, and with hooks of your own.
+#
+# It takes about half a minute, or a minute if the network has to be trained first.
+
+# %%
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("grokinterp") is None:  # on Colab, for instance
+    url = "git+https://github.com/grokinterp/grokinterp"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", url], check=True)
+
+# %%
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import torch
+from plotly.subplots import make_subplots
+
+import grokinterp as gi
+from grokinterp.experiments import Chart, Mark, Series
+from grokinterp.figures.style import TOP_BARE, decorate, key_color
+from grokinterp.spectra import to_fourier
+
+# %% [markdown]
+# The network is that of [tutorial 01](01_watch_it_grok.ipynb), in the same folder, and its key
+# frequencies are found as in [tutorial 02](02_spectra_and_key_frequencies.ipynb). `snapshot` is
+# the last checkpoint, run once on all pairs.
+
+# %%
+config = gi.TrainConfig(
+    task=gi.TaskSpec("addition", p=47, train_fraction=0.45, split_seed=0),
+    model=gi.ModelSpec(d_model=48, n_heads=4, d_head=12, d_mlp=192, init_seed=0),
+    optimizer=gi.OptimizerSpec(learning_rate=5e-3, weight_decay=1.0),
+    n_steps=1500,
+    checkpoint_every=25,
+)
+run = gi.train(config, Path("ckpts/addition_mod_47"), n_threads=1, progress=False)
+snapshot = gi.take_snapshot(run)
+keys = gi.find_key_frequencies(snapshot)
+p = run.task.n_classes
+print("key frequencies:", keys.frequencies)
+
+assert keys.frequencies, keys.reason
+
+# %% [markdown]
+# ## Adding with cosines, by hand
+#
+# Take a frequency k and w = 2πk/p. Each number is a place on a circle, at the angle wa and wb. To
+# add the numbers is to add the angles, and for that there are two formulas from school:
+#
+# - cos w(a+b) = cos wa cos wb - sin wa sin wb
+# - sin w(a+b) = sin wa cos wb + cos wa sin wb
+#
+# All that is needed are products of what is known of a and of what is known of b. A candidate
+# answer c is then compared with the result by one more formula,
+# cos w(a+b-c) = cos w(a+b) cos wc + sin w(a+b) sin wc.
+# This is 1 if c = a+b modulo p, and less otherwise. With the key frequencies of our
+# network, in numpy, for all a, b and c:
+
+# %%
+a, b, c = np.ogrid[:p, :p, :p]
+
+
+def score(k):
+    """The cosine of w(a+b-c) from the waves of a, b and c alone."""
+    w = 2 * np.pi * k / p
+    cos_sum = np.cos(w * a) * np.cos(w * b) - np.sin(w * a) * np.sin(w * b)
+    sin_sum = np.sin(w * a) * np.cos(w * b) + np.cos(w * a) * np.sin(w * b)
+    return cos_sum * np.cos(w * c) + sin_sum * np.sin(w * c)
+
+
+scores = {k: score(k) for k in keys.frequencies}
+total = sum(scores.values())
+answers = (a + b)[:, :, 0] % p
+print(f"right answers: {(total.argmax(axis=2) == answers).mean():.0%} of {p * p} pairs")
+
+
+def margin(values):
+    """By how much the right answer wins against the best wrong one, in the worst case."""
+    ordered = np.sort(values, axis=2)
+    return (ordered[:, :, -1] - ordered[:, :, -2]).min()
+
+
+single = max(margin(values) for values in scores.values())
+print(f"margin with one frequency {single:.3f}, with all {margin(total):.3f}")
+
+assert (total.argmax(axis=2) == answers).all(), "the cosines do not add"
+assert margin(total) > 5 * single, "more frequencies do not help"
+
+# %% [markdown]
+# Why several frequencies? Look at one pair, and at the score of every candidate.
+
+# %%
+one, other = 15, 20
+first = keys.frequencies[0]
+candidates = np.arange(p)
+gi.figures.plot_chart(
+    Chart(
+        "scores",
+        f"Scores of all answers to {one} + {other}",
+        "candidate answer c",
+        "score",
+        "One cosine, and the mean of all.",
+        (
+            Series(f"k = {first} alone", candidates, scores[first][one, other], kind="line"),
+            Series("mean of all keys", candidates, total[one, other] / len(scores), kind="line"),
+        ),
+        marks=(Mark("x", (one + other) % p, f"the answer, {(one + other) % p}"),),
+    )
+)
+
+# %% [markdown]
+# One cosine is 1 at the right answer and nearly 1 at some wrong ones. Another frequency is nearly
+# 1 at other wrong ones. Added up, the wrong ones cancel and the right one stays: **constructive
+# interference**.
+#
+# ## Circles in the embedding
+#
+# A network that works like this must know cos wa and sin wa. Its embedding W_E has two directions
+# for each frequency, its components along the cosine and along the sine. We look at the residues'
+# embeddings along these two, for each key frequency.
+
+# %%
+W_E = snapshot.weight("W_E")[:p].double()
+components = to_fourier(W_E)
+names = [f"k = {k}" for k in keys.frequencies]
+figure = make_subplots(1, len(names), subplot_titles=names, horizontal_spacing=0.06)
+for column, k in enumerate(keys.frequencies, start=1):
+    cosine, sine = components[2 * k - 1], components[2 * k]
+    across = (W_E @ (cosine / cosine.norm())).numpy()
+    up = (W_E @ (sine / sine.norm())).numpy()
+    radius = np.hypot(across, up)
+    assert radius.std() < 0.25 * radius.mean(), f"frequency {k} is no ring in the embedding"
+    # A hand of frequency k comes to the residues in this order: each is 1/k after the last.
+    order = np.arange(p + 1) * pow(k, -1, p) % p
+    ring = go.Scatter(x=across[order], y=up[order], mode="lines+markers", hovertext=order)
+    ring.update(marker={"color": key_color(column - 1), "size": 5}, line={"width": 1})
+    figure.add_trace(ring, 1, column)
+    named = order[:-1:6]
+    words = go.Scatter(x=1.25 * across[named], y=1.25 * up[named], mode="text", text=named)
+    figure.add_trace(words, 1, column)
+    figure.update_yaxes(scaleanchor=f"x{column}", showticklabels=False, col=column)
+    figure.update_xaxes(showticklabels=False, col=column)
+decorate(figure, "The residues in the embedding", plot_height=230).update_layout(showlegend=False)
+
+# %% [markdown]
+# Each panel is a clock face: the residues stand on a ring, in the order in which a hand of that
+# frequency meets them (every sixth is named). No one told the network that its tokens have an
+# order. But a ring in the embedding proves nothing yet: something may be there and not be used.
+#
+# ## Follow the circuit
+#
+# Proof means replacing a part of the network by what we say it is, running on from there, and
+# measuring the loss. `gi.circuit_table` does so stage by stage, from the embedding to the logits.
+
+# %%
+circuit = gi.circuit_table(snapshot, keys)
+is_whole = circuit["quantity"].str.startswith("loss") & circuit["head"].isna()
+losses = circuit.loc[is_whole, ["stage", "quantity", "value"]].reset_index(drop=True)
+losses
+
+# %%
+labels = losses["quantity"].str.removeprefix("loss, ")
+figure = go.Figure(go.Bar(x=losses["value"], y=labels, orientation="h", marker_color="#0072B2"))
+figure.add_vline(x=np.log(p), line={"dash": "dash", "color": "#808080"})
+figure.update_xaxes(type="log", exponentformat="power", title_text="loss on all pairs (nats)")
+figure.update_yaxes(autorange="reversed")
+decorate(figure, "Loss after each replacement", plot_height=330, above=TOP_BARE)
+figure.update_layout(showlegend=False)
+
+# %% [markdown]
+# The dashed line is log p, the loss of guessing. What to see, from top to bottom: the attention
+# patterns may be replaced by waves of a and b (of all key frequencies; one frequency for each
+# head is not quite enough); all neurons may be replaced by products of waves of a and b of one
+# frequency each, the products of the school formulas; the neurons may be projected on the few
+# directions that W_L = W_out W_U reads along the key frequencies, and the loss stays small. Left
+# with what is orthogonal to these directions the network guesses. And if the logits are replaced
+# by the cosines of a+b-c, the network is gone and the formula answers, with a loss no larger than
+# its own.
+
+# %%
+loss = losses.set_index(losses["quantity"].str.removeprefix("loss, "))["value"]
+full = loss["nothing replaced"]
+
+assert loss["logits replaced by the cosines of a+b-c"] < full, "the formula is worse"
+assert loss["all patterns linear in all key frequencies"] < 1e-3, "attention does more"
+assert loss["all neurons replaced by their polynomials"] < 1e-3, "neurons are not these products"
+assert loss["neurons projected on these directions"] < 1e-3, "W_L reads something else"
+assert loss["neurons projected on what is orthogonal to them"] > 0.8 * np.log(p), (
+    "there is another way"
+)
+
+# %% [markdown]
+# ## Take the waves out
+#
+# Now the shortest proof. The **trigonometric circuit** is the part of the logits along cos
+# w_k(a+b) and sin w_k(a+b) for the key frequencies; all the rest we call the **memorization
+# circuit**. Remove one or the other. And as a control, remove as many other frequencies.
+
+# %%
+others = [k for k in range(1, p // 2 + 1) if k not in keys.frequencies]
+control = gi.KeyFrequencies.given(p, others[: len(keys.frequencies)])
+whole = gi.ablation_table(snapshot, keys).query("component == 'full'").iloc[0]
+no_waves = gi.ablate(snapshot, keys, component="trigonometric_circuit")
+only_waves = gi.ablate(snapshot, keys, component="memorization_circuit")
+no_others = gi.ablate(snapshot, control, component="trigonometric_circuit")
+
+print(f"{'':38}{'test loss':>12}{'test accuracy':>16}")
+print(f"{'nothing removed':38}{whole['loss_test']:12.2e}{whole['accuracy_test']:16.1%}")
+for name, ablation in (
+    (f"without key frequencies {keys.frequencies}", no_waves),
+    ("with key frequencies alone", only_waves),
+    (f"without {control.frequencies} (control)", no_others),
+):
+    print(f"{name:38}{ablation.losses['test']:12.2e}{ablation.accuracies['test']:16.1%}")
+
+assert no_waves.accuracies["test"] < 0.1, "something else answers"
+assert only_waves.losses["test"] <= whole["loss_test"], "the rest was needed"
+assert only_waves.accuracies["test"] == 1.0, "the waves alone do not answer"
+assert no_others.accuracies["test"] > 0.99, "the control hurts as well"
+
+# %% [markdown]
+# Without the key frequencies the test accuracy is at chance (1/p is about 2 %). With the key
+# frequencies alone the loss is *lower* than that of the whole network: what else is in the
+# logits, the remains of memorization, is noise on the test pairs. The control changes next to
+# nothing.
+#
+# Every key frequency does its part. The same figure is in the report of every run:
+
+# %%
+analysis = gi.analyze_run(run, every=len(run.steps))
+gi.figures.plot_ablations(analysis)
+
+# %% [markdown]
+# ## What to put in its place
+#
+# To take a part out is to put something else in. The **mean** over all pairs keeps what later
+# layers may count on; **zero** takes that away too; **resampling** puts in the value at another
+# pair, a wrong answer instead of none. The three give different losses, and a claim should hold
+# under all three.
+
+# %%
+parts = ("mlp", "attention", "head_0", "head_1", "head_2", "head_3")
+fills = ("mean", "zero", "resample")
+table = {
+    part: {fill: gi.ablate(snapshot, component=part, fill=fill).losses["all"] for fill in fills}
+    for part in parts
+}
+least = min(min(table[part].values()) for part in ("mlp", "attention"))
+assert least > 1.0, "the network does without its neurons, or without attention"
+pd.DataFrame(table).T.round(3)
+
+# %%
+gi.figures.plot_component_ablations(analysis)
+
+# %% [markdown]
+# Without its neurons or without attention the network is lost under every replacement: the
+# products are made there, and a and b meet nowhere else. Single heads and groups of neurons cost
+# less, or more, depending on what is put in.
+#
+# ## The same by hand, with hooks
+#
+# Nothing here is hidden. `run.model()` is a `HookedTransformer` with TransformerLens's hook
+# points, and an ablation is a function that returns another activation. We replace what the MLP
+# writes by its mean over all pairs, run the model, and compute the loss with plain PyTorch.
+
+# %%
+# TransformerLens asks Jupyter for progress bars, which may not be installed and are not needed.
+warnings.filterwarnings("ignore", message="IProgress not found")
+model = run.model()
+tokens = torch.tensor(run.task.tokens)
+labels = torch.tensor(run.task.labels)
+
+
+def mean_over_pairs(mlp_out, hook):
+    return mlp_out.mean(dim=0, keepdim=True).expand_as(mlp_out)
+
+
+with torch.no_grad():
+    logits = model.run_with_hooks(tokens, fwd_hooks=[("blocks.0.hook_mlp_out", mean_over_pairs)])[
+        :, -1
+    ]
+by_hand = float(torch.nn.functional.cross_entropy(logits.double(), labels))
+print(f"by hooks {by_hand:.6f}, by gi.ablate {table['mlp']['mean']:.6f} nats")
+
+assert abs(by_hand - table["mlp"]["mean"]) < 1e-4 * by_hand, "the two disagree"
+assert by_hand > 100 * full, "the hook did nothing"
+
+# %% [markdown]
+# `gi.ablate_with_hooks(snapshot, [(name, function)])` does the last step for you and reports
+# losses and accuracies on all, train and test pairs.
+#
+# ## What you saw
+#
+# - Adding modulo p takes products of waves of a and of b, and a few frequencies, so that their
+#   sum peaks at the right answer alone.
+# - The embedding holds one ring per key frequency.
+# - Each stage of the network can be replaced by what the formula says it is.
+# - Without the key frequencies nothing is left; with them alone, nothing is missing.
+#
+# ## Exercises
+#
+# 1. Remove one key frequency at a time (`component=f"frequency_{k}"`). Which one is worth most?
+#    Compare with the shares in `keys.evidence`.
+# 2. Do the ablations at the embedding instead of the logits (`at="embedding"`). Are the key
+#    frequencies enough there as well?
+#
+# Next: [progress measures](04_progress_measures.ipynb), which watch this circuit grow while the
+# accuracy still stands still. More: [the circuit, proved](../docs/circuits.md).
