@@ -109,7 +109,7 @@ def _analyze_all(
     jobs = [_job(command, path, _default_out(path)) for path in paths]
     # Only now: whatever is wrong with a path was said before anything is computed.
     _require_writable(together)
-    from grokinterp.report.comparison import write_comparison
+    from grokinterp.report.comparison_files import write_comparison
     from grokinterp.trajectory.comparison import Comparison, names_of
 
     names = names_of(paths)
@@ -201,7 +201,7 @@ def _without_comparisons(paths: tuple[Path, ...]) -> list[Path]:
 def _is_comparison(folder: Path) -> bool:
     if (folder / "config.json").exists() or not (folder / "compare.csv").exists():
         return False
-    from grokinterp.report.comparison import is_comparison
+    from grokinterp.report.comparison_files import is_comparison
 
     return is_comparison(folder)
 

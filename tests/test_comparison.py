@@ -12,7 +12,7 @@ import pytest
 
 import grokinterp as gi
 from grokinterp import analyze, figures
-from grokinterp.errors import ConfigError, GrokinterpError, RunFolderError
+from grokinterp.errors import ConfigError, FitError, GrokinterpError, RunFolderError
 from grokinterp.experiments.setting_table import setting_table
 from grokinterp.figures.comparison import SCALE, _along
 from grokinterp.report import render_comparison, write_comparison
@@ -337,10 +337,11 @@ def test_settings_that_are_no_number_stand_side_by_side(sweep):
     assert set(figure.data[0].x) == {"loss=cross_entropy", "loss=stable_max"}
 
 
-def test_a_column_that_no_run_could_have_is_refused_and_one_without_numbers_is_no_figure(sweep):
+def test_a_column_that_no_run_could_have_is_refused_and_one_without_numbers_too(sweep):
     with pytest.raises(ConfigError, match="no run has a column 'gini_W_e'. Try .*gini_W_E"):
         figures.plot_compared(sweep, "gini_W_e")
-    assert figures.plot_compared([sweep[0]], "fraction_single_representation_neurons") is None
+    with pytest.raises(FitError, match="No run has a finite number to draw in fraction_single"):
+        figures.plot_compared([sweep[0]], "fraction_single_representation_neurons")
 
 
 # The report

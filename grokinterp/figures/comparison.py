@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, FitError
 from grokinterp.experiments.setting_table import setting_table
 from grokinterp.figures.charts import CENSORED_NAME
 from grokinterp.figures.lines import finite_points, set_log_axis, thin_points
+from grokinterp.figures.run_looks import DECADE, looks_of, numbers_of
 from grokinterp.figures.style import (
     BELOW_STEPS,
-    KEY_COLORS,
     LOSS_TITLE,
     MARK_COLOR,
     SPLIT_COLORS,
@@ -35,31 +35,11 @@ from grokinterp.trajectory.settings import short_names, show_setting
 Runs = Sequence[Analysis | Run | str | Path] | Comparison
 """What :func:`grokinterp.compare` takes, or a comparison that was made of it."""
 
-SCALE = ((47, 107, 199), (124, 88, 196), (190, 66, 140), (214, 92, 58), (205, 133, 24))
-"""Red, green, blue of values from small to large: all dark enough for a white page and light
-enough for a black one, and told apart by the eye that sees no red or no green."""
-
 MOST_POINTS = 30_000
 """Points of all lines of one figure together."""
-MOST_ENTRIES = 8
-"""Entries of the legend for values of a number; more are a scale, and every other one will do."""
-DECADE = 8.0
-"""A ratio of largest to smallest from which values are spread on a logarithm."""
-_FAINTEST = 0.45
 
 
-@dataclass(frozen=True)
-class _Look:
-    """How the lines of one run are drawn."""
-
-    color: str
-    opacity: float
-    group: str
-    name: str
-    """Entry of the legend, of the first run of a group alone; empty for none."""
-
-
-def plot_compared_losses(runs: Runs, *, by: str | Sequence[str] | None = None) -> go.Figure | None:
+def plot_compared_losses(runs: Runs, *, by: str | Sequence[str] | None = None) -> go.Figure:
     """Train (dashed) and test loss (solid) of all runs, on a logarithmic axis.
 
     Runs of one setting share a colour, and its seeds differ in how strong it is. Where one
@@ -75,38 +55,35 @@ def plot_compared_losses(runs: Runs, *, by: str | Sequence[str] | None = None) -
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        Loss in nats over steps in updates; None for runs without a finite loss.
+    plotly.graph_objects.Figure
+        Loss in nats over steps in updates.
 
     Examples
     --------
     >>> gi.figures.plot_compared_losses(analyses, by="weight_decay")  # doctest: +SKIP
     """
-    compared = _compared(runs, by)
+    compared = comparison_of(runs, by)
     return _overlay(compared, ("test_loss", "train_loss"), "Loss", LOSS_TITLE, is_log=True)
 
 
-def plot_compared_accuracies(
-    runs: Runs, *, by: str | Sequence[str] | None = None
-) -> go.Figure | None:
+def plot_compared_accuracies(runs: Runs, *, by: str | Sequence[str] | None = None) -> go.Figure:
     """Train (dashed) and test accuracy (solid) of all runs.
 
     Parameters and colours are those of :func:`plot_compared_losses`.
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        Fractions in [0, 1] over steps in updates; None for runs without accuracies.
+    plotly.graph_objects.Figure
+        Fractions in [0, 1] over steps in updates.
 
     Examples
     --------
     >>> gi.figures.plot_compared_accuracies(analyses)  # doctest: +SKIP
     """
-    compared = _compared(runs, by)
+    compared = comparison_of(runs, by)
     columns = ("test_accuracy", "train_accuracy")
     figure = _overlay(compared, columns, "Accuracy", _FRACTION)
-    if figure is not None:
-        figure.update_yaxes(range=[-0.03, 1.06])
+    figure.update_yaxes(range=[-0.03, 1.06])
     return figure
 
 
@@ -117,7 +94,7 @@ def plot_compared(
     by: str | Sequence[str] | None = None,
     title: str | None = None,
     is_log: bool | None = None,
-) -> go.Figure | None:
+) -> go.Figure:
     """Draw one measure of all runs along training.
 
     Parameters
@@ -133,8 +110,8 @@ def plot_compared(
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        None where no run has a number in that column.
+    plotly.graph_objects.Figure
+        The column over steps in updates.
 
     Raises
     ------
@@ -145,7 +122,7 @@ def plot_compared(
     --------
     >>> gi.figures.plot_compared(analyses, "gini_W_E")  # doctest: +SKIP
     """
-    compared = _compared(runs, by)
+    compared = comparison_of(runs, by)
     known = dict.fromkeys(c for analysis in compared.analyses for c in _columns_of(analysis))
     if column not in known:
         near = ", ".join(get_close_matches(column, list(known), 3)) or ", ".join(list(known)[:4])
@@ -157,7 +134,7 @@ def plot_compared(
     return _overlay(compared, (column,), title or _titled(column), unit, is_log=is_log)
 
 
-def plot_grokking_steps(runs: Runs, *, by: str | Sequence[str] | None = None) -> go.Figure | None:
+def plot_grokking_steps(runs: Runs, *, by: str | Sequence[str] | None = None) -> go.Figure:
     """When each run memorized and grokked, against what differs between them.
 
     A run that never grokked is an open triangle at its last step: its grokking step, if it has
@@ -174,14 +151,14 @@ def plot_grokking_steps(runs: Runs, *, by: str | Sequence[str] | None = None) ->
 
     Returns
     -------
-    plotly.graph_objects.Figure or None
-        Steps in updates; None if no run has a step to draw.
+    plotly.graph_objects.Figure
+        Steps in updates.
 
     Examples
     --------
     >>> gi.figures.plot_grokking_steps(analyses, by="weight_decay")  # doctest: +SKIP
     """
-    compared = _compared(runs, by)
+    compared = comparison_of(runs, by)
     axis = _axis_of(compared)
     figure = go.Figure()
     for column, name, color, symbol in (
@@ -213,7 +190,7 @@ def plot_grokking_steps(runs: Runs, *, by: str | Sequence[str] | None = None) ->
         )
     drawn = traces(figure)
     if not drawn:
-        return None
+        raise FitError("No run has a grokking step, nor a last step without one.")
     _add_medians(figure, compared, axis)
     decorate(figure, "When the runs generalized", above=TOP_BARE, below=axis.below)
     figure.update_xaxes(title_text=axis.title, **axis.layout)
@@ -226,14 +203,6 @@ _FRACTION = "accuracy (fraction)"
 _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
-def _compared(runs: Runs, by: str | Sequence[str] | None) -> Comparison:
-    if isinstance(runs, Comparison):
-        if by is None:
-            return runs
-        return comparison_of(list(runs.analyses), by)
-    return comparison_of(runs, by)
-
-
 def _columns_of(analysis: Analysis) -> list[str]:
     """Columns that an analysis has, or would have if its measures applied."""
     columns = [*_CURVES, *map(str, analysis.trajectory.columns)]
@@ -242,11 +211,11 @@ def _columns_of(analysis: Analysis) -> list[str]:
 
 def _overlay(
     compared: Comparison, columns: Sequence[str], title: str, y_title: str, *, is_log: bool = False
-) -> go.Figure | None:
+) -> go.Figure:
     """One line for each run and column: solid, and dashed for what is measured on train pairs."""
     figure = go.Figure()
     points = MOST_POINTS // (len(compared.analyses) * len(columns))
-    looks = _looks(compared)
+    looks = looks_of(compared)
     for position in [i for group in compared.groups().values() for i in group]:
         look, is_first = looks[position], True
         for column in columns:
@@ -279,7 +248,7 @@ def _overlay(
             )
             is_first = False
     if not traces(figure):
-        return None
+        raise FitError(f"No run has a finite number to draw in {' or '.join(columns)}.")
     if len(columns) > 1:
         _add_key_of_dashes(figure)
     decorate(figure, title, above=TOP_BARE)
@@ -330,68 +299,6 @@ def _add_key_of_dashes(figure: go.Figure) -> None:
         )
 
 
-def _looks(compared: Comparison) -> list[_Look]:
-    """Colours of all runs, in their order."""
-    groups = compared.groups()
-    if len(groups) == 1:
-        # Nothing but seeds and lengths differs, so the runs themselves are told apart.
-        groups = {label: [i] for i, label in enumerate(compared.labels)}
-    values = _numbers_of(compared, groups)
-    colors = _colors(len(groups)) if values is None else [_on_scale(at) for at in _along(values)]
-    hidden = set() if values is None else _unnamed(len(groups))
-    looks: dict[int, _Look] = {}
-    for number, (name, positions) in enumerate(groups.items()):
-        several = f" ({len(positions)} runs)" if len(positions) > 1 else ""
-        strengths = np.linspace(1, _FAINTEST, max(2, len(positions)))
-        for rank, position in enumerate(positions):
-            shown = "" if rank or number in hidden else f"{name}{several}"
-            looks[position] = _Look(colors[number], float(strengths[rank]), name, shown)
-    return [looks[i] for i in range(len(compared.analyses))]
-
-
-def _numbers_of(compared: Comparison, groups: dict[str, list[int]]) -> list[float] | None:
-    """Value of each setting where one number makes it, or None."""
-    if len(compared.settings.of_setting) != 1:
-        return None
-    values = compared.values_of(compared.settings.of_setting[0])
-    numbers = [values[positions[0]] for positions in groups.values()]
-    is_numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers)
-    return [float(v) for v in numbers] if is_numeric and len(set(numbers)) > 1 else None
-
-
-def _along(values: Sequence[float]) -> np.ndarray:
-    """Places in [0, 1] of values, by their logarithms where they span decades.
-
-    A zero among them stands one step below the smallest.
-    """
-    x = np.asarray(values, dtype=float)
-    positive = x[x > 0]
-    if (x >= 0).all() and len(positive) and positive.max() / positive.min() >= DECADE:
-        logs = np.log(positive)
-        step = (logs.max() - logs.min()) / max(1, len(set(logs)) - 1)
-        x = np.array([np.log(v) if v > 0 else logs.min() - step for v in x])
-    return (x - x.min()) / (x.max() - x.min())
-
-
-def _on_scale(at: float) -> str:
-    places = np.linspace(0, 1, len(SCALE))
-    parts = [round(float(np.interp(at, places, part))) for part in zip(*SCALE, strict=True)]
-    return "#" + "".join(f"{part:02x}" for part in parts)
-
-
-def _colors(n: int) -> list[str]:
-    """Colours of settings that are no numbers; of many, neighbours on the scale."""
-    if n <= len(KEY_COLORS):
-        return list(KEY_COLORS[:n])
-    return [_on_scale(at) for at in np.linspace(0, 1, n)]
-
-
-def _unnamed(n: int) -> set[int]:
-    """Which of n values along a scale go without an entry in the legend; the ends have one."""
-    kept = {round(i) for i in np.linspace(0, n - 1, min(n, MOST_ENTRIES))}
-    return set(range(n)) - kept
-
-
 @dataclass(frozen=True)
 class _Axis:
     """What grokking steps are drawn against."""
@@ -406,7 +313,7 @@ class _Axis:
 
 def _axis_of(compared: Comparison) -> _Axis:
     groups, fields = compared.groups(), compared.settings.of_setting
-    numbers = _numbers_of(compared, groups)
+    numbers = numbers_of(compared, groups)
     if numbers is not None:
         title = short_names(fields)[fields[0]].replace("_", " ")
         values = [float(value) for value in compared.values_of(fields[0])]

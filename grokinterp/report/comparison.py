@@ -1,21 +1,18 @@
-"""Runs side by side as one HTML file, with a table and a summary beside it."""
+"""Runs side by side as one HTML page."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from grokinterp import figures
 from grokinterp.citing import cite
-from grokinterp.errors import ConfigError
+from grokinterp.errors import FitError
 from grokinterp.experiments.setting_table import SUMMARIZED, setting_table
 from grokinterp.report.page import Section, figure_block, paragraph, render_page
 from grokinterp.report.text import (
@@ -27,16 +24,10 @@ from grokinterp.report.text import (
     show_value,
     table,
 )
-from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.runs.run import Run
-from grokinterp.runs.store import write_json
 from grokinterp.trajectory.analysis import Analysis
 from grokinterp.trajectory.comparison import Comparison, comparison_of
-from grokinterp.trajectory.outputs import table_as_csv
 from grokinterp.trajectory.settings import short_names
-
-KIND = "comparison"
-"""Field ``kind`` of the summary.json of a comparison, which tells its folder from others."""
 
 _OUTCOMES = {
     "grokked": "grokked",
@@ -57,75 +48,6 @@ _NOT_SHOWN = (
 )
 
 
-def write_comparison(
-    runs: Sequence[Analysis | Run | str | Path] | Comparison,
-    folder: str | Path,
-    by: str | Sequence[str] | None = None,
-    *,
-    reports: Sequence[Path | None] | None = None,
-    failures: Mapping[str, str] | None = None,
-) -> Path:
-    """Write runs side by side: report.html, compare.csv, settings.csv and summary.json.
-
-    Parameters
-    ----------
-    runs
-        As :func:`grokinterp.compare` takes them, or a comparison that was made of them.
-    folder
-        Where the files go; made if it is missing.
-    by
-        Config fields that make a setting; None: all that differ but seeds and lengths.
-    reports
-        The report of each run, in their order, to link to. None: ``analysis/report.html`` in
-        the run's folder, where there is one.
-    failures
-        Runs that could not be analyzed, by name, and why.
-
-    Returns
-    -------
-    pathlib.Path
-        The report: one file that needs no network. Its links to the runs' own reports are
-        relative and hold as long as the folders stay where they are to each other.
-
-    Raises
-    ------
-    RunFolderError
-        If the folder cannot be written.
-    GrokinterpError
-        As :func:`grokinterp.compare` does.
-
-    Examples
-    --------
-    >>> import grokinterp as gi
-    >>> gi.write_comparison(["runs/a", "runs/b"], "runs/comparison")  # doctest: +SKIP
-    PosixPath('runs/comparison/report.html')
-    """
-    compared, folder = _compared(runs, by), Path(folder)
-    links = _own_reports(compared) if reports is None else list(reports)
-    if len(links) != len(compared.analyses):
-        raise ConfigError(
-            f"{len(links)} reports for {len(compared.analyses)} runs. Give one for each, or None."
-        )
-    make_folder(folder, "Choose one that can be written.")
-    settings = setting_table(compared)
-    addresses = [None if link is None else _address(link, folder) for link in links]
-    html = render_comparison(compared, addresses, failures)
-    write_atomically(folder / "report.html", html.encode())
-    for name, frame in (("compare.csv", compared.table), ("settings.csv", settings)):
-        write_atomically(folder / name, table_as_csv(_flat_cells(frame)).encode())
-    write_json(folder / "summary.json", _summary(compared, settings, addresses, failures))
-    return folder / "report.html"
-
-
-def is_comparison(folder: Path) -> bool:
-    """Whether a folder was written by :func:`write_comparison`, and so is no run."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        return isinstance(summary, dict) and summary.get("kind") == KIND
-    except (OSError, ValueError):
-        return False
-
-
 def render_comparison(
     runs: Sequence[Analysis | Run | str | Path] | Comparison,
     addresses: Sequence[str | None] | None = None,
@@ -135,7 +57,7 @@ def render_comparison(
 
     `addresses` are those of the runs' own reports, in their order.
     """
-    compared = _compared(runs, None)
+    compared = comparison_of(runs)
     links = [None] * len(compared.analyses) if addresses is None else addresses
     sections = [
         _outcome(compared),
@@ -153,28 +75,6 @@ def render_comparison(
     title = f"Comparison of {n_runs} {'run' if n_runs == 1 else 'runs'}"
     lead = f'<p class="lead">{_what_differs(compared)}</p>'
     return render_page(title, lead, [section for section in sections if section is not None])
-
-
-def _compared(
-    runs: Sequence[Analysis | Run | str | Path] | Comparison, by: str | Sequence[str] | None
-) -> Comparison:
-    if isinstance(runs, Comparison):
-        return runs if by is None else comparison_of(list(runs.analyses), by)
-    return comparison_of(runs, by)
-
-
-def _own_reports(compared: Comparison) -> list[Path | None]:
-    folders = [analysis.run.folder for analysis in compared.analyses]
-    reports = [None if f is None else f / "analysis" / "report.html" for f in folders]
-    return [r if r is not None and r.exists() else None for r in reports]
-
-
-def _address(report: Path, folder: Path) -> str:
-    try:
-        relative = os.path.relpath(report.resolve(), folder.resolve())
-    except ValueError:  # another drive of Windows
-        return report.resolve().as_uri()
-    return quote(Path(relative).as_posix())
 
 
 def _what_differs(compared: Comparison) -> str:
@@ -314,7 +214,7 @@ def _range(name: str, row: Mapping[Any, Any]) -> str:
 
 def _grokking_steps(compared: Comparison) -> Section | None:
     block = _figure(
-        figures.plot_grokking_steps(compared),
+        partial(figures.plot_grokking_steps, compared),
         "figure-grokking-steps",
         "One point per run. Open triangles are runs that had not generalized by their last step: "
         "the grokking step lies above. The line, where there are several runs of a setting, goes "
@@ -334,12 +234,12 @@ def _curves(compared: Comparison) -> Section | None:
         "loss-and-accuracy",
         "Loss and accuracy",
         _figure(
-            figures.plot_compared_losses(compared),
+            partial(figures.plot_compared_losses, compared),
             "figure-loss",
             f"Test loss solid, train loss dashed, on a logarithmic axis. {_COLORS}",
         ),
         _figure(
-            figures.plot_compared_accuracies(compared),
+            partial(figures.plot_compared_accuracies, compared),
             "figure-accuracy",
             "Test accuracy solid, train accuracy dashed. The later the solid line of a run "
             "follows its dashed one, the longer its grokking delay.",
@@ -374,13 +274,17 @@ def _measures(
     blocks = []
     for column, caption in captions.items():
         if any(column in analysis.trajectory for analysis in compared.analyses):
-            figure = figures.plot_compared(compared, column)
+            figure = partial(figures.plot_compared, compared, column)
             blocks.append(_figure(figure, f"figure-{column.replace('_', '-')}", caption))
     return _section(name, title, *blocks)
 
 
-def _figure(figure: go.Figure | None, name: str, caption: str) -> str:
-    return "" if figure is None else figure_block(name, figure, caption)
+def _figure(draw: Callable[[], go.Figure], name: str, caption: str) -> str:
+    """HTML of a figure; nothing where there is nothing to draw."""
+    try:
+        return figure_block(name, draw(), caption)
+    except FitError:
+        return ""
 
 
 def _section(name: str, title: str, *blocks: str) -> Section | None:
@@ -418,52 +322,3 @@ def _citations(compared: Comparison) -> Section:
         f"<pre>{bibtex}</pre></div></details>"
     )
     return Section("citations", "How to cite", (block,))
-
-
-def _flat_cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Tuples as text, for CSV."""
-
-    def show(value: Any) -> Any:
-        return ", ".join(map(str, value)) if isinstance(value, tuple) else value
-
-    objects = [name for name in frame.columns if frame[name].dtype == object]
-    return frame.assign(**{name: [show(v) for v in frame[name]] for name in objects})
-
-
-def _summary(
-    compared: Comparison,
-    settings: pd.DataFrame,
-    addresses: Sequence[str | None],
-    failures: Mapping[str, str] | None,
-) -> dict[str, Any]:
-    rows = _plain_rows(compared.table)
-    for row, analysis, address in zip(rows, compared.analyses, addresses, strict=True):
-        row["outcome"] = analysis.summary["outcome"]
-        row["report"] = address
-    return {
-        "kind": KIND,
-        "n_runs": len(rows),
-        "n_generalized": compared.n_generalized,
-        "n_censored": compared.n_censored,
-        "differing_fields": list(compared.settings.fields),
-        "setting_fields": list(compared.settings.of_setting),
-        "runs": rows,
-        "settings": _plain_rows(settings),
-        "failures": dict(failures or {}),
-    }
-
-
-def _plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of plain values, None where there is none."""
-    return [
-        {str(name): _plain(value) for name, value in row.items()}
-        for row in frame.to_dict(orient="records")
-    ]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (tuple, list)):
-        return [_plain(part) for part in value]
-    if is_missing(value):
-        return None
-    return value.item() if hasattr(value, "item") else value

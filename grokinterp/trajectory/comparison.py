@@ -170,7 +170,7 @@ def compare(
 
 
 def comparison_of(
-    runs: Sequence[Analysis | Run | str | Path],
+    runs: Sequence[Analysis | Run | str | Path] | Comparison,
     by: str | Sequence[str] | None = None,
     *,
     format: str | None = None,
@@ -179,8 +179,10 @@ def comparison_of(
     """Return the table of :func:`compare` together with the analyses and what differs.
 
     Parameters and errors are those of :func:`compare`. With `by` the analyses stand in the
-    order of its values.
+    order of its values. A comparison is returned as it is, or made anew with another `by`.
     """
+    if isinstance(runs, Comparison):
+        return runs if by is None else comparison_of(list(runs.analyses), by)
     if isinstance(runs, (str, Path, Run, Analysis)):
         raise ConfigError(
             f"a comparison takes a list of runs, and {type(runs).__name__} is a single one. Put "
