@@ -14,7 +14,7 @@ import grokinterp as gi
 from grokinterp import analyze, figures
 from grokinterp.errors import ConfigError, FitError, GrokinterpError, RunFolderError
 from grokinterp.experiments.setting_table import setting_table
-from grokinterp.figures.comparison import SCALE, _along
+from grokinterp.figures.run_looks import SCALE, _along
 from grokinterp.report import render_comparison, write_comparison
 from grokinterp.runs.config import ImportedConfig
 from grokinterp.training import train
