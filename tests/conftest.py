@@ -1,7 +1,13 @@
 """Fixtures; the library is imported inside them, after the type-checking hook is in place."""
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Commands and notebooks that tests start share the cores with the tests beside them: several
+# threads each would wait for each other. Numbers must not depend on the machine's cores either.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A short search that finds the same in every run, and a long one that is run by hand:
 # pytest tests/test_fuzz.py --hypothesis-profile=nightly.
