@@ -85,7 +85,8 @@ def every_command():
     """Each different command line of the README and the pages, with where it first stands."""
     seen = {}
     for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
-        if {"_build", "api"} & set(page.relative_to(ROOT).parts):
+        # wrong_uses.md shows commands that are refused; tests/test_wrong_uses.py runs them.
+        if {"_build", "api", "wrong_uses.md"} & set(page.relative_to(ROOT).parts):
             continue
         for command, words in commands_of(page.read_text(encoding="utf-8")):
             seen.setdefault((command, *words), page.name)

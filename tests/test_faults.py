@@ -1,6 +1,6 @@
 """Kills, full disks, folders that vanish: nothing is lost, and the same command goes on.
 
-Short versions; ``python -m tests.faults all --moments 50`` is the full one (docs/faults.md).
+Short versions; ``python -m tests.faults all --moments 50`` is the full one (docs/testing.md).
 """
 
 import resource
@@ -17,7 +17,10 @@ from tests import faults, tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytestmark = pytest.mark.skipif(not hasattr(faults.os, "fork"), reason="needs fork and SIGKILL")
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.skipif(not hasattr(faults.os, "fork"), reason="needs fork and SIGKILL"),
+]
 
 
 STEP_40 = "checkpoints/step_00000040.safetensors"

@@ -268,6 +268,7 @@ def has_ended(process_id):
     return stat.rpartition(")")[2].split()[0] in "ZX"
 
 
+@pytest.mark.faults
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to find the workers")
 def test_a_killed_sweep_leaves_no_worker_and_goes_on_where_it_stopped(tmp_path):
     store, plan = tmp_path / "runs", long_plan()
@@ -305,6 +306,7 @@ def test_a_killed_sweep_leaves_no_worker_and_goes_on_where_it_stopped(tmp_path):
     assert list(again.table["last_step"]) == [1200, 40]
 
 
+@pytest.mark.faults
 def test_processes_and_a_dask_cluster_give_the_same_bits_as_one_process(swept, planned, tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs the extra [dask]")
     expected = swept[1].table
@@ -331,6 +333,7 @@ def die_or_finish(task):
     return RunResult(task, {position: {"seed": 1} for position, _ in task.planned})
 
 
+@pytest.mark.faults
 @pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
 def test_a_killed_process_costs_its_own_run_alone(planned, tmp_path, monkeypatch):
     from grokinterp.experiments import pool

@@ -200,6 +200,7 @@ train(tiny.config(n_steps=1500), sys.argv[1], progress=False)
 """
 
 
+@pytest.mark.faults
 def test_a_killed_run_goes_on_to_the_bits_of_an_undisturbed_one(tmp_path):
     config = tiny.config(n_steps=1500)
     undisturbed = train(config, tmp_path / "whole", progress=False)
