@@ -190,6 +190,13 @@ def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(copied):
     assert "checkpoints/step_00000400.safetensors" in analysis.failures
 
 
+def test_the_last_readable_checkpoint_is_taken_where_every_would_pass_it_over(copied):
+    for step in (0, 400):
+        (copied / "checkpoints" / f"step_{step:08d}.safetensors").write_bytes(b"gone")
+    analysis = analyze_run(load_run(copied), every=100)
+    assert analysis.trajectory["step"].tolist() == [360]
+
+
 def test_no_readable_checkpoint_is_an_error_that_says_so(copied):
     for path in (copied / "checkpoints").glob("step_*"):
         path.write_bytes(b"gone")

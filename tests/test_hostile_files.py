@@ -248,6 +248,12 @@ def test_a_tensor_that_is_one_number_seen_many_times_is_refused(tmp_path, key, p
     assert f"a tensor of shape ({HUGE},)" in refusal(tmp_path, tmp_path / "run.pth")
 
 
+def test_a_tensor_that_is_not_dense_is_refused(tmp_path):
+    state = {**transposed_state(p=5), "embed.W_E": torch.zeros(3, 8).to_sparse()}
+    torch.save({"model": state}, tmp_path / "run.pth")
+    assert "shape (3, 8) that is not dense" in refusal(tmp_path, tmp_path / "run.pth")
+
+
 def test_a_log_that_is_one_loss_seen_many_times_is_refused(tmp_path):
     losses = torch.zeros(1, dtype=torch.float64).expand(10**10)
     torch.save({"model": transposed_state(p=5), "train_losses": losses}, tmp_path / "run.pth")

@@ -147,7 +147,8 @@ def analyze_run(
         cache_folder if cache_folder is not None or run.folder is None else run.folder / "analysis"
     )
     cache = NumberCache(folder / "cache.jsonl" if folder else None, cache_context(run))
-    steps = [s for s in _every(run.steps, every) if s <= last.step]
+    # The last that can be read is taken, also where it is not among every k-th.
+    steps = sorted({*(s for s in _every(run.steps, every) if s < last.step), last.step})
     rows, frequency_rows, representation_rows = [], [], []
     for step in progress(steps) if progress else steps:
         try:

@@ -122,6 +122,11 @@ def require_honest_sizes(content: Any, size: int, path: Path) -> None:
         value = waiting.pop()
         if isinstance(value, Quoted):
             value = value.__dict__
+        if isinstance(value, torch.Tensor) and value.layout != torch.strided:
+            raise CheckpointError(
+                f"{path} has a tensor of shape {tuple(value.shape)} that is not dense. Save the "
+                "weights again with to_dense()."
+            )
         if isinstance(value, (torch.Tensor, np.ndarray)):
             if value.nbytes > size:
                 raise CheckpointError(
