@@ -183,6 +183,31 @@ def test_the_report_quotes_what_was_written_beforehand_and_escapes_everything(re
     assert papers == ["https://arxiv.org/abs/2201.02177"]
 
 
+def test_the_report_tells_a_first_crossing_from_the_step_that_the_delay_is_counted_to(reproduced):
+    """The accuracy of such a run crossed at 2,120, fell in a slingshot and came back at 2,480."""
+    table = reproduced.table.copy()
+    steps = {"memorization_step": 60, "grokking_time": 2120, "grokking_step": 2480}
+    for name, value in {**steps, "grokking_delay": 2420, "is_censored": False}.items():
+        table[name] = table[name].astype(object)
+        table.loc[0, name] = value
+    page = Page(render_experiment_report(dataclasses.replace(reproduced, table=table)))
+    assert "60 2,120 2,480 2,420" in " ".join(page.words.split())
+    assert "memorization step grokking time grokking step grokking delay" in " ".join(
+        page.words.split()
+    )
+    assert "grokking delay is grokking step less memorization step" in page.words
+    assert "stays above for 1,000 steps, or to the end" in page.words
+    never = Page(render_experiment_report(reproduced)).words
+    assert "first tested step with a test accuracy above 95%" in never
+    assert "the grokking step is" not in never.lower()
+
+
+def test_the_times_of_a_regression_are_not_explained(reproduced):
+    table = reproduced.table.assign(grokking_time=None, is_censored=None)
+    words = Page(render_experiment_report(dataclasses.replace(reproduced, table=table))).words
+    assert "grokking time" not in words
+
+
 def test_a_run_that_failed_leaves_the_verdict_open_and_is_in_the_report(reproduced):
     from grokinterp.experiments.sweep import Failure
 

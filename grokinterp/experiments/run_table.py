@@ -38,7 +38,8 @@ def row_of(run: Run, planned: PlannedRun) -> dict[str, Number]:
         First tested step with a test accuracy of at least 99 %, Power et al.'s definition.
     ``is_censored``, ``grokking_time``
         Whether the test accuracy never crossed its threshold; and ``first_crossing_step``, or
-        for a censored run ``last_step``, which the true time exceeds.
+        for a censored run ``last_step``, which the true time exceeds. The delay is counted to
+        ``grokking_step``, so it can be longer where the accuracy crossed, fell and came back.
     ``diverged_at``
         Step at which the training loss stopped being finite.
     ``train_loss``, ``test_loss``, ``train_accuracy``, ``test_accuracy``

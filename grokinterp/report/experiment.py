@@ -25,11 +25,13 @@ from grokinterp.report.text import (
 )
 from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.runs.store import read_json
+from grokinterp.trajectory.milestones import Thresholds
 
 _RUN_COLUMNS = (
     "memorization_step",
     "grokking_time",
     "first_crossing_99",
+    "grokking_step",
     "grokking_delay",
     "transition_width",
     "outcome_kind",
@@ -266,7 +268,29 @@ def _runs(result: Reproduction) -> Section:
     caption = "All runs (runs.csv has every column); steps in updates, losses in nats"
     n_text = _n_text(frame.loc[:, ["run", *labels]])
     body = table(header, rows, caption=caption, n_text=n_text)
-    return Section("runs", "Runs", (paragraph(where), body))
+    blocks = [paragraph(where), body]
+    if "grokking_time" in columns:
+        blocks.insert(1, paragraph(_two_times(has_step="grokking_step" in columns)))
+    return Section("runs", "Runs", tuple(blocks))
+
+
+def _two_times(*, has_step: bool) -> str:
+    """What the time of a run is, and from what other step its delay and outcome are judged."""
+    limits = Thresholds()
+    words = (
+        "The grokking time is the first tested step with a test accuracy above "
+        f"{limits.grokking:.0%}, whether or not it stays there. "
+    )
+    if not has_step:
+        return (
+            words + "Delay and outcome are judged by the step from which it stays; no run has one."
+        )
+    return words + (
+        f"The grokking step is the first from which it stays above for {limits.patience:,} steps, "
+        "or to the end; delay and outcome are judged by it: the grokking delay is grokking step "
+        "less memorization step. Where the accuracy fell again in between, the delay can be "
+        "longer than the grokking time."
+    )
 
 
 def _failures(result: Reproduction) -> Section | None:
