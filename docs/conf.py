@@ -47,6 +47,9 @@ add_module_names = False
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 
+# Options begin with two hyphens, and copied from a page they must still do so.
+smartquotes = False
+
 html_theme = "furo"
 html_math_renderer = "mathml"
 html_static_path = ["static"]

@@ -283,6 +283,7 @@ def setup(app):
     app.connect("autodoc-process-docstring", _show_colon, priority=600)
     app.connect("source-read", _read)
     app.connect("html-page-context", _add_scripts)
+    app.connect("html-page-context", _hide_links_to_source)
     app.connect("missing-reference", _public_name)
     app.connect("env-check-consistency", _check_every_name_is_there)
     app.connect("build-finished", _write_plotly)
@@ -322,6 +323,12 @@ def _add_scripts(app, pagename, templatename, context, doctree):
     if "plotly-figure" in context.get("body", ""):
         app.add_js_file("plotly.min.js")
         app.add_js_file("plotly_figures.js")
+
+
+def _hide_links_to_source(app, pagename, templatename, context, doctree):
+    # Pages that a build makes are not in the repository, so there is nothing to view or edit.
+    if pagename.startswith(("walkthroughs/", "api/")):
+        context["page_source_suffix"] = ""
 
 
 def _write_plotly(app, exception):

@@ -6,7 +6,10 @@ document.addEventListener("DOMContentLoaded", () => {
     delete layout.width;
     box.replaceChildren();
     box.style.height = `${layout.height || 420}px`;
-    Plotly.newPlot(box, figure.data, layout, { responsive: true, displaylogo: false }).then(() => {
+    // On a narrow page the buttons would lie on the titles.
+    const displayModeBar = box.clientWidth < 600 ? false : "hover";
+    const config = { responsive: true, displaylogo: false, displayModeBar };
+    Plotly.newPlot(box, figure.data, layout, config).then(() => {
       if (figure.frames) Plotly.addFrames(box, figure.frames);
     });
   }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.measures.measure import measure
@@ -25,8 +27,10 @@ def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> 
 
     The matrices of all blocks count under one name; the biases are in the total alone.
     """
+    # By numpy, whose sums do not depend on the number of threads.
     squares = {
-        name: float(value.double().square().sum()) for name, value in snapshot.parameters.items()
+        name: float(np.square(value.numpy(), dtype=np.float64).sum())
+        for name, value in snapshot.parameters.items()
     }
     by_matrix = {
         f"sum_squared_weights_{matrix}": sum(
