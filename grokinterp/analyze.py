@@ -55,8 +55,9 @@ class Analyze:
     """Follow the circuit step by step through the last checkpoint and ablate all of its parts
     (some ten seconds at p = 113)."""
     image: Literal["png", "svg", "pdf"] | None = None
-    """Write every figure of the report as a picture into OUT/figures as well; takes the extra
-    [png] and an installed Chrome or Chromium."""
+    """Write every figure of a run's report as a picture into figures/ beside it as well (those of
+    a comparison are in its report alone); takes the extra [png] and an installed Chrome or
+    Chromium."""
     quiet: bool = False
     """Show no progress bar."""
 

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from grokinterp.trajectory import Thresholds, find_circuit_steps
+from grokinterp.trajectory.summary import _reasons_of_circuits
 
 STEPS = np.arange(0, 10_001, 500)
 
@@ -67,3 +68,19 @@ def test_a_circuit_cannot_end_before_it_begins():
     late = np.where((STEPS >= 3000) & (STEPS < 6000), 1.0, 0.1)
     found = find_circuit_steps(trajectory(excluded_accuracy_train=late))
     assert (found.memorization_works_from, found.memorization_works_until) == (3000, 6000)
+
+
+def test_a_circuit_that_works_for_a_while_is_not_said_never_to_work():
+    is_right = (STEPS >= 500) & (STEPS <= 1000)
+    planted = trajectory(
+        excluded_accuracy_train=np.where(is_right, 0.99, 0.1),
+        held_out_restricted_accuracy=np.zeros(len(STEPS)),
+    )
+    limits = Thresholds()
+    found = find_circuit_steps(planted, limits)
+    assert found is not None and found.memorization_works_from is None
+    reasons = _reasons_of_circuits(found, planted, limits, "frequencies")
+    for name in ("memorization_works_from", "memorization_works_until"):
+        assert "above 0.95 between steps 500 and 1,000" in reasons[f"circuits.{name}"]
+        assert f"{limits.patience:,} steps" in reasons[f"circuits.{name}"]
+    assert "is never above 0.95" in reasons["circuits.trigonometric_works_from"]

@@ -155,15 +155,15 @@ gi.figures.plot_accuracies(analysis)
 
 # %% [markdown]
 # The accuracy of the train pairs is at 1 almost from the start. That of the test pairs stops at
-# less than half, on a **plateau**, and goes up to 1 only hundreds of steps later. The shaded
-# phases are explained in [tutorial 04](04_progress_measures.ipynb).
+# less than half, on a slowly rising **plateau**, and comes to 1 only hundreds of steps later. The
+# shaded phases are explained in [tutorial 04](04_progress_measures.ipynb).
 #
 # ## Trap 1: the mirrored pairs
 #
 # Look at the plateau again: the test accuracy is not at the level of chance, 1/p. It looks as if
 # the network already understood a good part of addition. It does not. Addition **commutes**, a +
-# b = b + a, and a network that stores pairs without looking at their order is right on every test
-# pair (a, b) whose mirror image (b, a) happens to be a train pair. With nearly half of the pairs
+# b = b + a, and a network that stores pairs without looking at their order is right on most test
+# pairs (a, b) whose mirror image (b, a) happens to be a train pair. With nearly half of the pairs
 # trained that is nearly half of the test pairs. The others, the **unmirrored** test pairs, are
 # the honest test.
 
@@ -246,7 +246,7 @@ gi.figures.plot_chart(
 )
 
 # %% [markdown]
-# Without weight decay the network knows its train pairs as early, and on the honest test pairs it
+# Without weight decay the network knows its train pairs too, and on the honest test pairs it
 # stays at chance or below. Its loss is as good as zero, so nothing pushes it anywhere. Weight
 # decay is what keeps changing the network after it has memorized. What it changes is the subject
 # of the next tutorials.
@@ -260,7 +260,7 @@ print(
 )
 
 assert last["train_accuracy"] > 0.99 and last["train_loss"] < 1e-4, "it has not memorized"
-assert last["test_accuracy_unmirrored"] < 0.25, "the control generalizes"
+assert last["test_accuracy_unmirrored"] < 2 / p, "the control generalizes"
 assert last["test_accuracy_mirrored"] > 2 * last["test_accuracy_unmirrored"], "no mirror trap"
 
 # %% [markdown]

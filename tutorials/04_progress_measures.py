@@ -242,22 +242,21 @@ assert share.max() < 2 * share.min(), "the gradient repairs another share at ano
 #   argument. The law stands only because this fraction is about the same at the first three λ.
 # - **The fraction of trained pairs**, strongly: the more pairs, the more weight it takes to store
 #   them, and the sooner the other solution pays.
-# - **The seed**. Another one can take several times as long at the same λ, so a law from a single
-#   seed, like this one, is an illustration. The experiment
+# - **The seed**. Seeds differ by more than the law, so one from a single seed, like this, is an
+#   illustration. The experiment
 #   [weight_decay](../docs/experiments/weight_decay.md) fits the exponent to many seeds and values
 #   of λ, counts runs that did not generalize by their last step as **censored** instead of
 #   dropping them, and gives an interval.
 # - **The range of λ.** Without weight decay it never comes
 #   ([tutorial 01](01_watch_it_grok.ipynb)). With too much the network cannot store its train
-#   pairs, and there is nothing to grok from: the law stops between 1 and 2 here, and well above
-#   that the train accuracy itself stays below 1.
+#   pairs, and there is nothing to grok from. Here the law stops between 1 and 2 already.
 #
 # ## What you saw
 #
 # - Restricted and excluded loss move before the test accuracy jumps: the circuit is there before
 #   it wins.
 # - Memorization, circuit formation and cleanup follow each other, by a stated rule.
-# - Cleanup is a fall of the weights, and it is weight decay that does it.
+# - Cleanup is a fall of the weights, and it goes with weight decay.
 # - T times λ is about constant over a range that has two ends.
 #
 # ## Exercises

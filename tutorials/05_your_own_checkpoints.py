@@ -180,6 +180,10 @@ print(analysis.summary["outcome"])
 assert analysis.summary["grokking_step"] is not None, "this network did not generalize"
 assert 2 <= len(keys) <= 8, "a network that adds holds a few key frequencies"
 
+# %% [markdown]
+# The outcome is called slow and not grokked where the rise of the accuracy takes more than half of
+# the delay: [tutorial 01](01_watch_it_grok.ipynb), the second trap.
+
 # %%
 gi.figures.plot_losses(analysis)
 

@@ -160,7 +160,9 @@ assert analysis.summary["final"]["test_accuracy"] > 0.95, "it does not answer th
 gi.figures.plot_losses(analysis)
 
 # %% [markdown]
-# The training pairs are known early, the test loss first rises and falls later. The rule that
+# The training pairs are known early, the test loss first rises and falls later. The library calls
+# this slow and not grokked, because the rise takes more than half of the delay
+# ([tutorial 01](01_watch_it_grok.ipynb), the second trap). The rule that
 # finds the **key representations** is the one for key frequencies: average the logits over the
 # pairs with the same product, split the power by representation, and keep what is above 1.5 % and
 # above what permuted pairs reach.
@@ -193,11 +195,10 @@ assert shares[list(keys.names)].sum() > 0.9, "the key representations do not car
 gi.figures.plot_representations(analysis)
 
 # %% [markdown]
-# The first panel: the representation that is not key loses its share in the logits within the
-# first hundred steps and, below, slowly leaves the embedding. The third panel: without a
+# The first panel: the representation that is not key loses its share in the logits early and,
+# below, slowly leaves the embedding. The third panel: without a
 # representation of dimension 3 the network cannot answer the very pairs that it was trained on,
-# so it computes them and does not look them up. Of the small representations each one can be
-# spared while the others are there.
+# so it computes them and does not look them up.
 #
 # ## The proof by removal
 #

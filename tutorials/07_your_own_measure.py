@@ -60,13 +60,14 @@ len(run.steps), "checkpoints"
 # ## An idea
 #
 # Take two test pairs with the same answer, such as 3 + 4 and 30 + 8 modulo 31. A network that
-# only knows its training pairs by heart has no reason to treat them alike. A network that adds
-# has every reason. So ask how alike the **logits** of such pairs are: their cosine, averaged over
-# all pairs of test pairs with the same answer. We call it **agreement**. It is near 0 for a
-# network at random and 1 for one that sees nothing but the sum.
+# adds has every reason to treat them alike; one that only knows its training pairs by heart seems
+# to have none, and whether that is so a control will have to say. So ask how alike the **logits**
+# of such pairs are: their cosine, averaged over all pairs of test pairs with the same answer. We
+# call it **agreement**. It is near 0 for a network at random and 1 for one that sees nothing but
+# the sum.
 #
 # Notice what it does not ask: whether the answers are right. The network may agree with itself
-# before it is right, and that is what makes the measure worth taking.
+# before it is right.
 #
 # Nothing has to be compared two by two. With unit vectors $u_i$ and their sum $S_c$ over the
 # $n_c$ test pairs with answer $c$, the cosines of all ordered pairs add up to $|S_c|^2 - n_c$.
@@ -143,7 +144,7 @@ figure
 # %% [markdown]
 # The test pairs agree with each other while the test loss is still high and few of them are
 # right. To say that in a number, take for each curve the step at which it has made half of its
-# way.
+# way. It is tempting to call the result an early sign of generalization.
 
 
 # %%
@@ -159,7 +160,7 @@ print(f"half of the way: agreement at step {early}, test accuracy at step {late}
 assert 2 * early < late, "the measure does not move first"
 
 # %% [markdown]
-# ## A control
+# ## Two controls
 #
 # A measure that rises in every run would tell nothing. With **random labels** there is nothing to
 # generalize: two pairs with the same answer have only that in common. The same network learns
@@ -179,6 +180,40 @@ control_analysis = gi.analyze_run(control, measures=(gi.MEASURES[2], agreement),
 print(control_analysis.trajectory.tail(3).round(3).to_string())
 assert control_analysis.trajectory["train_accuracy"].iloc[-1] > 0.99, "it did not memorize"
 assert control_analysis.trajectory["agreement"].iloc[-1] < 0.1, "chance agrees with itself"
+
+# %% [markdown]
+# The measure has passed, but the test was too easy: addition has a structure that random labels
+# lack. The control that counts is **the same task, known by heart alone**. Without weight decay
+# this network learns its training pairs and stays there.
+
+# %%
+by_heart = gi.train(
+    dataclasses.replace(
+        config,
+        optimizer=dataclasses.replace(config.optimizer, weight_decay=0.0),
+        n_steps=400,
+        checkpoint_every=100,
+    ),
+    Path("ckpts/by_heart"),
+    n_threads=1,
+    progress=False,
+)
+by_heart_table = gi.analyze_run(by_heart, measures=(*gi.MEASURES, agreement), deep=False).trajectory
+print(by_heart_table[columns].tail(4).round(3).to_string())
+end, plateau = by_heart_table.iloc[-1], table[table["step"] == 200].iloc[0]
+assert end["train_accuracy"] == 1 and end["test_accuracy_unmirrored"] < 0.1, "it generalized"
+assert end["agreement"] > 0.5, "a network that only memorizes does not agree with itself"
+assert end["agreement"] < plateau["agreement"] < table["agreement"].iloc[-1] - 0.1, (
+    "generalizing adds nothing to what memorizing gives"
+)
+
+# %% [markdown]
+# A network that gets none of these test pairs right by adding agrees with itself to two thirds. So
+# the early rise was **memorization**, and no sign of what was to come: pairs with one answer look
+# alike to a network that has only learned many such pairs. What goes with generalizing is the rest
+# of the way, which the run with weight decay makes together with the accuracy; its plateau already
+# lies a little above the control. Without the second control this tutorial would have told you
+# something false. Try every measure on a network that knows the same task by heart.
 
 # %% [markdown]
 # ## A measure with a name, a source and a version
@@ -315,8 +350,9 @@ assert abs(none) < 0.05, "logits drawn pair by pair do not agree"
 #
 # - A measure is a function of a snapshot and the key frequencies; a tuple with it goes to
 #   `gi.analyze_run`, and its column is in the trajectory, the CSV file and the report.
-# - Agreement asks for no Fourier basis and no right answers, and makes half of its way before the
-#   test accuracy does. In a control with random labels it does not move.
+# - Agreement asks for no Fourier basis and no right answers, and makes half of its way long before
+#   the test accuracy does. That looks like an early sign and is none: a network that knows the
+#   same task by heart makes two thirds of the way. A control must have the structure of the task.
 # - With a source and a version its numbers are kept; raising the version computes them again.
 # - Where a measure has no meaning its column is absent.
 #

@@ -173,8 +173,11 @@ def _evidence_figure(analysis: Analysis) -> str:
         analysis,
         "key-frequencies",
         "By the rule <code>logit_power</code> a frequency is key when its share of the logit "
-        "power lies above both lines of the first panel: a threshold, and what 99.9% of networks "
-        "with shuffled pairs stay below. The other panels change nothing: a frequency can be "
+        "power lies above both lines of the first panel: a threshold, and what 99.9% of random "
+        "groupings of the pairs stay below. At a key frequency k the logits contain the wave "
+        "cos 2\u03c0k(x\u2212y)/n, with x the sum on the cycle of n and y the answer, which is "
+        "largest where y = x; <em>Ablations</em> shows what is left without these waves, and with "
+        "them alone. The other panels change nothing: a frequency can be "
         "large in the embedding and unused by the logits.",
     )
 
@@ -291,7 +294,7 @@ def _further_measures(analysis: Analysis) -> Section:
 
 def _mirrored_accuracy(analysis: Analysis) -> Section:
     why = paragraph(
-        "A network that memorizes and knows only a∘b = b∘a is right on every test pair (a, b) "
+        "A network that memorizes and knows only a∘b = b∘a is right on most test pairs (a, b) "
         "whose mirror image (b, a) is trained, and at chance on the others: it scores about the "
         "train fraction on the test pairs. Such an accuracy is no partial grokking."
     )

@@ -98,7 +98,8 @@ class Recorder:
         changed = differences(before, now)
         if changed:
             log.warning(
-                "this run was started elsewhere (%s): its numbers may differ in the last bits.",
+                "this run was started with other settings of the machine (%s): its numbers may "
+                "differ in the last bits.",
                 "; ".join(changed),
             )
             before.setdefault("resumed_with", []).append(now)

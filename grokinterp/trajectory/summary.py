@@ -73,7 +73,7 @@ def summarize(
         "evidence": _evidence(key_frequencies),
         "reasons": {
             **_reasons(run, key_frequencies, found, final, phases, algorithm, limits),
-            **_reasons_of_circuits(circuit_steps, limits, components),
+            **_reasons_of_circuits(circuit_steps, trajectory, limits, components),
             **_reasons_of_imported(run, milestones, measures),
         },
         "failures": dict(failures),
@@ -165,16 +165,31 @@ def _reasons(
 
 
 def _reasons_of_circuits(
-    steps: CircuitSteps | None, limits: Thresholds, components: str
+    steps: CircuitSteps | None, trajectory: pd.DataFrame, limits: Thresholds, components: str
 ) -> dict[str, str]:
     if steps is None:
         return {"circuits": f"it takes key {components} and measures of both circuits"}
+
+    def not_lasting(what: str, column: str) -> str:
+        above = trajectory.loc[trajectory[column] > limits.grokking, "step"]
+        if above.empty:
+            return f"{what} is never above {limits.grokking:g}"
+        return (
+            f"{what} is above {limits.grokking:g} between steps {above.iloc[0]:,} and "
+            f"{above.iloc[-1]:,}, but never for {limits.patience:,} steps without a break"
+        )
+
+    memorizes = not_lasting(
+        "the training accuracy without the trigonometric circuit", "excluded_accuracy_train"
+    )
+    goes_on = f"it is never at rest for {limits.patience:,} steps"
+    works = steps.memorization_works_from is not None
     known = {
-        "memorization_works_from": "the training accuracy without the trigonometric circuit never "
-        f"stays above {limits.grokking:g}",
-        "memorization_works_until": "it never stops, or never works",
-        "trigonometric_works_from": "the test accuracy of the trigonometric circuit alone never "
-        f"stays above {limits.grokking:g}",
+        "memorization_works_from": memorizes,
+        "memorization_works_until": goes_on if works else memorizes,
+        "trigonometric_works_from": not_lasting(
+            "the test accuracy of the trigonometric circuit alone", "held_out_restricted_accuracy"
+        ),
         "trigonometric_is_stronger_from": "everything else contributes more to the correct logit "
         "of the training pairs throughout",
     }
