@@ -164,7 +164,7 @@ gi.figures.plot_embedding_heatmap(analysis)
 
 # %% [markdown]
 # At step 0 no row stands out. When the train pairs are memorized some are ahead, but the others
-# are still there, and stay for long. They go dark only late, when the weights shrink.
+# are still there, and stay for long. They go dark late, while the weights shrink.
 #
 # ## What the answer is made of
 #
@@ -197,8 +197,8 @@ gi.figures.plot_key_frequency_evidence(analysis)
 # %% [markdown]
 # Top: the share that decides, with both thresholds. The key frequencies are far above, the rest
 # far below, on a logarithmic axis. Below stands **evidence** that decides nothing: the norm in
-# the embedding, the neurons that fire mostly with one frequency, the norm in the map from neurons
-# to logits. Four views, taken at different places of the network, agree. (Small bars at twice a
+# the embedding, the **neurons** (the hidden units of the MLP) that fire mostly with one frequency,
+# the norm in the map from neurons to logits: views from other places of the network. (Small bars at twice a
 # key frequency, modulo p, are to be expected where neurons square what they receive, roughly: the
 # square of a wave has twice its frequency. The evidence names them in its column `double_of`.)
 

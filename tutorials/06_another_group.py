@@ -155,6 +155,9 @@ print(analysis.summary["outcome"])
 print("key representations:", ", ".join(keys.names))
 assert analysis.summary["grokking_step"] is not None, "this network did not generalize"
 assert analysis.summary["final"]["test_accuracy"] > 0.95, "it does not answer the test pairs"
+assert {"sign", "standard_sign"} <= set(keys.names) and "standard" not in keys.names, (
+    "this seed took other representations"
+)
 
 # %%
 gi.figures.plot_losses(analysis)
@@ -165,7 +168,9 @@ gi.figures.plot_losses(analysis)
 # ([tutorial 01](01_watch_it_grok.ipynb), the second trap). The rule that
 # finds the **key representations** is the one for key frequencies: average the logits over the
 # pairs with the same product, split the power by representation, and keep what is above 1.5 % and
-# above what permuted pairs reach.
+# above what permuted pairs reach. Which ones a network takes depends on its seed: of the two whose
+# characters you saw, this one uses the sign and not the standard representation, in whose place it
+# has the standard one times the sign.
 
 # %%
 evidence = keys.evidence.set_index("representation")
