@@ -198,9 +198,9 @@ gi.figures.plot_key_frequency_evidence(analysis)
 # Top: the share that decides, with both thresholds. The key frequencies are far above, the rest
 # far below, on a logarithmic axis. Below stands **evidence** that decides nothing: the norm in
 # the embedding, the **neurons** (the hidden units of the MLP) that fire mostly with one frequency,
-# the norm in the map from neurons to logits: views from other places of the network. (Small bars at twice a
-# key frequency, modulo p, are to be expected where neurons square what they receive, roughly: the
-# square of a wave has twice its frequency. The evidence names them in its column `double_of`.)
+# the norm in the map from neurons to logits: views from other places of the network. (Small bars
+# at twice a key frequency, modulo p, are to be expected where neurons square what they receive,
+# roughly: the square of a wave has twice its frequency. The evidence names them in its column `double_of`.)
 
 # %%
 evidence = keys.evidence.set_index("frequency")
