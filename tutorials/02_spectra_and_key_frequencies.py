@@ -200,7 +200,8 @@ gi.figures.plot_key_frequency_evidence(analysis)
 # the embedding, the **neurons** (the hidden units of the MLP) that fire mostly with one frequency,
 # the norm in the map from neurons to logits: views from other places of the network. (Small bars
 # at twice a key frequency, modulo p, are to be expected where neurons square what they receive,
-# roughly: the square of a wave has twice its frequency. The evidence names them in its column `double_of`.)
+# roughly: the square of a wave has twice its frequency. The evidence names them in its column
+# `double_of`.)
 
 # %%
 evidence = keys.evidence.set_index("frequency")
