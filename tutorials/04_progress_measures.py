@@ -177,7 +177,7 @@ def squared_weights(run, step):
 
 
 rows = []
-for decay in (0.25, 0.5, 1.0, 2.0):
+for decay in (0.35, 0.6, 1.0, 2.0):
     optimizer = dataclasses.replace(small.optimizer, weight_decay=decay)
     swept = gi.train(
         dataclasses.replace(small, optimizer=optimizer),
@@ -198,7 +198,7 @@ sweep.round(2)
 
 # %%
 law = sweep.loc[:1.0, "T times λ"].mean()
-decays = np.geomspace(0.25, 2, 20)
+decays = np.geomspace(0.35, 2, 20)
 gi.figures.plot_chart(
     Chart(
         "time-against-weight-decay",
@@ -217,8 +217,8 @@ gi.figures.plot_chart(
 
 # %% [markdown]
 # Up to λ = 1 the time falls with λ and the product `T times λ` stays about the same, while λ
-# changes by a factor of four. The dashed line is 1/λ through these three. The fourth run lies
-# above it.
+# changes by a factor of nearly three. The dashed line is 1/λ through these three. The fourth run
+# lies above it.
 
 # %%
 below, product = sweep.loc[:1.0], sweep["T times λ"]
@@ -227,7 +227,7 @@ print(f"T times λ stays within a factor of {spread:.2f} up to λ = 1")
 print(f"at λ = 2 it is {product[2.0] / law:.1f} times that")
 
 assert below["T"].is_monotonic_decreasing, "more weight decay did not make it faster"
-assert spread < 2, "T is not about 1/λ: λ spans a factor of 4, and the product too much of it"
+assert spread < 1.6, "T is not about 1/λ: the product changes too much while λ changes by 2.9"
 assert product[2.0] > 1.3 * law, "the law would hold at λ = 2 as well"
 share = below["decay alone"]
 assert share.max() < 0.5, "decay alone explains the time"
@@ -240,24 +240,24 @@ assert share.max() < 2 * share.min(), "the gradient repairs another share at ano
 #   the last column, the time that decay alone would take, as a fraction of the delay: it is
 #   small. The gradient repairs most of what decay takes away, and how much is not in the
 #   argument. The law stands only because this fraction is about the same at the first three λ.
-# - **The fraction of trained pairs**, strongly: the more pairs, the more weight it takes to store
-#   them, and the sooner the other solution pays.
-# - **The seed**. Seeds differ by more than the law, so one from a single seed, like this, is an
-#   illustration. The experiment
-#   [weight_decay](../docs/experiments/weight_decay.md) fits the exponent to many seeds and values
-#   of λ, counts runs that did not generalize by their last step as **censored** instead of
-#   dropping them, and gives an interval.
-# - **The range of λ.** Without weight decay it never comes
-#   ([tutorial 01](01_watch_it_grok.ipynb)). With too much the network cannot store its train
-#   pairs, and there is nothing to grok from. Here the law stops between 1 and 2 already.
+# - **The fraction of trained pairs** should matter too: the more pairs, the more weight it takes to
+#   store them, and the sooner the other solution pays. This tutorial does not vary it.
+# - **The seed**. A law from a single seed, like this one, is an illustration. In the experiment
+#   [weight_decay](../docs/experiments/weight_decay.md) the times at one small λ differ by factors
+#   of two and more. It fits the exponent to many seeds and values of λ, counts runs that did not
+#   generalize by their last step as **censored** instead of dropping them, and gives an interval.
+# - **The range of λ.** Without weight decay it did not come in the steps of
+#   [tutorial 01](01_watch_it_grok.ipynb). The law stops between 1 and 2 here. At a larger λ than
+#   we tried, a network may be unable to store its train pairs, and then there is nothing to grok
+#   from: in the experiment this is so for most seeds at λ = 4 and for all at λ = 8.
 #
 # ## What you saw
 #
 # - Restricted and excluded loss move before the test accuracy jumps: the circuit is there before
 #   it wins.
 # - Memorization, circuit formation and cleanup follow each other, by a stated rule.
-# - Cleanup is a fall of the weights, and it goes with weight decay.
-# - T times λ is about constant over a range that has two ends.
+# - Cleanup is a fall of the weights, and goes with weight decay.
+# - T times λ is about constant over a range of λ, and no longer at λ = 2.
 #
 # ## Exercises
 #
