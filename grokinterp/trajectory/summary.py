@@ -12,7 +12,7 @@ from grokinterp.circuits import Algorithm, KeyFrequencies
 from grokinterp.measures import Measure
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
-from grokinterp.trajectory.circuit_steps import CircuitSteps
+from grokinterp.trajectory.circuit_steps import CircuitSteps, why_never
 from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases
 
@@ -73,7 +73,7 @@ def summarize(
         "evidence": _evidence(key_frequencies),
         "reasons": {
             **_reasons(run, key_frequencies, found, final, phases, algorithm, limits),
-            **_reasons_of_circuits(circuit_steps, limits, components),
+            **_reasons_of_circuits(circuit_steps, trajectory, limits, components),
             **_reasons_of_imported(run, milestones, measures),
         },
         "failures": dict(failures),
@@ -165,20 +165,12 @@ def _reasons(
 
 
 def _reasons_of_circuits(
-    steps: CircuitSteps | None, limits: Thresholds, components: str
+    steps: CircuitSteps | None, trajectory: pd.DataFrame, limits: Thresholds, components: str
 ) -> dict[str, str]:
     if steps is None:
         return {"circuits": f"it takes key {components} and measures of both circuits"}
-    known = {
-        "memorization_works_from": "the training accuracy without the trigonometric circuit never "
-        f"stays above {limits.grokking:g}",
-        "memorization_works_until": "it never stops, or never works",
-        "trigonometric_works_from": "the test accuracy of the trigonometric circuit alone never "
-        f"stays above {limits.grokking:g}",
-        "trigonometric_is_stronger_from": "everything else contributes more to the correct logit "
-        "of the training pairs throughout",
-    }
-    return {f"circuits.{n}": known[n] for n, step in steps.as_dict().items() if step is None}
+    reasons = why_never(trajectory, steps, limits)
+    return {f"circuits.{name}": reason for name, reason in reasons.items()}
 
 
 def _reasons_of_imported(
