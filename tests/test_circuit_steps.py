@@ -105,10 +105,10 @@ def test_a_circuit_that_never_works_or_never_stops_is_said_to():
     )
     assert reasons == {
         "memorization_works_from": "the training accuracy without the trigonometric circuit was "
-        "never above 0.95",
+        "above 0.95 at no checkpoint",
         "memorization_works_until": "it never works",
         "trigonometric_works_from": "the test accuracy of the trigonometric circuit alone was "
-        "never above 0.95",
+        "above 0.95 at no checkpoint",
         "trigonometric_is_stronger_from": "everything else contributes more to the correct logit "
         "of the training pairs throughout",
     }

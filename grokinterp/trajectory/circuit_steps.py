@@ -124,13 +124,13 @@ def why_never(
         until = f"it never worked for {staying}" if memorizes.any() else "it never works"
     reasons = {
         "memorization_works_from": why(
-            memorizes, f"{accuracy} above {line}", f"{accuracy} never above {line}"
+            memorizes, f"{accuracy} above {line}", f"{accuracy} above {line} at no checkpoint"
         ),
         "memorization_works_until": until,
         "trigonometric_works_from": why(
             _generalizes(trajectory, thresholds),
             f"{alone} above {line}",
-            f"{alone} never above {line}",
+            f"{alone} above {line} at no checkpoint",
         ),
         "trigonometric_is_stronger_from": why(
             _is_stronger(trajectory),
