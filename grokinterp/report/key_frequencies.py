@@ -38,9 +38,10 @@ def _power(analysis: Analysis) -> list[str]:
     evidence = analysis.key_frequencies.evidence
     if evidence is None or not {"logit_power_share", "is_key"} <= set(evidence):
         return []
-    shares = evidence["logit_power_share"][evidence["is_key"].astype(bool)]
-    share = float(shares.sum(skipna=False))
-    if shares.empty or is_missing(share):
+    rows = evidence.to_dict("records")
+    shares = [float(row["logit_power_share"]) for row in rows if row["is_key"]]
+    share = sum(shares)
+    if not shares or is_missing(share):
         return []
     spectrum = spectrum_of(analysis)
     same = "a + b" if _is_addition(analysis) else "answer"
@@ -58,10 +59,11 @@ def _variance(analysis: Analysis) -> list[str]:
     trajectory, name = analysis.trajectory, "fraction_logit_variance_explained"
     if name not in trajectory or analysis.run.task.has_representations:
         return []
-    at = trajectory[name][trajectory["step"] == analysis.key_frequencies.step]
-    if at.empty or is_missing(float(at.iloc[-1])):
+    by_step = dict(zip(trajectory["step"].tolist(), trajectory[name].tolist(), strict=True))
+    fraction = by_step.get(analysis.key_frequencies.step)
+    if is_missing(fraction):
         return []
-    explained = f"explain {show_percent(at.iloc[-1])} of the variance of the logits."
+    explained = f"explain {show_percent(fraction)} of the variance of the logits."
     if not _is_addition(analysis):
         return [f"The sums of cosines of the key frequencies {explained}"]
     wave = f"cos(2πk(a+b−c)/{analysis.key_frequencies.order})"

@@ -113,7 +113,7 @@ def why_never(
     accuracy = "the training accuracy without the trigonometric circuit was"
     alone = "the test accuracy of the trigonometric circuit alone was"
 
-    def why(is_so: pd.Series, brief: str, never: str) -> str:
+    def why(is_so: Any, brief: str, never: str) -> str:
         stretch = _longest_stretch(trajectory["step"], is_so)
         return never if stretch is None else f"{brief} {stretch}, which is shorter than {staying}"
 
@@ -142,25 +142,25 @@ def why_never(
     return {name: reasons[name] for name, step in found.as_dict().items() if step is None}
 
 
-def _memorizes(trajectory: pd.DataFrame, limits: Thresholds) -> pd.Series:
+def _memorizes(trajectory: pd.DataFrame, limits: Thresholds) -> Any:
     return trajectory["excluded_accuracy_train"] > limits.grokking
 
 
-def _stopped(trajectory: pd.DataFrame, limits: Thresholds, begins: int | None) -> pd.Series:
+def _stopped(trajectory: pd.DataFrame, limits: Thresholds, begins: int | None) -> Any:
     after = trajectory["step"] > (math.inf if begins is None else begins)
     return ~_memorizes(trajectory, limits) & after
 
 
-def _generalizes(trajectory: pd.DataFrame, limits: Thresholds) -> pd.Series:
+def _generalizes(trajectory: pd.DataFrame, limits: Thresholds) -> Any:
     return trajectory["held_out_restricted_accuracy"] > limits.grokking
 
 
-def _is_stronger(trajectory: pd.DataFrame) -> pd.Series:
+def _is_stronger(trajectory: pd.DataFrame) -> Any:
     trigonometric = trajectory["trigonometric_logit_train"]
     return (trigonometric > trajectory["memorization_logit_train"]) & (trigonometric > 0)
 
 
-def _longest_stretch(steps: pd.Series, is_so: pd.Series) -> str | None:
+def _longest_stretch(steps: Any, is_so: Any) -> str | None:
     """The longest run of checkpoints of which something is so, in words."""
     at = np.flatnonzero(is_so)
     if not len(at):
