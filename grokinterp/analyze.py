@@ -22,6 +22,7 @@ from grokinterp.errors import ConfigError, GrokinterpError, RunFolderError
 if TYPE_CHECKING:
     from grokinterp.runs.run import Run
     from grokinterp.trajectory import Analysis
+    from grokinterp.trajectory.comparison import Comparison
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,8 @@ class Analyze:
     """Follow the circuit step by step through the last checkpoint and ablate all of its parts
     (some ten seconds at p = 113)."""
     image: Literal["png", "svg", "pdf"] | None = None
-    """Write every figure of a run's report as a picture into figures/ beside it as well (those of
-    a comparison are in its report alone); takes the extra [png] and an installed Chrome or
-    Chromium."""
+    """Write every figure of the report as a picture into OUT/figures as well, for several runs
+    also those of the comparison; takes the extra [png] and an installed Chrome or Chromium."""
     quiet: bool = False
     """Show no progress bar."""
 
@@ -134,6 +134,8 @@ def _analyze_all(
         tell(f"tables    {together}/: compare.csv, settings.csv, summary.json")
     for _, job, analysis in done:
         _write_images(command, analysis, job.out)
+    if len(done) > 1:
+        _write_images(command, compared, together)
     if failures:
         first, reason = next(iter(failures.items()))
         raise GrokinterpError(
@@ -181,7 +183,7 @@ def _analyze(
     return analysis
 
 
-def _write_images(command: Analyze, analysis: Analysis, out: Path) -> None:
+def _write_images(command: Analyze, analysis: Analysis | Comparison, out: Path) -> None:
     """Write the pictures last: where no browser is, everything else has been written."""
     if command.image is None:
         return

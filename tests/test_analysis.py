@@ -11,7 +11,7 @@ import pytest
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, measure
 from grokinterp.runs import OptimizerSpec
-from grokinterp.runs.store import load_run
+from grokinterp.runs.stored_run import load_run
 from grokinterp.training import train
 from grokinterp.trajectory import analyze_run, measuring, unmirrored_transition, write_tables
 from tests import tiny
@@ -89,6 +89,7 @@ def test_the_verdict_does_not_depend_on_the_checkpoints_taken(tiny_run):
 
 def test_key_frequencies_can_be_given_and_are_checked(tiny_run):
     analysis = analyze_run(tiny_run, key_frequencies=[5, 2])
+    assert analysis.key_frequencies.n_permutations == 1000
     assert analysis.summary["key_frequencies"] == [2, 5]
     assert analysis.key_frequencies.evidence is not None
     with pytest.raises(ConfigError, match=r"7.*1 .. 6|7.*1 to 6|7.*1\.\.6"):

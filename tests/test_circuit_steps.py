@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grokinterp.trajectory import Thresholds, find_circuit_steps
-from grokinterp.trajectory.summary import _reasons_of_circuits
+from grokinterp.trajectory import CircuitSteps, Thresholds, analyze_run, find_circuit_steps
+from grokinterp.trajectory.circuit_steps import why_never
 
 STEPS = np.arange(0, 10_001, 500)
 
@@ -70,17 +70,72 @@ def test_a_circuit_cannot_end_before_it_begins():
     assert (found.memorization_works_from, found.memorization_works_until) == (3000, 6000)
 
 
-def test_a_circuit_that_works_for_a_while_is_not_said_never_to_work():
-    is_right = (STEPS >= 500) & (STEPS <= 1000)
-    planted = trajectory(
-        excluded_accuracy_train=np.where(is_right, 0.99, 0.1),
-        held_out_restricted_accuracy=np.zeros(len(STEPS)),
+def why(limits=None, **changes):
+    table = trajectory(**changes)
+    limits = limits or Thresholds()
+    return why_never(table, find_circuit_steps(table, limits), limits)
+
+
+def test_a_circuit_that_worked_too_briefly_is_said_to_have_worked_from_when_to_when():
+    brief = np.where((STEPS >= 1000) & (STEPS <= 1500), 0.99, 0.1)
+    assert why(excluded_accuracy_train=brief) == {
+        "memorization_works_from": "the training accuracy without the trigonometric circuit was "
+        "above 0.95 from step 1,000 to step 1,500, which is shorter than the 1,000 steps that "
+        "count as staying",
+        "memorization_works_until": "it never worked for the 1,000 steps that count as staying",
+    }
+    other = Thresholds(grokking=0.9, patience=3000)
+    twice = np.where((STEPS == 0) | ((STEPS >= 5000) & (STEPS <= 7000)), 0.92, 0.5)
+    assert why(other, held_out_restricted_accuracy=twice)["trigonometric_works_from"] == (
+        "the test accuracy of the trigonometric circuit alone was above 0.9 at longest from step "
+        "5,000 to step 7,000, which is shorter than the 3,000 steps that count as staying"
     )
-    limits = Thresholds()
-    found = find_circuit_steps(planted, limits)
-    assert found is not None and found.memorization_works_from is None
-    reasons = _reasons_of_circuits(found, planted, limits, "frequencies")
-    for name in ("memorization_works_from", "memorization_works_until"):
-        assert "above 0.95 between steps 500 and 1,000" in reasons[f"circuits.{name}"]
-        assert f"{limits.patience:,} steps" in reasons[f"circuits.{name}"]
-    assert "is never above 0.95" in reasons["circuits.trigonometric_works_from"]
+    once = np.where(STEPS == 2000, 99.0, 0.1)
+    assert why(trigonometric_logit_train=once)["trigonometric_is_stronger_from"] == (
+        "it was stronger at step 2,000 alone, which is shorter than the 1,000 steps that count "
+        "as staying"
+    )
+
+
+def test_a_circuit_that_never_works_or_never_stops_is_said_to():
+    reasons = why(
+        excluded_accuracy_train=0 * STEPS + 0.5,
+        held_out_restricted_accuracy=0 * STEPS + 0.94,
+        memorization_logit_train=0 * STEPS + 99.0,
+    )
+    assert reasons == {
+        "memorization_works_from": "the training accuracy without the trigonometric circuit was "
+        "above 0.95 at no checkpoint",
+        "memorization_works_until": "it never works",
+        "trigonometric_works_from": "the test accuracy of the trigonometric circuit alone was "
+        "above 0.95 at no checkpoint",
+        "trigonometric_is_stronger_from": "everything else contributes more to the correct logit "
+        "of the training pairs throughout",
+    }
+    assert why(excluded_accuracy_train=0 * STEPS + 1.0) == {
+        "memorization_works_until": "it works to the last step"
+    }
+    dips = np.where(STEPS == 6000, 0.5, 1.0)
+    assert why(excluded_accuracy_train=dips)["memorization_works_until"] == (
+        "it stopped at step 6,000 alone, which is shorter than the 1,000 steps that count as "
+        "staying"
+    )
+    assert why() == {}
+
+
+def test_a_circuit_that_worked_at_scattered_checkpoints_is_said_to():
+    blips = np.where(np.isin(STEPS, [1000, 3000]), 0.99, 0.1)
+    assert why(held_out_restricted_accuracy=blips)["trigonometric_works_from"] == (
+        "the test accuracy of the trigonometric circuit alone was above 0.95 at single "
+        "checkpoints, such as step 1,000, which is shorter than the 1,000 steps that count as "
+        "staying"
+    )
+
+
+def test_the_summary_says_why_a_circuit_did_not_stay(tiny_run):
+    limits = Thresholds(grokking=0.3, patience=10**6)
+    analysis = analyze_run(tiny_run, key_frequencies=(1, 2), thresholds=limits, deep=False)
+    found = analysis.summary["circuits"]
+    reasons = why_never(analysis.trajectory, CircuitSteps(**found), limits)
+    said = {n: r for n, r in analysis.summary["reasons"].items() if n.startswith("circuits")}
+    assert said and said == {f"circuits.{name}": reason for name, reason in reasons.items()}

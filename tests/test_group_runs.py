@@ -10,7 +10,7 @@ from grokinterp import analyze
 from grokinterp.errors import ConfigError
 from grokinterp.report import render_report
 from grokinterp.runs.config import TrainConfig
-from grokinterp.runs.store import load_run
+from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import TaskSpec
 from grokinterp.training import train
 from grokinterp.trajectory import analyze_run, write_tables

@@ -15,7 +15,7 @@ from grokinterp.circuits import Snapshot, take_snapshot
 from grokinterp.errors import CheckpointError, ConfigError, GrokinterpError, RunFolderError
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import pair_logits
-from grokinterp.runs import store
+from grokinterp.runs import stored_run
 from grokinterp.runs.importers import foreign_files
 from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
 from grokinterp.runs.importers.parameters import read_network
@@ -687,7 +687,7 @@ def test_a_folder_with_a_foreign_config_json_is_not_taken_for_ours(tmp_path):
 
 
 def test_our_own_folders_load_as_before(tiny_run):
-    for loaded in (load_run(tiny_run.folder), store.load_run(tiny_run.folder)):
+    for loaded in (load_run(tiny_run.folder), stored_run.load_run(tiny_run.folder)):
         assert loaded.steps == tiny_run.steps and not loaded.is_imported
     assert load_run(str(tiny_run.folder), "grokinterp").config == tiny_run.config
 

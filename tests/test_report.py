@@ -18,6 +18,7 @@ from grokinterp.errors import RunFolderError
 from grokinterp.report import experiment, render_report, write_report
 from grokinterp.report.page import Section, figure_block, figure_json, render_page
 from grokinterp.report.text import link_papers, show_percent, show_value
+from grokinterp.tasks import Task, draw_split
 from tests import synthetic
 
 SECTIONS = [
@@ -353,6 +354,112 @@ def test_the_evidence_of_representations_is_a_table(page_of_permutations):
     words = " ".join(page_of_permutations.words.split())
     assert "Key representations and the 3 strongest others" in words
     assert re.search(r"standard key 4 [\d.]+%? ", words) and "5d_b no 5" in words
+
+
+def words_of(analysis):
+    return " ".join(Page(render_report(analysis)).words.split())
+
+
+def of_operation(analysis, operation):
+    """The same numbers as those of another task."""
+    config = analysis.run.config
+    task = dataclasses.replace(config.task, operation=operation)
+    config = dataclasses.replace(config, task=task)
+    run = dataclasses.replace(analysis.run, config=config, split=draw_split(Task(task)))
+    return dataclasses.replace(analysis, run=run)
+
+
+def test_the_key_frequencies_stand_with_what_they_hold_and_what_they_are_worth(page):
+    words = " ".join(page.words.split())
+    share = synthetic.evidence()
+    held = share["logit_power_share"][share["is_key"]].sum()
+    assert (
+        "Averaged over the pairs with the same a + b, the logits are almost entirely waves of "
+        f"these frequencies, which hold {held:.2%} of their power. A wave cos(2πk(a+b−c)/113) is "
+        "largest at c = a + b; such waves of all key frequencies together explain 95.00% of the "
+        "variance of the logits."
+    ) in words
+    assert (
+        "Without their part of the logits the loss on all pairs is 8.3, with their part alone "
+        "5.5 × 10 −8 , and of the whole network 2.4 × 10 −7 ."
+    ) in words
+
+
+def test_key_frequencies_that_hold_less_are_not_called_almost_everything():
+    base = synthetic.grokked_analysis(8)
+    evidence = base.key_frequencies.evidence
+    share = np.where(evidence["is_key"], 0.17, 0.15 / (~evidence["is_key"]).sum())
+    keys = dataclasses.replace(
+        base.key_frequencies, evidence=evidence.assign(logit_power_share=share)
+    )
+    words = words_of(dataclasses.replace(base, key_frequencies=keys))
+    assert "almost entirely" not in words
+    assert "the logits have 85.00% of their power in waves of these frequencies." in words
+
+
+def test_what_the_keys_hold_is_said_in_the_words_of_the_task(page_of_permutations):
+    words = words_of(of_operation(synthetic.grokked_analysis(8), "multiplication"))
+    assert "Averaged over the pairs with the same answer, the logits are almost" in words
+    assert "is largest at c = a + b" not in words
+    assert "The sums of cosines of the key frequencies explain 95.00% of the variance" in words
+    words = " ".join(page_of_permutations.words.split())
+    assert "the logits are almost entirely matrix elements of these representations" in words
+    assert (
+        "Without their part of the logits the loss on all pairs is 8.3, with their part alone"
+        in words
+    )
+
+
+@pytest.mark.parametrize("case", synthetic.DEGENERATE)
+def test_without_numbers_nothing_is_said_of_what_the_keys_hold(case):
+    analysis = synthetic.DEGENERATE[case]()
+    words = words_of(analysis)
+    if not analysis.key_frequencies.frequencies:
+        assert "Averaged over the pairs with" not in words
+        assert "Without their part of" not in words
+
+
+def test_the_level_of_chance_is_that_of_one_network_with_groupings_of_its_pairs(page):
+    keys = dataclasses.replace(synthetic.grokked_analysis(8).key_frequencies, n_permutations=500)
+    analysis = dataclasses.replace(synthetic.grokked_analysis(8), key_frequencies=keys)
+    said = "what 99.9% of {}random groupings of the pairs stay below"
+    assert said.format("500 ") in words_of(analysis)
+    words = " ".join(page.words.split())
+    assert said.format("") in words and "networks with shuffled pairs" not in words
+
+
+def test_a_frequency_above_chance_and_below_the_threshold_is_marked():
+    base = synthetic.grokked_analysis(8)
+    evidence = base.key_frequencies.evidence.copy()
+    evidence.loc[evidence["frequency"] == 20, "logit_power_share"] = 0.01
+    keys = dataclasses.replace(base.key_frequencies, evidence=evidence)
+    words = words_of(dataclasses.replace(base, key_frequencies=keys))
+    assert "20 above chance, below 1.5% 1.00% 0.60%" in words
+    assert words.count("above chance, below") == 1
+    given = dataclasses.replace(keys, rule="embedding_norm")
+    assert "above chance" not in words_of(dataclasses.replace(base, key_frequencies=given))
+
+
+def test_the_words_of_clock_and_pizza_are_explained(page, page_of_permutations):
+    said, of_permutations = (
+        re.search("Words that this report uses(.*)All [0-9]+ measures", " ".join(p.words.split()))[
+            1
+        ]
+        for p in (page, page_of_permutations)
+    )
+    for term in (
+        "clock and pizza",
+        "gradient symmetricity",
+        "distance irrelevance",
+        "circle alone",
+    ):
+        assert term in said and term not in of_permutations
+
+
+def test_mirrored_pairs_are_not_promised_to_be_right_without_exception(page):
+    words = " ".join(page.words.split())
+    assert "is right on most test pairs (a, b) whose mirror image (b, a) is trained" in words
+    assert "right on every test pair" not in words
 
 
 def test_a_nan_in_the_text_would_have_been_noticed():

@@ -1,6 +1,8 @@
 """Figures of a report as pictures, where kaleido and a browser are and where they are not."""
 
 import importlib.util
+import re
+import shutil
 import struct
 import sys
 import types
@@ -11,7 +13,8 @@ import pytest
 import grokinterp as gi
 from grokinterp import figures
 from grokinterp.analyze import main
-from grokinterp.report import images
+from grokinterp.report import images, render_comparison
+from grokinterp.trajectory.comparison import comparison_of
 from tests import synthetic
 from tests.browser import EXECUTABLE
 
@@ -51,6 +54,44 @@ def test_pictures_are_wide_white_and_named_as_their_figures(tmp_path, monkeypatc
         slider = 84 if figure.layout.sliders else 0
         assert (width, height) == (1800, 2 * (figure.layout.height - slider))
         assert first == b"\xff\xff\xff"
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(EXECUTABLE is None, reason="no chromium, no google-chrome")
+@pytest.mark.skipif(importlib.util.find_spec("kaleido") is None, reason="no kaleido")
+def test_the_figures_of_a_comparison_become_pictures(tmp_path):
+    runs = [synthetic.grokked_analysis(8), synthetic.memorized_analysis(8)]
+    compared = comparison_of(runs)
+    written = gi.write_images(compared, tmp_path / "figures")
+    assert [path.stem for path in written][:3] == ["grokking_steps", "loss", "accuracy"]
+    assert sorted(written) == sorted((tmp_path / "figures").iterdir())
+    html = render_comparison(compared)
+    assert [path.stem for path in written] == [
+        name.replace("-", "_") for name in re.findall('<figure id="figure-(.*?)"', html)
+    ]
+    assert pixels(written[0])[0][0] == 1800
+
+
+def test_pictures_of_several_runs_include_those_of_their_comparison(
+    tiny_run, tmp_path, monkeypatch
+):
+    for name in "ab":
+        shutil.copytree(tiny_run.folder, tmp_path / "runs" / name)
+    drawn = []
+
+    def draw(drawings):
+        for drawing in drawings:
+            drawing["path"].write_text("a picture")
+            drawn.append(drawing["path"].name)
+
+    monkeypatch.setattr(images, "find_spec", lambda _: True)
+    monkeypatch.setattr(images, "_draw", draw)
+    paths = [str(tmp_path / "runs" / name) for name in "ab"]
+    main([*paths, "--no-deep", "--quiet", "--image", "svg"])
+    for folder in ("a/analysis", "b/analysis", "comparison"):
+        assert (tmp_path / "runs" / folder / "figures" / "loss.svg").exists()
+    together = {path.name for path in (tmp_path / "runs/comparison/figures").iterdir()}
+    assert {"accuracy.svg", "sum_squared_weights.svg"} <= together
 
 
 def test_a_picture_of_the_spectrum_stands_at_the_last_step(analysis):

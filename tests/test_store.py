@@ -8,7 +8,7 @@ import torch
 
 from grokinterp.errors import CheckpointError, RunFolderError
 from grokinterp.runs.atomic import append_durably, whole_lines, write_atomically
-from grokinterp.runs.store import load_run
+from grokinterp.runs.stored_run import load_run
 
 
 @pytest.fixture

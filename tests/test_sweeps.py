@@ -157,7 +157,7 @@ def test_a_child_starts_from_its_parent_which_is_trained_first_and_has_no_row(tm
     other = toy.planned(1e-2, seed=6, n_steps=200)
     result = sweep([other, child], tmp_path)
     assert list(result.table["run"]) == [other.config.hash(), child.config.hash()]
-    from grokinterp.runs.store import load_run
+    from grokinterp.runs.stored_run import load_run
 
     first = load_run(tmp_path / child.config.hash()).curves["train_loss"].iloc[0]
     assert first == load_run(tmp_path / parent.hash()).curves["train_loss"].iloc[-1]

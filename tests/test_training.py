@@ -1,6 +1,7 @@
 """Training: what the curves mean, exact continuation, extension, divergence, refusals."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
 from grokinterp.models.initialization import initial_parameters
 from grokinterp.models.transformer import transformer_logits
 from grokinterp.runs import PRESETS, OptimizerSpec
-from grokinterp.runs.store import load_run
+from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import TaskSpec
 from grokinterp.training import train
 from tests import tiny
@@ -256,9 +257,20 @@ def test_another_thread_count_on_resume_is_warned_of(tmp_path, caplog):
     train(tiny.config(n_steps=40), folder, n_threads=2, progress=False)
     with caplog.at_level("WARNING"):
         run = train(tiny.config(n_steps=80), folder, n_threads=1, progress=False)
-    assert "n_threads 2 -> 1" in caplog.text
+    said = "this run was started with other settings of the machine (n_threads 2 -> 1): its"
+    assert said in caplog.text and "elsewhere" not in caplog.text
     assert run.environment["resumed_with"][0]["n_threads"] == 1
     assert torch.get_num_threads() == 1
+
+
+def test_another_machine_on_resume_is_warned_of(tmp_path, caplog):
+    folder = tmp_path / "run"
+    train(tiny.config(n_steps=40), folder, progress=False)
+    path = folder / "environment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"platform": "Plan9 vax"}))
+    with caplog.at_level("WARNING"):
+        train(tiny.config(n_steps=80), folder, progress=False)
+    assert "this run was started elsewhere (platform Plan9 vax -> " in caplog.text
 
 
 def test_training_neither_reads_nor_changes_the_global_random_state(tmp_path):

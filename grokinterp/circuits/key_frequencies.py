@@ -68,6 +68,8 @@ class KeyFrequencies:
     """Why the set is empty."""
     names: tuple[str, ...] | None = None
     """Names of the key representations; None for frequencies."""
+    n_permutations: int | None = field(default=None, compare=False)
+    """Random groupings of the pairs that ``null_share`` was found from; None if unknown."""
 
     @classmethod
     def given(cls, order: int, frequencies: Iterable[int]) -> KeyFrequencies:
@@ -227,7 +229,8 @@ def find_key_frequencies(
         labels = double_of(view.order, halves)
         evidence["double_of"] = pd.array([labels.get(k, pd.NA) for k in numbers], dtype="Int64")
     names = None if all_names is None else tuple(all_names[k] for k in frequencies)
-    return KeyFrequencies(view.order, frequencies, rule, snapshot.step, evidence, reason, names)
+    found = (frequencies, rule, snapshot.step, evidence, reason, names, n_permutations)
+    return KeyFrequencies(view.order, *found)
 
 
 def logit_power_shares(snapshot: Snapshot) -> Float[Tensor, " freq"]:

@@ -99,7 +99,7 @@ def _train_and_observe(task: RunTask) -> dict[int, dict[str, Number]]:
 
 def _train(task: RunTask) -> Any:
     """Finish the run, once whoever writes it now is gone."""
-    from grokinterp.runs.store import load_run
+    from grokinterp.runs.stored_run import load_run
     from grokinterp.training import train
 
     parent = task.config.parent

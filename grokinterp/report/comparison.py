@@ -46,6 +46,19 @@ _NOT_SHOWN = (
     "n_checkpoints",
     "folder",
 )
+_OF_CIRCUITS = {
+    "restricted_loss_test": "Loss on the test pairs with nothing but the trigonometric "
+    "circuit kept. Where it falls long before the test loss, the circuit was there before it "
+    "could be seen. Runs without key frequencies have no line.",
+    "excluded_loss_train": "Loss on the training pairs with the trigonometric circuit "
+    "removed: it rises as the network comes to rely on that circuit.",
+}
+_OF_WEIGHTS = {
+    "sum_squared_weights": "All weights, on a logarithmic axis. In a run that groks they "
+    "fall in cleanup, when the memorization circuit goes.",
+    "gini_W_E": "Gini coefficient of the embedding's Fourier components: 0 where all are "
+    "equal, 1 where a single one is left.",
+}
 
 
 def render_comparison(
@@ -75,6 +88,31 @@ def render_comparison(
     title = f"Comparison of {n_runs} {'run' if n_runs == 1 else 'runs'}"
     lead = f'<p class="lead">{_what_differs(compared)}</p>'
     return render_page(title, lead, [section for section in sections if section is not None])
+
+
+def comparison_figures(compared: Comparison) -> dict[str, go.Figure]:
+    """Every figure of the report for which there are numbers, by name, in its order."""
+    drawn = {}
+    for name, draw in _plots(compared).items():
+        try:
+            drawn[name] = draw()
+        except FitError:
+            continue
+    return drawn
+
+
+def _plots(compared: Comparison) -> dict[str, Callable[[], go.Figure]]:
+    measures = {
+        column.replace("_", "-"): partial(figures.plot_compared, compared, column)
+        for column in (*_OF_CIRCUITS, *_OF_WEIGHTS)
+        if any(column in analysis.trajectory for analysis in compared.analyses)
+    }
+    return {
+        "grokking-steps": partial(figures.plot_grokking_steps, compared),
+        "loss": partial(figures.plot_compared_losses, compared),
+        "accuracy": partial(figures.plot_compared_accuracies, compared),
+        **measures,
+    }
 
 
 def _what_differs(compared: Comparison) -> str:
@@ -214,8 +252,8 @@ def _range(name: str, row: Mapping[Any, Any]) -> str:
 
 def _grokking_steps(compared: Comparison) -> Section | None:
     block = _figure(
-        partial(figures.plot_grokking_steps, compared),
-        "figure-grokking-steps",
+        compared,
+        "grokking-steps",
         "One point per run. Open triangles are runs that had not generalized by their last step: "
         "the grokking step lies above. The line, where there are several runs of a setting, goes "
         "through the medians and has a gap where too few runs have generalized for one.",
@@ -234,13 +272,13 @@ def _curves(compared: Comparison) -> Section | None:
         "loss-and-accuracy",
         "Loss and accuracy",
         _figure(
-            partial(figures.plot_compared_losses, compared),
-            "figure-loss",
+            compared,
+            "loss",
             f"Test loss solid, train loss dashed, on a logarithmic axis. {_COLORS}",
         ),
         _figure(
-            partial(figures.plot_compared_accuracies, compared),
-            "figure-accuracy",
+            compared,
+            "accuracy",
             "Test accuracy solid, train accuracy dashed. The later the solid line of a run "
             "follows its dashed one, the longer its grokking delay.",
         ),
@@ -248,41 +286,29 @@ def _curves(compared: Comparison) -> Section | None:
 
 
 def _circuits(compared: Comparison) -> Section | None:
-    captions = {
-        "restricted_loss_test": "Loss on the test pairs with nothing but the trigonometric "
-        "circuit kept. Where it falls long before the test loss, the circuit was there before it "
-        "could be seen. Runs without key frequencies have no line.",
-        "excluded_loss_train": "Loss on the training pairs with the trigonometric circuit "
-        "removed: it rises as the network comes to rely on that circuit.",
-    }
-    return _measures(compared, "circuits", "Restricted and excluded loss", captions)
+    return _measures(compared, "circuits", "Restricted and excluded loss", _OF_CIRCUITS)
 
 
 def _weights(compared: Comparison) -> Section | None:
-    captions = {
-        "sum_squared_weights": "All weights, on a logarithmic axis. In a run that groks they "
-        "fall in cleanup, when the memorization circuit goes.",
-        "gini_W_E": "Gini coefficient of the embedding's Fourier components: 0 where all are "
-        "equal, 1 where a single one is left.",
-    }
-    return _measures(compared, "weights", "Weights and sparsity", captions)
+    return _measures(compared, "weights", "Weights and sparsity", _OF_WEIGHTS)
 
 
 def _measures(
     compared: Comparison, name: str, title: str, captions: Mapping[str, str]
 ) -> Section | None:
-    blocks = []
-    for column, caption in captions.items():
-        if any(column in analysis.trajectory for analysis in compared.analyses):
-            figure = partial(figures.plot_compared, compared, column)
-            blocks.append(_figure(figure, f"figure-{column.replace('_', '-')}", caption))
+    blocks = [
+        _figure(compared, column.replace("_", "-"), caption) for column, caption in captions.items()
+    ]
     return _section(name, title, *blocks)
 
 
-def _figure(draw: Callable[[], go.Figure], name: str, caption: str) -> str:
+def _figure(compared: Comparison, name: str, caption: str) -> str:
     """HTML of a figure; nothing where there is nothing to draw."""
+    draw = _plots(compared).get(name)
+    if draw is None:
+        return ""
     try:
-        return figure_block(name, draw(), caption)
+        return figure_block(f"figure-{name}", draw(), caption)
     except FitError:
         return ""
 

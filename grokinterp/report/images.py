@@ -1,4 +1,4 @@
-"""The figures of an analysis as files of their own, for papers and slides."""
+"""The figures of an analysis or of a comparison as files of their own, for papers and slides."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import plotly.graph_objects as go
 from grokinterp.errors import ConfigError
 from grokinterp.figures import all_figures
 from grokinterp.figures.embedding import without_slider
+from grokinterp.report.comparison import comparison_figures
 from grokinterp.runs.atomic import make_folder
 from grokinterp.trajectory.analysis import Analysis
+from grokinterp.trajectory.comparison import Comparison
 
 ImageFormat = Literal["png", "svg", "pdf"]
 WIDTH = 900
@@ -21,7 +23,9 @@ WIDTH = 900
 _SCALE = {"png": 2, "svg": 1, "pdf": 1}
 
 
-def write_images(analysis: Analysis, folder: str | Path, format: str = "png") -> list[Path]:
+def write_images(
+    analysis: Analysis | Comparison, folder: str | Path, format: str = "png"
+) -> list[Path]:
     """Write every figure of the report as a picture on white.
 
     The pictures are drawn by kaleido in a Chrome or Chromium that is installed; nothing is
@@ -31,7 +35,8 @@ def write_images(analysis: Analysis, folder: str | Path, format: str = "png") ->
     Parameters
     ----------
     analysis
-        Of a run of any outcome; figures without numbers are left out.
+        Of a run of any outcome, or a comparison of several runs; figures without numbers are
+        left out.
     folder
         Where the files go, such as ``ckpts/analysis/figures``; made if it is missing.
     format
@@ -41,7 +46,8 @@ def write_images(analysis: Analysis, folder: str | Path, format: str = "png") ->
     -------
     list of pathlib.Path
         One file per figure, named as in :data:`grokinterp.figures.FIGURES` with underscores:
-        ``loss.png``, ``embedding_spectrum.png``, ...
+        ``loss.png``, ``embedding_spectrum.png``, ...; of a comparison ``grokking_steps.png``,
+        ``loss.png``, ...
 
     Raises
     ------
@@ -65,10 +71,12 @@ def write_images(analysis: Analysis, folder: str | Path, format: str = "png") ->
         )
     folder = Path(folder)
     make_folder(folder, "Choose one that can be written.")
+    is_one = isinstance(analysis, Analysis)
+    figures = all_figures(analysis) if is_one else comparison_figures(analysis)
     names = {}
     with tempfile.TemporaryDirectory(prefix=".figures-", dir=folder) as beside:
         drawings = []
-        for name, figure in all_figures(analysis).items():
+        for name, figure in figures.items():
             file = f"{name.replace('-', '_')}.{format}"
             names[Path(beside) / file] = folder / file
             drawings.append(_drawing(figure, Path(beside) / file, format))

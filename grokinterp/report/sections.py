@@ -5,27 +5,28 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pandas as pd
-
 from grokinterp.circuits.key_frequencies import MIN_SHARE
 from grokinterp.errors import FitError
 from grokinterp.figures import FIGURES
 from grokinterp.figures.embedding import MAX_FRAMES, MAX_HEATMAP_STEPS
 from grokinterp.figures.lines import MAX_POINTS
-from grokinterp.figures.spectrum import Spectrum, spectrum_of
+from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.report.algorithm import algorithm_section
 from grokinterp.report.circuit import (
     ablation_table_html,
     circuit_section,
     strength_section,
 )
+from grokinterp.report.key_frequencies import (
+    evidence_table,
+    level_of_chance,
+    what_keys_hold,
+)
 from grokinterp.report.outcome import outcome_section, phase_table
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.provenance import provenance_sections
-from grokinterp.report.text import escape, show_percent, show_value, table
+from grokinterp.report.text import escape, show_value
 from grokinterp.trajectory.analysis import Analysis
-
-_N_RUNNERS_UP = 3
 
 
 def analysis_sections(analysis: Analysis) -> list[Section]:
@@ -153,18 +154,19 @@ def _key_frequencies(analysis: Analysis) -> Section:
     ]
     if not keys.frequencies and keys.reason:
         blocks.append(paragraph(f"The set is empty: {escape(keys.reason)}.", kind="note"))
+    blocks += what_keys_hold(analysis)
     if spectrum.noun == "representation":
         blocks.append(
             paragraph(
                 "By the rule <code>logit_power</code> a representation is key when its share of "
                 "the power of the logits, averaged over the pairs with the same product, exceeds "
-                f"{MIN_SHARE:.1%} and what permuted pairs reach. The other columns change nothing."
+                f"{MIN_SHARE:.1%} and {level_of_chance(keys)}. The other columns change nothing."
             )
         )
     else:
         blocks.append(_evidence_figure(analysis))
     if keys.evidence is not None and len(keys.evidence):
-        blocks.append(_evidence_table(spectrum, keys.evidence))
+        blocks.append(evidence_table(spectrum, keys))
     return Section("key-frequencies", f"{what} and their evidence", tuple(blocks))
 
 
@@ -173,40 +175,10 @@ def _evidence_figure(analysis: Analysis) -> str:
         analysis,
         "key-frequencies",
         "By the rule <code>logit_power</code> a frequency is key when its share of the logit "
-        "power lies above both lines of the first panel: a threshold, and what 99.9% of random "
-        "groupings of the pairs stay below. At a key frequency k the logits contain the wave "
-        "cos 2\u03c0k(x\u2212y)/n, with x the sum on the cycle of n and y the answer, which is "
-        "largest where y = x; <em>Ablations</em> shows what is left without these waves, and with "
-        "them alone. The other panels change nothing: a frequency can be "
-        "large in the embedding and unused by the logits.",
+        f"power lies above both lines of the first panel: a threshold, and "
+        f"{level_of_chance(analysis.key_frequencies)}. The other panels change nothing: a "
+        "frequency can be large in the embedding and unused by the logits.",
     )
-
-
-def _evidence_table(spectrum: Spectrum, evidence: pd.DataFrame) -> str:
-    rows_of_keys = [row for row in evidence.to_dict("records") if row["is_key"]]
-    others = [row for row in evidence.to_dict("records") if not row["is_key"]]
-    others.sort(key=lambda row: -row.get("logit_power_share", 0.0))
-    columns = {
-        "dimension": ("dimension", show_value),
-        "character_similarity": ("character similarity", show_value),
-        "logit_power_share": ("share of logit power", show_percent),
-        "null_share": ("permuted pairs, 99.9%", show_percent),
-        "embedding_norm": ("embedding norm", show_value),
-        "n_neurons": ("neurons", show_value),
-        "W_L_norm": ("W_L norm", show_value),
-        "double_of": ("double of", show_value),
-    }
-    present = {name: how for name, how in columns.items() if name in evidence}
-    rows = []
-    for row in [*rows_of_keys, *others[:_N_RUNNERS_UP]]:
-        mark = '<span class="key">key</span>' if row["is_key"] else "no"
-        cells = [show(row[name]) for name, (_, show) in present.items()]
-        rows.append((escape(row[spectrum.noun]), mark, *cells))
-    header = (spectrum.noun, "key", *(title for title, _ in present.values()))
-    plural, strongest = spectrum.plural, f"the {_N_RUNNERS_UP} strongest"
-    is_any_key = len(rows_of_keys) > 0
-    caption = f"Key {plural} and {strongest} others" if is_any_key else f"All {plural}: {strongest}"
-    return table(header, rows, caption=caption, n_text=2)
 
 
 def _restricted_and_excluded(analysis: Analysis) -> Section:
@@ -295,13 +267,13 @@ def _further_measures(analysis: Analysis) -> Section:
 def _mirrored_accuracy(analysis: Analysis) -> Section:
     why = paragraph(
         "A network that memorizes and knows only a∘b = b∘a is right on most test pairs (a, b) "
-        "whose mirror image (b, a) is trained, and at chance on the others: it scores about the "
+        "whose mirror image (b, a) is trained, and near chance on the others: it scores about the "
         "train fraction on the test pairs. Such an accuracy is no partial grokking."
     )
     block = figure_or_reason(
         analysis,
         "mirrored-accuracy",
-        "While the mirrored pairs are right and the unmirrored ones at chance, the network has "
+        "While most mirrored pairs are right and the unmirrored ones near chance, the network has "
         "learned that the operation commutes and no more. The unmirrored line shows when it has "
         "learned the operation.",
     )

@@ -67,7 +67,8 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
             "Taking a part out and measuring the loss again: what matters costs loss.",
         ),
     ]
-    return [*common, *_terms_of_spectrum(analysis), *circuit, *_terms_of_weights()]
+    algorithm = [] if task.has_representations else _terms_of_algorithm()
+    return [*common, *_terms_of_spectrum(analysis), *circuit, *algorithm, *_terms_of_weights()]
 
 
 def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:
@@ -95,6 +96,39 @@ def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:
             "key frequencies",
             "Those that carry the logits of the last checkpoint, by the rule that stands beside "
             "their evidence. A network that computes a + b by turning circles needs only a few.",
+        ),
+    ]
+
+
+def _terms_of_algorithm() -> list[tuple[str, str]]:
+    return [
+        (
+            "clock and pizza",
+            "Two algorithms for addition that put every token on a circle. A clock multiplies and "
+            "gets the angle of a + b whatever a and b are. A pizza adds the two embeddings and "
+            "looks at the direction of the sum, which is short when a and b lie far apart and says "
+            "nothing when they lie opposite each other.",
+        ),
+        (
+            "gradient symmetricity",
+            "Mean cosine between the gradients of a logit for the embeddings of the two tokens: "
+            "near 1 where the logits change alike with both, as in a pizza; lower in a clock.",
+        ),
+        (
+            "distance irrelevance",
+            "Spread of the correct logit among pairs of the same a − b, as a fraction of its "
+            "whole spread: near 1 where the distance of the two tokens does not matter, 0 where "
+            "nothing else does, so lower in a pizza than in a clock.",
+        ),
+        (
+            "circularity",
+            "How close the first principal components of the embedding are to waves of one "
+            "frequency: 1 where it consists of circles, as in both algorithms.",
+        ),
+        (
+            "circle alone",
+            "The network run again with nothing of the embeddings of the tokens but their mean and "
+            "one key frequency; the formulas of clock and pizza are compared on its logits.",
         ),
     ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
 from grokinterp.fields import checked
-from grokinterp.runs import store
+from grokinterp.runs import stored_run
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
 from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes
@@ -54,7 +54,7 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
     if not is_there(source.path):
         raise RunFolderError(f"{path} does not exist. Train into it, or check the spelling.")
     if format == OWN_FORMAT or (format is None and _is_own(source)):
-        return store.load_run(path)
+        return stored_run.load_run(path)
     tried = [f"{OWN_FORMAT} (no config.json)"]
     for importer in IMPORTERS:
         if format not in (None, importer.name):
@@ -64,7 +64,7 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
             return _load(importer.load, source)
         tried.append(f"{importer.name} ({objection})")
     if format is None and _was_meant_as_own(source):
-        return store.load_run(path)  # which says what is wrong with it
+        return stored_run.load_run(path)  # which says what is wrong with it
     if format is not None:
         raise CheckpointError(
             f"{path} is not of the format {tried[-1]}. Leave out --format, or see "

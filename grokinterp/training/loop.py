@@ -24,7 +24,8 @@ from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.run import Run
 from grokinterp.runs.stopping import EarlyStop, early_stop
-from grokinterp.runs.store import RunFolder, load_run
+from grokinterp.runs.store import RunFolder
+from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
 from grokinterp.training.dropout import Dropout
 from grokinterp.training.loss import LOSSES, accuracy

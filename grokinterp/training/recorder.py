@@ -97,9 +97,10 @@ class Recorder:
         before = read_json(path)
         changed = differences(before, now)
         if changed:
+            is_same_machine = all(change.startswith("n_threads ") for change in changed)
             log.warning(
-                "this run was started with other settings of the machine (%s): its numbers may "
-                "differ in the last bits.",
+                "this run was started %s (%s): its numbers may differ in the last bits.",
+                "with other settings of the machine" if is_same_machine else "elsewhere",
                 "; ".join(changed),
             )
             before.setdefault("resumed_with", []).append(now)

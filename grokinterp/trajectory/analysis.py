@@ -231,7 +231,8 @@ def _key_frequencies(last: Snapshot, given: Iterable[int | str] | None) -> KeyFr
     if evidence is not None:
         is_key = [k + 1 in override.frequencies for k in range(len(evidence))]
         evidence = evidence.assign(is_key=is_key)
-    return replace(override, step=last.step, evidence=evidence)
+    n_permutations = found.n_permutations
+    return replace(override, step=last.step, evidence=evidence, n_permutations=n_permutations)
 
 
 def _every(steps: tuple[int, ...], every: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,17 +84,93 @@ def find_circuit_steps(
     def first(is_so: Any) -> int | None:
         return first_lasting(steps, np.asarray(is_so), limits.patience)
 
-    memorizes = trajectory["excluded_accuracy_train"] > limits.grokking
-    begins = first(memorizes)
-    ends = None if begins is None else first(~memorizes & (trajectory["step"] > begins))
-    is_stronger = (
-        trajectory["trigonometric_logit_train"] > trajectory["memorization_logit_train"]
-    ) & (trajectory["trigonometric_logit_train"] > 0)
+    begins = first(_memorizes(trajectory, limits))
+    stops = first(_stopped(trajectory, limits, begins))
     return CircuitSteps(
         memorization_works_from=begins,
-        memorization_works_until=ends,
-        trigonometric_works_from=first(
-            trajectory["held_out_restricted_accuracy"] > limits.grokking
-        ),
-        trigonometric_is_stronger_from=first(is_stronger),
+        memorization_works_until=stops,
+        trigonometric_works_from=first(_generalizes(trajectory, limits)),
+        trigonometric_is_stronger_from=first(_is_stronger(trajectory)),
     )
+
+
+def why_never(
+    trajectory: pd.DataFrame, found: CircuitSteps, thresholds: Thresholds
+) -> dict[str, str]:
+    """Say why a step is None, by name: it never came, or it came and did not stay.
+
+    Parameters
+    ----------
+    trajectory, thresholds
+        As :func:`find_circuit_steps` took them.
+    found
+        What it returned.
+    """
+    line = f"{thresholds.grokking:g}"
+    staying = f"the {thresholds.patience:,} steps that count as staying"
+    memorizes = _memorizes(trajectory, thresholds)
+    begins = found.memorization_works_from
+    accuracy = "the training accuracy without the trigonometric circuit was"
+    alone = "the test accuracy of the trigonometric circuit alone was"
+
+    def why(is_so: Any, brief: str, never: str) -> str:
+        stretch = _longest_stretch(trajectory["step"], is_so)
+        return never if stretch is None else f"{brief} {stretch}, which is shorter than {staying}"
+
+    if begins is not None:
+        stopped = _stopped(trajectory, thresholds, begins)
+        until = why(stopped, "it stopped", "it works to the last step")
+    else:
+        until = f"it never worked for {staying}" if memorizes.any() else "it never works"
+    reasons = {
+        "memorization_works_from": why(
+            memorizes, f"{accuracy} above {line}", f"{accuracy} above {line} at no checkpoint"
+        ),
+        "memorization_works_until": until,
+        "trigonometric_works_from": why(
+            _generalizes(trajectory, thresholds),
+            f"{alone} above {line}",
+            f"{alone} above {line} at no checkpoint",
+        ),
+        "trigonometric_is_stronger_from": why(
+            _is_stronger(trajectory),
+            "it was stronger",
+            "everything else contributes more to the correct logit of the training pairs "
+            "throughout",
+        ),
+    }
+    return {name: reasons[name] for name, step in found.as_dict().items() if step is None}
+
+
+def _memorizes(trajectory: pd.DataFrame, limits: Thresholds) -> Any:
+    return trajectory["excluded_accuracy_train"] > limits.grokking
+
+
+def _stopped(trajectory: pd.DataFrame, limits: Thresholds, begins: int | None) -> Any:
+    after = trajectory["step"] > (math.inf if begins is None else begins)
+    return ~_memorizes(trajectory, limits) & after
+
+
+def _generalizes(trajectory: pd.DataFrame, limits: Thresholds) -> Any:
+    return trajectory["held_out_restricted_accuracy"] > limits.grokking
+
+
+def _is_stronger(trajectory: pd.DataFrame) -> Any:
+    trigonometric = trajectory["trigonometric_logit_train"]
+    return (trigonometric > trajectory["memorization_logit_train"]) & (trigonometric > 0)
+
+
+def _longest_stretch(steps: Any, is_so: Any) -> str | None:
+    """The longest run of checkpoints of which something is so, in words."""
+    at = np.flatnonzero(is_so)
+    if not len(at):
+        return None
+    stretches = np.split(at, np.flatnonzero(np.diff(at) > 1) + 1)
+    ends = [(int(steps.iloc[s[0]]), int(steps.iloc[s[-1]])) for s in stretches]
+    first, last = max(ends, key=lambda stretch: stretch[1] - stretch[0])
+    if first == last and len(ends) == 1:
+        return f"at step {first:,} alone"
+    if first == last:
+        return f"at single checkpoints, such as step {first:,}"
+    often = "at longest " if len(ends) > 1 else ""
+    return f"{often}from step {first:,} to step {last:,}"

@@ -12,7 +12,7 @@ from grokinterp.circuits import Algorithm, KeyFrequencies
 from grokinterp.measures import Measure
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
-from grokinterp.trajectory.circuit_steps import CircuitSteps
+from grokinterp.trajectory.circuit_steps import CircuitSteps, why_never
 from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases
 
@@ -169,31 +169,8 @@ def _reasons_of_circuits(
 ) -> dict[str, str]:
     if steps is None:
         return {"circuits": f"it takes key {components} and measures of both circuits"}
-
-    def not_lasting(what: str, column: str) -> str:
-        above = trajectory.loc[trajectory[column] > limits.grokking, "step"]
-        if above.empty:
-            return f"{what} is never above {limits.grokking:g}"
-        return (
-            f"{what} is above {limits.grokking:g} between steps {above.iloc[0]:,} and "
-            f"{above.iloc[-1]:,}, but never for {limits.patience:,} steps without a break"
-        )
-
-    memorizes = not_lasting(
-        "the training accuracy without the trigonometric circuit", "excluded_accuracy_train"
-    )
-    goes_on = f"it is never at rest for {limits.patience:,} steps"
-    works = steps.memorization_works_from is not None
-    known = {
-        "memorization_works_from": memorizes,
-        "memorization_works_until": goes_on if works else memorizes,
-        "trigonometric_works_from": not_lasting(
-            "the test accuracy of the trigonometric circuit alone", "held_out_restricted_accuracy"
-        ),
-        "trigonometric_is_stronger_from": "everything else contributes more to the correct logit "
-        "of the training pairs throughout",
-    }
-    return {f"circuits.{n}": known[n] for n, step in steps.as_dict().items() if step is None}
+    reasons = why_never(trajectory, steps, limits)
+    return {f"circuits.{name}": reason for name, reason in reasons.items()}
 
 
 def _reasons_of_imported(
