@@ -206,6 +206,17 @@ def test_squared_weights_count_every_parameter_and_scale_with_the_square():
         assert scaled[column] == pytest.approx(9 * value, **FLOAT32)
 
 
+def test_squared_weights_are_the_same_bits_in_whatever_order_the_parameters_come():
+    snapshot = random_snapshot(13)
+    measure = BY_NAME["sum_squared_weights"]
+    names, found = list(snapshot.parameters), set()
+    for shift in range(len(names)):
+        shuffled = {n: snapshot.parameters[n] for n in names[shift:] + names[:shift]}
+        again = dataclasses.replace(snapshot, parameters=shuffled)
+        found.add(measure.values(again, keys_of(snapshot))["sum_squared_weights"])
+    assert len(found) == 1
+
+
 def test_matrices_of_all_blocks_count_under_one_name():
     deep = dataclasses.replace(SPEC, n_layers=2)
     snapshot = random_snapshot(5, spec=deep)

@@ -8,6 +8,7 @@ import torch
 
 from grokinterp.errors import CheckpointError, RunFolderError
 from grokinterp.runs.atomic import append_durably, whole_lines, write_atomically
+from grokinterp.runs.network import Network
 from grokinterp.runs.stored_run import load_run
 
 
@@ -66,6 +67,13 @@ def test_a_flipped_byte_of_a_checkpoint_is_detected_and_named(copied, place):
     with pytest.raises(CheckpointError, match="step_00000040.safetensors is damaged"):
         run.parameters(40)
     run.parameters(80)
+
+
+def test_parameters_come_in_the_order_of_the_network(tiny_run):
+    # safetensors hands them over in another order every time.
+    loaded = load_run(tiny_run.folder)
+    network = Network(loaded.config.model, loaded.task)
+    assert list(loaded.parameters(0)) == list(network.shapes)
 
 
 def test_a_truncated_checkpoint_is_detected_and_named(copied):

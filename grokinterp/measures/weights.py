@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import Snapshot
@@ -27,18 +27,16 @@ def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> 
 
     The matrices of all blocks count under one name; the biases are in the total alone.
     """
-    # By numpy, whose sums do not depend on the number of threads.
     squares = {
-        name: float(np.square(value.numpy(), dtype=np.float64).sum())
-        for name, value in snapshot.parameters.items()
+        name: float(value.double().square().sum()) for name, value in snapshot.parameters.items()
     }
     by_matrix = {
-        f"sum_squared_weights_{matrix}": sum(
+        f"sum_squared_weights_{matrix}": math.fsum(
             square for name, square in squares.items() if name.rsplit(".", 1)[-1] == matrix
         )
         for matrix in _MATRICES
     }
-    return {"sum_squared_weights": sum(squares.values()), **by_matrix}
+    return {"sum_squared_weights": math.fsum(squares.values()), **by_matrix}
 
 
 @measure(
