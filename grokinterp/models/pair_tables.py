@@ -24,6 +24,7 @@ import torch
 from einops import einsum, rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from grokinterp.models.mlp import mlp_outputs
 from grokinterp.models.mlp_spec import MlpSpec
@@ -106,6 +107,43 @@ def pair_tables(parameters: Mapping[str, Tensor], spec: ModelSpec) -> PairTables
         readout=torch.cat([W_O @ torch.cat([mlp["W_in"], W_U], dim=1), constants[None]]),
         W_L=mlp["W_out"] @ W_U,
     )
+
+
+def value_rows(
+    tables: PairTables, width: int
+) -> tuple[Float[Tensor, "head 2 token width"], Float[Tensor, " width"]]:
+    r"""Send every value through the readout before it meets the batch.
+
+    What a pair reads is then a weighted sum of eight rows (four heads, two operands): patterns
+    sum to one, so with the value of ``=`` taken off the others, ``=`` needs no weight.
+
+    .. math:: \mathrm{read} = \mathrm{constant} + \sum_h A_h^a\, \mathrm{rows}_{h,0,a}
+                                                 + A_h^b\, \mathrm{rows}_{h,1,b}
+
+    Parameters
+    ----------
+    tables
+        Of a one-layer network.
+    width
+        Columns to return; those beyond d_mlp + c are zero.
+
+    Returns
+    -------
+    rows
+        Of each head, operand and token: neurons' pre-activations, then the part of the logits
+        that does not go through the MLP.
+    constant
+        What is read when every head attends to ``=`` alone.
+    """
+    padded = F.pad(tables.readout, (0, width - tables.readout.shape[1]))
+    readout = padded[:-1]
+    constant = torch.addmv(padded[-1], readout.T, tables.value_equals.flatten())
+    values = rearrange(
+        tables.values - tables.value_equals,
+        "operand token head d_head -> head (operand token) d_head",
+    )
+    by_head = readout.unflatten(0, tables.value_equals.shape)
+    return torch.bmm(values, by_head).unflatten(1, (2, -1)), constant
 
 
 def forward_tables(

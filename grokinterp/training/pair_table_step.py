@@ -2,19 +2,24 @@
 
 The small tables over tokens are built under autograd; between the tables and the loss, where
 the batch is, forward and backward are written out on memory that is used again. What remains
-are six matrix products. Function and gradients are those of the hooked model up to float
-rounding: every gradient is compared with autograd in float64 by the tests.
+are three dense matrix products, of the neurons with the classes, and a few weighted rows per
+pair (:mod:`grokinterp.training.token_mixes`). Function and gradients are those of the hooked
+model up to float rounding: every gradient is compared with autograd in float64 by the tests.
 """
 
 from __future__ import annotations
+
+import math
+import os
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.models import MlpSpec, ModelSpec
-from grokinterp.models.pair_tables import PairTables, has_pair_tables, pair_tables
+from grokinterp.models.pair_tables import has_pair_tables, pair_tables
 from grokinterp.training.loss import accuracy, batch_loss
+from grokinterp.training.token_mixes import Leaves, token_mix
 
 
 def why_no_pair_tables(spec: ModelSpec | MlpSpec, dropout: float = 0.0) -> str | None:
@@ -39,9 +44,21 @@ def why_no_pair_tables(spec: ModelSpec | MlpSpec, dropout: float = 0.0) -> str |
 
 
 class PairTableStep:
-    """Loss and gradients of the one-layer ReLU network on a fixed batch of pairs."""
+    """Loss and gradients of the one-layer ReLU network on a fixed batch of pairs.
 
-    name = "pair tables (exact, one layer)"
+    Parameters
+    ----------
+    parameters
+        Weights, of which those that require a gradient are trained.
+    spec
+        Shape of the network; one that :func:`why_no_pair_tables` has nothing against.
+    pairs, labels
+        The batch.
+    loss_dtype, loss
+        Precision and name of the loss.
+    with_numba
+        As in :func:`~grokinterp.training.token_mixes.token_mix`.
+    """
 
     def __init__(
         self,
@@ -51,98 +68,80 @@ class PairTableStep:
         labels: Int[Tensor, " pair"],
         loss_dtype: str,
         loss: str = "cross_entropy",
+        *,
+        with_numba: bool | None = None,
     ) -> None:
-        # Rows in the order of a make the sums over equal a run through memory in order; the
-        # mean over the batch does not depend on the order beyond rounding.
-        order = torch.argsort(pairs[:, 0] * len(parameters["embed.W_E"]) + pairs[:, 1])
-        self._a, self._b = pairs[order, 0].contiguous(), pairs[order, 1].contiguous()
-        self._parameters, self._spec = parameters, spec
-        n_classes = parameters["unembed.W_U"].shape[1]
-        self._labels = labels[order]
-        self._loss = batch_loss(loss, self._labels, n_classes, loss_dtype)
-        n, d_z, like = len(pairs), spec.n_heads * spec.d_head, parameters["embed.W_E"]
-
-        def buffer(*shape: int) -> Tensor:
-            return torch.empty(n, *shape, dtype=like.dtype, device=like.device)
-
-        # The last column of z stays 1 and meets the readout's row of constants.
-        self._z = torch.ones(n, d_z + 1, dtype=like.dtype, device=like.device)
-        self._z_gradient = buffer(d_z + 1)
-        self._read = buffer(spec.d_mlp + n_classes)
-        self._read_gradient = buffer(spec.d_mlp + n_classes)
-        self._value_a, self._value_b = buffer(d_z), buffer(d_z)
+        n_tokens = len(parameters["embed.W_E"]) - 1
+        # In the order of a, so that a part of the batch needs few rows of a; the mean over the
+        # batch does not depend on the order beyond rounding.
+        order = torch.argsort(pairs[:, 0] * n_tokens + pairs[:, 1])
+        self._parameters, self._spec, self._labels = parameters, spec, labels[order]
+        like, n_classes = parameters["embed.W_E"], parameters["unembed.W_U"].shape[1]
+        n_pairs, d_mlp = len(pairs), spec.d_mlp
+        self._logits = torch.empty(n_pairs, n_classes, dtype=like.dtype, device=like.device)
+        self._d_logits = torch.empty_like(self._logits)
+        n_parts = math.ceil(n_pairs / PAIRS_AT_A_TIME)
+        self._parts = []
+        for rows in torch.arange(n_pairs).tensor_split(n_parts):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            mix = token_mix(
+                pairs[order[part]].contiguous(),
+                n_tokens,
+                spec.n_heads,
+                d_mlp,
+                n_classes,
+                like.dtype,
+                with_numba=with_numba,
+            )
+            part_loss = batch_loss(loss, self._labels[part], n_classes, loss_dtype)
+            self._parts.append((part, mix, part_loss))
+        self.name = f"pair tables (exact, one layer), {self._parts[0][1].name}"
+        most = max(part.stop - part.start for part, _, _ in self._parts)
+        shape = (most, self._parts[0][1].width)
+        self._read = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self._gradient = torch.zeros_like(self._read)
+        self._totals: Leaves = ()
 
     def loss_and_gradients(self, n_updates: int = 0) -> float:
         """Return the loss at the present weights and set ``.grad`` of each."""
         for parameter in self._parameters.values():
             parameter.grad = None
         tables = pair_tables(self._parameters, self._spec)
+        leaves = (*self._parts[0][1].leaves(tables), tables.W_L)
         with torch.no_grad():
-            pattern = self._mix_values(tables)
-            loss = self._forward_backward(tables)
-            gradients = self._unmix_gradients(tables, pattern)
-        readout_gradient = self._z.T @ self._read_gradient
-        neurons = self._read[:, : self._spec.d_mlp]
-        W_L_gradient = neurons.T @ self._read_gradient[:, self._spec.d_mlp :]
-        torch.autograd.backward(
-            [tables.scores, tables.score_equals, tables.values, tables.value_equals]
-            + [tables.readout, tables.W_L],
-            [*gradients, readout_gradient, W_L_gradient],
-        )
+            loss = self._forward_backward(tuple(leaf.detach() for leaf in leaves))
+        torch.autograd.backward(leaves, self._totals)
         return loss.item()
 
     def accuracy(self) -> float:
         """Return the training accuracy at the weights of the last loss; costs no pass."""
-        return accuracy(self._read[:, self._spec.d_mlp :], self._labels)
+        return accuracy(self._logits, self._labels)
 
-    def _mix_values(self, tables: PairTables) -> Tensor:
-        """Fill z with the values of a, b and ``=`` weighted by the attention; return it."""
-        n = len(self._a)
-        at_equals = tables.score_equals.expand(n, -1)
-        scores = torch.stack([tables.scores[0, self._a], tables.scores[1, self._b], at_equals], -1)
-        pattern = scores.softmax(dim=-1)
-        torch.index_select(tables.values[0].flatten(1), 0, self._a, out=self._value_a)
-        torch.index_select(tables.values[1].flatten(1), 0, self._b, out=self._value_b)
-        z = self._by_head(self._z[:, :-1])
-        torch.mul(self._by_head(self._value_a), pattern[..., 0, None], out=z)
-        z.addcmul_(self._by_head(self._value_b), pattern[..., 1, None])
-        z.addcmul_(tables.value_equals, pattern[..., 2, None])
-        return pattern
+    def _forward_backward(self, leaves: Leaves) -> Tensor:
+        """Mean loss over the batch; its gradients are added up in the totals."""
+        if not self._totals:
+            self._totals = tuple(torch.empty_like(leaf) for leaf in leaves)
+        for total in self._totals:
+            total.zero_()
+        *read_leaves, W_L = leaves
+        *read_totals, d_W_L = self._totals
+        losses, d_mlp = [], self._spec.d_mlp
+        classes = slice(d_mlp, d_mlp + W_L.shape[1])
+        for part, mix, part_loss in self._parts:
+            n_pairs = part.stop - part.start
+            share = n_pairs / len(self._labels)
+            read, gradient = self._read[:n_pairs], self._gradient[:n_pairs]
+            neurons, logits = read[:, :d_mlp], self._logits[part]
+            mix.forward(tuple(read_leaves), read)
+            torch.addmm(read[:, classes], neurons, W_L, out=logits)
+            d_logits = self._d_logits[part]
+            losses.append(share * part_loss.loss_and_gradient(logits, d_logits))
+            d_logits *= share
+            torch.mm(d_logits, W_L.T, out=gradient[:, :d_mlp])
+            gradient[:, classes] = d_logits
+            mix.backward(tuple(read_leaves), read, gradient, tuple(read_totals))
+            d_W_L.addmm_(neurons.T, d_logits)
+        return torch.stack(losses).sum()
 
-    def _forward_backward(self, tables: PairTables) -> Tensor:
-        """From z to the loss and back to the gradient of z."""
-        d_mlp = self._spec.d_mlp
-        torch.mm(self._z, tables.readout, out=self._read)
-        neurons, logits = self._read[:, :d_mlp], self._read[:, d_mlp:]
-        neurons.relu_()
-        logits.addmm_(neurons, tables.W_L)
-        d_neurons, d_logits = self._read_gradient[:, :d_mlp], self._read_gradient[:, d_mlp:]
-        loss = self._loss.loss_and_gradient(logits, d_logits)
-        torch.mm(d_logits, tables.W_L.T, out=d_neurons)
-        # A neuron that is positive after the ReLU was positive before: in place is enough.
-        torch.ops.aten.threshold_backward.grad_input(d_neurons, neurons, 0, grad_input=d_neurons)
-        torch.mm(self._read_gradient, tables.readout.T, out=self._z_gradient)
-        return loss
 
-    def _unmix_gradients(self, tables: PairTables, pattern: Tensor) -> list[Tensor]:
-        """Gradients of scores, score_equals, values and value_equals from that of z."""
-        d_z = self._by_head(self._z_gradient[:, :-1])
-        along_values = [
-            (d_z * values).sum(-1)
-            for values in (
-                self._by_head(self._value_a),
-                self._by_head(self._value_b),
-                tables.value_equals,
-            )
-        ]
-        d_pattern = torch.stack(along_values, dim=-1)
-        d_scores = pattern * (d_pattern - (d_pattern * pattern).sum(-1, keepdim=True))
-        scores, values = torch.zeros_like(tables.scores), torch.zeros_like(tables.values)
-        for operand, tokens in enumerate((self._a, self._b)):
-            scores[operand].index_add_(0, tokens, d_scores[..., operand])
-            values[operand].index_add_(0, tokens, d_z * pattern[..., operand, None])
-        value_equals = (d_z * pattern[..., 2, None]).sum(0)
-        return [scores, d_scores[..., 2].sum(0), values, value_equals]
-
-    def _by_head(self, flat: Tensor) -> Tensor:
-        return flat.unflatten(-1, (self._spec.n_heads, self._spec.d_head))
+PAIRS_AT_A_TIME = int(os.environ.get("PAIRS", 1024))

@@ -1,0 +1,301 @@
+r"""What attention reads for a fixed batch of pairs, and its gradients: three ways to compute it.
+
+A pair reads a sum of rows that belong to its tokens, weighted by its attention. On the CPU
+that is a sparse matrix times a dense one (:class:`SparseMix`), or, where numba is installed,
+one pass over the batch that also applies the ReLU (:mod:`grokinterp.training.fused_mix`).
+Elsewhere the weighted values meet the readout as one dense product (:class:`DenseMix`). All
+three give the same up to rounding.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+import warnings
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.models.pair_tables import PairTables, value_rows
+
+Leaves = tuple[Tensor, ...]
+
+
+@runtime_checkable
+class TokenMix(Protocol):
+    """Reads tables for a fixed batch of pairs."""
+
+    name: str
+    """What the log and environment.json call this way of computing."""
+    width: int
+    """Columns of what a pair reads: neurons, classes, and possibly zeros behind them."""
+
+    def leaves(self, tables: PairTables) -> Leaves:
+        """Tensors that the batch reads, differentiable in the parameters."""
+        ...
+
+    def forward(self, leaves: Leaves, read: Float[Tensor, "pair width"]) -> None:
+        """Write the neurons after ReLU and the logits' part beside them into `read`."""
+        ...
+
+    def backward(
+        self,
+        leaves: Leaves,
+        read: Float[Tensor, "pair width"],
+        gradient: Float[Tensor, "pair width"],
+        totals: Leaves,
+    ) -> None:
+        """Add the gradient of each leaf to its total, given that of `read`.
+
+        The gradient of neurons that are off is set to zero in place.
+        """
+        ...
+
+
+def token_mix(
+    pairs: Int[Tensor, "pair 2"],
+    n_tokens: int,
+    n_heads: int,
+    d_mlp: int,
+    n_classes: int,
+    dtype: torch.dtype,
+    *,
+    with_numba: bool | None = None,
+) -> TokenMix:
+    """Choose the fastest way that this machine has.
+
+    Parameters
+    ----------
+    pairs
+        The batch, best in the order of a.
+    n_tokens
+        Tokens that a and b can be.
+    n_heads, d_mlp, n_classes
+        Of the network.
+    dtype
+        Of its parameters.
+    with_numba
+        False: without numba even if it is installed. None: with it if it is.
+
+    Examples
+    --------
+    >>> pairs = torch.tensor([[0, 1], [2, 2]])
+    >>> token_mix(pairs, 3, 4, 16, 3, torch.float32, with_numba=False).name
+    'sparse products'
+    """
+    if pairs.device.type == "cpu" and with_numba is not False and has_numba():
+        # Only now: numba need not be there, and takes its time to import.
+        from grokinterp.training.fused_mix import FusedMix
+
+        # Rows that begin where a line of the cache begins are read faster.
+        width = math.ceil((d_mlp + n_classes) / 16) * 16
+        return FusedMix(pairs, n_tokens, n_heads, d_mlp, width, dtype)
+    if pairs.device.type == "cpu" and _has_sparse_products():
+        return SparseMix(pairs, n_tokens, n_heads, d_mlp, d_mlp + n_classes, dtype)
+    return DenseMix(pairs, n_heads, d_mlp, d_mlp + n_classes)
+
+
+def attention_to_operands(
+    scores: Float[Tensor, "2 token head"],
+    score_equals: Float[Tensor, " head"],
+    pairs: Int[Tensor, "pair 2"],
+) -> Float[Tensor, "pair head pos"]:
+    """Pattern of the last position over a, b and ``=``."""
+    at_equals = score_equals.expand(len(pairs), -1)
+    a, b = pairs[:, 0], pairs[:, 1]
+    return torch.stack([scores[0, a], scores[1, b], at_equals], dim=-1).softmax(dim=-1)
+
+
+def add_score_gradients(
+    pattern: Float[Tensor, "pair head pos"],
+    d_pattern: Float[Tensor, "pair head pos"],
+    pairs: Int[Tensor, "pair 2"],
+    scores: Float[Tensor, "2 token head"],
+    score_equals: Float[Tensor, " head"],
+) -> None:
+    """Add the gradients of the tables of scores, given that of the pattern."""
+    d_scores = pattern * (d_pattern - (d_pattern * pattern).sum(-1, keepdim=True))
+    for operand in range(2):
+        scores[operand].index_add_(0, pairs[:, operand], d_scores[..., operand])
+    score_equals += d_scores[..., 2].sum(0)
+
+
+class DenseMix:
+    """Weighted values of a, b and ``=``, then one dense product with the readout."""
+
+    name = "dense products"
+
+    def __init__(self, pairs: Int[Tensor, "pair 2"], n_heads: int, d_mlp: int, width: int) -> None:
+        self.width = width
+        self._pairs, self._n_heads, self._d_mlp = pairs, n_heads, d_mlp
+        self._buffers: dict[str, Tensor] = {}
+        self._pattern = torch.empty(0)
+
+    def leaves(self, tables: PairTables) -> Leaves:
+        """Tables of scores and values, and the readout."""
+        return (
+            tables.scores,
+            tables.score_equals,
+            tables.values,
+            tables.value_equals,
+            tables.readout,
+        )
+
+    def forward(self, leaves: Leaves, read: Tensor) -> None:
+        """Write the neurons after ReLU and the logits' part beside them into `read`."""
+        scores, score_equals, values, value_equals, readout = leaves
+        self._pattern = attention_to_operands(scores, score_equals, self._pairs)
+        z = self._by_head(self._z(readout)[:, :-1])
+        for operand, name in enumerate("ab"):
+            gathered = self._buffer(name, readout, z[..., 0].numel() // len(z) * z.shape[-1])
+            torch.index_select(values[operand].flatten(1), 0, self._pairs[:, operand], out=gathered)
+        torch.mul(self._by_head(self._buffers["a"]), self._pattern[..., 0, None], out=z)
+        z.addcmul_(self._by_head(self._buffers["b"]), self._pattern[..., 1, None])
+        z.addcmul_(value_equals, self._pattern[..., 2, None])
+        torch.mm(self._buffers["z"], readout, out=read)
+        read[:, : self._d_mlp].relu_()
+
+    def backward(self, leaves: Leaves, read: Tensor, gradient: Tensor, totals: Leaves) -> None:
+        """Add the gradient of each leaf to its total, given that of `read`."""
+        value_equals, readout = leaves[3:]
+        d_scores, d_score_equals, d_values, d_value_equals, d_readout = totals
+        mask_gradient(read, gradient, self._d_mlp)
+        z = self._buffers["z"]
+        d_flat = self._buffer("d_z", readout, z.shape[1])
+        torch.mm(gradient, readout.T, out=d_flat)
+        d_z = self._by_head(d_flat[:, :-1])
+        seen = (self._by_head(self._buffers["a"]), self._by_head(self._buffers["b"]), value_equals)
+        d_pattern = torch.stack([(d_z * value).sum(-1) for value in seen], dim=-1)
+        for operand in range(2):
+            weighted = d_z * self._pattern[..., operand, None]
+            d_values[operand].index_add_(0, self._pairs[:, operand], weighted)
+        add_score_gradients(self._pattern, d_pattern, self._pairs, d_scores, d_score_equals)
+        d_value_equals += (d_z * self._pattern[..., 2, None]).sum(0)
+        d_readout.addmm_(z.T, gradient)
+
+    def _z(self, like: Tensor) -> Tensor:
+        if "z" not in self._buffers:
+            # The last column stays 1 and meets the readout's row of constants.
+            self._buffer("z", like, len(like)).fill_(1.0)
+        return self._buffers["z"]
+
+    def _buffer(self, name: str, like: Tensor, width: int) -> Tensor:
+        if name not in self._buffers:
+            shape = (len(self._pairs), width)
+            self._buffers[name] = torch.empty(shape, dtype=like.dtype, device=like.device)
+        return self._buffers[name]
+
+    def _by_head(self, flat: Tensor) -> Tensor:
+        return flat.unflatten(-1, (self._n_heads, -1))
+
+
+class SparseMix:
+    """A sparse matrix of attention, one row per pair, times the rows of all tokens."""
+
+    name = "sparse products"
+
+    def __init__(
+        self,
+        pairs: Int[Tensor, "pair 2"],
+        n_tokens: int,
+        n_heads: int,
+        d_mlp: int,
+        width: int,
+        dtype: torch.dtype,
+    ) -> None:
+        self.width = width
+        self._pairs, self._d_mlp = pairs, d_mlp
+        n_pairs, self._n_rows = len(pairs), 2 * n_heads * n_tokens
+        blocks = torch.arange(2 * n_heads).view(n_heads, 2) * n_tokens
+        columns = (blocks + pairs[:, None]).flatten()
+        # Stable, so that the pairs of a token stay in order.
+        self._by_token = torch.argsort(columns, stable=True)
+        counts = torch.bincount(columns, minlength=self._n_rows)
+        starts = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+        # int32 is what the library behind the products takes as it is.
+        self._places = (
+            (torch.arange(n_pairs + 1) * 2 * n_heads).int(),
+            columns.int(),
+        )
+        self._transposed_places = (starts.int(), (self._by_token // (2 * n_heads)).int())
+        self._pattern = torch.empty(0, dtype=dtype)
+        self._matrix = torch.empty(0, dtype=dtype)
+
+    def leaves(self, tables: PairTables) -> Leaves:
+        """Tables of scores, rows of values through the readout, and what is constant."""
+        return (tables.scores, tables.score_equals, *value_rows(tables, self.width))
+
+    def forward(self, leaves: Leaves, read: Tensor) -> None:
+        """Write the neurons after ReLU and the logits' part beside them into `read`."""
+        scores, score_equals, rows, constant = leaves
+        self._pattern = attention_to_operands(scores, score_equals, self._pairs)
+        weights = self._pattern[..., :2].flatten()
+        self._matrix = torch.sparse_csr_tensor(
+            *self._places, weights, (len(self._pairs), self._n_rows), check_invariants=False
+        )
+        read.copy_(constant.expand_as(read))
+        torch.addmm(read, self._matrix, rows.flatten(0, 2), out=read)
+        read[:, : self._d_mlp].relu_()
+
+    def backward(self, leaves: Leaves, read: Tensor, gradient: Tensor, totals: Leaves) -> None:
+        """Add the gradient of each leaf to its total, given that of `read`."""
+        rows = leaves[2].flatten(0, 2)
+        mask_gradient(read, gradient, self._d_mlp)
+        at_pairs = torch.sparse.sampled_addmm(self._matrix, gradient, rows.T, beta=0.0).values()
+        d_pattern = torch.zeros_like(self._pattern)
+        d_pattern[..., :2] = at_pairs.view(len(self._pairs), -1, 2)
+        transposed = torch.sparse_csr_tensor(
+            *self._transposed_places,
+            self._matrix.values()[self._by_token],
+            (self._n_rows, len(self._pairs)),
+            check_invariants=False,
+        )
+        d_scores, d_score_equals, d_rows, d_constant = totals
+        flat = d_rows.flatten(0, 2)
+        torch.addmm(flat, transposed, gradient, out=flat)
+        add_score_gradients(self._pattern, d_pattern, self._pairs, d_scores, d_score_equals)
+        d_constant += gradient.sum(0)
+
+
+def mask_gradient(read: Tensor, gradient: Tensor, d_mlp: int) -> None:
+    """Set the gradient of neurons that are off to zero, in place."""
+    # A neuron that is positive after the ReLU was positive before.
+    neurons, d_neurons = read[:, :d_mlp], gradient[:, :d_mlp]
+    torch.ops.aten.threshold_backward.grad_input(d_neurons, neurons, 0, grad_input=d_neurons)
+
+
+@functools.cache
+def has_numba() -> bool:
+    """Whether numba is installed (the extra ``fast``) and not switched off.
+
+    ``NUMBA_DISABLE_JIT=1``, numba's own switch, turns it off here too.
+    """
+    if importlib.util.find_spec("numba") is None:
+        return False
+    import numba
+
+    return not numba.config.DISABLE_JIT
+
+
+@functools.cache
+def _has_sparse_products() -> bool:
+    """Whether torch was built with the library that multiplies sparse matrices on the CPU."""
+    with warnings.catch_warnings():
+        # torch announces once per process that sparse matrices are in beta.
+        warnings.simplefilter("ignore")
+        try:
+            one = torch.sparse_csr_tensor(
+                torch.tensor([0, 1], dtype=torch.int32),
+                torch.tensor([0], dtype=torch.int32),
+                torch.ones(1),
+                (1, 1),
+            )
+            dense = torch.ones(1, 1)
+            torch.addmm(dense, one, dense, beta=0.0, out=torch.empty(1, 1))
+            torch.sparse.sampled_addmm(one, dense, dense, beta=0.0)
+        except RuntimeError:
+            return False
+    return True
