@@ -1,6 +1,7 @@
 """The exact fast step against autograd through the transformer's forward pass."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from grokinterp.models.pair_tables import forward_pairs, pair_logits
 from grokinterp.models.transformer import transformer_logits
 from grokinterp.runs.network import Network
 from grokinterp.tasks import Task, TaskSpec, draw_split
+from grokinterp.training import pair_table_step, token_mixes
 from grokinterp.training.loss import LOSSES
 from grokinterp.training.pair_table_step import PairTableStep, why_no_pair_tables
 from grokinterp.training.step import AutogradStep
@@ -39,6 +41,25 @@ def batch(p, operation="addition"):
     return torch.tensor(task.pairs[rows]), torch.tensor(task.labels[rows])
 
 
+WAYS = {"dense products": False, "sparse products": False, "kernels compiled by numba": None}
+
+
+@pytest.fixture(params=WAYS)
+def fast_step(request, monkeypatch):
+    """The fast step in each way that this machine has, the batch in parts of 100 pairs."""
+    if request.param.startswith("dense"):
+        monkeypatch.setattr(token_mixes, "_has_sparse_products", lambda: False)
+    monkeypatch.setattr(pair_table_step, "PAIRS_AT_A_TIME", 100)
+
+    def build(*arguments, **named):
+        step = PairTableStep(*arguments, with_numba=WAYS[request.param], **named)
+        if request.param not in step.name:
+            pytest.skip(f"no {request.param} here (the extra fast, or a torch that has them)")
+        return step
+
+    return build
+
+
 def autograd_step(parameters, spec, p, loss_dtype="float64", loss="cross_entropy"):
     network = Network(spec, Task(TaskSpec(p=p)))
     return AutogradStep(parameters, network, *batch(p), LOSSES[loss], loss_dtype)
@@ -47,14 +68,14 @@ def autograd_step(parameters, spec, p, loss_dtype="float64", loss="cross_entropy
 @pytest.mark.parametrize("p", [2, 3, 12, 13, 59])
 @pytest.mark.parametrize("biases", ["mlp", "none", "all"])
 @pytest.mark.parametrize("loss_dtype", ["float64", "float32"])
-def test_every_gradient_of_the_fast_step_is_that_of_autograd(p, biases, loss_dtype):
+def test_every_gradient_of_the_fast_step_is_that_of_autograd(p, biases, loss_dtype, fast_step):
     spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40, biases=biases)
     parameters = float64_parameters(spec, p)
     tolerance = EXACT64 if loss_dtype == "float64" else {"rtol": 1e-4, "atol": 1e-8}
     reference = autograd_step(parameters, spec, p, loss_dtype)
     expected_loss = reference.loss_and_gradients()
     expected = {n: v.grad.clone() for n, v in parameters.items() if v.grad is not None}
-    loss = PairTableStep(parameters, spec, *batch(p), loss_dtype).loss_and_gradients()
+    loss = fast_step(parameters, spec, *batch(p), loss_dtype).loss_and_gradients()
 
     assert loss == pytest.approx(expected_loss, rel=1e-12 if loss_dtype == "float64" else 1e-6)
     assert set(expected) == {n for n in parameters if is_trained(n, spec)}
@@ -111,15 +132,33 @@ def test_logits_in_parts_are_those_of_one_pass(n_layers, p):
 
 
 @pytest.mark.parametrize("loss", ["mse", "stable_max"])
-def test_the_fast_step_follows_every_loss(loss):
+def test_the_fast_step_follows_every_loss(loss, fast_step):
     spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40)
     parameters = float64_parameters(spec, 13)
     expected_loss = autograd_step(parameters, spec, 13, loss=loss).loss_and_gradients()
     expected = {n: v.grad.clone() for n, v in parameters.items() if v.grad is not None}
-    step = PairTableStep(parameters, spec, *batch(13), "float64", loss)
+    step = fast_step(parameters, spec, *batch(13), "float64", loss)
     assert step.loss_and_gradients() == pytest.approx(expected_loss, rel=1e-12)
     for name, gradient in expected.items():
         torch.testing.assert_close(parameters[name].grad, gradient, **EXACT64, msg=name)
+
+
+def test_a_network_that_diverges_shows_it_in_the_loss(fast_step):
+    spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40)
+    parameters = float64_parameters(spec, 13)
+    with torch.no_grad():
+        parameters["blocks.0.mlp.W_in"][0, 0] = torch.nan
+    assert math.isnan(fast_step(parameters, spec, *batch(13), "float64").loss_and_gradients())
+
+
+def test_the_accuracy_is_that_of_all_parts(fast_step):
+    spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40)
+    parameters = float64_parameters(spec, 59)
+    step = fast_step(parameters, spec, *batch(59), "float64")
+    step.loss_and_gradients()
+    pairs, labels = batch(59)
+    expected = (pair_logits(parameters, spec, pairs).argmax(-1) == labels).double().mean().item()
+    assert step.accuracy() == pytest.approx(expected)
 
 
 def test_only_one_layer_of_relu_neurons_takes_the_fast_step_and_the_others_say_why():
@@ -130,7 +169,7 @@ def test_only_one_layer_of_relu_neurons_takes_the_fast_step_and_the_others_say_w
     assert why_no_pair_tables(MlpSpec()) == "a multilayer perceptron"
 
 
-def test_the_fast_step_gives_the_same_bits_twice():
+def test_the_fast_step_gives_the_same_bits_twice(fast_step):
     spec = ModelSpec()
     gradients = []
     for _ in range(2):
@@ -138,6 +177,6 @@ def test_the_fast_step_gives_the_same_bits_twice():
             n: v.requires_grad_(is_trained(n, spec))
             for n, v in initial_parameters(spec, d_vocab=60, n_ctx=3, d_vocab_out=59).items()
         }
-        PairTableStep(parameters, spec, *batch(59), "float64").loss_and_gradients()
+        fast_step(parameters, spec, *batch(59), "float64").loss_and_gradients()
         gradients.append({n: v.grad for n, v in parameters.items() if v.grad is not None})
     assert all(torch.equal(gradients[0][n], gradients[1][n]) for n in gradients[0])

@@ -10,7 +10,6 @@ model up to float rounding: every gradient is compared with autograd in float64 
 from __future__ import annotations
 
 import math
-import os
 
 import torch
 from jaxtyping import Int
@@ -20,6 +19,9 @@ from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.pair_tables import has_pair_tables, pair_tables
 from grokinterp.training.loss import accuracy, batch_loss
 from grokinterp.training.token_mixes import Leaves, token_mix
+
+PAIRS_AT_A_TIME = 1024
+"""What lies between tables and loss for as many pairs stays in the processor's cache."""
 
 
 def why_no_pair_tables(spec: ModelSpec | MlpSpec, dropout: float = 0.0) -> str | None:
@@ -142,6 +144,3 @@ class PairTableStep:
             mix.backward(tuple(read_leaves), read, gradient, tuple(read_totals))
             d_W_L.addmm_(neurons.T, d_logits)
         return torch.stack(losses).sum()
-
-
-PAIRS_AT_A_TIME = int(os.environ.get("PAIRS", 1024))
