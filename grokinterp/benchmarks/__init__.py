@@ -1,0 +1,1 @@
+"""What ``python -m grokinterp.benchmark`` measures, each case in a process of its own."""

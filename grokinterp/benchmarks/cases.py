@@ -1,0 +1,203 @@
+"""Cases of the benchmark: each measures one thing and returns numbers that JSON can hold.
+
+They are run one per process (:mod:`grokinterp.benchmarks.processes`), so that peaks of memory
+and warm caches of one do not enter another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from grokinterp.circuits import KeyFrequencies, Snapshot
+from grokinterp.measures import MEASURES, by_frequency_table
+from grokinterp.models import ModelSpec
+from grokinterp.runs.config import PRESETS, TrainConfig
+from grokinterp.runs.network import Network
+from grokinterp.tasks import Task, draw_split
+from grokinterp.training import train
+from grokinterp.training.loop import batches_of
+from grokinterp.training.loss import cross_entropy
+from grokinterp.training.optimizer import build_optimizer
+from grokinterp.training.pair_table_step import PairTableStep
+from grokinterp.training.step import AutogradStep
+
+Seconds = list[float]
+
+
+def setting_of(p: int, d_mlp: int) -> TrainConfig:
+    """The network and split of the Grokking_Demo notebook at another p and width."""
+    base = PRESETS["tl_demo"]
+    assert isinstance(base.model, ModelSpec)
+    return dataclasses.replace(
+        base,
+        task=dataclasses.replace(base.task, p=p),
+        model=dataclasses.replace(base.model, d_mlp=d_mlp),
+    )
+
+
+def training_step(
+    p: int, d_mlp: int, n_threads: int, n_steps: int, way: str = "fast"
+) -> dict[str, Any]:
+    """Time updates of the library: ``fast``, ``torch`` (without numba) or ``autograd``.
+
+    Returns
+    -------
+    dict
+        ``name`` of the step, and ``seconds`` of each update: ``train`` alone, and
+        ``train_and_test`` with the test loss at every step, as the notebook does it.
+    """
+    torch.set_num_threads(n_threads)
+    config = setting_of(p, d_mlp)
+    network = Network(config.model, Task(config.task))
+    batches = batches_of(network, draw_split(network.task), "cpu")
+    parameters = {
+        name: value.requires_grad_(network.is_trained(name))
+        for name, value in network.first_parameters().items()
+    }
+    trained = [value for value in parameters.values() if value.requires_grad]
+    optimizer = build_optimizer(config.optimizer, trained)
+    step = _step(way, parameters, network, *batches["train"])
+
+    def update(with_test: bool) -> None:
+        step.loss_and_gradients()
+        optimizer.step()
+        if with_test:
+            inputs, targets = batches["test"]
+            with torch.no_grad():
+                cross_entropy(network.outputs(parameters, inputs), targets, "float64").item()
+
+    seconds = {
+        "train": timed(lambda: update(False), n_steps),
+        "train_and_test": timed(lambda: update(True), max(n_steps // 2, 1)),
+    }
+    return {"name": step.name, "seconds": seconds}
+
+
+def _step(way: str, parameters: dict, network: Network, inputs: Any, targets: Any) -> Any:
+    spec = network.spec
+    if way == "autograd":
+        return AutogradStep(parameters, network, inputs, targets, cross_entropy, "float64")
+    assert isinstance(spec, ModelSpec)
+    with_numba = None if way == "fast" else False
+    return PairTableStep(parameters, spec, inputs, targets, "float64", with_numba=with_numba)
+
+
+def standard_measures(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict[str, Any]:
+    """Time the snapshot, all standard measures and the rows of by_frequency.csv of one checkpoint.
+
+    Returns
+    -------
+    dict
+        ``seconds`` and ``cpu_seconds`` of each round, ``peak_mib`` of the process.
+    """
+    torch.set_num_threads(n_threads)
+    config = setting_of(p, d_mlp)
+    split = draw_split(Task(config.task))
+    parameters = Network(config.model, split.task).first_parameters()
+    keys = KeyFrequencies.given(p, tuple(range(1, min(5, p // 2 + 1))))
+    assert isinstance(config.model, ModelSpec)
+    model = config.model
+
+    def measure() -> None:
+        snapshot = Snapshot.from_parameters(parameters, split, model, step=0)
+        for one in MEASURES:
+            if one.applies_to(snapshot.task, keys):
+                one.values(snapshot, keys)
+        by_frequency_table(snapshot)
+
+    start = time.process_time()
+    seconds = timed(measure, n_rounds)
+    cpu = (time.process_time() - start) / (n_rounds + 1)
+    return {"seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak_mib()}
+
+
+def training_memory(p: int, d_mlp: int, n_threads: int) -> dict[str, Any]:
+    """Train for some steps, with tests and checkpoints, and report the peak of memory."""
+    config = dataclasses.replace(setting_of(p, d_mlp), n_steps=20, checkpoint_every=10)
+    with tempfile.TemporaryDirectory() as folder:
+        train(config, Path(folder) / "run", n_threads=n_threads, progress=False)
+    return {"peak_mib": peak_mib()}
+
+
+def analysis_memory(p: int, d_mlp: int, n_threads: int, deep: bool) -> dict[str, Any]:
+    """Train for some steps, analyze, write the report, and report the peak of memory."""
+    from grokinterp.report import write_report
+    from grokinterp.trajectory import analyze_run
+
+    torch.set_num_threads(n_threads)
+    config = dataclasses.replace(setting_of(p, d_mlp), n_steps=20, checkpoint_every=20)
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(config, Path(folder) / "run", n_threads=n_threads, progress=False)
+        start = time.perf_counter()
+        analysis = analyze_run(run, deep=deep)
+        write_report(analysis, Path(folder) / "report.html")
+        seconds = time.perf_counter() - start
+    return {"peak_mib": peak_mib(), "seconds": seconds}
+
+
+def products(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict[str, Any]:
+    """Time the three products that no step can avoid, and a large square one.
+
+    Returns
+    -------
+    dict
+        ``seconds`` of the three products of neurons and classes together, ``gflops`` of a
+        square product, and ``limit_seconds`` that the three would take at that speed.
+    """
+    torch.set_num_threads(n_threads)
+    n_pairs, side = int(0.3 * p * p), 2048
+    neurons, W_L, logits = (
+        torch.randn(n_pairs, d_mlp),
+        torch.randn(d_mlp, p),
+        torch.randn(n_pairs, p),
+    )
+    square = torch.randn(side, side)
+
+    def three() -> None:
+        torch.mm(neurons, W_L)
+        torch.mm(logits, W_L.T)
+        torch.mm(neurons.T, logits)
+
+    seconds = timed(three, n_rounds)
+    of_square = min(timed(lambda: torch.mm(square, square), max(n_rounds // 4, 1)))
+    speed = 2 * side**3 / of_square
+    limit = 3 * 2 * n_pairs * d_mlp * p / speed
+    return {"seconds": seconds, "gflops": speed / 1e9, "limit_seconds": limit}
+
+
+def timed(function: Callable[[], None], n_rounds: int) -> Seconds:
+    """Seconds of each of `n_rounds` calls, after one that is not counted."""
+    function()
+    seconds = []
+    for _ in range(n_rounds):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def peak_mib() -> float:
+    """Most memory that this process has had, in MiB."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 1024 if sys.platform != "darwin" else most / 2**20
+
+
+CASES: dict[str, Callable[..., dict[str, Any]]] = {
+    case.__name__: case
+    for case in (
+        training_step,
+        standard_measures,
+        training_memory,
+        analysis_memory,
+        products,
+    )
+}

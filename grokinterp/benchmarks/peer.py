@@ -1,0 +1,80 @@
+"""The training loop of TransformerLens's Grokking_Demo notebook, timed.
+
+``python peer.py JSON``: a script that needs torch and TransformerLens 3.x alone, so that another
+interpreter can run it; that is why it repeats the few lines of task and split.
+"""
+
+import json
+import sys
+import time
+import warnings
+
+import torch
+
+
+def main(setting):
+    """Return seconds of each step, without and with the test loss at every step."""
+    warnings.simplefilter("ignore")
+    from importlib import metadata
+
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    torch.set_num_threads(setting["n_threads"])
+    p = setting["p"]
+    model = HookedTransformer(
+        HookedTransformerConfig(
+            n_layers=1,
+            n_heads=4,
+            d_model=128,
+            d_head=32,
+            d_mlp=setting["d_mlp"],
+            act_fn="relu",
+            normalization_type=None,
+            d_vocab=p + 1,
+            d_vocab_out=p,
+            n_ctx=3,
+            init_weights=True,
+            device="cpu",
+            seed=999,
+        )
+    )
+    for name, parameter in model.named_parameters():
+        if "b_" in name:
+            parameter.requires_grad = False
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1.0, betas=(0.9, 0.98))
+    a, b = torch.arange(p).repeat_interleave(p), torch.arange(p).repeat(p)
+    dataset, labels = torch.stack([a, b, torch.full_like(a, p)], dim=1), (a + b) % p
+    torch.manual_seed(598)
+    order = torch.randperm(p * p)
+    n_train = int(p * p * 0.3)
+    train, test = order[:n_train], order[n_train:]
+
+    def loss_of(rows):
+        logits = model(dataset[rows])[:, -1].to(torch.float64)
+        return -logits.log_softmax(-1).gather(-1, labels[rows][:, None])[:, 0].mean()
+
+    def update(with_test):
+        loss = loss_of(train)
+        loss.backward()
+        loss.item()
+        optimizer.step()
+        optimizer.zero_grad()
+        if with_test:
+            with torch.inference_mode():
+                loss_of(test).item()
+
+    seconds = {}
+    for name, with_test in (("train", False), ("train_and_test", True)):
+        for _ in range(2):
+            update(with_test)
+        seconds[name] = []
+        for _ in range(setting["n_steps"]):
+            start = time.perf_counter()
+            update(with_test)
+            seconds[name].append(time.perf_counter() - start)
+    version = metadata.version("transformer-lens")
+    return {"name": f"TransformerLens {version}", "seconds": seconds}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(main(json.loads(sys.argv[1]))) + "\n")
