@@ -27,6 +27,7 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from grokinterp.models.pair_tables import PairTables, value_rows
+from grokinterp.training.table_gradients import value_row_gradients
 from grokinterp.training.token_mixes import Leaves
 
 # Sums may be taken in another order and products joined to them; NaN and infinity keep their
@@ -72,6 +73,11 @@ class FusedMix:
     def leaves(self, tables: PairTables) -> Leaves:
         """Tables of scores, rows of values through the readout, and what is constant."""
         return (tables.scores, tables.score_equals, *value_rows(tables, self.width))
+
+    def table_gradients(self, tables: PairTables, totals: Leaves, d_W_L: Tensor) -> PairTables:
+        """Gradient of each table, given those of the rows."""
+        d_scores, d_score_equals, *d_rows = totals
+        return value_row_gradients(tables, (d_scores, d_score_equals), *d_rows, d_W_L)
 
     def forward(self, leaves: Leaves, read: Float[Tensor, "pair width"]) -> None:
         """Write the neurons after ReLU and the logits' part beside them into `read`."""

@@ -1,10 +1,11 @@
 """The exact fast training step of the one-layer network: its gradients written out by hand.
 
-The small tables over tokens are built under autograd; between the tables and the loss, where
-the batch is, forward and backward are written out on memory that is used again. What remains
-are three dense matrix products, of the neurons with the classes, and a few weighted rows per
-pair (:mod:`grokinterp.training.token_mixes`). Function and gradients are those of the hooked
-model up to float rounding: every gradient is compared with autograd in float64 by the tests.
+Nothing goes through autograd: neither the small tables over tokens and their gradients
+(:mod:`grokinterp.training.table_gradients`), nor what lies between tables and loss, where the
+batch is and memory is used again. What remains are three dense matrix products, of the neurons
+with the classes, and a few weighted rows per pair (:mod:`grokinterp.training.token_mixes`).
+Function and gradients are those of the hooked model up to float rounding: every gradient is
+compared with autograd in float64 by the tests.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.pair_tables import has_pair_tables, pair_tables
 from grokinterp.training.loss import accuracy, batch_loss
+from grokinterp.training.table_gradients import weight_gradients
 from grokinterp.training.token_mixes import Leaves, token_mix
 
 PAIRS_AT_A_TIME = 1024
@@ -106,13 +108,15 @@ class PairTableStep:
 
     def loss_and_gradients(self, n_updates: int = 0) -> float:
         """Return the loss at the present weights and set ``.grad`` of each."""
-        for parameter in self._parameters.values():
-            parameter.grad = None
-        tables = pair_tables(self._parameters, self._spec)
-        leaves = (*self._parts[0][1].leaves(tables), tables.W_L)
+        mix = self._parts[0][1]
         with torch.no_grad():
-            loss = self._forward_backward(tuple(leaf.detach() for leaf in leaves))
-        torch.autograd.backward(leaves, self._totals)
+            tables = pair_tables(self._parameters, self._spec)
+            loss = self._forward_backward((*mix.leaves(tables), tables.W_L))
+            *totals, d_W_L = self._totals
+            d_tables = mix.table_gradients(tables, tuple(totals), d_W_L)
+            gradients = weight_gradients(self._parameters, self._spec, d_tables)
+        for name, parameter in self._parameters.items():
+            parameter.grad = gradients[name] if parameter.requires_grad else None
         return loss.item()
 
     def accuracy(self) -> float:

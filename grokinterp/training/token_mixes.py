@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.models.pair_tables import PairTables, value_rows
+from grokinterp.training.table_gradients import value_row_gradients
 
 Leaves = tuple[Tensor, ...]
 
@@ -34,7 +35,11 @@ class TokenMix(Protocol):
     """Columns of what a pair reads: neurons, classes, and possibly zeros behind them."""
 
     def leaves(self, tables: PairTables) -> Leaves:
-        """Tensors that the batch reads, differentiable in the parameters."""
+        """Tensors that the batch reads."""
+        ...
+
+    def table_gradients(self, tables: PairTables, totals: Leaves, d_W_L: Tensor) -> PairTables:
+        """Gradient of each table, given those of the leaves and of the neuron-logit map."""
         ...
 
     def forward(self, leaves: Leaves, read: Float[Tensor, "pair width"]) -> None:
@@ -144,6 +149,10 @@ class DenseMix:
             tables.readout,
         )
 
+    def table_gradients(self, tables: PairTables, totals: Leaves, d_W_L: Tensor) -> PairTables:
+        """Gradient of each table: the leaves are tables themselves."""
+        return PairTables(*totals, W_L=d_W_L)
+
     def forward(self, leaves: Leaves, read: Tensor) -> None:
         """Write the neurons after ReLU and the logits' part beside them into `read`."""
         scores, score_equals, values, value_equals, readout = leaves
@@ -227,6 +236,11 @@ class SparseMix:
     def leaves(self, tables: PairTables) -> Leaves:
         """Tables of scores, rows of values through the readout, and what is constant."""
         return (tables.scores, tables.score_equals, *value_rows(tables, self.width))
+
+    def table_gradients(self, tables: PairTables, totals: Leaves, d_W_L: Tensor) -> PairTables:
+        """Gradient of each table, given those of the rows."""
+        d_scores, d_score_equals, *d_rows = totals
+        return value_row_gradients(tables, (d_scores, d_score_equals), *d_rows, d_W_L)
 
     def forward(self, leaves: Leaves, read: Tensor) -> None:
         """Write the neurons after ReLU and the logits' part beside them into `read`."""
