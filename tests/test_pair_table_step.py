@@ -13,9 +13,12 @@ from grokinterp.models.transformer import transformer_logits
 from grokinterp.runs.network import Network
 from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.training import pair_table_step, token_mixes
-from grokinterp.training.loss import LOSSES
-from grokinterp.training.pair_table_step import PairTableStep, why_no_pair_tables
-from grokinterp.training.step import AutogradStep
+from grokinterp.training.pair_table_step import (
+    PairTableEvaluation,
+    PairTableStep,
+    why_no_pair_tables,
+)
+from grokinterp.training.step import AutogradStep, ForwardEvaluation
 
 # Algebra in float64 with sums of some thousand terms in another order.
 EXACT64 = {"rtol": 1e-9, "atol": 1e-13}
@@ -45,16 +48,22 @@ WAYS = {"dense products": False, "sparse products": False, "kernels compiled by 
 
 
 @pytest.fixture(params=WAYS)
-def fast_step(request, monkeypatch):
-    """The fast step in each way that this machine has, the batch in parts of 100 pairs."""
+def way(request, monkeypatch):
+    """Each way of reading tokens that this machine has, the batch in parts of 100 pairs."""
     if request.param.startswith("dense"):
         monkeypatch.setattr(token_mixes, "_has_sparse_products", lambda: False)
     monkeypatch.setattr(pair_table_step, "PAIRS_AT_A_TIME", 100)
+    return request.param
+
+
+@pytest.fixture
+def fast_step(way):
+    """Build the fast step that reads tokens in this way."""
 
     def build(*arguments, **named):
-        step = PairTableStep(*arguments, with_numba=WAYS[request.param], **named)
-        if request.param not in step.name:
-            pytest.skip(f"no {request.param} here (the extra fast, or a torch that has them)")
+        step = PairTableStep(*arguments, with_numba=WAYS[way], **named)
+        if way not in step.name:
+            pytest.skip(f"no {way} here (the extra fast, or a torch that has them)")
         return step
 
     return build
@@ -62,7 +71,7 @@ def fast_step(request, monkeypatch):
 
 def autograd_step(parameters, spec, p, loss_dtype="float64", loss="cross_entropy"):
     network = Network(spec, Task(TaskSpec(p=p)))
-    return AutogradStep(parameters, network, *batch(p), LOSSES[loss], loss_dtype)
+    return AutogradStep(parameters, network, *batch(p), loss_dtype, loss)
 
 
 @pytest.mark.parametrize("p", [2, 3, 12, 13, 59])
@@ -81,6 +90,8 @@ def test_every_gradient_of_the_fast_step_is_that_of_autograd(p, biases, loss_dty
     assert set(expected) == {n for n in parameters if is_trained(n, spec)}
     for name, gradient in expected.items():
         torch.testing.assert_close(parameters[name].grad, gradient, **tolerance, msg=name)
+        # The fused optimizers read memory and do not look at strides.
+        assert parameters[name].grad.stride() == parameters[name].stride(), name
 
 
 def test_the_comparison_notices_a_single_wrong_weight():
@@ -159,6 +170,16 @@ def test_the_accuracy_is_that_of_all_parts(fast_step):
     pairs, labels = batch(59)
     expected = (pair_logits(parameters, spec, pairs).argmax(-1) == labels).double().mean().item()
     assert step.accuracy() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "stable_max"])
+def test_the_fast_test_is_that_of_the_forward_pass(loss, way):
+    spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40)
+    parameters = float64_parameters(spec, 59)
+    network = Network(spec, Task(TaskSpec(p=59)))
+    general = ForwardEvaluation(parameters, network, *batch(59), "float64", loss)
+    fast = PairTableEvaluation(parameters, spec, *batch(59), "float64", loss, with_numba=WAYS[way])
+    assert fast.loss_and_accuracy() == pytest.approx(general.loss_and_accuracy(), rel=1e-12)
 
 
 def test_only_one_layer_of_relu_neurons_takes_the_fast_step_and_the_others_say_why():

@@ -22,7 +22,7 @@ from grokinterp.measures import MEASURES, by_frequency_table
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import PRESETS, TrainConfig
 from grokinterp.runs.network import Network
-from grokinterp.tasks import Task, draw_split
+from grokinterp.tasks import TaskSpec, draw_split, task_of
 from grokinterp.training import train
 from grokinterp.training.loop import batches_of
 from grokinterp.training.loss import cross_entropy
@@ -36,7 +36,7 @@ Seconds = list[float]
 def setting_of(p: int, d_mlp: int) -> TrainConfig:
     """The network and split of the Grokking_Demo notebook at another p and width."""
     base = PRESETS["tl_demo"]
-    assert isinstance(base.model, ModelSpec)
+    assert isinstance(base.model, ModelSpec) and isinstance(base.task, TaskSpec)
     return dataclasses.replace(
         base,
         task=dataclasses.replace(base.task, p=p),
@@ -57,7 +57,7 @@ def training_step(
     """
     torch.set_num_threads(n_threads)
     config = setting_of(p, d_mlp)
-    network = Network(config.model, Task(config.task))
+    network = Network(config.model, task_of(config.task))
     batches = batches_of(network, draw_split(network.task), "cpu")
     parameters = {
         name: value.requires_grad_(network.is_trained(name))
@@ -85,7 +85,7 @@ def training_step(
 def _step(way: str, parameters: dict, network: Network, inputs: Any, targets: Any) -> Any:
     spec = network.spec
     if way == "autograd":
-        return AutogradStep(parameters, network, inputs, targets, cross_entropy, "float64")
+        return AutogradStep(parameters, network, inputs, targets, "float64")
     assert isinstance(spec, ModelSpec)
     with_numba = None if way == "fast" else False
     return PairTableStep(parameters, spec, inputs, targets, "float64", with_numba=with_numba)
@@ -101,7 +101,7 @@ def standard_measures(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict
     """
     torch.set_num_threads(n_threads)
     config = setting_of(p, d_mlp)
-    split = draw_split(Task(config.task))
+    split = draw_split(task_of(config.task))
     parameters = Network(config.model, split.task).first_parameters()
     keys = KeyFrequencies.given(p, tuple(range(1, min(5, p // 2 + 1))))
     assert isinstance(config.model, ModelSpec)
@@ -174,7 +174,7 @@ def products(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict[str, Any
     return {"seconds": seconds, "gflops": speed / 1e9, "limit_seconds": limit}
 
 
-def timed(function: Callable[[], None], n_rounds: int) -> Seconds:
+def timed(function: Callable[[], object], n_rounds: int) -> Seconds:
     """Seconds of each of `n_rounds` calls, after one that is not counted."""
     function()
     seconds = []

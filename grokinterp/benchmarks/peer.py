@@ -1,3 +1,5 @@
+# What is installed beside this need not be TransformerLens 3.x.
+# pyright: reportCallIssue=false
 """The training loop of TransformerLens's Grokking_Demo notebook, timed.
 
 ``python peer.py JSON``: a script that needs torch and TransformerLens 3.x alone, so that another

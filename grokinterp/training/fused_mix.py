@@ -1,3 +1,5 @@
+# numba and its types need not be there where types are checked.
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false, reportCallIssue=false
 """What attention reads, in one pass over the batch: kernels compiled by numba.
 
 Forward: the attention of a pair, its weighted rows and the ReLU, while the row is in the
@@ -76,8 +78,7 @@ class FusedMix:
 
     def table_gradients(self, tables: PairTables, totals: Leaves, d_W_L: Tensor) -> PairTables:
         """Gradient of each table, given those of the rows."""
-        d_scores, d_score_equals, *d_rows = totals
-        return value_row_gradients(tables, (d_scores, d_score_equals), *d_rows, d_W_L)
+        return value_row_gradients(tables, totals, d_W_L)
 
     def forward(self, leaves: Leaves, read: Float[Tensor, "pair width"]) -> None:
         """Write the neurons after ReLU and the logits' part beside them into `read`."""

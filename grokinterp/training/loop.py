@@ -28,12 +28,15 @@ from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
 from grokinterp.training.dropout import Dropout
-from grokinterp.training.loss import LOSSES, accuracy
 from grokinterp.training.modifiers import Modifier, modifiers_of
 from grokinterp.training.optimizer import build_optimizer, warmed_up
-from grokinterp.training.pair_table_step import PairTableStep, why_no_pair_tables
+from grokinterp.training.pair_table_step import (
+    PairTableEvaluation,
+    PairTableStep,
+    why_no_pair_tables,
+)
 from grokinterp.training.recorder import Recorder, open_recorder
-from grokinterp.training.step import AutogradStep, TrainingStep
+from grokinterp.training.step import AutogradStep, Evaluation, ForwardEvaluation, TrainingStep
 
 log = logging.getLogger(__name__)
 MOST_PARAMETERS = 10**9
@@ -117,7 +120,7 @@ class _Training:
     optimizer: torch.optim.Optimizer
     modifiers: list[Modifier]
     step: TrainingStep
-    batches: dict[str, tuple[Tensor, Tensor]]
+    evaluation: Evaluation
     n_updates: int
 
     @classmethod
@@ -136,21 +139,13 @@ class _Training:
         optimizer = build_optimizer(config.optimizer, trained.values())
         modifiers = modifiers_of(config, began_with)
         batches = batches_of(network, recorder.split, device)
-        step = _step_of(config, network, parameters, *batches["train"])
+        step, evaluation = _ways_of(config, network, parameters, batches)
         log.info("training step: %s", step.name)
         recorder.note_environment(step.name, device)
         n_updates = recorder.restore(parameters, trained, optimizer, modifiers)
         return cls(
-            config, network, parameters, trained, optimizer, modifiers, step, batches, n_updates
+            config, network, parameters, trained, optimizer, modifiers, step, evaluation, n_updates
         )
-
-    def test(self) -> tuple[float, float]:
-        """Loss and accuracy on the test examples; the accuracy of a regression is NaN."""
-        inputs, targets = self.batches["test"]
-        with torch.no_grad():
-            outputs = self.network.outputs(self.parameters, inputs)
-            loss = LOSSES[self.config.loss](outputs, targets, self.config.loss_dtype).item()
-        return loss, accuracy(outputs, targets) if targets.ndim == 1 else math.nan
 
     def update(self) -> None:
         """Apply one optimizer update with the warmed-up learning rate."""
@@ -165,24 +160,24 @@ class _Training:
         self.n_updates += 1
 
 
-def _step_of(
+def _ways_of(
     config: TrainConfig,
     network: Network,
     parameters: dict[str, Tensor],
-    inputs: Tensor,
-    targets: Tensor,
-) -> TrainingStep:
-    pressures = config.pressures
+    batches: dict[str, tuple[Tensor, Tensor]],
+) -> tuple[TrainingStep, Evaluation]:
+    """How the training loss and its gradients, and the test loss, are computed."""
+    pressures, of_loss = config.pressures, (config.loss_dtype, config.loss)
     reason = why_no_pair_tables(config.model, pressures.dropout)
     if reason is None and isinstance(config.model, ModelSpec):
-        return PairTableStep(
-            parameters, config.model, inputs, targets, config.loss_dtype, config.loss
+        return (
+            PairTableStep(parameters, config.model, *batches["train"], *of_loss),
+            PairTableEvaluation(parameters, config.model, *batches["test"], *of_loss),
         )
     dropout = Dropout(pressures.dropout, pressures.seed) if pressures.dropout else None
-    loss = LOSSES[config.loss]
-    step = AutogradStep(parameters, network, inputs, targets, loss, config.loss_dtype, dropout)
+    step = AutogradStep(parameters, network, *batches["train"], *of_loss, dropout)
     step.name = f"autograd (no pair tables: {reason})"
-    return step
+    return step, ForwardEvaluation(parameters, network, *batches["test"], *of_loss)
 
 
 def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
@@ -207,7 +202,7 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
             if step > recorder.resumed_step:
                 row: list[Any] = [step, train_loss, None, None, None]
                 if is_fine and (step % config.test_every == 0 or is_last):
-                    test_loss, test_accuracy = training.test()
+                    test_loss, test_accuracy = training.evaluation.loss_and_accuracy()
                     row[2:] = test_loss, training.step.accuracy(), test_accuracy
                     is_last = stop.is_reached(step, test_accuracy) or is_last
                     # A regression has no accuracies: empty cells.

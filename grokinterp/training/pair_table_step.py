@@ -11,16 +11,18 @@ compared with autograd in float64 by the tests.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.models import MlpSpec, ModelSpec
-from grokinterp.models.pair_tables import has_pair_tables, pair_tables
-from grokinterp.training.loss import accuracy, batch_loss
+from grokinterp.models.pair_tables import PairTables, has_pair_tables, pair_tables
+from grokinterp.training.loss import LOSSES, accuracy, batch_loss
 from grokinterp.training.table_gradients import weight_gradients
-from grokinterp.training.token_mixes import Leaves, token_mix
+from grokinterp.training.token_mixes import Leaves, TokenMix, token_mix
 
 PAIRS_AT_A_TIME = 1024
 """What lies between tables and loss for as many pairs stays in the processor's cache."""
@@ -45,6 +47,80 @@ def why_no_pair_tables(spec: ModelSpec | MlpSpec, dropout: float = 0.0) -> str |
         return f"act_fn={spec.act_fn}"
     # A mask on what attention adds differs from pair to pair, and the tables are shared.
     return f"dropout={dropout:g}" if dropout else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Pairs that go through the network together, and where their rows are."""
+
+    rows: slice
+    mix: TokenMix
+    share: float
+    """Of the batch."""
+
+
+class _Batch:
+    """A fixed batch of pairs in parts, with memory that is used again.
+
+    In the order of a, so that a part needs few rows of a; a mean over the batch does not depend
+    on the order beyond rounding.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Tensor],
+        spec: ModelSpec,
+        pairs: Int[Tensor, "pair 2"],
+        labels: Int[Tensor, " pair"],
+        with_numba: bool | None,
+    ) -> None:
+        n_tokens, n_classes = len(parameters["embed.W_E"]) - 1, parameters["unembed.W_U"].shape[1]
+        like, n_pairs = parameters["embed.W_E"], len(pairs)
+        order = torch.argsort(pairs[:, 0] * n_tokens + pairs[:, 1])
+        self.labels, self.n_classes = labels[order], n_classes
+        self.parts: list[_Part] = []
+        for rows in torch.arange(n_pairs).tensor_split(math.ceil(n_pairs / PAIRS_AT_A_TIME)):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            mix = token_mix(
+                pairs[order[part]].contiguous(),
+                n_tokens,
+                spec.n_heads,
+                spec.d_mlp,
+                n_classes,
+                like.dtype,
+                with_numba=with_numba,
+            )
+            self.parts.append(_Part(part, mix, len(rows) / n_pairs))
+        self.name = f"pair tables (exact, one layer), {self.mix.name}"
+        self._parameters, self._spec = parameters, spec
+        most = max(part.rows.stop - part.rows.start for part in self.parts)
+        self.read = torch.zeros(most, self.mix.width, dtype=like.dtype, device=like.device)
+        self._neurons = slice(0, spec.d_mlp)
+        self._direct = slice(spec.d_mlp, spec.d_mlp + n_classes)
+
+    @property
+    def mix(self) -> TokenMix:
+        """Of any part: what does not depend on the pairs is the same for all."""
+        return self.parts[0].mix
+
+    def tables(self) -> PairTables:
+        """The tables at the present weights."""
+        return pair_tables(self._parameters, self._spec)
+
+    def empty_logits(self) -> Float[Tensor, "pair c"]:
+        """Room for the logits of the whole batch."""
+        return torch.empty(
+            len(self.labels), self.n_classes, dtype=self.read.dtype, device=self.read.device
+        )
+
+    def forward(
+        self, part: _Part, leaves: Leaves, W_L: Tensor, logits: Float[Tensor, "pair c"]
+    ) -> Float[Tensor, "pair width"]:
+        """Write the logits of a part, and return what its pairs read."""
+        read = self.read[: len(logits)]
+        part.mix.forward(leaves, read)
+        torch.addmm(read[:, self._direct], read[:, self._neurons], W_L, out=logits)
+        return read
 
 
 class PairTableStep:
@@ -75,43 +151,23 @@ class PairTableStep:
         *,
         with_numba: bool | None = None,
     ) -> None:
-        n_tokens = len(parameters["embed.W_E"]) - 1
-        # In the order of a, so that a part of the batch needs few rows of a; the mean over the
-        # batch does not depend on the order beyond rounding.
-        order = torch.argsort(pairs[:, 0] * n_tokens + pairs[:, 1])
-        self._parameters, self._spec, self._labels = parameters, spec, labels[order]
-        like, n_classes = parameters["embed.W_E"], parameters["unembed.W_U"].shape[1]
-        n_pairs, d_mlp = len(pairs), spec.d_mlp
-        self._logits = torch.empty(n_pairs, n_classes, dtype=like.dtype, device=like.device)
-        self._d_logits = torch.empty_like(self._logits)
-        n_parts = math.ceil(n_pairs / PAIRS_AT_A_TIME)
-        self._parts = []
-        for rows in torch.arange(n_pairs).tensor_split(n_parts):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
-            mix = token_mix(
-                pairs[order[part]].contiguous(),
-                n_tokens,
-                spec.n_heads,
-                d_mlp,
-                n_classes,
-                like.dtype,
-                with_numba=with_numba,
-            )
-            part_loss = batch_loss(loss, self._labels[part], n_classes, loss_dtype)
-            self._parts.append((part, mix, part_loss))
-        self.name = f"pair tables (exact, one layer), {self._parts[0][1].name}"
-        most = max(part.stop - part.start for part, _, _ in self._parts)
-        shape = (most, self._parts[0][1].width)
-        self._read = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self._gradient = torch.zeros_like(self._read)
+        self._batch = batch = _Batch(parameters, spec, pairs, labels, with_numba)
+        self.name = batch.name
+        self._parameters, self._spec = parameters, spec
+        self._losses = [
+            batch_loss(loss, batch.labels[part.rows], batch.n_classes, loss_dtype)
+            for part in batch.parts
+        ]
+        self._logits, self._d_logits = batch.empty_logits(), batch.empty_logits()
+        self._gradient = torch.zeros_like(batch.read)
         self._totals: Leaves = ()
 
     def loss_and_gradients(self, n_updates: int = 0) -> float:
         """Return the loss at the present weights and set ``.grad`` of each."""
-        mix = self._parts[0][1]
+        mix = self._batch.mix
         with torch.no_grad():
-            tables = pair_tables(self._parameters, self._spec)
-            loss = self._forward_backward((*mix.leaves(tables), tables.W_L))
+            tables = self._batch.tables()
+            loss = self._forward_backward(mix.leaves(tables), tables.W_L)
             *totals, d_W_L = self._totals
             d_tables = mix.table_gradients(tables, tuple(totals), d_W_L)
             gradients = weight_gradients(self._parameters, self._spec, d_tables)
@@ -121,30 +177,64 @@ class PairTableStep:
 
     def accuracy(self) -> float:
         """Return the training accuracy at the weights of the last loss; costs no pass."""
-        return accuracy(self._logits, self._labels)
+        return accuracy(self._logits, self._batch.labels)
 
-    def _forward_backward(self, leaves: Leaves) -> Tensor:
+    def _forward_backward(self, leaves: Leaves, W_L: Tensor) -> Tensor:
         """Mean loss over the batch; its gradients are added up in the totals."""
         if not self._totals:
-            self._totals = tuple(torch.empty_like(leaf) for leaf in leaves)
+            self._totals = tuple(torch.empty_like(leaf) for leaf in (*leaves, W_L))
         for total in self._totals:
             total.zero_()
-        *read_leaves, W_L = leaves
         *read_totals, d_W_L = self._totals
         losses, d_mlp = [], self._spec.d_mlp
-        classes = slice(d_mlp, d_mlp + W_L.shape[1])
-        for part, mix, part_loss in self._parts:
-            n_pairs = part.stop - part.start
-            share = n_pairs / len(self._labels)
-            read, gradient = self._read[:n_pairs], self._gradient[:n_pairs]
-            neurons, logits = read[:, :d_mlp], self._logits[part]
-            mix.forward(tuple(read_leaves), read)
-            torch.addmm(read[:, classes], neurons, W_L, out=logits)
-            d_logits = self._d_logits[part]
-            losses.append(share * part_loss.loss_and_gradient(logits, d_logits))
-            d_logits *= share
+        for part, part_loss in zip(self._batch.parts, self._losses, strict=True):
+            logits, d_logits = self._logits[part.rows], self._d_logits[part.rows]
+            read = self._batch.forward(part, leaves, W_L, logits)
+            losses.append(part.share * part_loss.loss_and_gradient(logits, d_logits))
+            d_logits *= part.share
+            gradient = self._gradient[: len(read)]
             torch.mm(d_logits, W_L.T, out=gradient[:, :d_mlp])
-            gradient[:, classes] = d_logits
-            mix.backward(tuple(read_leaves), read, gradient, tuple(read_totals))
-            d_W_L.addmm_(neurons.T, d_logits)
+            gradient[:, d_mlp : d_mlp + self._batch.n_classes] = d_logits
+            part.mix.backward(leaves, read, gradient, tuple(read_totals))
+            d_W_L.addmm_(read[:, :d_mlp].T, d_logits)
         return torch.stack(losses).sum()
+
+
+class PairTableEvaluation:
+    """Loss and accuracy of the same network on a fixed batch that is not trained on.
+
+    Parameters
+    ----------
+    parameters, spec, pairs, labels, loss_dtype, loss, with_numba
+        As in :class:`PairTableStep`.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Tensor],
+        spec: ModelSpec,
+        pairs: Int[Tensor, "pair 2"],
+        labels: Int[Tensor, " pair"],
+        loss_dtype: str,
+        loss: str = "cross_entropy",
+        *,
+        with_numba: bool | None = None,
+    ) -> None:
+        self._batch = _Batch(parameters, spec, pairs, labels, with_numba)
+        self._loss, self._loss_dtype = LOSSES[loss], loss_dtype
+        self._logits = self._batch.empty_logits()
+
+    def loss_and_accuracy(self) -> tuple[float, float]:
+        """Return both at the present weights."""
+        with torch.no_grad():
+            tables = self._batch.tables()
+            leaves = self._batch.mix.leaves(tables)
+            loss = torch.stack(list(self._part_losses(leaves, tables.W_L))).sum()
+        return loss.item(), accuracy(self._logits, self._batch.labels)
+
+    def _part_losses(self, leaves: Leaves, W_L: Tensor) -> Iterator[Tensor]:
+        for part in self._batch.parts:
+            logits = self._logits[part.rows]
+            self._batch.forward(part, leaves, W_L, logits)
+            labels = self._batch.labels[part.rows]
+            yield part.share * self._loss(logits, labels, self._loss_dtype)

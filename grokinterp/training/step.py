@@ -11,7 +11,7 @@ from torch import Tensor
 from grokinterp.models.transformer import no_hook
 from grokinterp.runs.network import Network
 from grokinterp.training.dropout import Dropout
-from grokinterp.training.loss import LossFunction, accuracy
+from grokinterp.training.loss import LOSSES, accuracy
 
 
 @runtime_checkable
@@ -30,6 +30,15 @@ class TrainingStep(Protocol):
         ...
 
 
+@runtime_checkable
+class Evaluation(Protocol):
+    """Computes the loss and the accuracy on examples that are not trained on."""
+
+    def loss_and_accuracy(self) -> tuple[float, float]:
+        """Return both at the present weights; the accuracy of a regression is NaN."""
+        ...
+
+
 class AutogradStep:
     """The general path: autograd through the network's forward pass.
 
@@ -43,8 +52,8 @@ class AutogradStep:
         Forward pass.
     inputs, targets
         The batch.
-    loss, loss_dtype
-        Function of outputs and targets, and its precision.
+    loss_dtype, loss
+        Precision and name of the loss.
     dropout
         What is dropped in the forward pass of an update; the accuracy is taken without.
     """
@@ -55,14 +64,14 @@ class AutogradStep:
         network: Network,
         inputs: Tensor,
         targets: Tensor,
-        loss: LossFunction,
         loss_dtype: str,
+        loss: str = "cross_entropy",
         dropout: Dropout | None = None,
     ) -> None:
         self.name = "autograd"
         self._forward = network.forward_on(parameters, inputs)
         self._parameters, self._targets, self._dropout = parameters, targets, dropout
-        self._loss, self._loss_dtype = loss, loss_dtype
+        self._loss, self._loss_dtype = LOSSES[loss], loss_dtype
         self._outputs: Tensor | None = None
 
     def loss_and_gradients(self, n_updates: int = 0) -> float:
@@ -89,3 +98,33 @@ class AutogradStep:
             with torch.no_grad():
                 outputs = self._forward(self._parameters, no_hook)
         return accuracy(outputs, self._targets)
+
+
+class ForwardEvaluation:
+    """The general path of a test: the network's forward pass.
+
+    Parameters
+    ----------
+    parameters, network, inputs, targets, loss_dtype, loss
+        As in :class:`AutogradStep`.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Tensor],
+        network: Network,
+        inputs: Tensor,
+        targets: Tensor,
+        loss_dtype: str,
+        loss: str = "cross_entropy",
+    ) -> None:
+        self._parameters, self._network = parameters, network
+        self._inputs, self._targets = inputs, targets
+        self._loss, self._loss_dtype = LOSSES[loss], loss_dtype
+
+    def loss_and_accuracy(self) -> tuple[float, float]:
+        """Return both at the present weights; the accuracy of a regression is NaN."""
+        with torch.no_grad():
+            outputs = self._network.outputs(self._parameters, self._inputs)
+            loss = self._loss(outputs, self._targets, self._loss_dtype).item()
+        return loss, accuracy(outputs, self._targets) if self._targets.ndim == 1 else math.nan

@@ -20,11 +20,7 @@ from grokinterp.models.pair_tables import PairTables
 
 
 def value_row_gradients(
-    tables: PairTables,
-    d_scores: tuple[Float[Tensor, "2 token head"], Float[Tensor, " head"]],
-    d_rows: Float[Tensor, "head 2 token width"],
-    d_constant: Float[Tensor, " width"],
-    d_W_L: Float[Tensor, "d_mlp c"],
+    tables: PairTables, d_leaves: tuple[Tensor, ...], d_W_L: Float[Tensor, "d_mlp c"]
 ) -> PairTables:
     """Go back through :func:`~grokinterp.models.pair_tables.value_rows`.
 
@@ -32,10 +28,9 @@ def value_row_gradients(
     ----------
     tables
         That the rows were made of.
-    d_scores
-        Gradients of the scores of a and b, and of ``=``; handed on.
-    d_rows, d_constant
-        Gradients of the rows and of what is constant.
+    d_leaves
+        Gradients of the scores of a and b (2, token, head) and of ``=`` (head), handed on; of
+        the rows (head, 2, token, width) and of what is constant (width).
     d_W_L
         Gradient of the neuron-logit map; handed on.
 
@@ -44,6 +39,7 @@ def value_row_gradients(
     PairTables
         The gradient of each table in its place.
     """
+    d_scores, d_score_equals, d_rows, d_constant = d_leaves
     width = tables.readout.shape[1]
     along = d_rows.flatten(1, 2)[..., :width]
     weights, d_constants = tables.readout[:-1], d_constant[:width]
@@ -59,8 +55,8 @@ def value_row_gradients(
     d_readout[-1] = d_constants
     d_values = torch.bmm(along, weights.unflatten(0, heads).transpose(1, 2))
     return PairTables(
-        scores=d_scores[0],
-        score_equals=d_scores[1],
+        scores=d_scores,
+        score_equals=d_score_equals,
         values=d_values.unflatten(1, (2, -1)).permute(1, 2, 0, 3),
         value_equals=(weights @ d_constants).view(heads) - d_values.sum(1),
         readout=d_readout,
@@ -85,7 +81,7 @@ def weight_gradients(
     Returns
     -------
     dict
-        The gradient of every weight, each in memory of its own.
+        The gradient of every weight, contiguous, each in memory of its own.
 
     Examples
     --------
@@ -107,7 +103,8 @@ def weight_gradients(
     found["embed.W_E"] = torch.cat([d_operands.sum(0), d_inputs[-1:]])
     found["pos_embed.W_pos"] = torch.cat([d_operands.sum(1), d_inputs[-1:]])
     found |= into_attention
-    return {_FULL_NAMES.get(name, name): value for name, value in found.items()}
+    # The fused optimizers read a gradient's memory as if it lay like the weight's.
+    return {_FULL_NAMES.get(name, name): value.contiguous() for name, value in found.items()}
 
 
 def _readout_gradients(weights: Mapping[str, Tensor], d_tables: PairTables) -> dict[str, Tensor]:
@@ -168,7 +165,7 @@ def _attention_gradients(
         "attn.b_Q": d_query,
         "attn.W_K": d_direction.T[:, :, None] * query[:, None],
         "attn.b_K": d_offset[:, None] * query,
-        "attn.W_V": d_W_V.contiguous(),
+        "attn.W_V": d_W_V,
         "attn.b_V": d_values.sum(0).view_as(weights["attn.b_V"]),
     }, d_inputs
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+import os
 import warnings
 from typing import Protocol, runtime_checkable
 
@@ -239,8 +240,7 @@ class SparseMix:
 
     def table_gradients(self, tables: PairTables, totals: Leaves, d_W_L: Tensor) -> PairTables:
         """Gradient of each table, given those of the rows."""
-        d_scores, d_score_equals, *d_rows = totals
-        return value_row_gradients(tables, (d_scores, d_score_equals), *d_rows, d_W_L)
+        return value_row_gradients(tables, totals, d_W_L)
 
     def forward(self, leaves: Leaves, read: Tensor) -> None:
         """Write the neurons after ReLU and the logits' part beside them into `read`."""
@@ -287,11 +287,8 @@ def has_numba() -> bool:
 
     ``NUMBA_DISABLE_JIT=1``, numba's own switch, turns it off here too.
     """
-    if importlib.util.find_spec("numba") is None:
-        return False
-    import numba
-
-    return not numba.config.DISABLE_JIT
+    is_off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+    return not is_off and importlib.util.find_spec("numba") is not None
 
 
 @functools.cache
