@@ -4,46 +4,40 @@
 
 Forward: the attention of a pair, its weighted rows and the ReLU, while the row is in the
 processor's cache. Backward: the pairs of one token together, so that its rows and their
-gradient stay there too, and no two threads write to the same place. No sum depends on the
-number of threads.
-
-The kernels run on the threads that torch already has. Torch's threads wait for the next
-product with open eyes, and a second team beside them would share the processors with them.
+gradient stay there too, and no two threads write to the same place.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import inspect
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from numba import carray, cfunc, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import carray
 from torch import Tensor
 
 from grokinterp.models.pair_tables import PairTables, value_rows
+from grokinterp.training.compiled import (
+    NAME,
+    compiled,
+    even_cuts,
+    kernel,
+    number_type,
+    pointer,
+    run_kernel,
+    team_rank,
+    team_size,
+)
 from grokinterp.training.table_gradients import value_row_gradients
 from grokinterp.training.token_mixes import Leaves
-
-# Sums may be taken in another order and products joined to them; NaN and infinity keep their
-# meaning, because a training that diverges is recognized by them.
-_FASTMATH = {"reassoc", "contract", "nsz"}
-_PROCESS = ctypes.CDLL(None)
-HAS_TEAM = hasattr(_PROCESS, "GOMP_parallel") and hasattr(_PROCESS, "omp_get_thread_num")
-"""Whether torch's threads are those of GNU OpenMP, which can run other functions too."""
 
 
 class FusedMix:
     """Attention, weighted rows and ReLU of every pair in one pass."""
 
-    name = "kernels compiled by numba"
+    name = NAME
 
     def __init__(
         self,
@@ -63,12 +57,13 @@ class FusedMix:
         self._d_pattern = torch.zeros_like(self._pattern)
         self._sizes = (len(pairs), n_tokens, n_heads, d_mlp, width)
         self._mix, self._unmix, self._unscore = _kernels(dtype)
-        self._n_threads = torch.get_num_threads() if HAS_TEAM else 1
+        self._n_threads = team_size()
         # Columns of a row of partial sums for each thread, added up at the end.
         self._sums = torch.zeros(self._n_threads, width, dtype=dtype)
-        even = torch.linspace(0, len(pairs), self._n_threads + 1).long()
-        self._cuts_of_pairs = even
-        self._cuts_of_tokens = [torch.searchsorted(starts, even) for starts in self._starts]
+        self._cuts_of_pairs = even_cuts(len(pairs))
+        self._cuts_of_tokens = [
+            torch.searchsorted(starts, self._cuts_of_pairs) for starts in self._starts
+        ]
         for cuts in self._cuts_of_tokens:
             cuts[0], cuts[-1] = 0, n_tokens
 
@@ -82,7 +77,8 @@ class FusedMix:
 
     def forward(self, leaves: Leaves, read: Float[Tensor, "pair width"]) -> None:
         """Write the neurons after ReLU and the logits' part beside them into `read`."""
-        self._run(self._mix, 0, self._cuts_of_pairs, self._tokens, *leaves, self._pattern, read)
+        tensors = (self._cuts_of_pairs, self._tokens, *leaves, self._pattern, read)
+        run_kernel(self._mix, [*self._sizes, 0, *tensors], self._n_threads)
 
     def backward(self, leaves: Leaves, read: Tensor, gradient: Tensor, totals: Leaves) -> None:
         """Add the gradient of each leaf to its total, given that of `read`."""
@@ -91,61 +87,33 @@ class FusedMix:
         # By a first: it turns the gradient of neurons that are off to zero.
         for operand in range(2):
             places = (self._starts[operand], self._orders[operand])
-            self._run(self._unmix, operand, self._cuts_of_tokens[operand], *places, *batch)
+            tensors = (self._cuts_of_tokens[operand], *places, *batch)
+            run_kernel(self._unmix, [*self._sizes, operand, *tensors], self._n_threads)
         d_constant += self._sums.sum(0)
-        patterns = (self._pattern, self._d_pattern)
-        job = (self._cuts_of_pairs, self._tokens, *patterns, d_scores, d_score_equals)
-        self._run(self._unscore, 0, *job, n_threads=1)
-
-    def _run(
-        self, kernel: Any, operand: int, *tensors: Tensor, n_threads: int | None = None
-    ) -> None:
-        # Only addresses go there; the tensors are held until the kernel is done.
-        job = [*self._sizes, operand, *(tensor.data_ptr() for tensor in tensors)]
-        at = (ctypes.c_int64 * len(job))(*job)
-        if self._n_threads == 1 or n_threads == 1:
-            kernel.ctypes(at)
-        else:
-            _PROCESS.GOMP_parallel(kernel.ctypes, at, self._n_threads, 0)
-
-
-def _compiled(function: Any) -> Any:
-    # Whoever checks types at run time has wrapped the function; numba needs its bytecode.
-    plain = inspect.unwrap(function)
-    return numba.njit(fastmath=_FASTMATH, error_model="numpy")(plain)
-
-
-@intrinsic
-def _pointer(typing_context, address):
-    """Read an integer as the address of something."""
-
-    def code(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
-
-    return types.voidptr(types.int64), code
+        tensors = (self._tokens, self._pattern, self._d_pattern, d_scores, d_score_equals)
+        run_kernel(self._unscore, [*self._sizes, 0, *tensors], 1)
 
 
 @functools.cache
 def _kernels(dtype: torch.dtype) -> tuple[Any, ...]:
     """The passes for numbers of one precision, as functions of the address of a job."""
-    number = np.float32 if dtype == torch.float32 else np.float64
-    team_rank: Any = types.ExternalFunction("omp_get_thread_num", types.int32())
+    number = number_type(dtype)
 
     def mix(address):
         job = carray(address, 14)
         n_pairs, n_tokens, n_heads, d_mlp, width = job[0], job[1], job[2], job[3], job[4]
         rank = team_rank()
-        cuts = carray(_pointer(job[6]), (rank + 2,), np.int64)
+        cuts = carray(pointer(job[6]), (rank + 2,), np.int64)
         _mix(
             cuts[rank],
             cuts[rank + 1],
-            carray(_pointer(job[7]), (2, n_pairs), np.int64),
-            carray(_pointer(job[8]), (2, n_tokens, n_heads), number),
-            carray(_pointer(job[9]), (n_heads,), number),
-            carray(_pointer(job[10]), (n_heads, 2, n_tokens, width), number),
-            carray(_pointer(job[11]), (width,), number),
-            carray(_pointer(job[12]), (n_pairs, n_heads, 3), number),
-            carray(_pointer(job[13]), (n_pairs, width), number),
+            carray(pointer(job[7]), (2, n_pairs), np.int64),
+            carray(pointer(job[8]), (2, n_tokens, n_heads), number),
+            carray(pointer(job[9]), (n_heads,), number),
+            carray(pointer(job[10]), (n_heads, 2, n_tokens, width), number),
+            carray(pointer(job[11]), (width,), number),
+            carray(pointer(job[12]), (n_pairs, n_heads, 3), number),
+            carray(pointer(job[13]), (n_pairs, width), number),
             d_mlp,
         )
 
@@ -153,93 +121,116 @@ def _kernels(dtype: torch.dtype) -> tuple[Any, ...]:
         job = carray(address, 16)
         n_pairs, n_tokens, n_heads, d_mlp, width = job[0], job[1], job[2], job[3], job[4]
         rank = team_rank()
-        cuts = carray(_pointer(job[6]), (rank + 2,), np.int64)
+        cuts = carray(pointer(job[6]), (rank + 2,), np.int64)
         _unmix(
             cuts[rank],
             cuts[rank + 1],
             job[5],
-            carray(_pointer(job[7]), (n_tokens + 1,), np.int64),
-            carray(_pointer(job[8]), (n_pairs,), np.int64),
-            carray(_pointer(job[9]), (n_heads, 2, n_tokens, width), number),
-            carray(_pointer(job[10]), (n_pairs, n_heads, 3), number),
-            carray(_pointer(job[11]), (n_pairs, width), number),
-            carray(_pointer(job[12]), (n_pairs, width), number),
-            carray(_pointer(job[13]), (n_heads, 2, n_tokens, width), number),
-            carray(_pointer(job[14]), (n_pairs, n_heads, 3), number),
-            carray(_pointer(job[15]), (rank + 1, width), number)[rank],
+            carray(pointer(job[7]), (n_tokens + 1,), np.int64),
+            carray(pointer(job[8]), (n_pairs,), np.int64),
+            carray(pointer(job[9]), (n_heads, 2, n_tokens, width), number),
+            carray(pointer(job[10]), (n_pairs, n_heads, 3), number),
+            carray(pointer(job[11]), (n_pairs, width), number),
+            carray(pointer(job[12]), (n_pairs, width), number),
+            carray(pointer(job[13]), (n_heads, 2, n_tokens, width), number),
+            carray(pointer(job[14]), (n_pairs, n_heads, 3), number),
+            carray(pointer(job[15]), (rank + 1, width), number)[rank],
             d_mlp,
         )
 
     def unscore(address):
-        job = carray(address, 12)
+        job = carray(address, 11)
         n_pairs, n_tokens, n_heads = job[0], job[1], job[2]
         _unscore(
-            carray(_pointer(job[7]), (2, n_pairs), np.int64),
-            carray(_pointer(job[8]), (n_pairs, n_heads, 3), number),
-            carray(_pointer(job[9]), (n_pairs, n_heads, 3), number),
-            carray(_pointer(job[10]), (2, n_tokens, n_heads), number),
-            carray(_pointer(job[11]), (n_heads,), number),
+            carray(pointer(job[6]), (2, n_pairs), np.int64),
+            carray(pointer(job[7]), (n_pairs, n_heads, 3), number),
+            carray(pointer(job[8]), (n_pairs, n_heads, 3), number),
+            carray(pointer(job[9]), (2, n_tokens, n_heads), number),
+            carray(pointer(job[10]), (n_heads,), number),
         )
 
-    signature = types.void(types.CPointer(types.int64))
-    compiled: Callable[..., Any] = cfunc(signature)
-    return tuple(compiled(inspect.unwrap(kernel)) for kernel in (mix, unmix, unscore))
+    return tuple(kernel(one) for one in (mix, unmix, unscore))
 
 
-@_compiled
+@compiled
 def _mix(first, last, tokens, scores, score_equals, rows, constant, pattern, read, d_mlp):
-    n_heads, zero = len(score_equals), constant[0] * 0
+    n_heads = len(score_equals)
     for pair in range(first, last):
         a, b = tokens[0, pair], tokens[1, pair]
-        for head in range(n_heads):
-            at_a, at_b, at_equals = scores[0, a, head], scores[1, b, head], score_equals[head]
-            largest = max(at_a, max(at_b, at_equals))
-            at_a, at_b = np.exp(at_a - largest), np.exp(at_b - largest)
-            at_equals = np.exp(at_equals - largest)
-            total = at_a + at_b + at_equals
-            pattern[pair, head, 0] = at_a / total
-            pattern[pair, head, 1] = at_b / total
-            pattern[pair, head, 2] = at_equals / total
-        row = read[pair]
+        _attend(scores[0, a], scores[1, b], score_equals, pattern[pair])
+        weights, row = pattern[pair], read[pair]
         row[:] = constant
-        for head in range(0, n_heads - 1, 2):
-            _add_rows(
+        head = 0
+        while head + 3 < n_heads:
+            _add_rows_of_four_heads(
                 row,
-                pattern[pair, head],
+                weights[head],
                 rows[head, 0, a],
                 rows[head, 1, b],
-                pattern[pair, head + 1],
+                weights[head + 1],
                 rows[head + 1, 0, a],
                 rows[head + 1, 1, b],
+                weights[head + 2],
+                rows[head + 2, 0, a],
+                rows[head + 2, 1, b],
+                weights[head + 3],
+                rows[head + 3, 0, a],
+                rows[head + 3, 1, b],
             )
-        if n_heads % 2:
-            last_head = n_heads - 1
-            weights = pattern[pair, last_head]
-            for column in range(len(row)):
-                row[column] += (
-                    weights[0] * rows[last_head, 0, a, column]
-                    + weights[1] * rows[last_head, 1, b, column]
-                )
-        for column in range(d_mlp):
-            # Written so that NaN stays NaN.
-            row[column] = zero if row[column] <= zero else row[column]
+            head += 4
+        while head < n_heads:
+            _add_rows(row, weights[head], rows[head, 0, a], rows[head, 1, b])
+            head += 1
+        _relu(row, d_mlp)
 
 
-@_compiled
-def _add_rows(row, weights, row_a, row_b, more_weights, more_a, more_b):
-    """Of two heads at once, so that the sum is read and written half as often."""
-    for_a, for_b = weights[0], weights[1]
-    more_for_a, more_for_b = more_weights[0], more_weights[1]
+@compiled
+def _attend(scores_a, scores_b, score_equals, pattern):
+    for head in range(len(score_equals)):
+        at_a, at_b, at_equals = scores_a[head], scores_b[head], score_equals[head]
+        largest = max(at_a, max(at_b, at_equals))
+        at_a, at_b = np.exp(at_a - largest), np.exp(at_b - largest)
+        at_equals = np.exp(at_equals - largest)
+        total = at_a + at_b + at_equals
+        pattern[head, 0] = at_a / total
+        pattern[head, 1] = at_b / total
+        pattern[head, 2] = at_equals / total
+
+
+@compiled
+def _add_rows_of_four_heads(row, w0, a0, b0, w1, a1, b1, w2, a2, b2, w3, a3, b3):
+    """Of four heads at once, so that the sum is read and written once."""
+    w0a, w0b, w1a, w1b = w0[0], w0[1], w1[0], w1[1]
+    w2a, w2b, w3a, w3b = w2[0], w2[1], w3[0], w3[1]
     for column in range(len(row)):
         row[column] += (
-            for_a * row_a[column]
-            + for_b * row_b[column]
-            + more_for_a * more_a[column]
-            + more_for_b * more_b[column]
+            w0a * a0[column]
+            + w0b * b0[column]
+            + w1a * a1[column]
+            + w1b * b1[column]
+            + w2a * a2[column]
+            + w2b * b2[column]
+            + w3a * a3[column]
+            + w3b * b3[column]
         )
 
 
-@_compiled
+@compiled
+def _add_rows(row, weights, row_a, row_b):
+    for_a, for_b = weights[0], weights[1]
+    for column in range(len(row)):
+        row[column] += for_a * row_a[column] + for_b * row_b[column]
+
+
+@compiled
+def _relu(row, d_mlp):
+    zero = row[0] * 0
+    for column in range(d_mlp):
+        # Written so that NaN stays NaN.
+        row[column] = zero if row[column] <= zero else row[column]
+
+
+@compiled
 def _unmix(
     first,
     last,
@@ -259,21 +250,43 @@ def _unmix(
     if operand == 0:
         sums[:] = 0
     for token in range(first, last):
-        for place in range(starts[token], starts[token + 1]):
-            pair = order[place]
-            along = gradient[pair]
-            if operand == 0:
-                _switch_off(along, read[pair], sums, d_mlp)
+        place, end = starts[token], starts[token + 1]
+        if operand == 0:
+            for at in range(place, end):
+                _switch_off(gradient[order[at]], read[order[at]], sums, d_mlp)
+        # Four pairs at once, so that a row's gradient is read and written a quarter as often.
+        while place + 3 < end:
+            q0, q1, q2, q3 = order[place], order[place + 1], order[place + 2], order[place + 3]
+            g0, g1, g2, g3 = gradient[q0], gradient[q1], gradient[q2], gradient[q3]
             for head in range(n_heads):
-                d_pattern[pair, head, operand] = _add_and_project(
-                    along,
-                    pattern[pair, head, operand],
-                    rows[head, operand, token],
+                _add_four(
                     d_rows[head, operand, token],
+                    pattern[q0, head, operand],
+                    g0,
+                    pattern[q1, head, operand],
+                    g1,
+                    pattern[q2, head, operand],
+                    g2,
+                    pattern[q3, head, operand],
+                    g3,
                 )
+                along = _project_four(rows[head, operand, token], g0, g1, g2, g3)
+                d_pattern[q0, head, operand] = along[0]
+                d_pattern[q1, head, operand] = along[1]
+                d_pattern[q2, head, operand] = along[2]
+                d_pattern[q3, head, operand] = along[3]
+            place += 4
+        while place < end:
+            pair = order[place]
+            for head in range(n_heads):
+                weight = pattern[pair, head, operand]
+                _add(d_rows[head, operand, token], weight, gradient[pair])
+                along_row = _project(rows[head, operand, token], gradient[pair])
+                d_pattern[pair, head, operand] = along_row
+            place += 1
 
 
-@_compiled
+@compiled
 def _switch_off(along, row, sums, d_mlp):
     zero = along[0] * 0
     for column in range(d_mlp):
@@ -282,16 +295,40 @@ def _switch_off(along, row, sums, d_mlp):
         sums[column] += along[column]
 
 
-@_compiled
-def _add_and_project(along, weight, row, d_row):
-    projection = along[0] * 0
+@compiled
+def _add_four(d_row, w0, g0, w1, g1, w2, g2, w3, g3):
+    for column in range(len(d_row)):
+        d_row[column] += w0 * g0[column] + w1 * g1[column] + w2 * g2[column] + w3 * g3[column]
+
+
+@compiled
+def _project_four(row, g0, g1, g2, g3):
+    s0 = row[0] * 0
+    s1, s2, s3 = s0, s0, s0
+    for column in range(len(row)):
+        at = row[column]
+        s0 += g0[column] * at
+        s1 += g1[column] * at
+        s2 += g2[column] * at
+        s3 += g3[column] * at
+    return s0, s1, s2, s3
+
+
+@compiled
+def _add(d_row, weight, along):
     for column in range(len(along)):
         d_row[column] += weight * along[column]
+
+
+@compiled
+def _project(row, along):
+    projection = row[0] * 0
+    for column in range(len(row)):
         projection += along[column] * row[column]
     return projection
 
 
-@_compiled
+@compiled
 def _unscore(tokens, pattern, d_pattern, d_scores, d_score_equals):
     for pair in range(len(pattern)):
         a, b = tokens[0, pair], tokens[1, pair]

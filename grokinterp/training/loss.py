@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import os
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -90,35 +93,71 @@ def accuracy(logits: Float[Tensor, "pair c"], labels: Int[Tensor, " pair"]) -> f
 
 @runtime_checkable
 class BatchLoss(Protocol):
-    """Loss of a fixed batch, with its gradient."""
+    """The share that a fixed batch has in a mean loss, and its gradient."""
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """Return the share at these logits."""
+        ...
 
     def loss_and_gradient(self, logits: Tensor, gradient: Tensor) -> Tensor:
-        """Return the loss of `logits` and write its gradient into `gradient`."""
+        """Return the share at these logits and write its gradient into `gradient`."""
         ...
 
 
 def batch_loss(
-    name: str, labels: Int[Tensor, " pair"], n_classes: int, loss_dtype: str
+    name: str,
+    labels: Int[Tensor, " pair"],
+    n_classes: int,
+    loss_dtype: str,
+    *,
+    n_examples: int | None = None,
+    with_numba: bool | None = None,
 ) -> BatchLoss:
-    """Return the loss of a fixed batch: cross-entropy by hand, the others through autograd."""
-    if name == "cross_entropy":
-        return LossBuffers(labels, n_classes, loss_dtype)
-    return AutogradLoss(LOSSES[name], labels, loss_dtype)
+    """Return the loss of a fixed batch: cross-entropy by hand, the others through autograd.
+
+    Parameters
+    ----------
+    name, loss_dtype
+        As in ``TrainConfig``.
+    labels, n_classes
+        Of the batch.
+    n_examples
+        That the mean is over, if the batch is a part of them.
+    with_numba
+        False: without numba even if it is installed. None: with it if it is.
+    """
+    n_examples = n_examples or len(labels)
+    if name != "cross_entropy":
+        return AutogradLoss(LOSSES[name], labels, loss_dtype, n_examples)
+    on_cpu = labels.device.type == "cpu"
+    if on_cpu and loss_dtype == "float64" and with_numba is not False and has_numba():
+        # Only now: numba need not be there, and takes its time to import.
+        from grokinterp.training.fused_loss import FusedCrossEntropy
+
+        return FusedCrossEntropy(labels, n_classes, n_examples)
+    return LossBuffers(labels, n_classes, loss_dtype, n_examples)
 
 
 class AutogradLoss:
     """Any loss of a fixed batch, and its gradient through autograd."""
 
-    def __init__(self, function: LossFunction, targets: Tensor, loss_dtype: str) -> None:
+    def __init__(
+        self, function: LossFunction, targets: Tensor, loss_dtype: str, n_examples: int
+    ) -> None:
         self._function, self._targets, self._loss_dtype = function, targets, loss_dtype
+        self._share = len(targets) / n_examples
+
+    def loss(self, logits: Float[Tensor, "pair c"]) -> Tensor:
+        """Return the share of this batch in the mean."""
+        return self._share * self._function(logits, self._targets, self._loss_dtype)
 
     def loss_and_gradient(
         self, logits: Float[Tensor, "pair c"], gradient: Float[Tensor, "pair c"]
     ) -> Tensor:
-        """Return the loss of `logits` and write its gradient into `gradient`."""
+        """Return the share of this batch in the mean and write its gradient."""
         with torch.enable_grad():
             leaf = logits.detach().clone().requires_grad_()
-            loss = self._function(leaf, self._targets, self._loss_dtype)
+            loss = self.loss(leaf)
         gradient.copy_(torch.autograd.grad(loss, leaf)[0])
         return loss.detach()
 
@@ -126,26 +165,44 @@ class AutogradLoss:
 class LossBuffers:
     """Cross-entropy of a fixed batch and its gradient, with memory that is used again.
 
-    The arithmetic is that of :func:`cross_entropy` under autograd: log-softmax in the loss
-    precision, gradient (softmax - one-hot) / n in the loss precision, then rounded to the
-    precision of the logits.
+    What :func:`cross_entropy` under autograd gives, in the loss precision: softmax, and from
+    its largest component the logarithm of the sum that it was divided by; gradient (softmax -
+    one-hot) / n, rounded to the precision of the logits.
     """
 
-    def __init__(self, labels: Int[Tensor, " pair"], n_classes: int, loss_dtype: str) -> None:
-        self._labels = labels[:, None]
+    def __init__(
+        self, labels: Int[Tensor, " pair"], n_classes: int, loss_dtype: str, n_examples: int
+    ) -> None:
+        self._labels, self._n_examples, self._loss_dtype = labels[:, None], n_examples, loss_dtype
         shape, dtype, device = (len(labels), n_classes), DTYPES[loss_dtype], labels.device
         self._logits = torch.empty(shape, dtype=dtype, device=device)
-        self._log_softmax = torch.empty(shape, dtype=dtype, device=device)
+        self._softmax = torch.empty(shape, dtype=dtype, device=device)
         self._minus_one = torch.full((len(labels), 1), -1.0, dtype=dtype, device=device)
+
+    def loss(self, logits: Float[Tensor, "pair c"]) -> Tensor:
+        """Return the share of this batch in the mean."""
+        share = len(logits) / self._n_examples
+        return share * cross_entropy(logits, self._labels[:, 0], self._loss_dtype)
 
     def loss_and_gradient(
         self, logits: Float[Tensor, "pair c"], gradient: Float[Tensor, "pair c"]
     ) -> Tensor:
-        """Return the loss of `logits` and write its gradient into `gradient`."""
+        """Return the share of this batch in the mean and write its gradient."""
         self._logits.copy_(logits)
-        torch.log_softmax(self._logits, -1, out=self._log_softmax)
-        loss = -self._log_softmax.gather(1, self._labels).mean()
-        softmax = self._log_softmax.exp_()
-        softmax.scatter_add_(1, self._labels, self._minus_one)
-        gradient.copy_(softmax.div_(len(logits)))
-        return loss
+        torch.softmax(self._logits, -1, out=self._softmax)
+        # One exponential per logit instead of the two of log_softmax and its inverse.
+        below_largest = self._logits.amax(-1) - self._logits.gather(1, self._labels)[:, 0]
+        losses = below_largest - self._softmax.amax(-1).log_()
+        self._softmax.scatter_add_(1, self._labels, self._minus_one)
+        gradient.copy_(self._softmax.div_(self._n_examples))
+        return losses.sum() / self._n_examples
+
+
+@functools.cache
+def has_numba() -> bool:
+    """Whether numba is installed (the extra ``fast``) and not switched off.
+
+    ``NUMBA_DISABLE_JIT=1``, numba's own switch, turns it off here too.
+    """
+    is_off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+    return not is_off and importlib.util.find_spec("numba") is not None

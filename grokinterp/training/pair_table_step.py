@@ -11,7 +11,6 @@ compared with autograd in float64 by the tests.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.pair_tables import PairTables, has_pair_tables, pair_tables
-from grokinterp.training.loss import LOSSES, accuracy, batch_loss
+from grokinterp.training.loss import BatchLoss, accuracy, batch_loss
 from grokinterp.training.table_gradients import weight_gradients
 from grokinterp.training.token_mixes import Leaves, TokenMix, token_mix
 
@@ -55,8 +54,6 @@ class _Part:
 
     rows: slice
     mix: TokenMix
-    share: float
-    """Of the batch."""
 
 
 class _Batch:
@@ -90,7 +87,7 @@ class _Batch:
                 like.dtype,
                 with_numba=with_numba,
             )
-            self.parts.append(_Part(part, mix, len(rows) / n_pairs))
+            self.parts.append(_Part(part, mix))
         self.name = f"pair tables (exact, one layer), {self.mix.name}"
         self._parameters, self._spec = parameters, spec
         most = max(part.rows.stop - part.rows.start for part in self.parts)
@@ -106,6 +103,25 @@ class _Batch:
     def tables(self) -> PairTables:
         """The tables at the present weights."""
         return pair_tables(self._parameters, self._spec)
+
+    def losses(
+        self, loss: str, loss_dtype: str, with_numba: bool | None
+    ) -> list[tuple[_Part, BatchLoss]]:
+        """Each part, and its share in the mean loss of the batch."""
+        return [
+            (
+                part,
+                batch_loss(
+                    loss,
+                    self.labels[part.rows],
+                    self.n_classes,
+                    loss_dtype,
+                    n_examples=len(self.labels),
+                    with_numba=with_numba,
+                ),
+            )
+            for part in self.parts
+        ]
 
     def empty_logits(self) -> Float[Tensor, "pair c"]:
         """Room for the logits of the whole batch."""
@@ -154,10 +170,7 @@ class PairTableStep:
         self._batch = batch = _Batch(parameters, spec, pairs, labels, with_numba)
         self.name = batch.name
         self._parameters, self._spec = parameters, spec
-        self._losses = [
-            batch_loss(loss, batch.labels[part.rows], batch.n_classes, loss_dtype)
-            for part in batch.parts
-        ]
+        self._losses = batch.losses(loss, loss_dtype, with_numba)
         self._logits, self._d_logits = batch.empty_logits(), batch.empty_logits()
         self._gradient = torch.zeros_like(batch.read)
         self._totals: Leaves = ()
@@ -187,11 +200,10 @@ class PairTableStep:
             total.zero_()
         *read_totals, d_W_L = self._totals
         losses, d_mlp = [], self._spec.d_mlp
-        for part, part_loss in zip(self._batch.parts, self._losses, strict=True):
+        for part, part_loss in self._losses:
             logits, d_logits = self._logits[part.rows], self._d_logits[part.rows]
             read = self._batch.forward(part, leaves, W_L, logits)
-            losses.append(part.share * part_loss.loss_and_gradient(logits, d_logits))
-            d_logits *= part.share
+            losses.append(part_loss.loss_and_gradient(logits, d_logits))
             gradient = self._gradient[: len(read)]
             torch.mm(d_logits, W_L.T, out=gradient[:, :d_mlp])
             gradient[:, d_mlp : d_mlp + self._batch.n_classes] = d_logits
@@ -221,20 +233,17 @@ class PairTableEvaluation:
         with_numba: bool | None = None,
     ) -> None:
         self._batch = _Batch(parameters, spec, pairs, labels, with_numba)
-        self._loss, self._loss_dtype = LOSSES[loss], loss_dtype
+        self._losses = self._batch.losses(loss, loss_dtype, with_numba)
         self._logits = self._batch.empty_logits()
 
     def loss_and_accuracy(self) -> tuple[float, float]:
         """Return both at the present weights."""
+        losses = []
         with torch.no_grad():
             tables = self._batch.tables()
             leaves = self._batch.mix.leaves(tables)
-            loss = torch.stack(list(self._part_losses(leaves, tables.W_L))).sum()
-        return loss.item(), accuracy(self._logits, self._batch.labels)
-
-    def _part_losses(self, leaves: Leaves, W_L: Tensor) -> Iterator[Tensor]:
-        for part in self._batch.parts:
-            logits = self._logits[part.rows]
-            self._batch.forward(part, leaves, W_L, logits)
-            labels = self._batch.labels[part.rows]
-            yield part.share * self._loss(logits, labels, self._loss_dtype)
+            for part, part_loss in self._losses:
+                logits = self._logits[part.rows]
+                self._batch.forward(part, leaves, tables.W_L, logits)
+                losses.append(part_loss.loss(logits))
+        return torch.stack(losses).sum().item(), accuracy(self._logits, self._batch.labels)

@@ -10,9 +10,7 @@ three give the same up to rounding.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import math
-import os
 import warnings
 from typing import Protocol, runtime_checkable
 
@@ -21,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.models.pair_tables import PairTables, value_rows
+from grokinterp.training.loss import has_numba
 from grokinterp.training.table_gradients import value_row_gradients
 
 Leaves = tuple[Tensor, ...]
@@ -279,16 +278,6 @@ def mask_gradient(read: Tensor, gradient: Tensor, d_mlp: int) -> None:
     # A neuron that is positive after the ReLU was positive before.
     neurons, d_neurons = read[:, :d_mlp], gradient[:, :d_mlp]
     torch.ops.aten.threshold_backward.grad_input(d_neurons, neurons, 0, grad_input=d_neurons)
-
-
-@functools.cache
-def has_numba() -> bool:
-    """Whether numba is installed (the extra ``fast``) and not switched off.
-
-    ``NUMBA_DISABLE_JIT=1``, numba's own switch, turns it off here too.
-    """
-    is_off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-    return not is_off and importlib.util.find_spec("numba") is not None
 
 
 @functools.cache
