@@ -44,14 +44,14 @@ def batch(p, operation="addition"):
     return torch.tensor(task.pairs[rows]), torch.tensor(task.labels[rows])
 
 
-WAYS = {"dense products": False, "sparse products": False, "kernels compiled by numba": None}
+WAYS = {"dense products": False, "embedding bags": False, "kernels compiled by numba": None}
 
 
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch):
     """Each way of reading tokens that this machine has, the batch in parts of 100 pairs."""
     if request.param.startswith("dense"):
-        monkeypatch.setattr(token_mixes, "_has_sparse_products", lambda: False)
+        monkeypatch.setattr(token_mixes, "_has_sampled_products", lambda: False)
     monkeypatch.setattr(pair_table_step, "PAIRS_AT_A_TIME", 100)
     return request.param
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from grokinterp.circuits import KeyFrequencies, Snapshot
 from grokinterp.measures import MEASURES, by_frequency_table
@@ -25,10 +26,9 @@ from grokinterp.runs.network import Network
 from grokinterp.tasks import TaskSpec, draw_split, task_of
 from grokinterp.training import train
 from grokinterp.training.loop import batches_of
-from grokinterp.training.loss import cross_entropy
 from grokinterp.training.optimizer import build_optimizer
-from grokinterp.training.pair_table_step import PairTableStep
-from grokinterp.training.step import AutogradStep
+from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableStep
+from grokinterp.training.step import AutogradStep, Evaluation, ForwardEvaluation, TrainingStep
 
 Seconds = list[float]
 
@@ -65,15 +65,13 @@ def training_step(
     }
     trained = [value for value in parameters.values() if value.requires_grad]
     optimizer = build_optimizer(config.optimizer, trained)
-    step = _step(way, parameters, network, *batches["train"])
+    step, test = _ways(way, parameters, network, batches)
 
     def update(with_test: bool) -> None:
         step.loss_and_gradients()
         optimizer.step()
         if with_test:
-            inputs, targets = batches["test"]
-            with torch.no_grad():
-                cross_entropy(network.outputs(parameters, inputs), targets, "float64").item()
+            test.loss_and_accuracy()
 
     seconds = {
         "train": timed(lambda: update(False), n_steps),
@@ -82,13 +80,23 @@ def training_step(
     return {"name": step.name, "seconds": seconds}
 
 
-def _step(way: str, parameters: dict, network: Network, inputs: Any, targets: Any) -> Any:
-    spec = network.spec
+def _ways(
+    way: str,
+    parameters: dict[str, Tensor],
+    network: Network,
+    batches: dict[str, tuple[Tensor, Tensor]],
+) -> tuple[TrainingStep, Evaluation]:
     if way == "autograd":
-        return AutogradStep(parameters, network, inputs, targets, "float64")
+        return (
+            AutogradStep(parameters, network, *batches["train"], "float64"),
+            ForwardEvaluation(parameters, network, *batches["test"], "float64"),
+        )
+    spec, with_numba = network.spec, None if way == "fast" else False
     assert isinstance(spec, ModelSpec)
-    with_numba = None if way == "fast" else False
-    return PairTableStep(parameters, spec, inputs, targets, "float64", with_numba=with_numba)
+    return (
+        PairTableStep(parameters, spec, *batches["train"], "float64", with_numba=with_numba),
+        PairTableEvaluation(parameters, spec, *batches["test"], "float64", with_numba=with_numba),
+    )
 
 
 def standard_measures(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict[str, Any]:

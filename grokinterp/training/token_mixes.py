@@ -1,10 +1,10 @@
 r"""What attention reads for a fixed batch of pairs, and its gradients: three ways to compute it.
 
 A pair reads a sum of rows that belong to its tokens, weighted by its attention. On the CPU
-that is a sparse matrix times a dense one (:class:`SparseMix`), or, where numba is installed,
-one pass over the batch that also applies the ReLU (:mod:`grokinterp.training.fused_mix`).
-Elsewhere the weighted values meet the readout as one dense product (:class:`DenseMix`). All
-three give the same up to rounding.
+that is a bag of rows (:class:`BagMix`), or, where numba is installed, one pass over the batch
+that also applies the ReLU (:mod:`grokinterp.training.fused_mix`). Elsewhere the weighted values
+meet the readout as one dense product (:class:`DenseMix`). All three give the same up to
+rounding.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import embedding_bag, pad
 
 from grokinterp.models.pair_tables import PairTables, value_rows
 from grokinterp.training.loss import has_numba
@@ -89,7 +90,7 @@ def token_mix(
     --------
     >>> pairs = torch.tensor([[0, 1], [2, 2]])
     >>> token_mix(pairs, 3, 4, 16, 3, torch.float32, with_numba=False).name
-    'sparse products'
+    'weighted rows (embedding bags)'
     """
     if pairs.device.type == "cpu" and with_numba is not False and has_numba():
         # Only now: numba need not be there, and takes its time to import.
@@ -98,8 +99,8 @@ def token_mix(
         # Rows that begin where a line of the cache begins are read faster.
         width = math.ceil((d_mlp + n_classes) / 16) * 16
         return FusedMix(pairs, n_tokens, n_heads, d_mlp, width, dtype)
-    if pairs.device.type == "cpu" and _has_sparse_products():
-        return SparseMix(pairs, n_tokens, n_heads, d_mlp, d_mlp + n_classes, dtype)
+    if pairs.device.type == "cpu" and _has_sampled_products():
+        return BagMix(pairs, n_tokens, n_heads, d_mlp, d_mlp + n_classes, dtype)
     return DenseMix(pairs, n_heads, d_mlp, d_mlp + n_classes)
 
 
@@ -107,25 +108,26 @@ def attention_to_operands(
     scores: Float[Tensor, "2 token head"],
     score_equals: Float[Tensor, " head"],
     pairs: Int[Tensor, "pair 2"],
-) -> Float[Tensor, "pair head pos"]:
+) -> Float[Tensor, "pos pair head"]:
     """Pattern of the last position over a, b and ``=``."""
     at_equals = score_equals.expand(len(pairs), -1)
     a, b = pairs[:, 0], pairs[:, 1]
-    return torch.stack([scores[0, a], scores[1, b], at_equals], dim=-1).softmax(dim=-1)
+    # A softmax over the first dimension is a loop over long rows.
+    return torch.stack([scores[0, a], scores[1, b], at_equals]).softmax(0)
 
 
 def add_score_gradients(
-    pattern: Float[Tensor, "pair head pos"],
-    d_pattern: Float[Tensor, "pair head pos"],
+    pattern: Float[Tensor, "pos pair head"],
+    d_pattern: Float[Tensor, "pos pair head"],
     pairs: Int[Tensor, "pair 2"],
     scores: Float[Tensor, "2 token head"],
     score_equals: Float[Tensor, " head"],
 ) -> None:
     """Add the gradients of the tables of scores, given that of the pattern."""
-    d_scores = pattern * (d_pattern - (d_pattern * pattern).sum(-1, keepdim=True))
+    d_scores = pattern * (d_pattern - (d_pattern * pattern).sum(0))
     for operand in range(2):
-        scores[operand].index_add_(0, pairs[:, operand], d_scores[..., operand])
-    score_equals += d_scores[..., 2].sum(0)
+        scores[operand].index_add_(0, pairs[:, operand], d_scores[operand])
+    score_equals += d_scores[2].sum(0)
 
 
 class DenseMix:
@@ -161,9 +163,9 @@ class DenseMix:
         for operand, name in enumerate("ab"):
             gathered = self._buffer(name, readout, z[..., 0].numel() // len(z) * z.shape[-1])
             torch.index_select(values[operand].flatten(1), 0, self._pairs[:, operand], out=gathered)
-        torch.mul(self._by_head(self._buffers["a"]), self._pattern[..., 0, None], out=z)
-        z.addcmul_(self._by_head(self._buffers["b"]), self._pattern[..., 1, None])
-        z.addcmul_(value_equals, self._pattern[..., 2, None])
+        torch.mul(self._by_head(self._buffers["a"]), self._pattern[0, ..., None], out=z)
+        z.addcmul_(self._by_head(self._buffers["b"]), self._pattern[1, ..., None])
+        z.addcmul_(value_equals, self._pattern[2, ..., None])
         torch.mm(self._buffers["z"], readout, out=read)
         read[:, : self._d_mlp].relu_()
 
@@ -177,12 +179,12 @@ class DenseMix:
         torch.mm(gradient, readout.T, out=d_flat)
         d_z = self._by_head(d_flat[:, :-1])
         seen = (self._by_head(self._buffers["a"]), self._by_head(self._buffers["b"]), value_equals)
-        d_pattern = torch.stack([(d_z * value).sum(-1) for value in seen], dim=-1)
+        d_pattern = torch.stack([(d_z * value).sum(-1) for value in seen])
         for operand in range(2):
-            weighted = d_z * self._pattern[..., operand, None]
+            weighted = d_z * self._pattern[operand, ..., None]
             d_values[operand].index_add_(0, self._pairs[:, operand], weighted)
         add_score_gradients(self._pattern, d_pattern, self._pairs, d_scores, d_score_equals)
-        d_value_equals += (d_z * self._pattern[..., 2, None]).sum(0)
+        d_value_equals += (d_z * self._pattern[2, ..., None]).sum(0)
         d_readout.addmm_(z.T, gradient)
 
     def _z(self, like: Tensor) -> Tensor:
@@ -201,10 +203,14 @@ class DenseMix:
         return flat.unflatten(-1, (self._n_heads, -1))
 
 
-class SparseMix:
-    """A sparse matrix of attention, one row per pair, times the rows of all tokens."""
+class BagMix:
+    """Bags of rows, weighted by attention; their gradients are bags of the batch's rows.
 
-    name = "sparse products"
+    Both are ``embedding_bag``, torch's fastest sum of few weighted rows on the CPU. The gradient
+    of a weight is an entry of a product of which few are wanted, a sampled one.
+    """
+
+    name = "weighted rows (embedding bags)"
 
     def __init__(
         self,
@@ -217,21 +223,25 @@ class SparseMix:
     ) -> None:
         self.width = width
         self._pairs, self._d_mlp = pairs, d_mlp
-        n_pairs, self._n_rows = len(pairs), 2 * n_heads * n_tokens
+        n_pairs, n_rows = len(pairs), 2 * n_heads * n_tokens
         blocks = torch.arange(2 * n_heads).view(n_heads, 2) * n_tokens
-        columns = (blocks + pairs[:, None]).flatten()
-        # Stable, so that the pairs of a token stay in order.
-        self._by_token = torch.argsort(columns, stable=True)
-        counts = torch.bincount(columns, minlength=self._n_rows)
-        starts = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-        # int32 is what the library behind the products takes as it is.
-        self._places = (
+        self._rows = (blocks + pairs[:, None]).flatten(1)
+        columns = self._rows.flatten()
+        # Stable, so that the pairs of a row stay in order.
+        self._by_row = torch.argsort(columns, stable=True)
+        self._pairs_by_row = self._by_row // (2 * n_heads)
+        counts = torch.bincount(columns, minlength=n_rows)
+        self._starts = pad(counts.cumsum(0), (1, 0))
+        # Where entries of a product are wanted; their values do not matter.
+        self._wanted = torch.sparse_csr_tensor(
             (torch.arange(n_pairs + 1) * 2 * n_heads).int(),
             columns.int(),
+            torch.zeros(len(columns), dtype=dtype),
+            (n_pairs, n_rows),
+            check_invariants=False,
         )
-        self._transposed_places = (starts.int(), (self._by_token // (2 * n_heads)).int())
         self._pattern = torch.empty(0, dtype=dtype)
-        self._matrix = torch.empty(0, dtype=dtype)
+        self._weights = torch.empty(0, dtype=dtype)
 
     def leaves(self, tables: PairTables) -> Leaves:
         """Tables of scores, rows of values through the readout, and what is constant."""
@@ -245,30 +255,29 @@ class SparseMix:
         """Write the neurons after ReLU and the logits' part beside them into `read`."""
         scores, score_equals, rows, constant = leaves
         self._pattern = attention_to_operands(scores, score_equals, self._pairs)
-        weights = self._pattern[..., :2].flatten()
-        self._matrix = torch.sparse_csr_tensor(
-            *self._places, weights, (len(self._pairs), self._n_rows), check_invariants=False
+        self._weights = self._pattern[:2].permute(1, 2, 0).flatten(1)
+        weighted = embedding_bag(
+            self._rows, rows.flatten(0, 2), mode="sum", per_sample_weights=self._weights
         )
-        read.copy_(constant.expand_as(read))
-        torch.addmm(read, self._matrix, rows.flatten(0, 2), out=read)
+        torch.add(weighted, constant, out=read)
         read[:, : self._d_mlp].relu_()
 
     def backward(self, leaves: Leaves, read: Tensor, gradient: Tensor, totals: Leaves) -> None:
         """Add the gradient of each leaf to its total, given that of `read`."""
         rows = leaves[2].flatten(0, 2)
-        mask_gradient(read, gradient, self._d_mlp)
-        at_pairs = torch.sparse.sampled_addmm(self._matrix, gradient, rows.T, beta=0.0).values()
-        d_pattern = torch.zeros_like(self._pattern)
-        d_pattern[..., :2] = at_pairs.view(len(self._pairs), -1, 2)
-        transposed = torch.sparse_csr_tensor(
-            *self._transposed_places,
-            self._matrix.values()[self._by_token],
-            (self._n_rows, len(self._pairs)),
-            check_invariants=False,
-        )
         d_scores, d_score_equals, d_rows, d_constant = totals
-        flat = d_rows.flatten(0, 2)
-        torch.addmm(flat, transposed, gradient, out=flat)
+        mask_gradient(read, gradient, self._d_mlp)
+        sampled = torch.sparse.sampled_addmm(self._wanted, gradient, rows.T, beta=0.0)
+        d_pattern = torch.zeros_like(self._pattern)
+        d_pattern[:2] = sampled.values().view(len(self._pairs), -1, 2).permute(2, 0, 1)
+        d_rows += embedding_bag(
+            self._pairs_by_row,
+            gradient,
+            self._starts,
+            mode="sum",
+            per_sample_weights=self._weights.flatten()[self._by_row],
+            include_last_offset=True,
+        ).view_as(d_rows)
         add_score_gradients(self._pattern, d_pattern, self._pairs, d_scores, d_score_equals)
         d_constant += gradient.sum(0)
 
@@ -281,21 +290,17 @@ def mask_gradient(read: Tensor, gradient: Tensor, d_mlp: int) -> None:
 
 
 @functools.cache
-def _has_sparse_products() -> bool:
-    """Whether torch was built with the library that multiplies sparse matrices on the CPU."""
+def _has_sampled_products() -> bool:
+    """Whether this torch has sampled products of sparse matrices on the CPU."""
     with warnings.catch_warnings():
         # torch announces once per process that sparse matrices are in beta.
         warnings.simplefilter("ignore")
         try:
+            zero = torch.zeros(1, dtype=torch.int32)
             one = torch.sparse_csr_tensor(
-                torch.tensor([0, 1], dtype=torch.int32),
-                torch.tensor([0], dtype=torch.int32),
-                torch.ones(1),
-                (1, 1),
+                torch.arange(2, dtype=torch.int32), zero, torch.ones(1), (1, 1)
             )
-            dense = torch.ones(1, 1)
-            torch.addmm(dense, one, dense, beta=0.0, out=torch.empty(1, 1))
-            torch.sparse.sampled_addmm(one, dense, dense, beta=0.0)
+            torch.sparse.sampled_addmm(one, torch.ones(1, 1), torch.ones(1, 1), beta=0.0)
         except RuntimeError:
             return False
     return True
