@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from grokinterp.command_line import parse_command, run_command, tell
+from grokinterp.errors import ConfigError
 
 Part = Literal["step", "measures", "growth", "memory", "limit", "processes"]
 
@@ -42,6 +44,7 @@ class Benchmark:
 def main(arguments: list[str]) -> None:
     """Measure what the arguments say and print it part by part."""
     command = parse_command(Benchmark, None, arguments, "grokinterp.benchmark")
+    _check(command)
     # Only now: --help is answered before torch is imported.
     from grokinterp.benchmarks.parts import Plan, run_parts
 
@@ -53,6 +56,20 @@ def main(arguments: list[str]) -> None:
         only=command.only,
     )
     run_parts(plan, tell, command.out)
+
+
+def _check(command: Benchmark) -> None:
+    if command.rounds < 1:
+        raise ConfigError(f"rounds={command.rounds} is not allowed. Use 1 or more.")
+    if command.n_threads is not None and not 1 <= command.n_threads <= 1024:
+        raise ConfigError(f"n_threads={command.n_threads} is not allowed. Use 1 to 1024.")
+    python = command.peer_python
+    if python is not None and shutil.which(python) is None:
+        raise ConfigError(
+            f"peer_python={python} is no program. Give an interpreter that has TransformerLens 3.x."
+        )
+    if command.out is not None and not command.out.parent.is_dir():
+        raise ConfigError(f"out={command.out} is in no folder. Make {command.out.parent} first.")
 
 
 if __name__ == "__main__":

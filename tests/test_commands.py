@@ -177,7 +177,7 @@ def test_a_damaged_checkpoint_is_named_in_the_summary(trained, tmp_path):
     assert "step_00000080.safetensors" in report
 
 
-@pytest.mark.parametrize("module", ["train", "analyze"])
+@pytest.mark.parametrize("module", ["train", "analyze", "benchmark"])
 def test_help_and_mistakes_come_before_torch(module):
     script = (
         "import runpy, sys\n"

@@ -1,0 +1,175 @@
+"""The benchmark, in small: its cases, its processes, and the work that a step does, counted.
+
+Seconds decide nothing here; what they came to on a real machine stands in docs/performance.md.
+"""
+
+import json
+import math
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from grokinterp.benchmark import Part, main
+from grokinterp.benchmarks import cases, processes
+from grokinterp.benchmarks.parts import PARTS, Plan, run_parts
+from grokinterp.models import ModelSpec
+from grokinterp.runs.network import Network
+from grokinterp.tasks import draw_split, task_of
+from grokinterp.training.loop import batches_of
+from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableStep
+from grokinterp.training.step import AutogradStep
+
+SMALL = {"p": 7, "d_mlp": 16, "n_threads": 1}
+
+
+class CountedProducts(TorchDispatchMode):
+    """Counts multiplications in dense matrix products."""
+
+    def __init__(self):
+        super().__init__()
+        self.n = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        name = function.overloadpacket.__name__
+        if name in ("mm", "bmm", "addmm", "addmm_", "baddbmm"):
+            left, right = [x for x in arguments if isinstance(x, torch.Tensor)][-2:]
+            self.n += math.prod(left.shape) * right.shape[-1]
+        return function(*arguments, **(named or {}))
+
+
+def built(kind, config, side="train", **named):
+    """A step or a test of the setting, at its first weights."""
+    split = draw_split(task_of(config.task))
+    network = Network(config.model, split.task)
+    parameters = {
+        name: value.requires_grad_(network.is_trained(name))
+        for name, value in network.first_parameters().items()
+    }
+    of_what = network if kind is AutogradStep else config.model
+    batch = batches_of(network, split, "cpu")[side]
+    return kind(parameters, of_what, *batch, "float64", **named)
+
+
+@pytest.mark.parametrize("with_numba", [None, False])
+def test_a_step_at_p_113_multiplies_little_more_than_the_three_products_of_the_neurons(with_numba):
+    config = cases.setting_of(113, 512)
+    spec = config.model
+    assert isinstance(spec, ModelSpec)
+    unavoidable = 3 * int(0.3 * 113**2) * spec.d_mlp * 113
+    fast = built(PairTableStep, config, with_numba=with_numba)
+    with CountedProducts() as counted:
+        fast.loss_and_gradients()
+    assert unavoidable <= counted.n <= 1.25 * unavoidable
+    general = built(AutogradStep, config)
+    with CountedProducts() as of_autograd:
+        general.loss_and_gradients()
+    assert of_autograd.n > 9 * counted.n
+
+
+def test_a_test_at_p_113_multiplies_little_more_than_the_one_product_of_the_neurons():
+    config = cases.setting_of(113, 512)
+    n_test = 113**2 - int(0.3 * 113**2)
+    with CountedProducts() as counted:
+        built(PairTableEvaluation, config, "test", with_numba=False).loss_and_accuracy()
+    assert counted.n <= 1.15 * n_test * 512 * 113
+
+
+@pytest.mark.parametrize("way", ["fast", "torch", "autograd"])
+def test_every_way_of_a_step_is_timed(way):
+    found = cases.training_step(n_steps=2, way=way, **SMALL)
+    assert ("autograd" in found["name"]) == (way == "autograd")
+    assert all(second > 0 for seconds in found["seconds"].values() for second in seconds)
+    assert len(found["seconds"]["train"]) == 2
+
+
+def test_the_ways_of_a_step_give_the_same_loss():
+    config = cases.setting_of(13, 32)
+    losses = [
+        built(PairTableStep, config).loss_and_gradients(),
+        built(PairTableStep, config, with_numba=False).loss_and_gradients(),
+        built(AutogradStep, config).loss_and_gradients(),
+    ]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
+
+
+def test_measures_products_and_memory_are_numbers():
+    measured = cases.standard_measures(n_rounds=1, **SMALL)
+    assert measured["peak_mib"] > 50 and measured["cpu_seconds"] > 0
+    products = cases.products(n_rounds=1, **SMALL)
+    assert products["gflops"] > 0 and products["limit_seconds"] > 0
+    assert cases.training_memory(**SMALL)["peak_mib"] > 50
+    assert cases.analysis_memory(deep=False, **SMALL)["seconds"] > 0
+
+
+def test_a_case_in_a_process_of_its_own_returns_its_numbers():
+    found = processes.run_case("training_step", n_steps=1, **SMALL)
+    assert set(found["seconds"]) == {"train", "train_and_test"}
+
+
+def test_a_case_that_fails_is_one_line_with_its_reason():
+    with pytest.raises(processes.BenchmarkError, match="status 1: .*p=-3"):
+        processes.run_case("training_step", p=-3, d_mlp=16, n_threads=1, n_steps=1)
+
+
+def plan(*only):
+    return Plan(7, 16, (5, 7), (8, 16), 11, 2, 1, 1, sys.executable, only)
+
+
+def test_a_part_prints_its_figures_and_writes_them(tmp_path):
+    lines = []
+    out = tmp_path / "figures.json"
+    found = run_parts(plan("limit", "measures"), lines.append, out)
+    assert "GFLOP/s" in lines[-1] and "by_frequency.csv" in "\n".join(lines)
+    assert json.loads(out.read_text()) == json.loads(json.dumps(found))
+    assert set(found) == {"plan", "machine", "measures", "limit"}
+
+
+def test_the_step_says_whom_it_is_compared_with(monkeypatch):
+    from grokinterp.benchmarks import parts
+
+    monkeypatch.setattr(parts, "_has_peer", lambda python: False)
+    lines = []
+    run_parts(plan("step"), lines.append)
+    text = "\n".join(lines)
+    assert "the hooked model's autograd (no TransformerLens 3.x here)" in text
+    assert "times the speed of" in text and "without --quick" in text
+
+
+def test_a_peer_that_cannot_run_the_loop_is_named(tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho no such module >&2\nexit 3\n")
+    broken.chmod(0o755)
+    with pytest.raises(processes.BenchmarkError, match="status 3: no such module"):
+        processes.result_of(processes.start_peer(str(broken), **SMALL))
+
+
+def test_the_command_runs_the_parts_that_it_is_told(capsys, tmp_path):
+    out = tmp_path / "figures.json"
+    main(["--quick", "--only", "processes", "--n-threads", "1", "--out", str(out)])
+    assert "times the steps of one" in capsys.readouterr().out
+    assert json.loads(out.read_text())["processes"]["ratio"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--only", "speed"], "speed"),
+        (["--rounds", "0"], "rounds=0"),
+        (["--n-threads", "0"], "n_threads=0"),
+        (["--peer-python", "no/such/python"], "no/such/python"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_status_2(words, line):
+    command = [sys.executable, "-m", "grokinterp.benchmark", *words]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert line in result.stderr and "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_parts_are_those_that_the_command_offers():
+    assert get_args(Part) == PARTS
