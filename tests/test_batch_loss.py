@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from grokinterp.training.loss import LOSSES, batch_loss, cross_entropy, has_numba
+from grokinterp.training.kernel_choice import has_numba
+from grokinterp.training.loss import LOSSES, batch_loss, cross_entropy
 
 WAYS = {"torch": False, "numba": None}
 

@@ -12,7 +12,7 @@ from grokinterp.models.pair_tables import forward_pairs, pair_logits
 from grokinterp.models.transformer import transformer_logits
 from grokinterp.runs.network import Network
 from grokinterp.tasks import Task, TaskSpec, draw_split
-from grokinterp.training import pair_table_step, token_mixes
+from grokinterp.training import kernel_choice, pair_table_step, token_mixes
 from grokinterp.training.pair_table_step import (
     PairTableEvaluation,
     PairTableStep,
@@ -201,3 +201,23 @@ def test_the_fast_step_gives_the_same_bits_twice(fast_step):
         fast_step(parameters, spec, *batch(59), "float64").loss_and_gradients()
         gradients.append({n: v.grad for n, v in parameters.items() if v.grad is not None})
     assert all(torch.equal(gradients[0][n], gradients[1][n]) for n in gradients[0])
+
+
+@pytest.mark.parametrize(
+    ("is_installed", "has_team", "n_threads", "device", "asked", "expected"),
+    [
+        (True, True, 2, "cpu", None, True),
+        (True, True, 2, "cpu", False, False),
+        (True, True, 2, "meta", None, False),
+        (False, True, 2, "cpu", None, False),
+        (True, False, 2, "cpu", None, False),
+        (True, False, 1, "cpu", None, True),
+    ],
+)
+def test_kernels_are_taken_where_they_run_on_all_of_torchs_threads(
+    is_installed, has_team, n_threads, device, asked, expected, monkeypatch
+):
+    monkeypatch.setattr(kernel_choice, "has_numba", lambda: is_installed)
+    monkeypatch.setattr(kernel_choice, "openmp", lambda: object() if has_team else None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    assert kernel_choice.takes_kernels(torch.device(device), asked) is expected

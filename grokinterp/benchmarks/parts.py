@@ -17,7 +17,7 @@ import torch
 from grokinterp.benchmarks.processes import result_of, run_case, start_case, start_peer
 from grokinterp.runs.atomic import write_atomically
 from grokinterp.runs.config import PRESETS
-from grokinterp.training.loss import has_numba
+from grokinterp.training.kernel_choice import has_numba
 
 PARTS = ("step", "measures", "growth", "memory", "limit", "processes")
 Tell = Callable[[str], None]

@@ -24,21 +24,27 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
+from grokinterp.training.kernel_choice import openmp
+
 NAME = f"kernels compiled by numba {numba.__version__}"
 # Sums may be taken in another order and products joined to them; NaN and infinity keep their
 # meaning, because a training that diverges is recognized by them.
 _FASTMATH = {"reassoc", "contract", "nsz"}
-_PROCESS = ctypes.CDLL(None)
-HAS_TEAM = hasattr(_PROCESS, "GOMP_parallel") and hasattr(_PROCESS, "omp_get_thread_num")
-"""Whether torch's threads are those of GNU OpenMP, which can run other functions too."""
 
-team_rank: Any = types.ExternalFunction("omp_get_thread_num", types.int32())
+
+@numba.njit
+def _rank_of_the_only_thread() -> int:
+    return 0
+
+
+_OMP_RANK = types.ExternalFunction("omp_get_thread_num", types.int32())
+team_rank: Any = _OMP_RANK if openmp() else _rank_of_the_only_thread
 """Called inside a kernel: which thread of the team this is."""
 
 
 def team_size() -> int:
     """Threads that a kernel runs on."""
-    return torch.get_num_threads() if HAS_TEAM else 1
+    return torch.get_num_threads() if openmp() else 1
 
 
 def even_cuts(n_rows: int) -> Tensor:
@@ -90,12 +96,19 @@ def run_kernel(kernel: Any, job: list[int | Tensor], n_threads: int) -> None:
         Of the team.
     """
     # Only addresses go there; the caller holds the tensors until the kernel is done.
-    numbers = [one.data_ptr() if isinstance(one, Tensor) else one for one in job]
+    numbers = [_address(one) if isinstance(one, Tensor) else one for one in job]
     at = (ctypes.c_int64 * len(numbers))(*numbers)
-    if n_threads == 1:
+    team = openmp()
+    if n_threads == 1 or team is None:
         kernel.ctypes(at)
     else:
-        _PROCESS.GOMP_parallel(kernel.ctypes, at, n_threads, 0)
+        team.GOMP_parallel(kernel.ctypes, at, n_threads, 0)
+
+
+def _address(tensor: Tensor) -> int:
+    if not tensor.is_contiguous():
+        raise ValueError(f"a kernel cannot read a tensor of strides {tensor.stride()}")
+    return tensor.data_ptr()
 
 
 def number_type(dtype: torch.dtype) -> Any:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import os
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +9,8 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 from torch.nn import functional as F
+
+from grokinterp.training.kernel_choice import takes_kernels
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -129,8 +128,7 @@ def batch_loss(
     n_examples = n_examples or len(labels)
     if name != "cross_entropy":
         return AutogradLoss(LOSSES[name], labels, loss_dtype, n_examples)
-    on_cpu = labels.device.type == "cpu"
-    if on_cpu and loss_dtype == "float64" and with_numba is not False and has_numba():
+    if loss_dtype == "float64" and takes_kernels(labels.device, with_numba):
         # Only now: numba need not be there, and takes its time to import.
         from grokinterp.training.fused_loss import FusedCrossEntropy
 
@@ -196,13 +194,3 @@ class LossBuffers:
         self._softmax.scatter_add_(1, self._labels, self._minus_one)
         gradient.copy_(self._softmax.div_(self._n_examples))
         return losses.sum() / self._n_examples
-
-
-@functools.cache
-def has_numba() -> bool:
-    """Whether numba is installed (the extra ``fast``) and not switched off.
-
-    ``NUMBA_DISABLE_JIT=1``, numba's own switch, turns it off here too.
-    """
-    is_off = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
-    return not is_off and importlib.util.find_spec("numba") is not None

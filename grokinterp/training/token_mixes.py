@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
 from grokinterp.models.pair_tables import PairTables, value_rows
-from grokinterp.training.loss import has_numba
+from grokinterp.training.kernel_choice import takes_kernels
 from grokinterp.training.table_gradients import value_row_gradients
 
 Leaves = tuple[Tensor, ...]
@@ -92,7 +92,7 @@ def token_mix(
     >>> token_mix(pairs, 3, 4, 16, 3, torch.float32, with_numba=False).name
     'weighted rows (embedding bags)'
     """
-    if pairs.device.type == "cpu" and with_numba is not False and has_numba():
+    if takes_kernels(pairs.device, with_numba):
         # Only now: numba need not be there, and takes its time to import.
         from grokinterp.training.fused_mix import FusedMix
 
