@@ -155,7 +155,7 @@ def test_what_was_predicted_is_quoted_from_the_module():
 
 @pytest.fixture(scope="module")
 def tiny_rows(tmp_path_factory):
-    """Rows of the sweep at p = 13: 640 steps, enough for two spikes."""
+    """Rows of the sweep at p = 13: 800 steps, enough for two spikes."""
     import dataclasses
 
     from grokinterp.training import train
@@ -166,7 +166,7 @@ def tiny_rows(tmp_path_factory):
             task=dataclasses.replace(planned.config.task, p=13),
             model=dataclasses.replace(planned.config.model, d_mlp=64, biases="none"),
             optimizer=dataclasses.replace(planned.config.optimizer, betas=(0.9, 0.9)),
-            n_steps=640,
+            n_steps=800,
             test_every=40,
         )
         folder = tmp_path_factory.mktemp("run")
