@@ -144,7 +144,7 @@ config = gi.TrainConfig(
     model=gi.ModelSpec(d_model=128, n_heads=4, d_head=32, d_mlp=512),
     optimizer=gi.OptimizerSpec(learning_rate=3e-3),
     pressures=gi.PressureSpec(dropout=0.3),
-    n_steps=700,
+    n_steps=600,
     test_every=20,
     checkpoint_every=100,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -218,13 +218,13 @@ def ablation_table(
     """
     ablations = [full_network(snapshot)]
     for site in at:
-        for intervention in standard_interventions(snapshot, key_frequencies, site):
-            logits = logits_after(snapshot, key_frequencies, intervention)
-            labels = _labels(snapshot, intervention.component, key_frequencies)
+        # Neurons and heads of all pairs are large, and no site needs those of another.
+        here = replace(snapshot) if len(at) > 1 else snapshot
+        for intervention in standard_interventions(here, key_frequencies, site):
+            logits = logits_after(here, key_frequencies, intervention)
+            labels = _labels(here, intervention.component, key_frequencies)
             what = intervention.describe()
-            ablations.append(
-                evaluate_logits(snapshot, logits, intervention.component, what, labels)
-            )
+            ablations.append(evaluate_logits(here, logits, intervention.component, what, labels))
     return pd.DataFrame([ablation.to_row() for ablation in ablations])
 
 
