@@ -111,7 +111,7 @@ def standard_measures(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict
     config = setting_of(p, d_mlp)
     split = draw_split(task_of(config.task))
     parameters = Network(config.model, split.task).first_parameters()
-    keys = KeyFrequencies.given(p, tuple(range(1, min(5, p // 2 + 1))))
+    keys = KeyFrequencies.given(p, frequencies_of(p))
     assert isinstance(config.model, ModelSpec)
     model = config.model
 
@@ -146,7 +146,8 @@ def analysis_memory(p: int, d_mlp: int, n_threads: int, deep: bool) -> dict[str,
     with tempfile.TemporaryDirectory() as folder:
         run = train(config, Path(folder) / "run", n_threads=n_threads, progress=False)
         start = time.perf_counter()
-        analysis = analyze_run(run, deep=deep)
+        # Without key frequencies the largest tables would have nothing in them.
+        analysis = analyze_run(run, key_frequencies=frequencies_of(p), deep=deep)
         write_report(analysis, Path(folder) / "report.html")
         seconds = time.perf_counter() - start
     return {"peak_mib": peak_mib(), "seconds": seconds}
@@ -180,6 +181,11 @@ def products(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict[str, Any
     speed = 2 * side**3 / of_square
     limit = 3 * 2 * n_pairs * d_mlp * p / speed
     return {"seconds": seconds, "gflops": speed / 1e9, "limit_seconds": limit}
+
+
+def frequencies_of(p: int) -> tuple[int, ...]:
+    """Up to four frequencies that are taken for the key ones, for measures to have work."""
+    return tuple(range(1, min(5, p // 2 + 1)))
 
 
 def timed(function: Callable[[], object], n_rounds: int) -> Seconds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import SupportsFloat
 
 import numpy as np
@@ -98,7 +98,8 @@ def circuit_table(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> pd.Dat
     if snapshot.task.cyclic_view is not None and key_frequencies.frequencies:
         for stage, add in zip(STAGES, _ADDERS, strict=True):
             rows.stage = stage
-            add(rows, snapshot, key_frequencies)
+            # What a stage needs is large, and no other stage needs it.
+            add(rows, replace(snapshot), key_frequencies)
     table = pd.DataFrame(rows.rows, columns=pd.Index(CIRCUIT_COLUMNS))
     return table.astype({"frequency": "Int64", "head": "Int64", "value": float})
 

@@ -96,12 +96,14 @@ def activation_fits(snapshot: Snapshot) -> dict[str, Float[Tensor, " neuron"]]:
         If the task has no cyclic view.
     """
     block = snapshot.last_block
-    pre = block.pre_activations(snapshot.in_view(block.resid_mid))
-    post = snapshot.in_view(snapshot.neurons)
-    some = zip(
-        pre.split(_NEURONS_AT_A_TIME, dim=1), post.split(_NEURONS_AT_A_TIME, dim=1), strict=True
-    )
-    fits = [_line_and_parabola(x.double(), y.double()) for x, y in some]
+    W_in, b_in = block.weights["W_in"], block.weights["b_in"]
+    mlp_in = snapshot.in_view(block.resid_mid)
+    fits = []
+    # What all neurons receive and answer at all pairs would be two large arrays more.
+    for some in torch.arange(W_in.shape[1]).split(_NEURONS_AT_A_TIME):
+        pre = mlp_in @ W_in[:, some] + b_in[some]
+        post = snapshot.in_view(snapshot.neurons[:, some])
+        fits.append(_line_and_parabola(pre.double(), post.double()))
     linear, quadratic = (torch.cat(shares) for shares in zip(*fits, strict=True))
     return {"linear": linear, "quadratic": quadratic}
 

@@ -142,7 +142,8 @@ def analyze_run(
     catalogue = tuple(as_measure(measure) for measure in measures)
     failures: dict[str, str] = {}
     last = _last_readable(run, failures)
-    keys = _key_frequencies(last, key_frequencies)
+    # A copy, so that what the rule looks at is not kept for the whole analysis.
+    keys = _key_frequencies(replace(last), key_frequencies)
     folder = (
         cache_folder if cache_folder is not None or run.folder is None else run.folder / "analysis"
     )

@@ -78,7 +78,7 @@ def look_into(
         remembered(
             "ablations",
             lambda: ablation_table(forgetful(), key_frequencies, at=SITES),
-            *full_network(snapshot).to_row(),
+            *full_network(forgetful()).to_row(),
         ),
         remembered(
             "circuit", lambda: circuit_table(forgetful(), key_frequencies), *CIRCUIT_COLUMNS
