@@ -14,7 +14,7 @@ from tests import planted, tiny, toy_experiment
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = {page.relative_to(DOCS).as_posix(): page for page in sorted(DOCS.glob("*.md"))}
-COMMANDS = ("train", "analyze", "reproduce")
+COMMANDS = ("train", "analyze", "reproduce", "benchmark")
 
 NOT_EXECUTED = re.compile(r"<!-- not executed: (.+?) -->\s*\Z", flags=re.DOTALL)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
@@ -178,6 +178,7 @@ def test_a_command_of_the_documentation_parses(command, words, without_type_chec
 
 
 def parse_words(command, words):
+    from grokinterp.command_line import parse_command
     from grokinterp.errors import GrokinterpError
     from grokinterp.experiments.catalogue import EXPERIMENTS
 
@@ -188,12 +189,12 @@ def parse_words(command, words):
         return  # a scheme of the flags and not a line to type
     module = importlib.import_module(f"grokinterp.{command}")
     if command == "reproduce":
-        from grokinterp.command_line import parse_command
-
         parsed = parse_command(module.Reproduce, None, list(words), "grokinterp.reproduce")
         known = {*EXPERIMENTS, "all", "NAME", None}
         if parsed.name not in known:
             raise GrokinterpError(f"no question {parsed.name}")
+    elif command == "benchmark":
+        parse_command(module.Benchmark, None, list(words), "grokinterp.benchmark")
     else:
         module._parse(list(words))
 

@@ -1,4 +1,4 @@
-"""The whole published Grokking_Demo run, 25,000 steps; about 20 minutes on two cores."""
+"""The whole published Grokking_Demo run, 25,000 steps; about a quarter of an hour on two cores."""
 
 import pytest
 
