@@ -25,6 +25,7 @@ from grokinterp.circuits.interventions import (
 )
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.loss import are_correct, pair_losses
+from grokinterp.circuits.memory import return_free_memory
 from grokinterp.circuits.snapshot import ON, On, Snapshot
 
 
@@ -220,6 +221,7 @@ def ablation_table(
     for site in at:
         # Neurons and heads of all pairs are large, and no site needs those of another.
         here = replace(snapshot) if len(at) > 1 else snapshot
+        return_free_memory()
         for intervention in standard_interventions(here, key_frequencies, site):
             logits = logits_after(here, key_frequencies, intervention)
             labels = _labels(here, intervention.component, key_frequencies)

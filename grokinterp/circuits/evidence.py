@@ -17,6 +17,7 @@ from grokinterp.circuits.embedding import embedding_spectrum
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.memorization import excluded_logits
+from grokinterp.circuits.memory import return_free_memory
 from grokinterp.circuits.neuron_logit_map import neuron_logit_map, projected_neurons
 from grokinterp.circuits.neuron_polynomials import (
     activation_fits,
@@ -100,6 +101,7 @@ def circuit_table(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> pd.Dat
             rows.stage = stage
             # What a stage needs is large, and no other stage needs it.
             add(rows, replace(snapshot), key_frequencies)
+            return_free_memory()
     table = pd.DataFrame(rows.rows, columns=pd.Index(CIRCUIT_COLUMNS))
     return table.astype({"frequency": "Int64", "head": "Int64", "value": float})
 

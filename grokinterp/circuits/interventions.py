@@ -183,12 +183,14 @@ def replaced(
 ) -> Float[Tensor, "row ..."]:
     """Give the component of an activation, or with ``keep`` all of the rest, another value."""
     part = activation - component if intervention.keep else component
+    # Sums are made in place: at a large p each array of all pairs counts.
+    rest = activation - part
     if intervention.fill == "zero":
-        return activation - part
+        return rest
     if intervention.fill == "mean":
-        return activation - part + part.mean(dim=0)
+        return rest.add_(part.mean(dim=0))
     generator = torch.Generator().manual_seed(intervention.seed)
-    return activation - part + part[torch.randperm(len(part), generator=generator)]
+    return rest.add_(part[torch.randperm(len(part), generator=generator)])
 
 
 def _at_logits(
@@ -230,7 +232,8 @@ def _at_neurons(
     else:
         chosen = _neuron_mask(snapshot, frequencies, intervention)
         component = snapshot.through_W_L(snapshot.neurons[rows][:, chosen], chosen)
-    return snapshot.logits[rows] - written + replaced(written, component, intervention)
+    logits = snapshot.logits[rows] - written
+    return logits.add_(replaced(written, component, intervention))
 
 
 def _neuron_mask(
