@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from grokinterp.circuits import KeyFrequencies, ablate, circuit_table
+from grokinterp.circuits import KeyFrequencies, ablate, ablation_table, circuit_table
 from grokinterp.circuits.evidence import (
     CIRCUIT_COLUMNS,
     STAGES,
     block_logits,
     memorization_share,
 )
+from grokinterp.circuits.interventions import SITES
 from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.trigonometric import cosine_logits, restricted_loss
 from grokinterp.spectra import fourier_basis
@@ -165,3 +166,11 @@ def test_polynomials_are_what_two_transforms_and_a_mask_give(pizza, table):
     found = value(table, "loss, all neurons replaced by their polynomials")
     assert found == pytest.approx(loss, rel=1e-4)
     assert found != pytest.approx(value(table, "loss, nothing replaced"), rel=0.1)
+
+
+def test_tables_of_a_checkpoint_leave_nothing_large_in_its_snapshot():
+    snapshot = planted.pizza_snapshot(13, {3: 1.0})
+    keys = KeyFrequencies.given(13, [3])
+    ablation_table(snapshot, keys, at=SITES)
+    circuit_table(snapshot, keys)
+    assert not vars(snapshot).keys() & {"last_block", "written_by_neurons", "logits_by_sum"}
