@@ -12,7 +12,8 @@ from grokinterp.circuits import (
     ablate_with_hooks,
     ablation_table,
 )
-from grokinterp.circuits.interventions import FILLS, SITES
+from grokinterp.circuits.components import CIRCUITS, PATHS, SITES, Component
+from grokinterp.circuits.interventions import FILLS
 from grokinterp.circuits.key_frequencies import neurons_by_frequency
 from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.memorization import excluded_accuracy, excluded_loss

@@ -11,7 +11,7 @@ from grokinterp.circuits.evidence import (
     block_logits,
     memorization_share,
 )
-from grokinterp.circuits.interventions import SITES
+from grokinterp.circuits.components import SITES
 from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.trigonometric import cosine_logits, restricted_loss
 from grokinterp.spectra import fourier_basis

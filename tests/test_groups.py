@@ -15,7 +15,7 @@ from grokinterp.circuits import (
     find_key_frequencies,
     neuron_table,
 )
-from grokinterp.circuits.interventions import SITES
+from grokinterp.circuits.components import SITES
 from grokinterp.circuits.key_frequencies import character_similarities, embedding_norms
 from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.memorization import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,22 +11,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grokinterp.circuits.components import CIRCUITS, PATHS, Component, Site
 from grokinterp.circuits.interventions import (
-    CIRCUITS,
     FILLS,
-    PATHS,
     Fill,
     Intervention,
-    Site,
     components_of,
     evaluated_rows,
     logits_after,
-    site_of,
 )
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.memory import return_free_memory
 from grokinterp.circuits.snapshot import ON, On, Snapshot
+from grokinterp.models import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +38,7 @@ class Ablation:
     """What was done to it: ``removed from logits``, ``kept in neurons (zero)``, ...; ``none``
     when nothing was."""
     frequencies: tuple[int | str, ...]
-    """The frequencies, or names of representations, that tell the component from the rest."""
+    """The frequencies, or names of representations, that define the component."""
     losses: dict[str, float]
     """Mean cross-entropy in nats by ``all``, ``train``, ``test``; NaN over no pairs. ``all``
     alone where the split is not known."""
@@ -73,9 +71,9 @@ def ablate(
     Parameters
     ----------
     snapshot
-        Of any task. Components that frequencies tell apart need a task that has some.
+        Of any task. Components made of frequencies need a task that has some.
     key_frequencies
-        What tells the two circuits apart; not needed for the other components.
+        What separates the two circuits; not needed for the other components.
     component
         One of
 
@@ -134,18 +132,19 @@ def ablate(
     ICLR 2023, arXiv:2301.05217, section 4.4 and appendix C. Resampling: Chan et al., "Causal
     scrubbing", Alignment Forum 2022.
     """
-    intervention = Intervention(component, site_of(component, at), keep, fill, seed)
+    named = Component.parse(component)
+    intervention = Intervention(named, named.site(at), keep, fill, seed)
+    return _after(snapshot, key_frequencies, intervention)
+
+
+def _after(
+    snapshot: Snapshot, key_frequencies: KeyFrequencies | None, intervention: Intervention
+) -> Ablation:
     logits = logits_after(snapshot, key_frequencies, intervention)
-    what = intervention.describe()
-    labels = _labels(snapshot, component, key_frequencies)
-    return evaluate_logits(snapshot, logits, component, what, labels)
-
-
-def _labels(
-    snapshot: Snapshot, component: str, key_frequencies: KeyFrequencies | None
-) -> tuple[int | str, ...]:
-    found = components_of(snapshot, component, key_frequencies)
-    return () if found is None else found.names or found.frequencies
+    found = components_of(snapshot, intervention.component, key_frequencies)
+    labels = () if found is None else found.names or found.frequencies
+    name, what = str(intervention.component), intervention.describe()
+    return evaluate_logits(snapshot, logits, name, what, labels)
 
 
 def ablate_with_hooks(
@@ -205,7 +204,7 @@ def ablation_table(
     key_frequencies
         If there are none, or the task has none, rows that need them are left out.
     at
-        Places; see :data:`~grokinterp.circuits.interventions.SITES` and :func:`ablate`. For
+        Places; see :data:`~grokinterp.circuits.components.SITES` and :func:`ablate`. For
         ``logits``, ``neurons`` and ``embedding`` first the two circuits and each key
         frequency removed, then what else there is.
 
@@ -220,13 +219,10 @@ def ablation_table(
     ablations = [full_network(snapshot)]
     for site in at:
         # Neurons and heads of all pairs are large, and no site needs those of another.
-        here = replace(snapshot) if len(at) > 1 else snapshot
+        here = snapshot.without_cache() if len(at) > 1 else snapshot
         return_free_memory()
         for intervention in standard_interventions(here, key_frequencies, site):
-            logits = logits_after(here, key_frequencies, intervention)
-            labels = _labels(here, intervention.component, key_frequencies)
-            what = intervention.describe()
-            ablations.append(evaluate_logits(here, logits, intervention.component, what, labels))
+            ablations.append(_after(here, key_frequencies, intervention))
     return pd.DataFrame([ablation.to_row() for ablation in ablations])
 
 
@@ -234,41 +230,49 @@ def standard_interventions(
     snapshot: Snapshot, key_frequencies: KeyFrequencies, site: Site
 ) -> list[Intervention]:
     """List what :func:`ablation_table` does at a site, in order."""
-    spec = snapshot.spec
     if site == "paths":
-        return [Intervention(path, site, fill=fill) for path in PATHS for fill in FILLS]
+        return _removed(site, [Component(path) for path in PATHS])
     if site == "heads":
-        prefixes = [f"layer_{layer}_" for layer in range(spec.n_layers - 1)] + [""]
-        heads = [f"{prefix}head_{head}" for prefix in prefixes for head in range(spec.n_heads)]
-        wholes = [f"{prefix}attention" for prefix in prefixes]
-        alone = [Intervention(head, site, keep=True) for head in heads if spec.n_heads > 1]
-        return _removed(site, heads + wholes) + alone
-    keys = () if snapshot.view is None else key_frequencies.labels
+        return _of_heads(snapshot.spec)
+    keys = () if snapshot.view is None else _names(key_frequencies)
     kind = "frequency" if key_frequencies.names is None else "representation"
-    singles = [f"{kind}_{k}" for k in keys]
+    singles, circuits = [Component(kind, k) for k in keys], [Component(c) for c in CIRCUITS]
     found: list[Intervention] = []
     if keys:
-        found += [Intervention(component, site) for component in (*CIRCUITS, *singles)]
-        found += [Intervention(circuit, site, fill="resample") for circuit in CIRCUITS]
-        found += [Intervention("trigonometric_circuit", site, keep=True, fill="zero")]
+        found += [Intervention(component, site) for component in (*circuits, *singles)]
+        found += [Intervention(circuit, site, fill="resample") for circuit in circuits]
+        found += [Intervention(circuits[0], site, keep=True, fill="zero")]
         found += [Intervention(single, site, keep=True) for single in singles]
     if site == "neurons":
         found += _of_neurons(snapshot, key_frequencies)
     return found
 
 
+def _names(key_frequencies: KeyFrequencies) -> tuple[int | str, ...]:
+    return key_frequencies.names or key_frequencies.frequencies
+
+
+def _of_heads(spec: ModelSpec) -> list[Intervention]:
+    layers = [*range(spec.n_layers - 1), None]
+    heads = [Component("head", head, layer) for layer in layers for head in range(spec.n_heads)]
+    wholes = [Component("attention", layer=layer) for layer in layers]
+    alone = [Intervention(head, "heads", keep=True) for head in heads if spec.n_heads > 1]
+    return _removed("heads", heads + wholes) + alone
+
+
 def _of_neurons(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> list[Intervention]:
     if snapshot.view is None:
-        return _removed("neurons", ["mlp"])
+        return _removed("neurons", [Component("mlp")])
     counts = neurons_by_frequency(snapshot)
-    keys = zip(key_frequencies.frequencies, key_frequencies.labels, strict=True)
-    clusters = [f"neurons_of_{label}" for k, label in keys if counts[k - 1] > 0]
+    keys = zip(key_frequencies.frequencies, _names(key_frequencies), strict=True)
+    clusters = [Component("neurons_of", name) for k, name in keys if counts[k - 1] > 0]
     alone = [Intervention(cluster, "neurons", keep=True) for cluster in clusters]
-    return _removed("neurons", [*clusters, "unexplained_neurons", "mlp"]) + alone
+    rest = [Component("unexplained_neurons"), Component("mlp")]
+    return _removed("neurons", [*clusters, *rest]) + alone
 
 
-def _removed(site: Site, components: Sequence[str]) -> list[Intervention]:
-    return [Intervention(name, site, fill=fill) for name in components for fill in FILLS]
+def _removed(site: Site, components: Sequence[Component]) -> list[Intervention]:
+    return [Intervention(part, site, fill=fill) for part in components for fill in FILLS]
 
 
 def full_network(snapshot: Snapshot) -> Ablation:

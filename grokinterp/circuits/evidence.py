@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import SupportsFloat
 
 import numpy as np
@@ -100,7 +100,7 @@ def circuit_table(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> pd.Dat
         for stage, add in zip(STAGES, _ADDERS, strict=True):
             rows.stage = stage
             # What a stage needs is large, and no other stage needs it.
-            add(rows, replace(snapshot), key_frequencies)
+            add(rows, snapshot.without_cache(), key_frequencies)
             return_free_memory()
     table = pd.DataFrame(rows.rows, columns=pd.Index(CIRCUIT_COLUMNS))
     return table.astype({"frequency": "Int64", "head": "Int64", "value": float})

@@ -8,7 +8,6 @@ random. The network goes on from there.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -17,25 +16,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from grokinterp.circuits.key_frequencies import (
-    SINGLE_FREQUENCY_SHARE,
-    KeyFrequencies,
-)
+from grokinterp.circuits.components import CIRCUITS, Component, Site
+from grokinterp.circuits.key_frequencies import SINGLE_FREQUENCY_SHARE, KeyFrequencies
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.circuits.trigonometric import trigonometric_component
 from grokinterp.errors import ConfigError
 from grokinterp.models.transformer import transformer_logits
 from grokinterp.spectra import block_component
 
-Site = Literal["logits", "neurons", "embedding", "heads", "paths"]
-SITES: tuple[Site, ...] = ("logits", "neurons", "embedding", "heads", "paths")
-"""Logits; activations of the last block's neurons; rows of W_E; attention heads; paths of the
-residual stream."""
 Fill = Literal["mean", "zero", "resample"]
 FILLS: tuple[Fill, ...] = ("mean", "zero", "resample")
 
-CIRCUITS = ("trigonometric_circuit", "memorization_circuit")
-PATHS = ("path_around_attention", "path_around_mlp", "attention_to_mlp", "attention_to_logits")
 _SITE_WORDS = {
     "logits": "logits",
     "neurons": "neurons",
@@ -43,7 +34,6 @@ _SITE_WORDS = {
     "heads": "attention",
     "paths": "residual stream",
 }
-_FREQUENCY_SITES = ("logits", "neurons", "embedding")
 _SEQUENCES_AT_A_TIME = 4096
 
 
@@ -53,14 +43,12 @@ class Intervention:
 
     Examples
     --------
-    >>> Intervention("head_2", "heads", fill="zero").describe()
+    >>> Intervention(Component.parse("head_2"), "heads", fill="zero").describe()
     'removed from attention (zero)'
     """
 
-    component: str
-    """``trigonometric_circuit``, ``memorization_circuit``, ``frequency_9`` (for permutations
-    ``representation_sign``); ``neuron_17``, ``neurons_of_9``, ``unexplained_neurons``,
-    ``mlp``; ``head_2``, ``layer_0_head_2``, ``attention``; or one of :data:`PATHS`."""
+    component: Component
+    """What it is done to."""
     site: Site
     """Where it is done."""
     keep: bool = False
@@ -78,43 +66,6 @@ class Intervention:
         return f"{verb} {_SITE_WORDS[self.site]}{fill}"
 
 
-def site_of(component: str, at: str | None) -> Site:
-    """Find the site of a component, and check one that is given.
-
-    Raises
-    ------
-    ConfigError
-        If the component is not known, or cannot be taken out there.
-    """
-    fits: list[Site] = [s for s in SITES if re.fullmatch(_COMPONENTS[s], component)]
-    if not fits:
-        raise ConfigError(
-            f"component={component!r} is not known. Choose trigonometric_circuit, "
-            "memorization_circuit, frequency_9 (for permutations representation_sign), "
-            "neuron_17, neurons_of_9, unexplained_neurons, "
-            f"mlp, head_2, layer_0_head_2, attention, or one of {', '.join(PATHS)}."
-        )
-    if at is None:
-        return fits[0]
-    for site in fits:
-        if site == at:
-            return site
-    raise ConfigError(
-        f"at={at!r} is no place to take {component} out. Choose one of {', '.join(fits)}."
-    )
-
-
-_NAME = r"\d*[a-z]\w*"
-_WAVES = "|".join((*CIRCUITS, r"frequency_\d+", rf"representation_{_NAME}"))
-_COMPONENTS: dict[Site, str] = {
-    "logits": _WAVES,
-    "neurons": rf"{_WAVES}|neuron_\d+|neurons_of_(\d+|{_NAME})|unexplained_neurons|mlp",
-    "embedding": _WAVES,
-    "heads": r"(layer_\d+_)?(head_\d+|attention)",
-    "paths": "|".join(PATHS),
-}
-
-
 def evaluated_rows(snapshot: Snapshot) -> Int[Tensor, " row"]:
     """Rows of ``task.pairs`` that an intervention is judged on: the view's where there is one."""
     if snapshot.view is None:
@@ -123,9 +74,9 @@ def evaluated_rows(snapshot: Snapshot) -> Int[Tensor, " row"]:
 
 
 def components_of(
-    snapshot: Snapshot, component: str, key_frequencies: KeyFrequencies | None
+    snapshot: Snapshot, component: Component, key_frequencies: KeyFrequencies | None
 ) -> KeyFrequencies | None:
-    """Frequencies or representations that tell a component from the rest.
+    """Frequencies or representations that separate a component from the rest.
 
     None for heads, residual paths and sets of neurons that they do not name.
 
@@ -135,17 +86,14 @@ def components_of(
         If a circuit is named and no key frequencies are, or a frequency or representation does
         not exist in the task's group.
     """
-    single = re.fullmatch(r"(?:frequency|representation|neurons_of)_(\w+)", component)
-    if single:
-        name = single.group(1)
-        return KeyFrequencies.given_for(
-            snapshot.require_view(), [int(name) if name.isdecimal() else name]
-        )
-    if component not in CIRCUITS:
+    if component.kind in ("frequency", "representation", "neurons_of"):
+        assert component.which is not None
+        return KeyFrequencies.given_for(snapshot.require_view(), [component.which])
+    if component.kind not in CIRCUITS:
         return None
     if key_frequencies is None or not key_frequencies.frequencies:
         raise ConfigError(
-            f"{component} is told by key frequencies, and there are none. Pass those of "
+            f"{component} is defined by key frequencies, and there are none. Pass those of "
             "find_key_frequencies, or KeyFrequencies.given(p, [9, 38])."
         )
     chosen = key_frequencies.names or key_frequencies.frequencies
@@ -211,7 +159,7 @@ def _answers(snapshot: Snapshot, rows: Int[Tensor, " row"]) -> Int[Tensor, " row
 
 def _named(intervention: Intervention, activation: Tensor, waves: Tensor) -> Tensor:
     """Waves of the frequencies, or for the memorization circuit all that is not in them."""
-    return activation - waves if intervention.component == "memorization_circuit" else waves
+    return activation - waves if intervention.component.kind == "memorization_circuit" else waves
 
 
 def _at_neurons(
@@ -221,7 +169,7 @@ def _at_neurons(
     # From the neurons on the network is affine, so that everything that is done to them can be
     # done to what they write into the logits.
     written = snapshot.written_by_neurons[rows]
-    if re.fullmatch(_WAVES, intervention.component):
+    if intervention.component.is_of_waves:
         n = snapshot.require_view().order
         grid = written.unflatten(0, (n, n))
         waves = torch.zeros_like(grid)
@@ -239,16 +187,16 @@ def _at_neurons(
 def _neuron_mask(
     snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
 ) -> Bool[Tensor, " neuron"]:
-    kind, _, number = intervention.component.rpartition("_")
-    kind = "neurons_of" if intervention.component.startswith("neurons_of_") else kind
+    kind, which = intervention.component.kind, intervention.component.which
     n_neurons = snapshot.neurons.shape[1]
-    if intervention.component == "mlp":
+    if kind == "mlp":
         _require_rest(intervention)
         return torch.ones(n_neurons, dtype=torch.bool)
     if kind == "neuron":
-        if int(number) >= n_neurons:
-            raise ConfigError(f"neuron {number} is not one of 0 .. {n_neurons - 1}.")
-        return torch.arange(n_neurons) == int(number)
+        assert isinstance(which, int)
+        if which >= n_neurons:
+            raise ConfigError(f"neuron {which} is not one of 0 .. {n_neurons - 1}.")
+        return torch.arange(n_neurons) == which
     shares = snapshot.neuron_frequency_shares
     if kind == "neurons_of":
         return shares[frequencies[0] - 1] > SINGLE_FREQUENCY_SHARE
@@ -331,13 +279,12 @@ def _with_hook(
 
 def _layer_and_head(snapshot: Snapshot, intervention: Intervention) -> tuple[int, int | None]:
     spec = snapshot.spec
-    found = re.fullmatch(r"(?:layer_(\d+)_)?(?:head_(\d+)|attention)", intervention.component)
-    assert found is not None
-    layer = spec.n_layers - 1 if found.group(1) is None else int(found.group(1))
-    head = None if found.group(2) is None else int(found.group(2))
+    component = intervention.component
+    layer = spec.n_layers - 1 if component.layer is None else component.layer
+    head = component.which if isinstance(component.which, int) else None
     if layer >= spec.n_layers or (head is not None and head >= spec.n_heads):
         raise ConfigError(
-            f"{intervention.component} does not exist: the network has layers 0 .. "
+            f"{component} does not exist: the network has layers 0 .. "
             f"{spec.n_layers - 1} with heads 0 .. {spec.n_heads - 1}."
         )
     if head is None or spec.n_heads == 1:
@@ -357,14 +304,14 @@ def _at_paths(
         edge[rows] = replaced(edge[rows], edge[rows], intervention)
         return edge
 
-    if intervention.component == "path_around_attention":
+    if intervention.component.kind == "path_around_attention":
         return block.logits(around_attention=filled(block.resid_pre))[rows]
-    if intervention.component == "path_around_mlp":
+    if intervention.component.kind == "path_around_mlp":
         return block.logits(around_mlp=filled(block.resid_mid))[rows]
     # The bias of attention belongs to no head and stays.
     heads = block.heads.sum(dim=1)
     changed = block.resid_mid - heads + filled(heads)
-    if intervention.component == "attention_to_mlp":
+    if intervention.component.kind == "attention_to_mlp":
         return block.logits(mlp_in=changed)[rows]
     return block.logits(around_mlp=changed)[rows]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from grokinterp.circuits.arrangement import Arrangement, arrangement_of, masks_of
 from grokinterp.circuits.last_block import LastBlock
 from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.neurons import frequency_shares, representation_shares
@@ -91,7 +92,7 @@ class Snapshot:
                 )
         task = split.task
         with torch.no_grad():
-            activations = _forward(parameters, spec, torch.from_numpy(task.pairs.copy()))
+            activations = _forward(parameters, spec, arrangement_of(task).pairs)
         return cls(
             task,
             split,
@@ -117,12 +118,25 @@ class Snapshot:
             raise KeyError(name)
         return self.parameters[max(matches, key=_block_of)]
 
+    def without_cache(self) -> Snapshot:
+        """Return the same snapshot without what it has kept for later.
+
+        Neurons by frequency, logits by sum and the edges of the last block are large, and what
+        one table keeps the next rarely needs.
+        """
+        return replace(self)
+
     # What every task has.
 
-    @cached_property
+    @property
+    def arrangement(self) -> Arrangement:
+        """Tensors that depend on the task alone; every snapshot of a task has the same."""
+        return arrangement_of(self.task)
+
+    @property
     def labels(self) -> Int[Tensor, " pair"]:
         """Correct answer of every pair."""
-        return torch.from_numpy(self.task.labels.copy())
+        return self.arrangement.labels
 
     @cached_property
     def losses(self) -> Float[Tensor, " pair"]:
@@ -138,8 +152,8 @@ class Snapshot:
         """Pairs of the task that `on` names."""
         if on == "all":
             return torch.ones(self.task.n_pairs, dtype=torch.bool)
-        is_wanted = self.split.is_train if on == "train" else self.split.is_test
-        return torch.from_numpy(is_wanted.copy())
+        masks = masks_of(self.split)
+        return masks.train if on == "train" else masks.test
 
     @cached_property
     def accuracy_all(self) -> float:
@@ -149,8 +163,7 @@ class Snapshot:
     @property
     def tokens(self) -> Int[Tensor, "pair pos"]:
         """Input sequence of every pair."""
-        pairs = torch.from_numpy(self.task.pairs.copy())
-        return input_tokens(pairs, self.spec, len(self.parameters["embed.W_E"]))
+        return input_tokens(self.arrangement.pairs, self.spec, len(self.parameters["embed.W_E"]))
 
     @cached_property
     def last_block(self) -> LastBlock:
@@ -215,37 +228,37 @@ class Snapshot:
             else symmetric_harmonics(view.degree)
         )
 
-    @cached_property
+    def _arranged(self) -> Arrangement:
+        self.require_view()
+        return self.arrangement
+
+    @property
     def pair_rows(self) -> Int[Tensor, " view_pair"]:
         """Rows of ``task.pairs`` in the order of the view: entry ``i * n + j``."""
-        return torch.from_numpy(self.require_view().pair_rows.copy())
+        return self._arranged().pair_rows
 
     def in_view(self, values: Shaped[Tensor, "pair ..."]) -> Shaped[Tensor, "view_pair ..."]:
         """Rows of a tensor in the order of the view; no copy where that is the task's own."""
-        rows = self.pair_rows
-        is_own = len(rows) == len(values) and bool((rows.diff() == 1).all())
-        return values if is_own else values[rows]
+        arrangement = self._arranged()
+        return values if arrangement.is_own_order else values[arrangement.pair_rows]
 
-    @cached_property
+    @property
     def products(self) -> Int[Tensor, "i j"]:
         """Index of the product of elements i and j of the group: i + j modulo n if cyclic."""
-        return torch.from_numpy(self.require_view().products.copy())
+        return self._arranged().products
 
-    @cached_property
+    @property
     def rows_by_sum(self) -> Int[Tensor, "s i"]:
         """Rows of ``task.pairs`` by product: entry [s, i] has the indices i and i^-1 s.
 
         In a cyclic group the product is the sum, and the indices are i and s - i.
         """
-        n = self.require_view().order
-        inverse = torch.from_numpy(self.require_view().inverses.copy())
-        second = self.products[inverse].T
-        return self.pair_rows[torch.arange(n) * n + second]
+        return self._arranged().rows_by_sum
 
-    @cached_property
+    @property
     def class_tokens(self) -> Int[Tensor, " s"]:
         """Answer of the pairs with product s."""
-        return torch.from_numpy(self.require_view().class_tokens.copy())
+        return self._arranged().class_tokens
 
     @cached_property
     def logits_by_sum(self) -> Float[Tensor, "s i c"]:

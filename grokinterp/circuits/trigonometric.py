@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grokinterp.circuits.arrangement import masks_of
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.loss import pair_losses
@@ -97,7 +98,7 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: 
 
     Notes
     -----
-    The projection is over all pairs, so what a network knows of its training pairs by heart is
+    The projection is over all pairs, so what a network has memorized of its training pairs is
     averaged over the pairs with the same answer and lies along the same waves: a network that
     only memorizes lowers this loss too, and answers the test pairs right in it. The more
     pairs are trained and the more dimensions are key, the more: logits of 25 on the training
@@ -124,7 +125,7 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: 
 
 
 def held_out_component(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[Tensor, "s c"]:
-    """Trigonometric circuit as the pairs that the network cannot know by heart show it.
+    """Trigonometric circuit as the pairs that the network cannot have memorized show it.
 
     Averaged over all pairs with the same answer, the logits of a network that only memorizes
     point at that answer too, for its training pairs do, and part of that lies along any wave.
@@ -143,8 +144,7 @@ def held_out_component(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> F
         If the task has no cyclic view.
     """
     is_test = snapshot.mask_by_sum("test")
-    is_mirrored = torch.from_numpy(snapshot.split.is_mirrored.copy())[snapshot.rows_by_sum]
-    is_new = is_test & ~is_mirrored
+    is_new = masks_of(snapshot.split).unmirrored_test[snapshot.rows_by_sum]
     chosen = is_new if is_new.any(dim=1).all() else is_test
     means = torch.einsum("si,sic->sc", chosen.double(), snapshot.logits_by_sum.double())
     means = means / chosen.sum(dim=1, keepdim=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from grokinterp.circuits.arrangement import masks_of
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import On, Snapshot
 from grokinterp.measures.measure import measure
@@ -110,11 +111,10 @@ def test_accuracy_by_mirror(
     pair (a, a) is of the second. NaN where a kind has no pairs, as when the split keeps
     (a, b) and (b, a) on the same side.
     """
-    is_mirrored = torch.from_numpy(snapshot.split.is_mirrored.copy())
-    is_test = snapshot.pair_mask("test")
+    masks = masks_of(snapshot.split)
     return {
-        "test_accuracy_mirrored": _accuracy(snapshot, is_test & is_mirrored),
-        "test_accuracy_unmirrored": _accuracy(snapshot, is_test & ~is_mirrored),
+        "test_accuracy_mirrored": _accuracy(snapshot, masks.test & ~masks.unmirrored_test),
+        "test_accuracy_unmirrored": _accuracy(snapshot, masks.unmirrored_test),
     }
 
 

@@ -52,17 +52,36 @@ class Split(Generic[AnyTask]):
 
     @cached_property
     def is_mirrored(self) -> np.ndarray:
-        """(n_examples,) bool: (b, a) is a training pair and a differs from b.
+        """(n_examples,) bool: (b, a) is a training pair, a differs from b, and a ∘ b = b ∘ a.
 
-        A network that memorizes and has learned only ``a ∘ b = b ∘ a`` is right on the
-        mirrored test pairs and at chance on the others, so a test accuracy near the train
-        fraction is no partial grokking. What is not a pair is never mirrored.
+        A network that memorizes and has learned only that the operation commutes is right on
+        the mirrored test pairs and at chance on the others, so a test accuracy near the train
+        fraction is no partial grokking. Nothing is mirrored where the operation does not
+        commute, since the answer of (b, a) says nothing about (a, b) there, nor where the
+        examples are no pairs.
+
+        Examples
+        --------
+        >>> from grokinterp.tasks import Task, TaskSpec
+        >>> bool(draw_split(Task(TaskSpec("addition", p=13))).is_mirrored.any())
+        True
+        >>> bool(draw_split(Task(TaskSpec("subtraction", p=13))).is_mirrored.any())
+        False
         """
-        if not isinstance(self.task, Task):
+        if not isinstance(self.task, Task) or not self.task.operation.is_commutative:
             return np.zeros(self.task.n_examples, dtype=bool)
         mirror = self.task.mirror_rows
         known = (mirror >= 0) & self.is_train[np.maximum(mirror, 0)]
         return known & (self.task.pairs[:, 0] != self.task.pairs[:, 1])
+
+    @cached_property
+    def unmirrored_test(self) -> np.ndarray:
+        """(n,) int64 rows of the test examples that are not mirrored, in the order of `test`.
+
+        The right answers to these cannot come from memorizing and a ∘ b = b ∘ a. All of `test`
+        where the operation does not commute.
+        """
+        return self.test[~self.is_mirrored[self.test]]
 
     def _mask(self, rows: np.ndarray) -> np.ndarray:
         mask = np.zeros(self.task.n_examples, dtype=bool)

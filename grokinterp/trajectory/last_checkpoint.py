@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -15,8 +15,8 @@ from grokinterp.circuits import (
     neuron_table,
 )
 from grokinterp.circuits.ablations import full_network
+from grokinterp.circuits.components import SITES
 from grokinterp.circuits.evidence import CIRCUIT_COLUMNS
-from grokinterp.circuits.interventions import SITES
 from grokinterp.trajectory.cache import NumberCache, cache_key
 
 TABLES_VERSION = 1
@@ -54,10 +54,6 @@ def look_into(
     """
     keys = key_frequencies.frequencies
 
-    def forgetful() -> Snapshot:
-        # What a snapshot keeps for later is needed by one table only, and is large.
-        return replace(snapshot)
-
     def remembered(name: str, make: Callable[[], pd.DataFrame], *needed: str) -> pd.DataFrame:
         key = cache_key(name, TABLES_VERSION, keys)
         known = cache.find(snapshot.checksum, key) if snapshot.checksum else None
@@ -77,13 +73,19 @@ def look_into(
     return CheckpointTables(
         remembered(
             "ablations",
-            lambda: ablation_table(forgetful(), key_frequencies, at=SITES),
-            *full_network(forgetful()).to_row(),
+            lambda: ablation_table(snapshot.without_cache(), key_frequencies, at=SITES),
+            *full_network(snapshot.without_cache()).to_row(),
         ),
         remembered(
-            "circuit", lambda: circuit_table(forgetful(), key_frequencies), *CIRCUIT_COLUMNS
+            "circuit",
+            lambda: circuit_table(snapshot.without_cache(), key_frequencies),
+            *CIRCUIT_COLUMNS,
         ),
         remembered(
-            "neurons", lambda: neuron_table(forgetful()), "neuron", "loss_zero", "loss_mean"
+            "neurons",
+            lambda: neuron_table(snapshot.without_cache()),
+            "neuron",
+            "loss_zero",
+            "loss_mean",
         ),
     )

@@ -37,7 +37,7 @@ def unmirrored_transition(run: Run, accuracies: pd.DataFrame | None = None) -> p
     """
     if not isinstance(run.split.task, Task):
         return None
-    rows = run.split.test[~run.split.is_mirrored[run.split.test]]
+    rows = run.split.unmirrored_test
     tested = (run.curves if accuracies is None else accuracies).dropna(subset=["test_accuracy"])
     if not run.task.operation.is_commutative or not len(rows) or tested.empty:
         return None
