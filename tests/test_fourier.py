@@ -18,7 +18,6 @@ from grokinterp.spectra import (
     power_by_frequency,
     shares,
     sum_rows,
-    summarize_spectrum,
     to_fourier,
 )
 from tests import planted
@@ -170,13 +169,3 @@ def test_effective_rank_is_the_entropy_of_squared_singular_values():
     expected = math.exp(-float((q * q.log()).sum()))
     assert effective_rank(s2.sqrt().diag()) == pytest.approx(expected, **EXACT64)
     assert effective_rank(s2.diag()) != pytest.approx(expected, rel=0.1)
-
-
-def test_summary_ranks_frequencies_and_counts_them():
-    power = torch.tensor([0.0, 2.0, 0.0, 2.0, 0.0], dtype=torch.float64)
-    summary = summarize_spectrum(power, n_strongest=3)
-    assert summary.strongest[:2] == (2, 4)
-    assert summary.shares == pytest.approx((0.5, 0.5, 0), **EXACT64)
-    assert summary.n_effective == pytest.approx(2, **EXACT64)
-    assert summary.gini == pytest.approx(1 - 2 / 5, **EXACT64)
-    assert math.isnan(summarize_spectrum(torch.zeros(4)).n_effective)

@@ -3,18 +3,30 @@ import pandas as pd
 import pytest
 import torch
 
-from grokinterp.circuits import KeyFrequencies, find_key_frequencies
+from grokinterp.circuits import (
+    KeyFrequencies,
+    find_algorithm,
+    find_key_frequencies,
+    take_snapshot,
+)
+from grokinterp.circuits.generalization import generalization_accuracy
 from grokinterp.circuits.key_frequencies import logit_power_shares
 from grokinterp.errors import ConfigError
+from grokinterp.models import ModelSpec
+from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.spectra import (
+    component_frequencies,
     cyclic_harmonics,
     double_of,
+    fourier_basis,
     frequencies_above,
     permuted_power_quantile,
     power_by_frequency,
     shares,
     sum_rows,
 )
+from grokinterp.tasks import Split, Task, TaskSpec
+from grokinterp.training import train
 from tests import planted
 from tests.tolerances import EXACT64
 
@@ -69,7 +81,7 @@ def test_a_network_that_has_not_generalized_has_no_key_frequencies_and_says_why(
     logits = planted.cosines(split.task, {3: 1.0}) + planted.noise(169, 13, scale=3.0)
     keys = find_key_frequencies(planted.snapshot(logits, split), **QUICK)
     assert keys.frequencies == ()
-    assert "accuracy on all pairs is 0." in keys.reason
+    assert "test pairs whose mirror image is not trained is 0." in keys.reason
     assert not keys.evidence["is_key"].any()
 
 
@@ -80,18 +92,170 @@ def test_constant_logits_have_no_frequencies_and_no_exception():
     assert keys.evidence["logit_power_share"].isna().all()
 
 
-def test_right_answers_without_any_wave_give_no_keys_but_a_reason():
-    # The answer of each pair stands out by the same amount: all 30 frequencies are equal.
-    split = planted.split(61, train_fraction=0.3)
+def lookup_table(p, left_out=()):
+    """Logits that are 10 at the right answer and 0 elsewhere, without some frequencies."""
+    split = planted.split(p)
+    basis, of_row = fourier_basis(p), component_frequencies(p)
+    kept = basis[~torch.isin(of_row, torch.tensor([*left_out], dtype=torch.long))]
+    by_difference = 10 * (kept.T @ kept)[0]
+    i, j, c = torch.meshgrid(*[torch.arange(p)] * 3, indexing="ij")
+    return planted.snapshot(by_difference[(i + j - c) % p].flatten(0, 1), split)
+
+
+@pytest.mark.parametrize("p", [37, 38, 59, 60, 113, 163])
+def test_a_table_of_right_answers_is_dense_at_every_p(p):
+    keys = find_key_frequencies(lookup_table(p), n_permutations=2)
+    assert keys.frequencies == tuple(range(1, p // 2 + 1))
+    assert keys.is_dense and keys.evidence["is_dense"].all()
+    (caveat,) = keys.caveats
+    assert "logits alone cannot tell such a circuit from a lookup table; neurons can" in caveat
+
+
+@pytest.mark.parametrize("p", [37, 38, 59, 113, 163])
+def test_a_spectrum_without_a_block_of_its_frequencies_is_not_dense(p):
+    block = range(1, 2 + p // 2 // 8)
+    assert 0.8 < 1 - len(block) / (p // 2) < 0.9
+    keys = find_key_frequencies(lookup_table(p, block), n_permutations=2)
+    assert not keys.is_dense and not keys.caveats
+    assert not set(keys.frequencies) & set(block)
+    # With 1/69 of the power each no frequency stands out: 1.4 %.
+    assert (keys.frequencies == ()) == (p == 163)
+    if p == 163:
+        assert "no frequency holds more than 1.5%" in keys.reason
+    few = find_key_frequencies(lookup_table(p, range(1, 2 + p // 2 // 20)), n_permutations=2)
+    assert few.is_dense
+
+
+@pytest.mark.parametrize("p", [37, 60, 113])
+def test_five_frequencies_are_not_dense(p):
+    snapshot = planted.trigonometric_snapshot(p, [1, 3, 5, 8, 13], scale=40.0)
+    keys = find_key_frequencies(snapshot, n_permutations=20)
+    assert keys.frequencies == (1, 3, 5, 8, 13)
+    assert not keys.is_dense and not keys.evidence["is_dense"].any()
+
+
+def test_at_seven_frequencies_all_of_them_are_no_rarity():
+    few, more = (find_key_frequencies(lookup_table(p), **QUICK) for p in (15, 17))
+    assert few.frequencies == tuple(range(1, 8)) and not few.is_dense
+    assert more.frequencies == tuple(range(1, 9)) and more.is_dense
+
+
+def test_all_representations_being_key_is_no_rarity():
+    split = planted.split(24, "permutation_composition", degree=4)
     logits = 10 * torch.nn.functional.one_hot(torch.tensor(split.task.labels)).double()
-    logits += planted.noise(*logits.shape, scale=0.01)
     keys = find_key_frequencies(planted.snapshot(logits, split), **QUICK)
-    assert keys.frequencies == tuple(range(1, 31))  # each holds 1/30 = 3.3 % > 1.5 %
-    split = planted.split(151, train_fraction=0.3)
-    logits = 10 * torch.nn.functional.one_hot(torch.tensor(split.task.labels)).double()
-    keys = find_key_frequencies(planted.snapshot(logits.float(), split), n_permutations=2)
-    assert keys.frequencies == ()  # 1/75 = 1.3 %
-    assert "no frequency holds more than 1.5%" in keys.reason
+    assert len(keys.names) == 4 and not keys.is_dense
+
+
+def test_noise_beside_a_table_leaves_it_dense():
+    p = 61
+    dense = lookup_table(p)
+    noisy = planted.snapshot(dense.logits + planted.noise(p * p, p), dense.split)
+    assert find_key_frequencies(noisy, **QUICK).is_dense
+
+
+KEYS_OF_37 = {3: 30.0, 5: 25.0, 11: 20.0}
+
+
+def memorizer(split, amplitudes, *, knows_mirrors):
+    """Right on its training pairs and, by commutativity alone, on their mirror images."""
+    logits = planted.cosines(split.task, amplitudes)
+    known = split.is_train | split.is_mirrored if knows_mirrors else split.is_train
+    unknown = torch.tensor(~known).nonzero().flatten()
+    # Elsewhere the answer after the right one.
+    logits[unknown] = logits[unknown].roll(1, dims=1)
+    return planted.snapshot(logits, split)
+
+
+def test_a_memorizer_that_knows_its_mirrored_pairs_has_no_key_frequencies():
+    split = planted.split(37, train_fraction=0.85)
+    snapshot = memorizer(split, KEYS_OF_37, knows_mirrors=True)
+    assert snapshot.accuracy_all > 0.95
+    keys = find_key_frequencies(snapshot, **QUICK)
+    n = len(split.unmirrored_test)
+    assert keys.frequencies == () and keys.accuracy_on == "unmirrored_test"
+    assert keys.reason == (
+        f"accuracy on the {n} test pairs whose mirror image is not trained is 0.000 at step 0, not "
+        "above 0.95"
+    )
+    # The spectrum alone would not have said so.
+    shares_of = keys.evidence.set_index("frequency")["logit_power_share"]
+    assert (shares_of[list(KEYS_OF_37)] > 0.1).all()
+
+
+def test_a_network_that_generalizes_has_them_at_the_same_train_fraction():
+    split = planted.split(37, train_fraction=0.85)
+    keys = find_key_frequencies(
+        planted.snapshot(planted.cosines(split.task, KEYS_OF_37), split), **QUICK
+    )
+    assert keys.frequencies == tuple(KEYS_OF_37) and keys.accuracy_on == "unmirrored_test"
+    assert (keys.evidence["accuracy_on"] == "unmirrored_test").all()
+    assert not keys.caveats
+
+
+def test_without_a_known_split_all_pairs_have_to_do_and_the_set_says_so():
+    split = planted.split(37, train_fraction=0.85)
+    known = memorizer(split, KEYS_OF_37, knows_mirrors=True)
+    unknown = planted.snapshot(known.logits, Split.unknown(split.task))
+    keys = find_key_frequencies(unknown, **QUICK)
+    assert set(KEYS_OF_37) <= set(keys.frequencies) and keys.accuracy_on == "all"
+    (caveat,) = keys.caveats
+    assert "no test pairs are known" in caveat and "memorizes" in caveat
+    wrong = planted.snapshot(known.logits.roll(1, dims=1), Split.unknown(split.task))
+    reason = find_key_frequencies(wrong, **QUICK).reason
+    assert reason.startswith("accuracy on all pairs (the split is not known) is 0.0")
+
+
+def test_where_every_pair_is_trained_all_pairs_have_to_do():
+    task = Task(TaskSpec(p=37))
+    split = Split(task, np.arange(task.n_pairs), np.empty(0, dtype=np.int64))
+    solved = planted.snapshot(planted.cosines(task, KEYS_OF_37), split)
+    assert generalization_accuracy(solved).pairs == "all pairs (none is a test pair)"
+    assert find_key_frequencies(solved, **QUICK).accuracy_on == "all"
+
+
+def test_where_each_test_pair_is_mirrored_the_test_pairs_have_to_do():
+    task = Task(TaskSpec(p=13))
+    is_test = task.pairs[:, 0] > task.pairs[:, 1]
+    split = Split(task, np.flatnonzero(~is_test), np.flatnonzero(is_test))
+    accuracy = generalization_accuracy(memorizer(split, {2: 9.0, 5: 9.0}, knows_mirrors=True))
+    assert (accuracy.on, accuracy.value, accuracy.is_solution) == ("test", 1.0, True)
+    assert "all with a trained mirror image" in accuracy.pairs
+    accuracy = generalization_accuracy(memorizer(split, {2: 9.0, 5: 9.0}, knows_mirrors=False))
+    assert (accuracy.value, accuracy.is_solution) == (0.0, False)
+
+
+def test_of_an_operation_that_does_not_commute_every_test_pair_counts():
+    split = planted.split(37, "subtraction", train_fraction=0.96)
+    snapshot = memorizer(split, KEYS_OF_37, knows_mirrors=False)
+    assert snapshot.accuracy_all > 0.95
+    accuracy = generalization_accuracy(snapshot)
+    assert (accuracy.on, accuracy.value) == ("test", 0.0)
+    assert accuracy.pairs == f"the {len(split.test)} test pairs"
+    solved = planted.snapshot(planted.cosines(split.task, KEYS_OF_37), split)
+    assert generalization_accuracy(solved).value == 1.0
+
+
+def test_a_trained_network_that_only_memorizes_has_no_key_frequencies(tmp_path):
+    """85 % of the pairs without weight decay: 98 % of all pairs are right within 300 steps."""
+    config = TrainConfig(
+        task=TaskSpec(p=37, train_fraction=0.85),
+        model=ModelSpec(d_model=32, n_heads=4, d_head=8, d_mlp=128),
+        optimizer=OptimizerSpec(learning_rate=3e-3, weight_decay=0.0),
+        n_steps=300,
+        test_every=300,
+        checkpoint_every=300,
+    )
+    snapshot = take_snapshot(train(config, tmp_path / "run", n_threads=1, progress=False))
+    assert snapshot.accuracy_all > 0.95
+    keys = find_key_frequencies(snapshot, **QUICK)
+    assert keys.frequencies == ()
+    assert "test pairs whose mirror image is not trained is 0." in keys.reason
+    # More than the bound and more than chance: the accuracy alone keeps them out.
+    evidence = keys.evidence
+    bound = evidence["null_share"].clip(lower=0.015)
+    assert (evidence["logit_power_share"] > bound).any()
+    assert find_algorithm(snapshot, keys).verdict == "none"
 
 
 def test_a_task_without_a_cyclic_view_has_none_and_says_why():
@@ -130,6 +294,8 @@ def test_evidence_stands_beside_the_set():
         "W_L_norm",
         "is_key",
         "double_of",
+        "is_dense",
+        "accuracy_on",
     ]
     assert evidence["frequency"].tolist() == list(range(1, 16))
     assert evidence["frequency"][evidence["is_key"]].tolist() == [3, 6, 13]

@@ -226,7 +226,8 @@ assert end["agreement"] < plateau["agreement"] < table["agreement"].iloc[-1] - 0
 # Take the number of **frequencies in use**: with shares $s_k$ of the power at frequency $k$, the
 # participation ratio $1 / \sum_k s_k^2$ is 1 if all of it is in one frequency and 15 if it is
 # spread evenly over the 15 frequencies of addition modulo 31. Once for the embedding and once for
-# the logits. It has a meaning only where answers are sums on a clock, hence `needs_cyclic_view`.
+# the logits. It has a meaning only where answers are sums on a clock, hence
+# `needs=("frequencies",)`.
 
 # %%
 computed = []  # how often the function really ran
@@ -236,7 +237,7 @@ computed = []  # how often the function really ran
     source="this notebook",
     version=1,
     columns=("frequencies_in_embedding", "frequencies_in_logits"),
-    needs_cyclic_view=True,
+    needs=("frequencies",),
 )
 def frequencies_in_use(snapshot, key_frequencies):
     """Participation ratio of the power by frequency, in the embedding and in the logits."""
@@ -249,7 +250,7 @@ def frequencies_in_use(snapshot, key_frequencies):
     return found
 
 
-agreement = gi.measure(source="this notebook", version=1, needs_split=True)(agreement)
+agreement = gi.measure(source="this notebook", version=1, needs=("split",))(agreement)
 mine = (*gi.MEASURES, agreement, frequencies_in_use)
 
 analysis = gi.analyze_run(run, measures=mine, deep=False)
@@ -267,8 +268,8 @@ assert n_first > 0 and n_newer == n_first, "numbers of an older version were use
 # (That is one less than there are checkpoints: with the warm-up of the learning rate the first
 # update changes nothing, and equal weights are measured once.) Change the formula and forget to
 # raise the version, and you will be shown the old numbers: the version is a promise. Everything
-# else that a number depends on, the weights, the task, the split and, if you ask for
-# `needs_key_frequencies`, the key frequencies, is checked for you.
+# else that a number depends on, the weights, the task, the split and, with `"key_frequencies"`
+# among its `needs`, the key frequencies, is checked for you.
 #
 # The library draws the columns that it does not know in panels of their own.
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import grokinterp as gi
+from grokinterp.bibliography import BIBLIOGRAPHY
 
 DOCS = Path(__file__).resolve().parents[1]
 PAGE = DOCS / "measures.md"
@@ -38,19 +39,33 @@ def columns_of(measure: gi.Measure) -> str:
     return ", ".join(name if name == "..." else f"`{name}`" for name in shown)
 
 
+_NEEDS = {
+    "split": "the split",
+    "frequencies": "frequencies",
+    "group": "a group",
+    "representations": "permutations",
+    "key_frequencies": "key frequencies",
+    "commutative_operation": "a commutative operation",
+}
+
+
 def needs(measure: gi.Measure) -> str:
     """Return what a measure cannot do without, as a sentence; nothing if it needs nothing."""
-    words = {
-        "frequencies": measure.needs_cyclic_view,
-        "a group": measure.needs_group_view,
-        "permutations": measure.needs_permutations,
-        "key frequencies": measure.needs_key_frequencies,
-        "a commutative operation": measure.needs_commutative_operation,
-        "the split": measure.split_columns == measure.columns,
-        "the split for some columns": 0 < len(measure.split_columns) < len(measure.columns),
-    }
-    wanted = ", ".join(word for word, is_needed in words.items() if is_needed)
+    words = [_NEEDS[need] for need in measure.needs]
+    if measure.split_columns and "split" not in measure.needs:
+        words.append("the split for some columns")
+    wanted = ", ".join(words)
     return f"Needs {wanted}." if wanted else ""
+
+
+def short(source: str) -> str:
+    """Return a source with first author and year in the place of authors, title and venue."""
+    for paper in BIBLIOGRAPHY.values():
+        authors = [name.partition(",")[0] for name in paper.authors]
+        who = " and ".join(authors) if len(authors) < 3 else f"{authors[0]} et al."
+        number = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
+        source = source.replace(paper.reference, f"{who} {paper.year}{number}")
+    return source
 
 
 def table(costs: dict) -> str:
@@ -66,7 +81,7 @@ def table(costs: dict) -> str:
             f"{measure.description} {needs(measure)}".rstrip(),
             measure.misleads,
             "" if cost is None else f"{cost:.3g}",
-            measure.source,
+            short(measure.source),
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
@@ -98,11 +113,11 @@ def measured_costs(rounds: int) -> dict:
     config = replace(gi.PRESETS["nanda2023"], n_steps=N_STEPS, checkpoint_every=N_STEPS)
     with tempfile.TemporaryDirectory() as folder:
         run = gi.train(config, Path(folder) / "run", n_threads=1, progress=False)
-        taken = {m.name: [] for m in gi.MEASURES if not m.needs_permutations}
+        taken = {m.name: [] for m in gi.MEASURES if "representations" not in m.needs}
         forward, together = [], []
         for _ in range(rounds):
             for measure in (*gi.MEASURES, None):
-                if measure is not None and measure.needs_permutations:
+                if measure is not None and "representations" in measure.needs:
                     continue
                 start = time.process_time()
                 snapshot = gi.take_snapshot(run)

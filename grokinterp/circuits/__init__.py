@@ -4,6 +4,7 @@ from grokinterp.circuits.ablations import Ablation, ablate, ablate_with_hooks, a
 from grokinterp.circuits.algorithm import Algorithm, find_algorithm
 from grokinterp.circuits.evidence import circuit_table
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
+from grokinterp.circuits.memorization import excluded_loss
 from grokinterp.circuits.neuron_polynomials import neuron_table
 from grokinterp.circuits.snapshot import (
     Snapshot,
@@ -11,6 +12,7 @@ from grokinterp.circuits.snapshot import (
     has_spectrum,
     take_snapshot,
 )
+from grokinterp.circuits.trigonometric import restricted_loss
 
 __all__ = [
     "Ablation",
@@ -21,10 +23,12 @@ __all__ = [
     "ablate_with_hooks",
     "ablation_table",
     "circuit_table",
+    "excluded_loss",
     "find_algorithm",
     "find_key_frequencies",
     "has_frequencies",
     "has_spectrum",
     "neuron_table",
+    "restricted_loss",
     "take_snapshot",
 ]

@@ -12,13 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.circuits.circles import circularity, isolate_circle
+from grokinterp.circuits.generalization import MIN_ACCURACY, generalization_accuracy
 from grokinterp.circuits.gradients import (
     N_TRIPLES,
     SEED,
     GradientSymmetricity,
     gradient_symmetricity,
 )
-from grokinterp.circuits.key_frequencies import MIN_ACCURACY, KeyFrequencies
+from grokinterp.circuits.key_frequencies import DENSE_CAVEAT, KeyFrequencies
 from grokinterp.circuits.logit_formulas import Formula, variance_explained_by_formula
 from grokinterp.circuits.snapshot import Snapshot, has_frequencies
 from grokinterp.spectra import difference_rows
@@ -117,7 +118,11 @@ def find_algorithm(
     neither do. The formulas are compared and need not explain much: a clock's circles multiply
     with each other's help and compute little alone. The verdict is ``none`` where the question
     has no answer: for a task without a cyclic view, without key frequencies, and unless more
-    than 95 % of all pairs are answered correctly.
+    than 95 % of the test pairs are answered correctly, of a commutative operation those whose
+    mirror image is not trained.
+
+    Where nearly all frequencies are key the reason says so too: single circles of a dense
+    embedding show little, and a lookup table can have any verdict.
 
     Parameters
     ----------
@@ -160,6 +165,8 @@ def find_algorithm(
         for formula in CIRCLE_FORMULAS
     )
     verdict, reason = judge(symmetricity.mean, irrelevance, clock, pizza)
+    if key_frequencies.is_dense:
+        reason += f"; {DENSE_CAVEAT}"
     return Algorithm(
         verdict,
         reason,
@@ -264,9 +271,10 @@ def _why_not_asked(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> str:
             "clock and pizza are algorithms for sums in a cyclic group, which "
             f"{snapshot.task.spec.in_words} is not"
         )
-    if not snapshot.accuracy_all > MIN_ACCURACY:
+    accuracy = generalization_accuracy(snapshot)
+    if not accuracy.is_solution:
         return (
-            f"only {snapshot.accuracy_all:.1%} of all pairs are answered correctly; a network "
+            f"only {accuracy.value:.1%} of {accuracy.pairs} are answered correctly; a network "
             f"solves the task with more than {MIN_ACCURACY:.0%}"
         )
     if not key_frequencies.frequencies:

@@ -12,10 +12,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.circuits.generalization import (
+    MIN_ACCURACY,
+    AccuracyOn,
+    GeneralizationAccuracy,
+    generalization_accuracy,
+)
 from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
 from grokinterp.spectra import (
+    dense_components,
     double_of,
     frequencies_above,
     n_frequencies,
@@ -27,14 +34,20 @@ from grokinterp.tasks import GroupView
 
 KeyFrequencyRule = Literal["logit_power", "neurons", "embedding_norm"]
 
-MIN_ACCURACY = 0.95
-"""Accuracy on all pairs above which a network is said to have a solution to look into."""
 MIN_SHARE = 0.015
 """Share of the logits' power that a key frequency exceeds."""
 NULL_QUANTILE = 0.999
 """Quantile of the largest power under permuted pairs that it exceeds as well."""
 SINGLE_FREQUENCY_SHARE = 0.85
 """Share of a neuron's centered activation above which it belongs to one frequency."""
+DENSE_CAVEAT = (
+    "nearly all frequencies are key: logits alone cannot tell such a circuit from a lookup table; "
+    "neurons can"
+)
+ALL_PAIRS_CAVEAT = (
+    "no test pairs are known, so the accuracy asked for is that on all pairs, which a network that "
+    "memorizes can reach"
+)
 
 
 @dataclass(frozen=True)
@@ -60,16 +73,23 @@ class KeyFrequencies:
     step: int | None = None
     """Step of the snapshot they were chosen at; None if they were given without one."""
     evidence: pd.DataFrame | None = field(default=None, compare=False, repr=False)
-    """One row per frequency: frequency, logit_power_share, null_share (the same in every
-    row), embedding_norm, n_neurons, W_L_norm, is_key, double_of. For permutations the first
-    is ``representation`` with ``dimension`` and ``character_similarity`` beside it, and the
-    last is absent. None if they were given without a snapshot."""
+    """One row per frequency: frequency, logit_power_share, null_share, embedding_norm,
+    n_neurons, W_L_norm, is_key, double_of, is_dense, accuracy_on. The last two and null_share
+    are the same in every row. For permutations the first is ``representation`` with
+    ``dimension`` and ``character_similarity`` beside it, and double_of is absent. None if they
+    were given without a snapshot."""
     reason: str | None = None
     """Why the set is empty."""
     names: tuple[str, ...] | None = None
     """Names of the key representations; None for frequencies."""
     n_permutations: int | None = field(default=None, compare=False)
     """Random groupings of the pairs that ``null_share`` was found from; None if unknown."""
+    is_dense: bool = False
+    """Whether the default rule found nearly all frequencies: then logits alone cannot tell the
+    circuit from a lookup table."""
+    accuracy_on: AccuracyOn | None = field(default=None, compare=False)
+    """Pairs whose accuracy the default rule asked for: ``unmirrored_test``, ``test`` or, where
+    no test pairs are known, ``all``. None for other rules."""
 
     @classmethod
     def given(cls, order: int, frequencies: Iterable[int]) -> KeyFrequencies:
@@ -143,6 +163,21 @@ class KeyFrequencies:
         """What to call the frequencies: their numbers, or the names of the representations."""
         return self.names if self.names is not None else tuple(map(str, self.frequencies))
 
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What to know before the set is believed, a sentence each; usually nothing.
+
+        Examples
+        --------
+        >>> KeyFrequencies(7, (1, 2, 3), is_dense=True).caveats[0]
+        'nearly all frequencies are key: logits alone cannot tell such a circuit from a lookup \
+table; neurons can'
+        """
+        found = [DENSE_CAVEAT] if self.is_dense else []
+        if self.frequencies and self.accuracy_on == "all":
+            found.append(ALL_PAIRS_CAVEAT)
+        return tuple(found)
+
 
 def find_key_frequencies(
     snapshot: Snapshot,
@@ -160,9 +195,17 @@ def find_key_frequencies(
         that index; the power of a frequency is summed over the classes. A frequency is key
         when its share of the power (constant dropped) exceeds 1.5 % and when its power
         exceeds the 99.9 % quantile of the largest power of any frequency under permuted
-        pairs. The set is empty unless more than 95 % of all pairs are answered correctly, and
-        at n = 2 and 3, where a permutation too often restores the groups. For permutations the
-        same of pairs with the same product and of representations, the trivial one left out.
+        pairs. The set is empty unless more than 95 % of the test pairs are answered correctly,
+        of a commutative operation those whose mirror image is not trained
+        (:func:`~grokinterp.circuits.generalization.generalization_accuracy`), and at n = 2 and
+        3, where a permutation too often restores the groups. For permutations the same of pairs
+        with the same product and of representations, the trivial one left out.
+
+        Where nearly all frequencies hold power, 1.5 % is no bound to go by: it lies below the
+        uniform share up to n = 133 and above it from there on. Where at least 90 % of at least
+        8 frequencies each hold more than half of their uniform share, and more than chance
+        reaches, the set is these and `is_dense` is true
+        (:func:`~grokinterp.spectra.dense_components`).
     ``neurons``
         Every frequency that explains more of some neuron than any other does; no threshold.
         Published code of Nanda et al. (which leaves out the highest frequency).
@@ -219,18 +262,29 @@ def find_key_frequencies(
             reason=f"{snapshot.task.spec.in_words} has no cyclic view, hence no frequencies",
         )
     evidence = _evidence(snapshot, n_permutations=n_permutations, seed=seed)
-    frequencies, reason = _choose(snapshot, rule, evidence)
+    choice = _choose(snapshot, rule, evidence)
     numbers = range(1, len(evidence) + 1)
-    evidence["is_key"] = [k in frequencies for k in numbers]
+    evidence["is_key"] = [k in choice.frequencies for k in numbers]
     view, all_names = snapshot.view, snapshot.harmonics.names
     if all_names is None:
         by_share = dict(zip(numbers, evidence["logit_power_share"], strict=True))
-        halves = sorted(frequencies, key=lambda k: -by_share[k])
+        halves = sorted(choice.frequencies, key=lambda k: -by_share[k])
         labels = double_of(view.order, halves)
         evidence["double_of"] = pd.array([labels.get(k, pd.NA) for k in numbers], dtype="Int64")
-    names = None if all_names is None else tuple(all_names[k] for k in frequencies)
-    found = (frequencies, rule, snapshot.step, evidence, reason, names, n_permutations)
-    return KeyFrequencies(view.order, *found)
+    evidence["is_dense"] = choice.is_dense
+    evidence["accuracy_on"] = choice.accuracy_on
+    return KeyFrequencies(
+        view.order,
+        choice.frequencies,
+        rule,
+        snapshot.step,
+        evidence,
+        choice.reason,
+        None if all_names is None else tuple(all_names[k] for k in choice.frequencies),
+        n_permutations,
+        choice.is_dense,
+        choice.accuracy_on,
+    )
 
 
 def logit_power_shares(snapshot: Snapshot) -> Float[Tensor, " freq"]:
@@ -314,27 +368,41 @@ def _evidence(snapshot: Snapshot, *, n_permutations: int, seed: int) -> pd.DataF
     )
 
 
-def _choose(
-    snapshot: Snapshot, rule: KeyFrequencyRule, evidence: pd.DataFrame
-) -> tuple[tuple[int, ...], str | None]:
+@dataclass(frozen=True)
+class _Choice:
+    frequencies: tuple[int, ...]
+    reason: str | None = None
+    is_dense: bool = False
+    accuracy_on: AccuracyOn | None = None
+
+
+def _choose(snapshot: Snapshot, rule: KeyFrequencyRule, evidence: pd.DataFrame) -> _Choice:
     if rule == "neurons":
-        return _strongest_of_neurons(snapshot), None
+        return _Choice(_strongest_of_neurons(snapshot))
     if rule == "embedding_norm":
         norms = evidence["embedding_norm"]
-        return tuple(k + 1 for k, norm in enumerate(norms) if norm > norms.max() / 4), None
-    if snapshot.accuracy_all <= MIN_ACCURACY:
-        return (), (
-            f"accuracy on all pairs is {snapshot.accuracy_all:.3f} at step {snapshot.step}, not "
-            f"above {MIN_ACCURACY}"
-        )
-    frequencies = frequencies_above(
-        torch.tensor(evidence["logit_power_share"].tolist()),
-        min_share=MIN_SHARE,
-        null_share=evidence["null_share"].iloc[0],
+        return _Choice(tuple(k + 1 for k, norm in enumerate(norms) if norm > norms.max() / 4))
+    accuracy = generalization_accuracy(snapshot)
+    if not accuracy.is_solution:
+        return _Choice((), _no_solution(snapshot, accuracy), accuracy_on=accuracy.on)
+    power_shares = torch.tensor(evidence["logit_power_share"].tolist(), dtype=torch.float64)
+    null_share = evidence["null_share"].iloc[0]
+    dense = dense_components(power_shares, snapshot.harmonics, null_share=null_share)
+    if dense:
+        return _Choice(dense, is_dense=True, accuracy_on=accuracy.on)
+    found = frequencies_above(power_shares, min_share=MIN_SHARE, null_share=null_share)
+    return _Choice(found, None if found else _nothing_stands_out(snapshot), accuracy_on=accuracy.on)
+
+
+def _no_solution(snapshot: Snapshot, accuracy: GeneralizationAccuracy) -> str:
+    return (
+        f"accuracy on {accuracy.pairs} is {accuracy.value:.3f} at step {snapshot.step}, not above "
+        f"{MIN_ACCURACY}"
     )
-    if frequencies:
-        return frequencies, None
-    return (), (
+
+
+def _nothing_stands_out(snapshot: Snapshot) -> str:
+    return (
         f"no {'frequency' if snapshot.harmonics.names is None else 'representation'} holds more "
         f"than {MIN_SHARE:.1%} of the logits' power by a∘b and more than chance reaches under "
         "permuted pairs"

@@ -69,4 +69,4 @@ MEASURES: tuple[Measure, ...] = (
     circularity,
     effective_rank_W_E,
 )
-"""Every measure that analyze computes unless it is told otherwise."""
+"""Every measure that analyze computes unless others are named."""

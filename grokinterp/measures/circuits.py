@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from grokinterp.bibliography import reference
 from grokinterp.circuits import memorization, trigonometric
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import ON, Snapshot
 from grokinterp.measures.measure import measure
 
-_SECTION_5 = "Nanda et al., ICLR 2023, arXiv:2301.05217, section 5"
+_NANDA = reference("nanda2023progress")
 
 
 @measure(
-    source=_SECTION_5,
+    source=f"{_NANDA}, section 5",
     columns=("restricted_loss_all", "restricted_loss_train", "restricted_loss_test"),
-    needs_split=("restricted_loss_train", "restricted_loss_test"),
-    needs_group_view=True,
-    needs_key_frequencies=True,
+    needs=("group", "key_frequencies"),
+    split_columns=("restricted_loss_train", "restricted_loss_test"),
     misleads=(
         "The projection is over all pairs, trained ones too, so a network that only memorizes "
-        "lowers it: to .6 of 4.8 nats in S_5 with 80 % of the pairs trained. And the key "
+        "lowers it: to 0.6 of 4.8 nats in S_5 with 80 % of the pairs trained. And the key "
         "frequencies are those of the last checkpoint, so early values know what will come."
     ),
 )
@@ -31,11 +31,10 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict
 
 
 @measure(
-    source=_SECTION_5,
+    source=f"{_NANDA}, section 5",
     columns=("excluded_loss_all", "excluded_loss_train"),
-    needs_split=("excluded_loss_train",),
-    needs_group_view=True,
-    needs_key_frequencies=True,
+    needs=("group", "key_frequencies"),
+    split_columns=("excluded_loss_train",),
     misleads=(
         "It is high at the start as well (log p, before anything is learned), so only a rise "
         "after a fall shows a circuit; and a key frequency that the rule missed stays in it."
@@ -52,14 +51,12 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[s
 
 
 @measure(
-    source=_SECTION_5,
-    needs_group_view=True,
-    needs_key_frequencies=True,
-    needs_split=True,
+    source=f"{_NANDA}, section 5",
+    needs=("group", "key_frequencies", "split"),
     misleads=(
         "It asks which of the remaining logits is largest, not how large: a rest that no longer "
         "matters beside the circuit can still be right. The rest is all that is not along the "
-        "key frequencies, known by heart or not."
+        "key frequencies, memorized or not."
     ),
 )
 def excluded_accuracy_train(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -68,9 +65,8 @@ def excluded_accuracy_train(snapshot: Snapshot, key_frequencies: KeyFrequencies)
 
 
 @measure(
-    source="Nanda et al., ICLR 2023, arXiv:2301.05217, section 4.2",
-    needs_group_view=True,
-    needs_key_frequencies=True,
+    source=f"{_NANDA}, section 4.2",
+    needs=("group", "key_frequencies"),
     misleads=(
         "It does not show a clock: 99.5 % in the published pizza. Nor is it needed to be right: "
         "the published low-precision network has 47 % and answers 99.95 % of all pairs."

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import torch
 
+from grokinterp.bibliography import reference
 from grokinterp.circuits.arrangement import masks_of
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import On, Snapshot
 from grokinterp.measures.measure import measure
 
-_NANDA = "Nanda et al., ICLR 2023, arXiv:2301.05217"
-_POWER = "Power et al. 2022, arXiv:2201.02177"
+_NANDA = reference("nanda2023progress")
+_POWER = reference("power2022grokking")
 
 
 @measure(
     source=_NANDA,
-    needs_split=True,
+    needs=("split",),
     misleads=(
         "It is near zero long before anything generalizes: 5.5e-6 at epoch 999 of the published "
         "Grokking_Demo run, where the test loss is 30.9."
@@ -28,7 +29,7 @@ def train_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 
 @measure(
     source=_NANDA,
-    needs_split=True,
+    needs=("split",),
     misleads=(
         "A few pairs that are answered wrongly and surely dominate it, so it rises to several "
         "times log p (34.1 at p = 113) while the test accuracy stands still, and keeps moving "
@@ -42,7 +43,7 @@ def test_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 
 @measure(
     source=_POWER,
-    needs_split=True,
+    needs=("split",),
     misleads=(
         "It is 1 for a network that memorizes and for one that generalizes, and saturates "
         "within some hundred steps."
@@ -55,10 +56,10 @@ def train_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float
 
 @measure(
     source=_POWER,
-    needs_split=True,
+    needs=("split",),
     misleads=(
         "Of a commutative operation a network that memorizes and knows a∘b = b∘a scores about "
-        "the training fraction (.55 at 60 %, without weight decay): that is no partial "
+        "the training fraction (0.55 at 60 %, without weight decay): that is no partial "
         "grokking."
     ),
 )
@@ -83,7 +84,7 @@ def loss_all(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     source=_POWER,
     misleads=(
         "It is at least the training fraction f for whatever memorizes, and about f + (1-f) f "
-        "where the operation commutes: .84 at 60 %."
+        "where the operation commutes: 0.84 at 60 %."
     ),
 )
 def accuracy_all(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -92,10 +93,9 @@ def accuracy_all(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 
 
 @measure(
-    source="grokinterp; the gap it splits is that of Tan & Huang 2023, arXiv:2311.06597",
+    source=f"grokinterp; the gap it splits is that of {reference('tan2023understanding')}",
     columns=("test_accuracy_mirrored", "test_accuracy_unmirrored"),
-    needs_commutative_operation=True,
-    needs_split=True,
+    needs=("commutative_operation", "split"),
     misleads=(
         "Only the mirror image counts. Other symmetries give answers away too (a² + b² is the "
         "same for -a), and at a large training fraction few unmirrored pairs are left to "

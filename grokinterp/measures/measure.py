@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.snapshot import Snapshot, has_frequencies, has_spectrum
+from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
+from grokinterp.fields import shown
+from grokinterp.measures.needs import Need, check_needs, refuse_removed, why_not
 from grokinterp.tasks import Task
 
 MeasureFunction = Callable[[Snapshot, KeyFrequencies], Any]
@@ -45,37 +47,49 @@ class Measure:
     once it has run."""
     misleads: str = ""
     """When it says something else than one would think: a sentence or two, with the case."""
-    needs_cyclic_view: bool = False
-    """Absent for tasks whose answers are no sum in a cyclic group."""
-    needs_group_view: bool = False
-    """Absent for tasks whose answers are no product in a group: cyclic, or of permutations."""
-    needs_permutations: bool = False
-    """Absent for operations modulo p."""
-    needs_key_frequencies: bool = False
-    """Absent while no key frequencies are known."""
-    needs_commutative_operation: bool = False
-    """Absent for operations with a∘b different from b∘a."""
+    needs: tuple[Need, ...] = ()
+    """What it cannot do without, in the words of :data:`~grokinterp.measures.needs.NEEDS`."""
     split_columns: tuple[str, ...] = ()
     """Columns that average over one side of the split; absent where the split is unknown."""
     is_cached: bool = True
     """Whether its numbers may be kept; a bare function has no version that could say when
     they are stale."""
 
+    def __post_init__(self) -> None:
+        check_needs(self.needs)
+        for column in self.split_columns:
+            if column not in self.columns:
+                raise ConfigError(
+                    f"split_columns={shown(column)} of {self.name} is none of its columns. Choose "
+                    f"some of {', '.join(self.columns)}."
+                )
+        # A measure of nothing but split columns needs the split, whichever way it says so.
+        if "split" in self.needs:
+            object.__setattr__(self, "split_columns", self.columns)
+        elif self.columns and set(self.split_columns) == set(self.columns):
+            object.__setattr__(self, "needs", (*self.needs, "split"))
+
+    def why_not(
+        self, task: Task, key_frequencies: KeyFrequencies, *, split_is_known: bool = True
+    ) -> str | None:
+        """Why the measure has no meaning here, so that its columns are absent; None if it has.
+
+        Examples
+        --------
+        >>> from grokinterp.measures import MEASURES
+        >>> from grokinterp.tasks import TaskSpec
+        >>> circularity = next(measure for measure in MEASURES if measure.name == "circularity")
+        >>> circularity.why_not(Task(TaskSpec("sum_of_squares", 13)), KeyFrequencies(13, ()))
+        'sum of squares modulo 13 is no sum in a cyclic group, so there are no frequencies'
+        """
+        reasons = (why_not(n, task, key_frequencies, split_is_known) for n in self.needs)
+        return next((reason for reason in reasons if reason is not None), None)
+
     def applies_to(
         self, task: Task, key_frequencies: KeyFrequencies, *, split_is_known: bool = True
     ) -> bool:
-        """Whether the measure has a meaning here; where it has none its columns are absent."""
-        if self.columns and not self.columns_where(split_is_known):
-            return False
-        if self.needs_cyclic_view and not has_frequencies(task):
-            return False
-        if self.needs_group_view and not has_spectrum(task):
-            return False
-        if self.needs_permutations and not task.has_representations:
-            return False
-        if self.needs_key_frequencies and not key_frequencies.frequencies:
-            return False
-        return task.operation.is_commutative or not self.needs_commutative_operation
+        """Whether the measure has a meaning here; see :meth:`why_not`."""
+        return self.why_not(task, key_frequencies, split_is_known=split_is_known) is None
 
     def columns_where(self, split_is_known: bool) -> tuple[str, ...]:
         """Columns that can be computed where the split is known, or where it is not."""
@@ -104,12 +118,9 @@ def measure(
     version: int = 1,
     columns: tuple[str, ...] | None = None,
     misleads: str = "",
-    needs_cyclic_view: bool = False,
-    needs_group_view: bool = False,
-    needs_permutations: bool = False,
-    needs_key_frequencies: bool = False,
-    needs_commutative_operation: bool = False,
-    needs_split: bool | tuple[str, ...] = False,
+    needs: tuple[Need, ...] = (),
+    split_columns: tuple[str, ...] = (),
+    **removed: Any,
 ) -> Callable[[MeasureFunction], Measure]:
     """Turn a function of a snapshot and key frequencies into a measure of the same name.
 
@@ -127,12 +138,30 @@ def measure(
     misleads
         When the numbers say something else than one would think, for the table of measures in
         the documentation.
-    needs_cyclic_view, needs_group_view, needs_permutations, needs_key_frequencies, \
-needs_commutative_operation
-        What the measure cannot do without.
-    needs_split
-        True if it averages over training or test pairs; the columns that do, if not all.
+    needs
+        What the measure cannot do without; where it is missing the columns are absent. The
+        words are the keys of :data:`~grokinterp.measures.needs.NEEDS`: ``"split"``,
+        ``"frequencies"``, ``"group"``, ``"representations"``, ``"key_frequencies"``,
+        ``"commutative_operation"``.
+    split_columns
+        Columns that average over training or test pairs, where the others do not; all of them
+        if `needs` has ``"split"``.
+
+    Raises
+    ------
+    ConfigError
+        If a need is not known, or a split column is no column.
+
+    Examples
+    --------
+    >>> @measure(source="this page", needs=("group", "split"))
+    ... def mean_test_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    ...     "Mean loss over the test pairs."
+    ...     return float(snapshot.losses[snapshot.pair_mask("test")].mean())
+    >>> mean_test_loss.needs, mean_test_loss.split_columns
+    (('group', 'split'), ('mean_test_loss',))
     """
+    refuse_removed(removed)
 
     def wrap(function: MeasureFunction) -> Measure:
         name = getattr(function, "__name__", type(function).__name__)
@@ -146,12 +175,8 @@ needs_commutative_operation
             description=lines[0] if lines else name,
             columns=names,
             misleads=misleads,
-            split_columns=names if needs_split is True else needs_split or (),
-            needs_cyclic_view=needs_cyclic_view,
-            needs_group_view=needs_group_view,
-            needs_permutations=needs_permutations,
-            needs_key_frequencies=needs_key_frequencies,
-            needs_commutative_operation=needs_commutative_operation,
+            needs=needs,
+            split_columns=split_columns,
         )
 
     return wrap

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
+from grokinterp.bibliography import reference
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.measures.measure import measure
 
 
 @measure(
-    source="Nanda et al., ICLR 2023, arXiv:2301.05217, section 4.1",
-    needs_cyclic_view=True,
+    source=f"{reference('nanda2023progress')}, section 4.1",
+    needs=("frequencies",),
     misleads=(
         "A neuron counts in whatever frequency it has, key or not, read or not; dead neurons "
         "lower it. The circuit does without: 61 % in `nanda2023` where the published network "
@@ -27,8 +28,8 @@ def fraction_single_frequency_neurons(snapshot: Snapshot, key_frequencies: KeyFr
 
 
 @measure(
-    source="Chughtai et al., ICML 2023, arXiv:2302.03025, section 5",
-    needs_permutations=True,
+    source=f"{reference('chughtai2023toy')}, section 5",
+    needs=("representations",),
     misleads=(
         "The circuit does without: in the S_5 run of the documentation 117 of 512 neurons "
         "belong to a key representation, and without those representations not one pair is "

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grokinterp.bibliography import reference
 from grokinterp.circuits.evidence import memorization_share
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.loss import are_correct, pair_losses
@@ -15,15 +16,14 @@ from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.circuits.trigonometric import held_out_component
 from grokinterp.measures.measure import measure
 
-_VARMA = "Varma et al. 2023, arXiv:2309.02390, section 4 (correct logits by circuit)"
+_VARMA = f"{reference('varma2023explaining')}, section 4 (correct logits by circuit)"
 
 
 @measure(
-    source="grokinterp, after Nanda et al., ICLR 2023, arXiv:2301.05217, section 5",
+    source=f"grokinterp, after {reference('nanda2023progress')}, section 5",
+    version=2,
     columns=("held_out_restricted_loss", "held_out_restricted_accuracy"),
-    needs_split=True,
-    needs_group_view=True,
-    needs_key_frequencies=True,
+    needs=("group", "key_frequencies", "split"),
     misleads=(
         "It averages over few pairs for each answer when most pairs are trained. Where some "
         "answer has no unmirrored test pair, mirrored ones count, whose answers a table of the "
@@ -33,7 +33,7 @@ _VARMA = "Varma et al. 2023, arXiv:2309.02390, section 4 (correct logits by circ
 def held_out_restricted(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
     """Loss in nats and accuracy on test pairs of the circuit that test pairs alone show.
 
-    Unlike the restricted loss it cannot fall because of what is known by heart. NaN if some
+    Unlike the restricted loss it cannot fall because of what is memorized. NaN if some
     answer has no test pair.
     """
     logits = held_out_component(snapshot, key_frequencies)
@@ -50,11 +50,10 @@ def held_out_restricted(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> 
 
 @measure(
     source=_VARMA,
-    needs_group_view=True,
-    needs_key_frequencies=True,
+    needs=("group", "key_frequencies"),
     misleads=(
         "Everything outside the key frequencies counts as memorization, noise too: it is 1 at "
-        "the first step. Power is no accuracy: with .75 of it outside, the circuit alone "
+        "the first step. Power is no accuracy: with 0.75 of it outside, the circuit alone "
         "already answered 69 % of the test pairs of `nanda2023`."
     ),
 )
@@ -68,15 +67,14 @@ def fraction_logit_power_memorization(snapshot: Snapshot, key_frequencies: KeyFr
 
 @measure(
     source=_VARMA,
+    version=2,
     columns=(
         "trigonometric_logit_train",
         "memorization_logit_train",
         "trigonometric_logit_test",
         "memorization_logit_test",
     ),
-    needs_split=True,
-    needs_group_view=True,
-    needs_key_frequencies=True,
+    needs=("group", "key_frequencies", "split"),
     misleads=(
         "They are means of logits, not answers: large while some pairs are wrong. Logits grow "
         "with the weights, so compare the two circuits at one step rather than one circuit "

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from grokinterp.bibliography import reference
 from grokinterp.circuits import algorithm, circles, gradients, logit_formulas
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.measures.measure import measure
 
-_ZHONG = "Zhong et al., NeurIPS 2023, arXiv:2306.17844, section 4"
+_ZHONG = reference("zhong2023clock")
 
 
 @measure(
-    source=_ZHONG,
+    source=f"{_ZHONG}, section 4",
     columns=("gradient_symmetricity", "gradient_symmetricity_standard_error"),
     misleads=(
-        "A network that has learned nothing looks like a pizza: 1.000 at the first weights of "
+        "A network that has learned nothing looks like a pizza: 1.000 at the initial weights of "
         "`nanda2023`, since attention is still uniform. Read it once the pairs are answered."
     ),
 )
@@ -31,11 +32,11 @@ def gradient_symmetricity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -
 
 
 @measure(
-    source=_ZHONG,
-    needs_cyclic_view=True,
+    source=f"{_ZHONG}, section 4",
+    needs=("frequencies",),
     misleads=(
-        "A network that has learned nothing looks like a clock: .999 at the first weights of "
-        "`nanda2023`. Typical values of clocks (.4 to 1) and the line for pizzas (.6) overlap. "
+        "A network that has learned nothing looks like a clock: 0.999 at the initial weights of "
+        "`nanda2023`. Typical values of clocks (0.4 to 1) and the line for pizzas (0.6) overlap. "
         "The published column of this name is of the largest wrong logit."
     ),
 )
@@ -45,11 +46,11 @@ def distance_irrelevance(snapshot: Snapshot, key_frequencies: KeyFrequencies) ->
 
 
 @measure(
-    source="Zhong et al., NeurIPS 2023, arXiv:2306.17844",
-    needs_cyclic_view=True,
+    source=_ZHONG,
+    needs=("frequencies",),
     misleads=(
         "Clocks and pizzas both have circles. m circles of exactly the same size mix in the "
-        "principal components and can give as little as 1/m, and noise gives .07 at p = 113, "
+        "principal components and can give as little as 1/m, and noise gives 0.07 at p = 113, "
         "more at smaller p."
     ),
 )
@@ -59,9 +60,8 @@ def circularity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 
 
 @measure(
-    source=_ZHONG,
-    needs_cyclic_view=True,
-    needs_key_frequencies=True,
+    source=f"{_ZHONG}, section 4",
+    needs=("frequencies", "key_frequencies"),
     misleads=(
         "A clock has a high value too (80 % in the published one, 8/π² = 81 % in an ideal one). "
         "Only which of the two formulas explains more of a lone circle tells clock from pizza."

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+from grokinterp.bibliography import reference
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.measures.measure import measure
 from grokinterp.spectra import component_norms, effective_rank, gini
 
 _MATRICES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U")
-_SECTION_5 = "Nanda et al., ICLR 2023, arXiv:2301.05217, section 5"
+_SECTION_5 = f"{reference('nanda2023progress')}, section 5"
 
 
 @measure(
@@ -40,8 +41,8 @@ def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> 
 
 
 @measure(
-    source=f"{_SECTION_5}; Gini of Hurley & Rickard 2009",
-    needs_cyclic_view=True,
+    source=f"{_SECTION_5}; Gini of {reference('hurley2009comparing')}",
+    needs=("frequencies",),
     misleads=(
         "A sparse embedding need not be used: in one p = 113 run W_E is strong in 18, 23 and "
         "37, which the logits do not use. The norms of n components are compared, so it cannot "
@@ -57,10 +58,10 @@ def gini_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 
 
 @measure(
-    source=f"{_SECTION_5}; Gini of Hurley & Rickard 2009",
-    needs_cyclic_view=True,
+    source=f"{_SECTION_5}; Gini of {reference('hurley2009comparing')}",
+    needs=("frequencies",),
     misleads=(
-        "What attention writes past the neurons is not in W_L. Sparse is not clean: it is .60 "
+        "What attention writes past the neurons is not in W_L. Sparse is not clean: it is 0.60 "
         "in the published low-precision network, of whose W_L 64 % of the norm lies outside the "
         "key directions."
     ),
@@ -74,7 +75,7 @@ def gini_W_L(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 
 
 @measure(
-    source="Roy & Vetterli, EUSIPCO 2007, on squared singular values",
+    source=f"{reference('roy2007effective')}, on squared singular values",
     misleads=(
         "The mean embedding counts as a direction, and so do circles that nothing reads. It "
         "says how many directions there are and not that they are waves: a random table of low "

@@ -17,6 +17,7 @@ from grokinterp.spectra.harmonics import (
     symmetric_harmonics,
 )
 from grokinterp.spectra.key_rule import (
+    dense_components,
     double_of,
     frequencies_above,
     permuted_power_quantile,
@@ -24,17 +25,16 @@ from grokinterp.spectra.key_rule import (
 )
 from grokinterp.spectra.representations import Representation, symmetric_representations
 from grokinterp.spectra.sparsity import effective_rank, gini
-from grokinterp.spectra.summary import SpectrumSummary, summarize_spectrum
 
 __all__ = [
     "GroupHarmonics",
     "Representation",
-    "SpectrumSummary",
     "block_component",
     "component_frequencies",
     "component_norms",
     "cyclic_harmonics",
     "difference_rows",
+    "dense_components",
     "double_of",
     "effective_rank",
     "fourier_basis",
@@ -49,6 +49,5 @@ __all__ = [
     "sum_rows",
     "symmetric_harmonics",
     "symmetric_representations",
-    "summarize_spectrum",
     "to_fourier",
 ]

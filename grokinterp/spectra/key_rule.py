@@ -11,6 +11,12 @@ from torch.nn import functional as F
 
 from grokinterp.spectra.harmonics import GroupHarmonics
 
+DENSE_FRACTION = 0.9
+"""Part of all frequencies that holds power in a dense spectrum."""
+MIN_DENSE_COMPONENTS = 8
+"""Below this many components nearly all of them being key is not remarkable: four of six
+frequencies are no rarity at p = 13, and S_5 has six representations besides the trivial one."""
+
 
 def shares(power: Float[Tensor, " freq"]) -> Float[Tensor, " freq"]:
     """Fraction of the total power that each frequency holds; NaN when there is none.
@@ -82,6 +88,43 @@ def frequencies_above(
     """
     is_above = (power_shares > min_share) & (power_shares > null_share)
     return tuple(int(k) + 1 for k in is_above.nonzero().flatten())
+
+
+def dense_components(
+    power_shares: Float[Tensor, " freq"], harmonics: GroupHarmonics, *, null_share: float
+) -> tuple[int, ...]:
+    """Frequencies that hold power where nearly all of them do, sorted; else none.
+
+    A spectrum is dense if at least :data:`DENSE_FRACTION` of at least
+    :data:`MIN_DENSE_COMPONENTS` frequencies each hold more than half of their uniform share and
+    more than chance reaches. The uniform share goes with the number of waves, two for a
+    frequency, one for the highest of an even n, d² for a representation: it is what the table
+    of right answers has, whose logits are 1 at the answer and 0 elsewhere.
+
+    Parameters
+    ----------
+    power_shares
+        Fraction of the power of every component, the constant left out.
+    harmonics
+        Of the group.
+    null_share
+        Share that the strongest component reaches by chance.
+
+    Examples
+    --------
+    >>> from grokinterp.spectra import cyclic_harmonics
+    >>> dense_components(torch.full((9,), 1 / 9), cyclic_harmonics(19), null_share=0.01)
+    (1, 2, 3, 4, 5, 6, 7, 8, 9)
+    >>> dense_components(torch.eye(9)[0], cyclic_harmonics(19), null_share=0.01)
+    ()
+    """
+    n_waves = harmonics.component.bincount()[1:].double()
+    uniform = n_waves / n_waves.sum()
+    found = (power_shares > 0.5 * uniform) & (power_shares > null_share)
+    n_wanted = DENSE_FRACTION * len(found)
+    if len(found) < MIN_DENSE_COMPONENTS or int(found.sum()) < n_wanted:
+        return ()
+    return tuple(int(k) + 1 for k in found.nonzero().flatten())
 
 
 def double_of(n: int, halves: Iterable[int]) -> dict[int, int]:

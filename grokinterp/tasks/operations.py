@@ -61,7 +61,7 @@ class Operation:
 
     @property
     def is_random(self) -> bool:
-        """Whether the answers are drawn, so that nothing can be learned but by heart."""
+        """Whether the answers are drawn, so that all one can do is memorize."""
         return self.compute is None
 
 

@@ -65,7 +65,8 @@ def measure_checkpoint(
         is_known = run.split.is_known
         if not measure.applies_to(run.task, key_frequencies, split_is_known=is_known):
             continue
-        keys = key_frequencies.frequencies if measure.needs_key_frequencies else None
+        is_of_keys = "key_frequencies" in measure.needs
+        keys = key_frequencies.frequencies if is_of_keys else None
         key = cache_key(measure.name, measure.version, keys) if measure.is_cached else None
         known = cache.find(weights, key) if key else None
         columns = measure.columns_where(is_known)

@@ -1,0 +1,137 @@
+"""What a measure cannot do without: one vocabulary, and one reason where it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, get_args
+
+from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.circuits.snapshot import has_frequencies, has_spectrum
+from grokinterp.errors import ConfigError
+from grokinterp.fields import shown
+from grokinterp.tasks import Task
+
+Need = Literal[
+    "split",
+    "frequencies",
+    "group",
+    "representations",
+    "key_frequencies",
+    "commutative_operation",
+]
+
+NEEDS: dict[Need, str] = {
+    "split": "which pairs were trained on",
+    "frequencies": "answers that are sums in a cyclic group",
+    "group": "answers that are products in a group, cyclic or of permutations",
+    "representations": "answers that are products of permutations",
+    "key_frequencies": "key frequencies, or key representations",
+    "commutative_operation": "an operation with a∘b = b∘a",
+}
+"""What each word stands for. A part that only some networks have is one more line here and in
+the reasons below."""
+
+
+def why_not(
+    need: Need, task: Task, key_frequencies: KeyFrequencies, split_is_known: bool
+) -> str | None:
+    """Return the reason why something a measure needs is missing, or None if it is there.
+
+    Examples
+    --------
+    >>> from grokinterp.tasks import TaskSpec
+    >>> subtraction, keys = Task(TaskSpec("subtraction", 13)), KeyFrequencies(13, (2,))
+    >>> why_not("commutative_operation", subtraction, keys, True)
+    'subtraction does not commute, so no pair is mirrored'
+    >>> why_not("key_frequencies", subtraction, keys, True) is None
+    True
+    """
+    return _REASONS[need](task, key_frequencies, split_is_known)
+
+
+def _without_split(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
+    return None if split_is_known else "it is not known which pairs were trained on"
+
+
+def _without_frequencies(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
+    if has_frequencies(task):
+        return None
+    words = task.spec.in_words
+    if task.has_representations:
+        return f"{words} has representations and no frequencies"
+    return f"{words} is no sum in a cyclic group, so there are no frequencies"
+
+
+def _without_group(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
+    return None if has_spectrum(task) else f"{task.spec.in_words} is no product in a group"
+
+
+def _without_representations(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
+    if task.has_representations:
+        return None
+    return f"{task.spec.in_words} is no product of permutations, so there are no representations"
+
+
+def _without_keys(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
+    if keys.frequencies:
+        return None
+    return f"there are no key frequencies: {keys.reason or 'none was given'}"
+
+
+def _not_commutative(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
+    if task.operation.is_commutative:
+        return None
+    return f"{task.operation.words} does not commute, so no pair is mirrored"
+
+
+_REASONS: dict[Need, Callable[[Task, KeyFrequencies, bool], str | None]] = {
+    "split": _without_split,
+    "frequencies": _without_frequencies,
+    "group": _without_group,
+    "representations": _without_representations,
+    "key_frequencies": _without_keys,
+    "commutative_operation": _not_commutative,
+}
+
+
+def check_needs(needs: Iterable[str]) -> None:
+    """Refuse words that are not in the vocabulary.
+
+    Raises
+    ------
+    ConfigError
+        With the vocabulary.
+    """
+    if isinstance(needs, str):
+        raise ConfigError(f"needs={shown(needs)} is one word. Write a tuple: needs=({needs!r},).")
+    for need in needs:
+        if need not in get_args(Need):
+            raise ConfigError(
+                f"needs={shown(need)} is not known. Choose some of {', '.join(NEEDS)}."
+            )
+
+
+_REMOVED: dict[str, Need] = {
+    "needs_cyclic_view": "frequencies",
+    "needs_group_view": "group",
+    "needs_permutations": "representations",
+    "needs_key_frequencies": "key_frequencies",
+    "needs_commutative_operation": "commutative_operation",
+    "needs_split": "split",
+}
+
+
+def refuse_removed(arguments: Mapping[str, object]) -> None:
+    """Refuse arguments that ``measure`` does not take, with what to write for those it once took.
+
+    Raises
+    ------
+    ConfigError
+        If there is any.
+    """
+    for name, value in arguments.items():
+        if name not in _REMOVED:
+            raise ConfigError(f"measure() takes no {name}=. Name what it needs in needs=(...).")
+        if name == "needs_split" and isinstance(value, tuple):
+            raise ConfigError(f"{name}={shown(value)} is now written split_columns=(...).")
+        raise ConfigError(f"{name}={shown(value)} is now written needs=({_REMOVED[name]!r},).")
