@@ -252,6 +252,7 @@ def summary_lines(analysis: Analysis) -> list[str]:
     field = "key_representations" if "key_representations" in summary else "key_frequencies"
     keys = summary[field]
     lines.append(_line(field.replace("_", " "), keys and ", ".join(map(str, keys)), reasons))
+    lines += [f"{'':18}{caveat}" for caveat in analysis.key_frequencies.caveats]
     for name in ("memorization_step", "grokking_step"):
         value = summary[name]
         lines.append(_line(name.replace("_", " "), value is not None and f"{value:,}", reasons))

@@ -4,6 +4,8 @@ import re
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grokinterp.circuits import (
     KeyFrequencies,
@@ -360,3 +362,87 @@ def test_neurons_are_clustered_by_the_frequency_that_was_planted(pizza):
         + (pizza.neurons[:, 16:32].double() @ pizza.W_L[16:32])
     )
     assert alone.losses["all"] == pytest.approx(cross_entropy(logits, pizza.labels), **FLOAT32)
+
+
+def components():
+    """Every kind of component, with numbers, names and layers where it has them."""
+    numbers = st.integers(0, 10**6)
+    names = st.sampled_from(["sign", "standard", "2d", "standard_sign", "5d_a", "x0"])
+    layers = st.none() | st.integers(0, 99)
+    alone = ("unexplained_neurons", "mlp", *CIRCUITS, *PATHS)
+    return st.one_of(
+        st.builds(Component, st.sampled_from(alone)),
+        st.builds(Component, st.sampled_from(["frequency", "neuron"]), numbers),
+        st.builds(Component, st.just("representation"), names),
+        st.builds(Component, st.just("neurons_of"), numbers | names),
+        st.builds(Component, st.just("head"), numbers, layers),
+        st.builds(Component, st.just("attention"), st.none(), layers),
+    )
+
+
+@given(component=components())
+def test_the_name_of_a_component_reads_as_that_component(component):
+    assert Component.parse(str(component)) == component
+    assert component.sites[0] == component.site(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("frequency_9", Component("frequency", 9)),
+        ("representation_standard_sign", Component("representation", "standard_sign")),
+        ("neuron_17", Component("neuron", 17)),
+        ("neurons_of_9", Component("neurons_of", 9)),
+        ("neurons_of_2d", Component("neurons_of", "2d")),
+        ("head_2", Component("head", 2)),
+        ("layer_0_head_2", Component("head", 2, layer=0)),
+        ("layer_1_attention", Component("attention", layer=1)),
+        ("path_around_mlp", Component("path_around_mlp")),
+    ],
+)
+def test_public_names_of_components_stay(name, expected):
+    assert Component.parse(name) == expected
+    assert str(expected) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "circuit",
+        "frequency",
+        "frequency_",
+        "frequency_sign",
+        "frequency_-1",
+        "representation_9",
+        "neuron_a",
+        "neurons_of_",
+        "mlp_1",
+        "head",
+        "head_1_2",
+        "layer_0_mlp",
+        "layer_0_frequency_9",
+        "layer_head_1",
+        "layer_0_layer_1_head_2",
+        "Head_2",
+        "head_2 ",
+        "full",
+    ],
+)
+def test_other_names_are_no_component(name):
+    with pytest.raises(ConfigError, match=re.escape(f"component={name!r} is not known. Choose")):
+        Component.parse(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "sites"),
+    [
+        ("trigonometric_circuit", ("logits", "neurons", "embedding")),
+        ("representation_sign", ("logits", "neurons", "embedding")),
+        ("neurons_of_9", ("neurons",)),
+        ("layer_0_attention", ("heads",)),
+        ("attention_to_mlp", ("paths",)),
+    ],
+)
+def test_every_component_has_its_places(name, sites):
+    assert Component.parse(name).sites == sites

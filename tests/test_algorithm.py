@@ -8,6 +8,7 @@ import torch
 from grokinterp.circuits import KeyFrequencies, find_algorithm, find_key_frequencies
 from grokinterp.circuits.algorithm import Algorithm, judge
 from grokinterp.circuits.circles import MIN_CIRCULARITY, circularity, isolate_circle
+from grokinterp.circuits.key_frequencies import DENSE_CAVEAT
 from grokinterp.circuits.logit_formulas import (
     FORMULAS,
     logit_variance_explained,
@@ -16,7 +17,7 @@ from grokinterp.circuits.logit_formulas import (
 from grokinterp.circuits.trigonometric import fraction_logit_variance_explained
 from grokinterp.errors import ConfigError
 from grokinterp.spectra import power_by_frequency
-from grokinterp.tasks import Task, TaskSpec, draw_split
+from grokinterp.tasks import Split, Task, TaskSpec, draw_split
 from tests import planted
 from tests.tolerances import CHAINED64, EXACT64, FLOAT32
 
@@ -316,7 +317,26 @@ def test_a_network_that_does_not_solve_the_task_has_no_algorithm():
     snapshot = planted.snapshot(planted.noise(169, 13), planted.split(13))
     algorithm = find_algorithm(snapshot, KeyFrequencies.given(13, [2]))
     assert without_evidence(algorithm)
-    assert f"only {snapshot.accuracy_all:.1%} of all pairs" in algorithm.reason
+    unmirrored = snapshot.are_correct[torch.tensor(snapshot.split.unmirrored_test)]
+    assert f"only {unmirrored.double().mean():.1%} of the {len(unmirrored)}" in algorithm.reason
+    unknown = planted.snapshot(snapshot.logits, Split.unknown(snapshot.task))
+    reason = find_algorithm(unknown, KeyFrequencies.given(13, [2])).reason
+    assert f"only {snapshot.accuracy_all:.1%} of all pairs" in reason
+
+
+def test_a_dense_set_says_that_logits_cannot_tell_a_circuit_from_a_table():
+    p = 17
+    parts = planted.split(p)
+    logits = 20 * torch.nn.functional.one_hot(torch.tensor(parts.task.labels)).float()
+    network = planted.pizza_snapshot(p, list(range(1, 9)))
+    dense = dataclasses.replace(network, logits=logits, split=parts, task=parts.task)
+    keys = find_key_frequencies(dense, n_permutations=50)
+    assert keys.is_dense
+    assert DENSE_CAVEAT in find_algorithm(dense, keys, n_triples=50).reason
+    few = planted.pizza_snapshot(p, [2, 5, 7])
+    keys = find_key_frequencies(few, n_permutations=50)
+    assert not keys.is_dense
+    assert DENSE_CAVEAT not in find_algorithm(few, keys, n_triples=50).reason
 
 
 def test_a_network_without_key_frequencies_has_no_algorithm(pizza):

@@ -45,7 +45,7 @@ def test_the_summary_names_representations_and_no_frequency(analysis):
 def test_a_network_that_does_not_solve_the_task_has_no_key_representation(run):
     summary = analyze_run(run, deep=False).summary
     assert summary["key_representations"] == []
-    assert "accuracy on all pairs" in summary["reasons"]["key_representations"]
+    assert "accuracy on the 11 test pairs is 0." in summary["reasons"]["key_representations"]
 
 
 def test_tables_are_by_representation(analysis, tmp_path):

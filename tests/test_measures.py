@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import re
 
 import pytest
 import torch
@@ -7,9 +8,11 @@ import torch
 from grokinterp.circuits import KeyFrequencies, Snapshot
 from grokinterp.circuits.gradients import gradient_symmetricity
 from grokinterp.circuits.loss import are_correct
-from grokinterp.circuits.trigonometric import restricted_logits
+from grokinterp.circuits.trigonometric import held_out_component, restricted_logits
 from grokinterp.errors import ConfigError
 from grokinterp.measures import MEASURES, as_measure, by_frequency_table
+from grokinterp.measures import measure as declare
+from grokinterp.measures.needs import NEEDS, check_needs
 from grokinterp.measures.strength import (
     circuit_logits,
     fraction_logit_power_memorization,
@@ -18,6 +21,8 @@ from grokinterp.measures.strength import (
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import initial_parameters
 from grokinterp.models.transformer import transformer_logits
+from grokinterp.spectra import cyclic_harmonics
+from grokinterp.tasks import Task, TaskSpec
 from tests import planted
 from tests.tolerances import CHAINED64, EXACT64, FLOAT32
 
@@ -43,9 +48,9 @@ SPEC = ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=24)
 
 def measured(snapshot, keys):
     row = {}
-    for measure in MEASURES:
-        if measure.applies_to(snapshot.task, keys):
-            row |= measure.values(snapshot, keys)
+    for one in MEASURES:
+        if one.applies_to(snapshot.task, keys):
+            row |= one.values(snapshot, keys)
     return row
 
 
@@ -539,6 +544,35 @@ def test_what_mirrored_pairs_know_counts_as_memorization():
     assert held_out["held_out_restricted_loss"] == pytest.approx(math.log(23), **CHAINED64)
 
 
+@pytest.mark.parametrize("operation", ["addition", "subtraction", "division"])
+def test_the_held_out_circuit_leaves_out_mirrored_pairs_of_commutative_operations_only(operation):
+    """Waves of frequency 2 on test pairs with a trained mirror image, of 5 on the others."""
+    parts = planted.split(23, operation, train_fraction=0.4)
+    task = parts.task
+    trained = {(a, b) for a, b in task.pairs[parts.train].tolist()}
+    mirror_is_trained = torch.tensor([a != b and (b, a) in trained for a, b in task.pairs.tolist()])
+    waves = [planted.cosines(task, {k: 10.0}) for k in (2, 5)]
+    snapshot = planted.snapshot(torch.where(mirror_is_trained[:, None], *waves), parts)
+    keys = KeyFrequencies.given(task.cyclic_view.order, [2, 5])
+    found = held_out_component(snapshot, keys)
+    used = torch.tensor(parts.is_test)
+    if operation == "addition":
+        used &= ~mirror_is_trained
+    # The definition, answer by answer.
+    tokens = snapshot.class_tokens
+    means = torch.stack(
+        [snapshot.logits[used & (snapshot.labels == token)].mean(dim=0) for token in tokens]
+    )
+    chosen = cyclic_harmonics(len(tokens)).waves(torch.tensor([2, 5]))
+    expected = chosen.T @ (chosen @ means) + means.mean(dim=0)
+    assert found.numpy() == pytest.approx(expected.numpy(), **CHAINED64)
+    power = cyclic_harmonics(len(tokens)).power(found)
+    if operation == "addition":
+        assert power[1] < 1e-9 * power[4]
+    else:
+        assert power[1] > 0.05 * power[4]
+
+
 def test_an_answer_without_a_test_pair_leaves_the_held_out_circuit_unknown():
     parts = planted.split(3, train_fraction=0.85)
     snapshot = planted.snapshot(planted.noise(9, 3), parts)
@@ -547,3 +581,73 @@ def test_an_answer_without_a_test_pair_leaves_the_held_out_circuit_unknown():
     values = held_out_restricted.values(snapshot, keys) | circuit_logits.values(snapshot, keys)
     assert math.isnan(values["held_out_restricted_loss"])
     assert math.isnan(values["trigonometric_logit_train"])
+
+
+def number(snapshot, key_frequencies):
+    """Return a number."""
+    return 1.0
+
+
+def test_a_need_is_a_word_of_the_vocabulary():
+    assert declare(source="a test", needs=tuple(NEEDS))(number).needs == tuple(NEEDS)
+    with pytest.raises(ConfigError, match="needs='clock' is not known. Choose some of split, freq"):
+        check_needs(("group", "clock"))
+    with pytest.raises(ConfigError, match=r"Write a tuple: needs=\('split',\)"):
+        check_needs("split")
+    with pytest.raises(ConfigError, match="split_columns='lost' of number is none of its columns"):
+        declare(source="a test", split_columns=("lost",))(number)
+
+
+@pytest.mark.parametrize(
+    ("old", "value", "new"),
+    [
+        ("needs_cyclic_view", True, "needs=('frequencies',)"),
+        ("needs_group_view", True, "needs=('group',)"),
+        ("needs_permutations", True, "needs=('representations',)"),
+        ("needs_key_frequencies", True, "needs=('key_frequencies',)"),
+        ("needs_commutative_operation", True, "needs=('commutative_operation',)"),
+        ("needs_split", True, "needs=('split',)"),
+        ("needs_split", ("number",), "split_columns=("),
+    ],
+)
+def test_a_flag_of_earlier_versions_is_refused_with_its_new_spelling(old, value, new):
+    with pytest.raises(ConfigError, match=re.escape(f"is now written {new}")):
+        declare(source="a test", **{old: value})
+    with pytest.raises(ConfigError, match=r"measure\(\) takes no sauce="):
+        declare(source="a test", sauce="hot")
+
+
+@pytest.mark.parametrize(
+    ("need", "missing", "present", "reason"),
+    [
+        ("frequencies", "sum_of_squares", "division", "is no sum in a cyclic group"),
+        ("group", "sum_of_squares", "permutation_composition", "is no product in a group"),
+        ("representations", "addition", "permutation_composition", "no representations"),
+        ("commutative_operation", "subtraction", "addition", "subtraction does not commute"),
+        ("frequencies", "permutation_composition", "addition", "representations and no freq"),
+    ],
+)
+def test_what_a_task_lacks_is_one_reason_and_what_it_has_is_none(need, missing, present, reason):
+    one = declare(source="a test", needs=(need,))(number)
+    lacking, having = (
+        Task(TaskSpec(name, 13, degree=3 if name == "permutation_composition" else None))
+        for name in (missing, present)
+    )
+    keys = KeyFrequencies(13, ())
+    assert reason in one.why_not(lacking, keys) and not one.applies_to(lacking, keys)
+    assert one.why_not(having, keys) is None and one.applies_to(having, keys)
+
+
+def test_keys_and_split_are_missing_with_their_reason_too():
+    task = Task(TaskSpec(p=13))
+    of_keys = declare(source="a test", needs=("key_frequencies",))(number)
+    none = KeyFrequencies(13, (), reason="accuracy is low")
+    assert of_keys.why_not(task, none) == "there are no key frequencies: accuracy is low"
+    assert of_keys.why_not(task, KeyFrequencies(13, (2,))) is None
+    of_split = declare(source="a test", split_columns=("number",))(number)
+    assert of_split.needs == ("split",)
+    assert "not known which pairs" in of_split.why_not(task, none, split_is_known=False)
+    assert of_split.why_not(task, none) is None
+    some = declare(source="a test", columns=("one", "two"), split_columns=("two",))(number)
+    assert some.applies_to(task, none, split_is_known=False)
+    assert some.columns_where(False) == ("one",)

@@ -1,4 +1,6 @@
 import dataclasses
+import gc
+import weakref
 
 import pytest
 import torch
@@ -108,3 +110,31 @@ def test_take_snapshot_reads_a_checkpoint_of_a_run():
     assert last.checksum == run.checksum(10) != first.checksum
     with pytest.raises(CheckpointError, match="no checkpoint at step 5"):
         take_snapshot(run, 5)
+
+
+def test_what_depends_on_the_task_alone_is_made_once_and_goes_with_the_task():
+    split = planted.split(13, "multiplication")
+    first, second = (
+        planted.snapshot(planted.noise(split.task.n_pairs, 13, seed=seed), split) for seed in (0, 1)
+    )
+    for name in ("labels", "pair_rows", "products", "rows_by_sum", "class_tokens"):
+        assert getattr(first, name) is getattr(second, name), name
+    assert first.pair_mask("test") is second.pair_mask("test")
+    assert not torch.equal(first.logits_by_sum, second.logits_by_sum)
+    other = planted.split(13, "addition")
+    another = planted.snapshot(planted.noise(169, 13), other)
+    assert another.rows_by_sum is not first.rows_by_sum
+    kept = weakref.ref(split.task), weakref.ref(first.arrangement)
+    del split, first, second
+    gc.collect()
+    assert [reference() for reference in kept] == [None, None]
+
+
+def test_a_snapshot_without_its_cache_is_the_same_snapshot_and_has_kept_nothing():
+    split = planted.split(7)
+    snapshot = planted.snapshot(planted.noise(49, 7), split)
+    large = snapshot.logits_by_sum
+    again = snapshot.without_cache()
+    assert "logits_by_sum" in vars(snapshot) and "logits_by_sum" not in vars(again)
+    assert again.logits is snapshot.logits and again.step == snapshot.step
+    assert torch.equal(again.logits_by_sum, large) and again.logits_by_sum is not large

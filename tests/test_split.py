@@ -86,3 +86,15 @@ def test_a_pair_with_equal_halves_is_never_mirrored():
 def test_a_side_without_a_pair_is_refused():
     with pytest.raises(ConfigError, match="leaves 0 of 4 ordered pairs to train on"):
         draw_split(Task(TaskSpec(p=2, train_fraction=0.1)))
+
+
+@pytest.mark.parametrize("operation", ["subtraction", "division", "conditional", "random_labels"])
+def test_nothing_is_mirrored_where_the_operation_does_not_commute(operation):
+    split = draw_split(Task(TaskSpec(operation, 13, train_fraction=0.6)))
+    assert not split.is_mirrored.any()
+    assert np.array_equal(split.unmirrored_test, split.test)
+    # The neighbor: the same pairs of an operation that commutes.
+    commutes = draw_split(Task(TaskSpec("addition", 13, train_fraction=0.6)))
+    assert 0.4 < commutes.is_mirrored[commutes.test].mean() < 0.8
+    assert 0 < len(commutes.unmirrored_test) < len(commutes.test)
+    assert not commutes.is_mirrored[commutes.unmirrored_test].any()

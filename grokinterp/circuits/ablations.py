@@ -206,7 +206,8 @@ def ablation_table(
     at
         Places; see :data:`~grokinterp.circuits.components.SITES` and :func:`ablate`. For
         ``logits``, ``neurons`` and ``embedding`` first the two circuits and each key
-        frequency removed, then what else there is.
+        frequency removed, then what else there is. Of a dense set each frequency is removed
+        from the logits alone.
 
     Returns
     -------
@@ -236,7 +237,10 @@ def standard_interventions(
         return _of_heads(snapshot.spec)
     keys = () if snapshot.view is None else _names(key_frequencies)
     kind = "frequency" if key_frequencies.names is None else "representation"
-    singles, circuits = [Component(kind, k) for k in keys], [Component(c) for c in CIRCUITS]
+    circuits = [Component(circuit) for circuit in CIRCUITS]
+    # One of fifty frequencies says little, and past the logits each costs a pass.
+    takes_singles = site == "logits" or not key_frequencies.is_dense
+    singles = [Component(kind, k) for k in keys] if takes_singles else []
     found: list[Intervention] = []
     if keys:
         found += [Intervention(component, site) for component in (*circuits, *singles)]

@@ -105,7 +105,7 @@ def logits_of_patterns(
     Parameters
     ----------
     snapshot
-        Of a task with a cyclic view.
+        Of a task with a group view.
     pattern
         Rows as in ``snapshot.pair_rows``.
     """

@@ -24,7 +24,7 @@ def logit_coefficients(snapshot: Snapshot) -> Float[Tensor, " freq"]:
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
 
     References
     ----------

@@ -1,7 +1,7 @@
 r"""The memorization circuit: what is left of the logits without the trigonometric circuit.
 
 The components of every logit column along :math:`\cos w_k(a+b)` and :math:`\sin w_k(a+b)` of
-the key frequencies are projected out over all pairs of the cyclic view, and nothing is put
+the key frequencies are projected out over all pairs of the group view, and nothing is put
 back. Early in a run the rest answers the training pairs; after cleanup it answers none. It
 also holds whatever else is not along those waves, such as the mean of every class and the
 frequencies that are not key.
@@ -36,7 +36,7 @@ def excluded_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Floa
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
     """
     component = trigonometric_component(snapshot, key_frequencies.frequencies)
     return snapshot.logits_by_sum - component[:, None]
@@ -50,7 +50,7 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: On
     Parameters
     ----------
     snapshot
-        Of a task with a cyclic view.
+        Of a task with a group view.
     key_frequencies
         All of them are removed together. Usually those of the last checkpoint.
     on
@@ -65,7 +65,7 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: On
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
 
     Notes
     -----
@@ -96,7 +96,7 @@ def excluded_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
     """
     component = trigonometric_component(snapshot, key_frequencies.frequencies)
     index_sum, i = snapshot.mask_by_sum(on).nonzero(as_tuple=True)
@@ -116,7 +116,7 @@ def excluded_losses_by_frequency(snapshot: Snapshot) -> dict[On, Float[Tensor, "
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
     """
     frequencies = range(1, snapshot.harmonics.n_components + 1)
     components = torch.stack([trigonometric_component(snapshot, [k]) for k in frequencies])
@@ -138,7 +138,7 @@ def excluded_pair_losses(
     Parameters
     ----------
     snapshot
-        Of a task with a cyclic view.
+        Of a task with a group view.
     components
         Rows by index sum, columns as in the logits.
 

@@ -104,7 +104,7 @@ def projected_neurons(
     Parameters
     ----------
     snapshot
-        Of a task with a cyclic view.
+        Of a task with a group view.
     directions
         Of the neurons; their span is what counts.
     keep

@@ -38,7 +38,7 @@ def neuron_frequencies(
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
     """
     share, index = snapshot.neuron_frequency_shares.max(dim=0)
     return torch.where(share > 0, index + 1, 0), share
@@ -93,7 +93,7 @@ def activation_fits(snapshot: Snapshot) -> dict[str, Float[Tensor, " neuron"]]:
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
     """
     block = snapshot.last_block
     W_in, b_in = block.weights["W_in"], block.weights["b_in"]

@@ -1,6 +1,6 @@
 r"""The trigonometric circuit: the part of the logits that depends on the answer as a wave.
 
-With n the order of the cyclic view and :math:`w_k = 2\pi k/n`, the circuit of the key
+With n the order of the group view and :math:`w_k = 2\pi k/n`, the circuit of the key
 frequencies is the projection of every logit column on :math:`\cos w_k(a+b)` and
 :math:`\sin w_k(a+b)` over all pairs of the view. It depends on the pair through a+b alone, so
 n rows hold it. What is left of the logits without it is the business of
@@ -36,7 +36,7 @@ def trigonometric_component(snapshot: Snapshot, frequencies: Iterable[int]) -> F
     Parameters
     ----------
     snapshot
-        Of a task with a cyclic view.
+        Of a task with a group view.
     frequencies
         All of them together. None gives zeros.
 
@@ -48,7 +48,7 @@ def trigonometric_component(snapshot: Snapshot, frequencies: Iterable[int]) -> F
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
     """
     waves = snapshot.harmonics.waves(torch.tensor(list(frequencies), dtype=torch.long))
     return waves.T @ (waves @ snapshot.mean_logits_by_sum)
@@ -66,7 +66,7 @@ def restricted_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Fl
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
     """
     component = trigonometric_component(snapshot, key_frequencies.frequencies)
     return component + snapshot.mean_logits_by_sum.mean(dim=0)
@@ -80,7 +80,7 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: 
     Parameters
     ----------
     snapshot
-        Of a task with a cyclic view.
+        Of a task with a group view.
     key_frequencies
         Usually those of the last checkpoint.
     on
@@ -94,7 +94,7 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: 
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
 
     Notes
     -----
@@ -141,7 +141,7 @@ def held_out_component(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> F
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
     """
     is_test = snapshot.mask_by_sum("test")
     is_new = masks_of(snapshot.split).unmirrored_test[snapshot.rows_by_sum]
@@ -164,7 +164,7 @@ def cosine_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
 
     References
     ----------
@@ -195,7 +195,7 @@ def fraction_logit_variance_explained(snapshot: Snapshot, key_frequencies: KeyFr
     Raises
     ------
     ConfigError
-        If the task has no cyclic view.
+        If the task has no group view.
 
     References
     ----------

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from grokinterp.circuits.components import Component
 from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.lines import Line, Panel, figure_of_panels
 from grokinterp.figures.style import LOSS_TITLE, SPLIT_COLORS, TOP_BARE, decorate
@@ -118,9 +119,10 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
 
 def _is_part(row: Mapping[Hashable, Any]) -> bool:
     """Whether a row removes a head, neurons or a path, with a loss that can be drawn."""
-    is_wave = re.search("circuit|^frequency_|^representation_", str(row["component"]))
-    is_removed = str(row["intervention"]).startswith("removed from")
-    return is_removed and not is_wave and math.isfinite(row["loss_all"]) and row["loss_all"] > 0
+    if not str(row["intervention"]).startswith("removed from"):
+        return False
+    is_wave = Component.parse(str(row["component"])).is_of_waves
+    return not is_wave and math.isfinite(row["loss_all"]) and row["loss_all"] > 0
 
 
 def _fill(row: Mapping[Hashable, Any]) -> str:

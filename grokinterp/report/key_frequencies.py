@@ -27,6 +27,7 @@ def what_keys_hold(analysis: Analysis) -> list[str]:
     if not analysis.key_frequencies.frequencies:
         return []
     said = [*_power(analysis), *_variance(analysis), *_losses(analysis)]
+    said += [f"{caveat[0].upper()}{caveat[1:]}." for caveat in analysis.key_frequencies.caveats]
     return [paragraph(" ".join(said))] if said else []
 
 
