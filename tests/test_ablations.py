@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import re
 
@@ -169,6 +170,18 @@ def test_every_place_stands_in_one_table_and_no_row_twice(pizza):
         ("path_around_mlp", "removed from residual stream"),
     ]:
         assert (component, intervention) in rows
+
+
+def test_of_a_dense_set_single_frequencies_are_removed_from_the_logits_alone(pizza):
+    def singles(keys):
+        table = ablation_table(pizza, keys, at=["logits", "neurons", "embedding"])
+        waves = table[table["component"].str.startswith("frequency_")]
+        assert {"trigonometric_circuit", "mlp"} <= set(table["component"])
+        assert (table["component"] == "neurons_of_7").any()
+        return {what.split()[-1] for what in waves["intervention"]}
+
+    assert singles(dataclasses.replace(KEYS, is_dense=True)) == {"logits"}
+    assert singles(KEYS) == {"logits", "neurons", "embedding"}
 
 
 def test_without_key_frequencies_only_the_full_network_is_left():

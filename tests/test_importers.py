@@ -730,6 +730,7 @@ def test_the_published_low_precision_network_has_its_published_numbers(low_preci
     analysis = analyze_run(low_precision, deep=False)
     final = analysis.summary["final"]
     assert analysis.key_frequencies.frequencies == (3, 6, 23, 39)
+    assert not analysis.key_frequencies.is_dense
     # The published figures with half of their last digit.
     assert final["sum_squared_weights"] == pytest.approx(1136, abs=0.5)
     assert final["gini_W_E"] == pytest.approx(0.584, abs=5e-4)

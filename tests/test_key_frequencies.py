@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from grokinterp.analyze import summary_lines
 from grokinterp.circuits import (
     KeyFrequencies,
     find_algorithm,
@@ -10,9 +13,10 @@ from grokinterp.circuits import (
     take_snapshot,
 )
 from grokinterp.circuits.generalization import generalization_accuracy
-from grokinterp.circuits.key_frequencies import logit_power_shares
+from grokinterp.circuits.key_frequencies import DENSE_CAVEAT, logit_power_shares
 from grokinterp.errors import ConfigError
 from grokinterp.models import ModelSpec
+from grokinterp.report.key_frequencies import what_keys_hold
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.spectra import (
     component_frequencies,
@@ -27,7 +31,7 @@ from grokinterp.spectra import (
 )
 from grokinterp.tasks import Split, Task, TaskSpec
 from grokinterp.training import train
-from tests import planted
+from tests import planted, synthetic
 from tests.tolerances import EXACT64
 
 QUICK = {"n_permutations": 200}
@@ -109,6 +113,17 @@ def test_a_table_of_right_answers_is_dense_at_every_p(p):
     assert keys.is_dense and keys.evidence["is_dense"].all()
     (caveat,) = keys.caveats
     assert "logits alone cannot tell such a circuit from a lookup table; neurons can" in caveat
+
+
+def test_report_and_command_say_that_a_set_is_dense():
+    usual = synthetic.grokked_analysis(8)
+    assert not usual.key_frequencies.caveats
+    keys = dataclasses.replace(usual.key_frequencies, is_dense=True)
+    dense = dataclasses.replace(usual, key_frequencies=keys)
+    assert f"{DENSE_CAVEAT[1:]}." in what_keys_hold(dense)[0]
+    assert DENSE_CAVEAT in " ".join(summary_lines(dense))
+    assert DENSE_CAVEAT[1:] not in what_keys_hold(usual)[0]
+    assert DENSE_CAVEAT not in " ".join(summary_lines(usual))
 
 
 @pytest.mark.parametrize("p", [37, 38, 59, 113, 163])
