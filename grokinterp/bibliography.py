@@ -1,7 +1,8 @@
 """The papers that the library's tasks, training, measures and circuits come from.
 
-One table, from the key of a paper to what BibTeX needs of it. Sources in the code name a paper
-by its arXiv number, or, where it has none, by the words in :attr:`Paper.called`.
+One table, from the key of a paper to what BibTeX needs of it. The code cites a paper by its key:
+:func:`reference` makes a line of it for a reader. A source that somebody writes himself names a
+paper by its arXiv number, by its title or by the words in :attr:`Paper.called`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from grokinterp.errors import ConfigError
+from grokinterp.fields import shown
+
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 _ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "à": r"{\`a}"}
+MOST_NAMES = 5
+"""Authors that a reference names; of more it names the first."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Paper:
     other: tuple[tuple[str, str], ...] = ()
     """Further fields, such as pages."""
     called: tuple[str, ...] = ()
-    """Words by which a source names it that gives no arXiv number."""
+    """Words by which a source may name it that gives neither arXiv number nor title."""
 
     @property
     def kind(self) -> str:
@@ -37,6 +43,19 @@ class Paper:
         if self.conference is not None:
             return "inproceedings"
         return "misc" if self.journal is None else "article"
+
+    @property
+    def reference(self) -> str:
+        """The paper on one line: authors, title, venue and year, arXiv number."""
+        names = [author.partition(",")[0] for author in self.authors]
+        if len(names) > MOST_NAMES:
+            authors = f"{names[0]} et al."
+        else:
+            authors = " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
+        venue = self.conference or self.journal or dict(self.other).get("howpublished")
+        place = f"{_SHORT.get(venue, venue)} {self.year}" if venue else str(self.year)
+        number = f"arXiv:{self.arxiv}" if self.arxiv else None
+        return ", ".join(part for part in (authors, self.title, place, number) if part)
 
     def fields(self) -> dict[str, str]:
         """Return the fields of the BibTeX entry, plain text in Unicode."""
@@ -55,6 +74,9 @@ class Paper:
 
 _ICLR = "International Conference on Learning Representations"
 _NEURIPS = "Advances in Neural Information Processing Systems"
+_ICML = "International Conference on Machine Learning"
+_EUSIPCO = "European Signal Processing Conference"
+_SHORT = {_ICLR: "ICLR", _NEURIPS: "NeurIPS", _ICML: "ICML", _EUSIPCO: "EUSIPCO"}
 
 BIBLIOGRAPHY: dict[str, Paper] = {
     "power2022grokking": Paper(
@@ -94,7 +116,7 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         "A Toy Model of Universality: Reverse Engineering How Networks Learn Group Operations",
         2023,
         arxiv="2302.03025",
-        conference="International Conference on Machine Learning",
+        conference=_ICML,
     ),
     "varma2023explaining": Paper(
         (
@@ -171,7 +193,7 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         ("Roy, Olivier", "Vetterli, Martin"),
         "The Effective Rank: A Measure of Effective Dimensionality",
         2007,
-        conference="European Signal Processing Conference",
+        conference=_EUSIPCO,
         other=(("pages", "606--610"),),
         called=("Roy & Vetterli, EUSIPCO 2007",),
     ),
@@ -196,8 +218,35 @@ BIBLIOGRAPHY: dict[str, Paper] = {
 rests on, by its BibTeX key."""
 
 
+def reference(key: str) -> str:
+    """Return a paper on one line: authors, title, venue and year, arXiv number.
+
+    Parameters
+    ----------
+    key
+        A key of :data:`BIBLIOGRAPHY`.
+
+    Raises
+    ------
+    ConfigError
+        If the bibliography has no paper under that key.
+
+    Examples
+    --------
+    >>> reference("gromov2023grokking")
+    'Gromov, Grokking modular arithmetic, 2023, arXiv:2301.02679'
+    """
+    if key not in BIBLIOGRAPHY:
+        raise ConfigError(
+            f"the bibliography has no paper {shown(key)}. Its keys: {', '.join(BIBLIOGRAPHY)}."
+        )
+    return BIBLIOGRAPHY[key].reference
+
+
 def papers_in(source: str) -> tuple[str, ...]:
     """Keys of the papers of the bibliography that a source names, in the table's order.
+
+    A source names a paper by its arXiv number, by its title, or by the words it is called by.
 
     Examples
     --------
@@ -208,7 +257,7 @@ def papers_in(source: str) -> tuple[str, ...]:
     return tuple(
         key
         for key, paper in BIBLIOGRAPHY.items()
-        if paper.arxiv in numbers or any(words in source for words in paper.called)
+        if paper.arxiv in numbers or any(words in source for words in (paper.title, *paper.called))
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from grokinterp import bibliography, citing
-from grokinterp.bibliography import BIBLIOGRAPHY, papers_in
+from grokinterp.bibliography import BIBLIOGRAPHY, papers_in, reference
 from grokinterp.citing import PRESET_SOURCES, PRESSURE_SOURCES, cite
 from grokinterp.errors import ConfigError
 from grokinterp.experiments import EXPERIMENTS, Scale, experiment_of
@@ -88,6 +88,38 @@ def test_every_other_source_that_can_be_cited_is_in_the_bibliography():
 def test_an_unknown_source_would_have_been_noticed():
     assert not papers_in("Doe 2024") and not papers_in("arXiv:2401.00001")
     assert bibliography.unknown_numbers("arXiv:2401.00001") == ("2401.00001",)
+
+
+def test_a_reference_is_one_line_with_authors_title_venue_and_number():
+    assert reference("nanda2023progress") == (
+        "Nanda, Chan, Lieberum, Smith and Steinhardt, Progress measures for grokking via "
+        "mechanistic interpretability, ICLR 2023, arXiv:2301.05217"
+    )
+    # No arXiv number; a journal; one author and no venue; more than five authors; a forum.
+    assert reference("roy2007effective") == (
+        "Roy and Vetterli, The Effective Rank: A Measure of Effective Dimensionality, EUSIPCO 2007"
+    )
+    assert "Sparsity, IEEE Transactions on Information Theory 2009, arXiv:0811.4706" in reference(
+        "hurley2009comparing"
+    )
+    assert reference("gromov2023grokking").startswith("Gromov, Grokking modular arithmetic, 2023")
+    assert reference("thilak2022slingshot").startswith("Thilak et al., The Slingshot")
+    assert reference("chan2022causal").endswith("hypotheses, Alignment Forum 2022")
+
+
+@pytest.mark.parametrize("key", BIBLIOGRAPHY)
+def test_the_reference_of_a_paper_names_that_paper_alone(key):
+    line = reference(key)
+    assert papers_in(line) == (key,)
+    assert "\n" not in line and str(BIBLIOGRAPHY[key].year) in line
+    # It is the title or the number that names it: authors, venue and year do not.
+    assert papers_in(line.replace(BIBLIOGRAPHY[key].title, "").replace("arXiv:", "")) == ()
+
+
+@pytest.mark.parametrize("key", ["nanda", "Nanda2023progress", ""])
+def test_an_unknown_key_is_refused_with_the_known_ones(key):
+    with pytest.raises(ConfigError, match="no paper .*Its keys: .*nanda2023progress"):
+        reference(key)
 
 
 def test_an_analysis_cites_its_measures_task_and_circuits_once_each(tiny_analysis):
@@ -211,11 +243,11 @@ def test_citation_cff_has_the_fields_of_its_schema():
     assert CFF["cff-version"] == "1.2.0"
     assert CFF_REQUIRED <= set(CFF) <= CFF_KEYS
     assert CFF["type"] in ("software", "dataset") and CFF["authors"]
-    for reference in CFF["references"]:
-        assert REFERENCE_REQUIRED <= set(reference) <= REFERENCE_KEYS, reference["title"]
-        assert reference["type"] in REFERENCE_TYPES
-        assert all(set(a) <= {"family-names", "given-names"} for a in reference["authors"])
-        assert isinstance(reference["year"], int)
+    for paper in CFF["references"]:
+        assert REFERENCE_REQUIRED <= set(paper) <= REFERENCE_KEYS, paper["title"]
+        assert paper["type"] in REFERENCE_TYPES
+        assert all(set(a) <= {"family-names", "given-names"} for a in paper["authors"])
+        assert isinstance(paper["year"], int)
 
 
 def test_citation_cff_says_what_pyproject_and_the_library_say():
@@ -229,12 +261,12 @@ def test_citation_cff_says_what_pyproject_and_the_library_say():
 def test_citation_cff_has_the_papers_of_the_bibliography():
     listed = {
         (
-            reference["title"],
-            reference["year"],
-            tuple(f"{a['family-names']}, {a['given-names']}" for a in reference["authors"]),
-            reference.get("url", "").removeprefix("https://arxiv.org/abs/") or None,
+            paper["title"],
+            paper["year"],
+            tuple(f"{a['family-names']}, {a['given-names']}" for a in paper["authors"]),
+            paper.get("url", "").removeprefix("https://arxiv.org/abs/") or None,
         )
-        for reference in CFF["references"]
+        for paper in CFF["references"]
     }
     known = {(p.title, p.year, p.authors, p.arxiv) for p in BIBLIOGRAPHY.values()}
     assert listed == known
