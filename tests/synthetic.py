@@ -270,7 +270,7 @@ MILESTONES = Milestones(
     first_crossing_step=8_310,
     grokking_delay=8_080,
     transition_width=1_240,
-    plateau_transition_width=None,
+    plateau_transition_width=750,
     outcome_kind="grokked",
     outcome="Grokked: test accuracy stayed above 0.95 from step 8,310 on, 8,080 steps after the "
     "training pairs were memorized at step 230.",
@@ -359,6 +359,7 @@ def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
         by_representation=by_representation(steps),
         ablations=removed,
         circuit=pd.DataFrame(),
+        milestones=dataclasses.replace(base.milestones, plateau_transition_width=None),
         algorithm=Algorithm("none", "permutations are no sums in a cyclic group"),
     )
 
@@ -390,6 +391,7 @@ def without_steps(reason: str, *names: str, outcome_kind: str | None, outcome: s
     return dataclasses.replace(
         MILESTONES,
         **dict.fromkeys(names),
+        plateau_transition_width=None,
         outcome_kind=outcome_kind,
         outcome=outcome,
         reasons=dict.fromkeys(names, reason),
@@ -486,7 +488,7 @@ def single_checkpoint_analysis() -> Analysis:
         "one checkpoint is no trajectory",
         "memorization_step",
         *NEVER_FOUND,
-        outcome_kind="grokked",
+        outcome_kind=None,
         outcome="One checkpoint: accuracies are those of step 25,000.",
     )
     return dataclasses.replace(base, run=run, phases=Phases(), milestones=milestones)
