@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -125,7 +125,7 @@ def _analyze_all(
             tell(f"{name}: failed: {error}")
         else:
             done.append((name, job, analysis))
-            tell(f"{name}: {analysis.summary['outcome']}")
+            tell(f"{name}: {analysis.outcome}")
     if len(done) > 1:
         compared = Comparison(tuple(a for _, _, a in done), tuple(name for name, _, _ in done))
         reports = [job.out / "report.html" for _, job, _ in done]
@@ -246,22 +246,21 @@ def _refuse_same_places(paths: list[Path], together: Path) -> None:
 
 def summary_lines(analysis: Analysis) -> list[str]:
     """Return the short summary: outcome, key frequencies, steps, algorithm, phases, ablations."""
-    summary = analysis.summary
-    reasons = summary["reasons"]
-    lines = [summary["outcome"]]
-    field = "key_representations" if "key_representations" in summary else "key_frequencies"
-    keys = summary[field]
-    lines.append(_line(field.replace("_", " "), keys and ", ".join(map(str, keys)), reasons))
-    lines += [f"{'':18}{caveat}" for caveat in analysis.key_frequencies.caveats]
+    found, algorithm = analysis.key_frequencies, analysis.algorithm
+    lines = [analysis.outcome]
+    if analysis.run.task.has_representations:
+        lines.append(_line(analysis, "key_representations", ", ".join(found.names or ())))
+    else:
+        keys = ", ".join(map(str, found.frequencies))
+        lines.append(_line(analysis, "key_frequencies", keys))
+    lines += [f"{'':18}{caveat}" for caveat in found.caveats]
     for name in ("memorization_step", "grokking_step"):
-        value = summary[name]
-        lines.append(_line(name.replace("_", " "), value is not None and f"{value:,}", reasons))
-    verdict = summary["algorithm"]["verdict"]
-    lines.append(f"{'algorithm':18}{verdict}: {summary['algorithm']['reason']}")
-    for name, span in summary["phases"].items():
-        text = span and f"steps {span[0]:,} to {span[1]:,}"
-        reason = reasons.get(f"phases.{name}", "")
-        lines.append(f"{name.replace('_', ' '):18}{text or 'none: ' + reason}")
+        step = getattr(analysis.milestones, name)
+        lines.append(_line(analysis, name, "" if step is None else f"{step:,}"))
+    lines.append(f"{'algorithm':18}{algorithm.verdict}: {algorithm.reason}")
+    for name, span in analysis.phases.as_dict().items():
+        text = f"steps {span[0]:,} to {span[1]:,}" if span else ""
+        lines.append(_line(analysis, f"phases.{name}", text))
     if len(analysis.ablations):
         sides = [on for on in ("all", "train", "test") if f"loss_{on}" in analysis.ablations]
         lines.append(f"ablations         loss on {', '.join(sides)} pairs; accuracy on all")
@@ -278,9 +277,10 @@ def summary_lines(analysis: Analysis) -> list[str]:
     return lines
 
 
-def _line(label: str, text: Any, reasons: dict[str, str]) -> str:
-    reason = reasons.get(label.replace(" ", "_"), "unknown")
-    return f"{label + ' ':18}{text or 'none: ' + reason}"
+def _line(analysis: Analysis, field: str, text: str) -> str:
+    """One field: its text, or none and the reason that the analysis knows."""
+    label = field.removeprefix("phases.").replace("_", " ")
+    return f"{label + ' ':18}{text or 'none: ' + (analysis.why(field) or 'unknown')}"
 
 
 def _number(value: float) -> str:

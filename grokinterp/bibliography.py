@@ -1,8 +1,9 @@
 """The papers that the library's tasks, training, measures and circuits come from.
 
 One table, from the key of a paper to what BibTeX needs of it. The code cites a paper by its key:
-:func:`reference` makes a line of it for a reader. A source that somebody writes himself names a
-paper by its arXiv number, by its title or by the words in :attr:`Paper.called`.
+:func:`reference` makes a line of it for a reader, :func:`mention` a few words. A source that
+somebody writes names a paper by its key, by its arXiv number, by its title or by the words in
+:attr:`Paper.called`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Paper:
     other: tuple[tuple[str, str], ...] = ()
     """Further fields, such as pages."""
     called: tuple[str, ...] = ()
-    """Words by which a source may name it that gives neither arXiv number nor title."""
+    """Words by which a source may name it that gives neither key, arXiv number nor title."""
 
     @property
     def kind(self) -> str:
@@ -44,18 +45,27 @@ class Paper:
             return "inproceedings"
         return "misc" if self.journal is None else "article"
 
+    def in_names(self, most: int) -> str:
+        """Return the family names of the authors, or that of the first where they are more."""
+        names = [author.partition(",")[0] for author in self.authors]
+        if len(names) > most:
+            return f"{names[0]} et al."
+        return " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
+
     @property
     def reference(self) -> str:
         """The paper on one line: authors, title, venue and year, arXiv number."""
-        names = [author.partition(",")[0] for author in self.authors]
-        if len(names) > MOST_NAMES:
-            authors = f"{names[0]} et al."
-        else:
-            authors = " and ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
         venue = self.conference or self.journal or dict(self.other).get("howpublished")
         place = f"{_SHORT.get(venue, venue)} {self.year}" if venue else str(self.year)
         number = f"arXiv:{self.arxiv}" if self.arxiv else None
-        return ", ".join(part for part in (authors, self.title, place, number) if part)
+        parts = (self.in_names(MOST_NAMES), self.title, place, number)
+        return ", ".join(part for part in parts if part)
+
+    @property
+    def mention(self) -> str:
+        """The paper in a few words: authors and year, arXiv number."""
+        words = f"{self.in_names(2)} {self.year}"
+        return f"{words}, arXiv:{self.arxiv}" if self.arxiv else words
 
     def fields(self) -> dict[str, str]:
         """Return the fields of the BibTeX entry, plain text in Unicode."""
@@ -236,17 +246,32 @@ def reference(key: str) -> str:
     >>> reference("gromov2023grokking")
     'Gromov, Grokking modular arithmetic, 2023, arXiv:2301.02679'
     """
+    return _paper(key).reference
+
+
+def mention(key: str) -> str:
+    """Return a paper in a few words: authors and year, arXiv number; see :func:`reference`.
+
+    Examples
+    --------
+    >>> mention("zhong2023clock")
+    'Zhong et al. 2023, arXiv:2306.17844'
+    """
+    return _paper(key).mention
+
+
+def _paper(key: str) -> Paper:
     if key not in BIBLIOGRAPHY:
         raise ConfigError(
             f"the bibliography has no paper {shown(key)}. Its keys: {', '.join(BIBLIOGRAPHY)}."
         )
-    return BIBLIOGRAPHY[key].reference
+    return BIBLIOGRAPHY[key]
 
 
 def papers_in(source: str) -> tuple[str, ...]:
     """Keys of the papers of the bibliography that a source names, in the table's order.
 
-    A source names a paper by its arXiv number, by its title, or by the words it is called by.
+    A source names a paper by its key, its arXiv number, its title or the words it is called by.
 
     Examples
     --------
@@ -257,7 +282,8 @@ def papers_in(source: str) -> tuple[str, ...]:
     return tuple(
         key
         for key, paper in BIBLIOGRAPHY.items()
-        if paper.arxiv in numbers or any(words in source for words in (paper.title, *paper.called))
+        if paper.arxiv in numbers
+        or any(words in source for words in (key, paper.title, *paper.called))
     )
 
 

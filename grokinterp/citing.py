@@ -20,17 +20,17 @@ TITLE = "grokinterp: explaining grokking in small networks"
 AUTHORS = "The grokinterp authors"
 REPOSITORY = "https://github.com/grokinterp/grokinterp"
 
-_POWER = "Power et al. 2022, arXiv:2201.02177"
-_NANDA = "Nanda et al. 2023, arXiv:2301.05217"
-_ZHONG = "Zhong et al. 2023, arXiv:2306.17844"
-_CHUGHTAI = "Chughtai et al. 2023, arXiv:2302.03025"
-_VARMA = "Varma et al. 2023, arXiv:2309.02390"
-_LIU = "Liu et al. 2022, arXiv:2210.01117"
-_KUMAR = "Kumar et al. 2023, arXiv:2310.06110"
-_LEE = "Lee et al. 2024, arXiv:2405.20233"
-_PRIETO = "Prieto et al. 2025, arXiv:2501.04697"
-_GROMOV = "Gromov 2023, arXiv:2301.02679"
-_CHAN = "Chan et al. 2022, causal scrubbing"
+_POWER = "power2022grokking"
+_NANDA = "nanda2023progress"
+_ZHONG = "zhong2023clock"
+_CHUGHTAI = "chughtai2023toy"
+_VARMA = "varma2023explaining"
+_LIU = "liu2022omnigrok"
+_KUMAR = "kumar2023grokking"
+_LEE = "lee2024grokfast"
+_PRIETO = "prieto2025grokking"
+_GROMOV = "gromov2023grokking"
+_CHAN = "chan2022causal"
 
 PRESET_SOURCES = {
     "nanda2023": _NANDA,
@@ -39,9 +39,10 @@ PRESET_SOURCES = {
     "perceptron": _GROMOV,
     "digits": _LIU,
 }
-"""Papers whose settings a preset has; ``quick`` is nobody's."""
+"""Keys of the papers whose settings a preset has; ``quick`` is nobody's."""
 PRESSURE_SOURCES = {"grokfast": _LEE, "perp_grad": _PRIETO, "clamp_norm": _LIU}
-"""Papers that a pressure was taken from; penalties, noise and dropout are older than grokking."""
+"""Keys of the papers that a pressure was taken from; penalties, noise and dropout are older than
+grokking."""
 
 
 def cite(*results: Any) -> str:
@@ -147,9 +148,9 @@ def _sources_of_analysis(analysis: Analysis) -> Iterator[str]:
         yield _NANDA
         if analysis.ablations["intervention"].astype(str).str.contains("resampl").any():
             yield _CHAN
-    if analysis.summary.get("circuits"):
+    if analysis.circuit_steps is not None:
         yield from (_NANDA, _VARMA)
-    if analysis.algorithm is not None and analysis.algorithm.verdict != "none":
+    if analysis.algorithm.verdict != "none":
         yield _ZHONG
 
 

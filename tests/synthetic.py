@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,12 @@ from grokinterp.circuits.algorithm import Algorithm
 from grokinterp.circuits.evidence import CIRCUIT_COLUMNS
 from grokinterp.circuits.gradients import GradientSymmetricity
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.measures import MEASURES
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run, WeightsInMemory
 from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.trajectory.analysis import Analysis
+from grokinterp.trajectory.circuit_steps import CircuitSteps
+from grokinterp.trajectory.milestones import Milestones
 from grokinterp.trajectory.phases import Phases
 
 KEYS = (14, 35, 41, 42, 52)
@@ -264,35 +264,24 @@ def _run(config: TrainConfig, table: pd.DataFrame, steps: np.ndarray, origin: st
     )
 
 
-def _summary(run: Run, keys: tuple[int, ...], phases: Phases, last_row: dict) -> dict[str, Any]:
-    return {
-        "origin": run.origin,
-        "config": run.config.to_dict(),
-        "n_checkpoints": len(run.steps),
-        "last_step": run.last_step,
-        "key_frequencies": list(keys),
-        "memorization_step": 230,
-        "grokking_step": 8_310,
-        "first_crossing_step": 8_310,
-        "grokking_threshold": 0.95,
-        "grokking_delay": 8_080,
-        "transition_width": 1_240,
-        "phases": phases.as_dict(),
-        "outcome_kind": "grokked",
-        "outcome": "Grokked: test accuracy stayed above 0.95 from step 8,310 on, 8,080 steps "
-        "after the training pairs were memorized at step 230.",
-        "circuits": {
-            "memorization_works_from": 230,
-            "memorization_works_until": 6_000,
-            "trigonometric_works_from": 6_900,
-            "trigonometric_is_stronger_from": 5_100,
-        },
-        "algorithm": algorithm(run.config.task.p, keys).to_dict(),
-        "final": last_row,
-        "evidence": {},
-        "reasons": {},
-        "citations": {m.name: m.source for m in MEASURES},
-    }
+MILESTONES = Milestones(
+    memorization_step=230,
+    grokking_step=8_310,
+    first_crossing_step=8_310,
+    grokking_delay=8_080,
+    transition_width=1_240,
+    plateau_transition_width=750,
+    outcome_kind="grokked",
+    outcome="Grokked: test accuracy stayed above 0.95 from step 8,310 on, 8,080 steps after the "
+    "training pairs were memorized at step 230.",
+)
+"""Of the run of Nanda et al., as far as a grokked analysis has them."""
+CIRCUIT_STEPS = CircuitSteps(
+    memorization_works_from=230,
+    memorization_works_until=6_000,
+    trigonometric_works_from=6_900,
+    trigonometric_is_stronger_from=5_100,
+)
 
 
 def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
@@ -303,7 +292,6 @@ def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
         TrainConfig(task=TaskSpec(p=p)), curves(p), steps, "Trained by grokinterp in ckpts/."
     )
     table = trajectory(steps, p)
-    phases = Phases((0, 1_400), (1_400, 8_550), (8_550, 14_600))
     return Analysis(
         run=run,
         key_frequencies=KeyFrequencies(
@@ -313,9 +301,9 @@ def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
         by_frequency=by_frequency(steps, p, keys),
         ablations=ablations(keys),
         circuit=circuit(keys),
-        phases=phases,
-        summary=_summary(run, keys, phases, table.iloc[-1].to_dict()),
-        failures={},
+        phases=Phases((0, 1_400), (1_400, 8_550), (8_550, 14_600)),
+        milestones=MILESTONES,
+        circuit_steps=CIRCUIT_STEPS,
         algorithm=algorithm(p, keys),
     )
 
@@ -362,16 +350,6 @@ def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
     removed = ablations(("standard", "sign")).replace(
         {"frequency_standard": "representation_standard", "frequency_sign": "representation_sign"}
     )
-    nothing = "permutations have representations and no frequencies"
-    summary = {
-        **base.summary,
-        "config": run.config.to_dict(),
-        "key_frequencies": [],
-        "key_representations": list(KEY_REPRESENTATIONS),
-        "algorithm": {"verdict": "none", "reason": "permutations are no sums in a cyclic group"},
-        "final": table.iloc[-1].to_dict(),
-        "reasons": {"key_frequencies": nothing, "by_frequency": nothing},
-    }
     return dataclasses.replace(
         base,
         run=run,
@@ -381,8 +359,8 @@ def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
         by_representation=by_representation(steps),
         ablations=removed,
         circuit=pd.DataFrame(),
-        summary=summary,
-        algorithm=None,
+        milestones=dataclasses.replace(base.milestones, plateau_transition_width=None),
+        algorithm=Algorithm("none", "permutations are no sums in a cyclic group"),
     )
 
 
@@ -405,27 +383,33 @@ TRIGONOMETRIC = (
 )
 
 
-def _without_keys(analysis: Analysis, reason: str, **summary: Any) -> Analysis:
+NEVER_FOUND = ("grokking_step", "first_crossing_step", "grokking_delay", "transition_width")
+
+
+def without_steps(reason: str, *names: str, outcome_kind: str | None, outcome: str) -> Milestones:
+    """The milestones of the grokked run without some of its steps, for one reason."""
+    return dataclasses.replace(
+        MILESTONES,
+        **dict.fromkeys(names),
+        plateau_transition_width=None,
+        outcome_kind=outcome_kind,
+        outcome=outcome,
+        reasons=dict.fromkeys(names, reason),
+    )
+
+
+def _without_keys(analysis: Analysis, milestones: Milestones, reason: str) -> Analysis:
     """The same analysis with an empty set of key frequencies and what follows from it."""
     found = analysis.key_frequencies
     rest = evidence(found.order, ()) if found.evidence is not None else None
-    nothing = {
-        "key_frequencies": [],
-        "grokking_step": None,
-        "first_crossing_step": None,
-        "grokking_delay": None,
-        "transition_width": None,
-        "circuits": None,
-        "algorithm": {"verdict": "none", "reason": reason},
-    }
-    reasons = {name: reason for name in (*nothing, *TRIGONOMETRIC)}
     return dataclasses.replace(
         analysis,
         key_frequencies=KeyFrequencies(found.order, (), found.rule, found.step, rest, reason),
         trajectory=analysis.trajectory.drop(columns=list(TRIGONOMETRIC)),
         ablations=ablations(()),
         circuit=pd.DataFrame(),
-        summary={**analysis.summary, **nothing, "reasons": reasons, **summary},
+        milestones=milestones,
+        circuit_steps=None,
         algorithm=Algorithm("none", reason),
     )
 
@@ -434,23 +418,21 @@ def memorized_analysis(n_checkpoints: int = 40) -> Analysis:
     """A run that memorized and never grokked: no key frequencies, one phase."""
     base = grokked_analysis(n_checkpoints)
     steps = base.trajectory["step"].to_numpy()
-    table = trajectory(steps, groks=False)
-    phases = Phases((0, 1_400), None, None, {"cleanup": "the test loss never halves"})
     base = dataclasses.replace(
         base,
         run=dataclasses.replace(base.run, curves=curves(groks=False)),
-        trajectory=table,
+        trajectory=trajectory(steps, groks=False),
         by_frequency=by_frequency(steps, groks=False),
-        phases=phases,
+        phases=Phases((0, 1_400), None, None, {"cleanup": "the test loss never halves"}),
     )
-    return _without_keys(
-        base,
-        "test accuracy never exceeded 0.95 to the end",
+    reason = "test accuracy never exceeded 0.95 to the end"
+    milestones = without_steps(
+        reason,
+        *NEVER_FOUND,
         outcome_kind="memorized",
         outcome="Memorized: the training pairs are known, the test pairs are not.",
-        phases=phases.as_dict(),
-        final=table.iloc[-1].to_dict(),
     )
+    return _without_keys(base, milestones, reason)
 
 
 def diverged_analysis() -> Analysis:
@@ -470,15 +452,15 @@ def diverged_analysis() -> Analysis:
         phases=Phases(reasons={"memorization": "the run diverged at step 300"}),
         failures={"step_00000300.safetensors": "its checksum is not that of the index"},
     )
-    return _without_keys(
-        base,
-        "the run diverged at step 300",
-        memorization_step=None,
+    reason = "the run diverged at step 300"
+    milestones = without_steps(
+        reason,
+        "memorization_step",
+        *NEVER_FOUND,
         outcome_kind="diverged",
         outcome="Diverged: the training loss was not finite at step 300.",
-        phases=base.phases.as_dict(),
-        final={**measures.iloc[-1].to_dict()},
     )
+    return _without_keys(base, milestones, reason)
 
 
 def acyclic_analysis() -> Analysis:
@@ -487,7 +469,7 @@ def acyclic_analysis() -> Analysis:
     config = TrainConfig(task=TaskSpec(operation="multiplication", p=12, train_fraction=0.5))
     steps = base.trajectory["step"].to_numpy()
     reason = "multiplication modulo 12 is not addition in a cyclic group"
-    base = dataclasses.replace(
+    return dataclasses.replace(
         base,
         run=_run(config, curves(12, groks=False), steps, base.run.origin),
         key_frequencies=KeyFrequencies(12, (), "logit_power", None, None, reason),
@@ -495,8 +477,6 @@ def acyclic_analysis() -> Analysis:
         by_frequency=base.by_frequency.iloc[:0],
         ablations=base.ablations.iloc[:0],
     )
-    reasons = dict.fromkeys(("key_frequencies", *TRIGONOMETRIC), reason)
-    return dataclasses.replace(base, summary={**base.summary, "reasons": reasons})
 
 
 def single_checkpoint_analysis() -> Analysis:
@@ -504,11 +484,14 @@ def single_checkpoint_analysis() -> Analysis:
     base = grokked_analysis(1)
     bare = base.run.curves.iloc[:0]
     run = dataclasses.replace(base.run, curves=bare, environment={}, origin="One imported file.")
-    nothing = ("memorization_step", "grokking_step", "first_crossing_step", "grokking_delay")
-    reasons = dict.fromkeys(nothing, "one checkpoint is no trajectory")
-    summary = {**base.summary, **dict.fromkeys(nothing), "reasons": reasons}
-    summary["outcome"] = "One checkpoint: accuracies are those of step 25,000."
-    return dataclasses.replace(base, run=run, phases=Phases(), summary=summary)
+    milestones = without_steps(
+        "one checkpoint is no trajectory",
+        "memorization_step",
+        *NEVER_FOUND,
+        outcome_kind=None,
+        outcome="One checkpoint: accuracies are those of step 25,000.",
+    )
+    return dataclasses.replace(base, run=run, phases=Phases(), milestones=milestones)
 
 
 def empty_analysis() -> Analysis:
@@ -526,7 +509,6 @@ def empty_analysis() -> Analysis:
         trajectory=blank,
         by_frequency=frequency,
         ablations=base.ablations.assign(loss_all=np.nan, loss_train=np.nan, loss_test=np.nan),
-        summary={**base.summary, "final": blank.iloc[-1].to_dict()},
     )
 
 

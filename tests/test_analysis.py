@@ -1,20 +1,30 @@
 """The chain from a run to its files: columns, cache, failures, ordinary bad outcomes."""
 
+import ast
 import dataclasses
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import grokinterp
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.measures import MEASURES, measure
 from grokinterp.runs import OptimizerSpec
 from grokinterp.runs.stored_run import load_run
 from grokinterp.training import train
-from grokinterp.trajectory import analyze_run, measuring, unmirrored_transition, write_tables
-from tests import tiny
+from grokinterp.trajectory import (
+    Thresholds,
+    analyze_run,
+    measuring,
+    unmirrored_transition,
+    write_tables,
+)
+from tests import synthetic, tiny
 
 COLUMNS = """step train_loss test_loss train_accuracy test_accuracy loss_all accuracy_all
 test_accuracy_mirrored test_accuracy_unmirrored sum_squared_weights sum_squared_weights_W_E
@@ -41,18 +51,80 @@ def test_the_trajectory_has_a_row_per_checkpoint_and_the_documented_columns(tiny
     assert set(SUMMARY_FIELDS) <= set(analysis.summary)
 
 
-def test_the_summary_says_which_algorithm_or_why_none(tiny_run, tiny_analysis):
+def test_an_analysis_says_which_algorithm_or_why_none(tiny_run, tiny_analysis):
     for analysis in (tiny_analysis, analyze_run(tiny_run, key_frequencies=[1, 4])):
-        verdict = analysis.summary["algorithm"]["verdict"]
-        assert verdict == analysis.algorithm.verdict
-        assert analysis.summary["algorithm"]["reason"]
+        verdict = analysis.algorithm.verdict
+        assert analysis.summary["algorithm"]["verdict"] == verdict
+        assert analysis.summary["algorithm"]["reason"] == analysis.algorithm.reason != ""
         # The reason of a missing verdict stands with the other reasons, that of a verdict does not.
-        assert ("algorithm" in analysis.summary["reasons"]) == (verdict == "none")
-        assert "2306.17844" in analysis.summary["citations"]["algorithm"]
+        assert analysis.why("algorithm") == (analysis.algorithm.reason if verdict == "none" else "")
+        assert "arXiv:2306.17844" in analysis.citations["algorithm"]
+
+
+def test_the_summary_is_derived_from_the_fields_once(tiny_run, tiny_analysis):
+    analysis, summary = tiny_analysis, tiny_analysis.summary
+    assert analysis.summary is summary
+    assert summary["memorization_step"] == analysis.milestones.memorization_step is not None
+    assert summary["transition_width_unmirrored"] == analysis.milestones.plateau_transition_width
+    assert summary["outcome"] == analysis.outcome and summary["reasons"] == analysis.reasons
+    assert summary["final"] == analysis.final and summary["citations"] == analysis.citations
+    assert summary["phases"] == analysis.phases.as_dict()
+    # Another analysis has a summary of its own.
+    milestones = dataclasses.replace(analysis.milestones, memorization_step=7)
+    changed = dataclasses.replace(analysis, milestones=milestones)
+    assert changed.summary["memorization_step"] == 7 != summary["memorization_step"]
+    limits = Thresholds(grokking=0.5, patience=10)
+    other = analyze_run(tiny_run, thresholds=limits, deep=False)
+    assert other.thresholds is limits and other.summary["grokking_threshold"] == 0.5
+    assert analysis.thresholds == Thresholds() and summary["grokking_threshold"] == 0.95
+
+
+@pytest.mark.parametrize("case", ["tiny", *synthetic.DEGENERATE])
+def test_whatever_is_null_or_empty_has_its_reason(case, tiny_analysis):
+    analysis = tiny_analysis if case == "tiny" else synthetic.DEGENERATE[case]()
+    summary = analysis.summary
+    empty = [name for name, value in summary.items() if value is None]
+    empty += [f"final.{name}" for name, value in analysis.final.items() if value is None]
+    empty += ["key_frequencies"] if not summary["key_frequencies"] else []
+    assert empty and [name for name in empty if not analysis.why(name)] == []
+
+
+def test_why_takes_the_first_reason_that_there_is(tiny_analysis):
+    milestones = dataclasses.replace(tiny_analysis.milestones, reasons={"a": "one", "b": "two"})
+    analysis = dataclasses.replace(tiny_analysis, milestones=milestones)
+    assert analysis.why("b", "a") == "two" and analysis.why("nothing", "a") == "one"
+    assert analysis.why("nothing") == analysis.why() == ""
+
+
+def reads_of_summary(source):
+    """Lines in which a program reads the attribute ``summary`` of something."""
+    nodes = ast.walk(ast.parse(source))
+    found = [n.lineno for n in nodes if isinstance(n, ast.Attribute) and n.attr == "summary"]
+    return found + [source[: m.start()].count("\n") + 1 for m in IN_TEXT.finditer(source)]
+
+
+IN_TEXT = re.compile(r"\.summary(\[|\.get)")
+
+
+def test_the_library_reads_fields_and_not_the_summary():
+    root = Path(grokinterp.__file__).parent
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
+    writers = {"trajectory/summary.py", "trajectory/outputs.py"}
+    assert writers < set(files)
+    assert reads_of_summary(files["trajectory/outputs.py"].read_text())
+    found = {name: reads_of_summary(path.read_text()) for name, path in files.items()}
+    assert {name: lines for name, lines in found.items() if lines and name not in writers} == {}
+
+
+def test_a_read_of_the_summary_would_have_been_noticed():
+    assert reads_of_summary('step = analysis.summary["grokking_step"]')
+    assert reads_of_summary("fields = analysis.summary") and reads_of_summary("# a.summary.get()")
+    # A file that was read back is no analysis.
+    assert not reads_of_summary('summary = json.loads(text)\nsummary["kind"]')
 
 
 def test_a_finished_run_is_not_called_unfinished(tiny_analysis):
-    assert "Not finished" not in tiny_analysis.summary["outcome"]
+    assert "Not finished" not in tiny_analysis.outcome
 
 
 def test_by_frequency_has_a_row_for_every_frequency_of_every_checkpoint(tiny_analysis):
@@ -80,11 +152,11 @@ def test_the_transition_alone_has_the_numbers_of_the_analysis(tiny_analysis):
 
 def test_the_verdict_does_not_depend_on_the_checkpoints_taken(tiny_run):
     fields = ("outcome", "outcome_kind", "transition_width", "transition_width_unmirrored")
-    all_of_them = analyze_run(tiny_run).summary
-    some = analyze_run(tiny_run, every=5).summary
-    assert [some[name] for name in fields] == [all_of_them[name] for name in fields]
-    assert some["n_checkpoints"] == all_of_them["n_checkpoints"] == len(tiny_run.steps)
-    assert some["n_checkpoints_analyzed"] < all_of_them["n_checkpoints_analyzed"]
+    whole, some = analyze_run(tiny_run), analyze_run(tiny_run, every=5)
+    assert [some.summary[name] for name in fields] == [whole.summary[name] for name in fields]
+    assert some.milestones == whole.milestones
+    assert some.summary["n_checkpoints"] == whole.summary["n_checkpoints"] == len(tiny_run.steps)
+    assert some.summary["n_checkpoints_analyzed"] == len(some.trajectory) < len(whole.trajectory)
 
 
 def test_key_frequencies_can_be_given_and_are_checked(tiny_run):
@@ -245,13 +317,11 @@ def test_a_run_without_generalization_is_an_ordinary_result(tmp_path, name, chan
         base, n_steps=300, task=dataclasses.replace(base.task, train_fraction=0.4), **changes
     )
     analysis = analyze_run(train(config, tmp_path / "run", progress=False))
-    summary = analysis.summary
-    assert summary["outcome_kind"] in kind
-    assert summary["key_frequencies"] == []
-    assert summary["reasons"]["key_frequencies"]
-    assert summary["grokking_step"] is None and summary["reasons"]["grokking_step"]
+    assert analysis.milestones.outcome_kind in kind
+    assert analysis.key_frequencies.frequencies == () and analysis.why("key_frequencies")
+    assert analysis.milestones.grokking_step is None and analysis.why("grokking_step")
     assert not set(KEY_COLUMNS) & set(analysis.trajectory.columns)
-    assert "nan" not in summary["outcome"].lower()
+    assert "nan" not in analysis.outcome.lower()
     write_tables(analysis, tmp_path / "out")
     assert has_no_nan(json.loads((tmp_path / "out" / "summary.json").read_text()))
 
@@ -272,7 +342,7 @@ def test_without_a_cyclic_view_trigonometric_columns_are_absent(tmp_path):
     analysis = analyze_run(run)
     assert not {"gini_W_E", "restricted_loss_all"} & set(analysis.trajectory.columns)
     assert analysis.by_frequency.empty
-    assert "no cyclic view" in analysis.summary["reasons"]["by_frequency"]
+    assert "no cyclic view" in analysis.why("by_frequency")
     written = write_tables(analysis, tmp_path / "out")
     assert "by_frequency.csv" not in {p.name for p in written}
 
@@ -297,5 +367,6 @@ def test_a_run_that_is_still_being_written_is_analyzed_as_far_as_it_is(copied):
     curves.write_text("\n".join(curves.read_text().splitlines()[:90]) + "\n89,0.3")
     analysis = analyze_run(load_run(copied))
     assert analysis.summary["last_step"] == 88
-    assert analysis.summary["outcome"].startswith("Not finished (step 88 of 400). ")
+    assert analysis.outcome.startswith("Not finished (step 88 of 400). ")
+    assert analysis.summary["outcome"] == analysis.outcome
     assert analysis.summary["n_checkpoints"] == 5

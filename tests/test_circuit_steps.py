@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grokinterp.trajectory import CircuitSteps, Thresholds, analyze_run, find_circuit_steps
+from grokinterp.trajectory import Thresholds, analyze_run, find_circuit_steps
 from grokinterp.trajectory.circuit_steps import why_never
 
 STEPS = np.arange(0, 10_001, 500)
@@ -132,10 +132,10 @@ def test_a_circuit_that_worked_at_scattered_checkpoints_is_said_to():
     )
 
 
-def test_the_summary_says_why_a_circuit_did_not_stay(tiny_run):
+def test_an_analysis_says_why_a_circuit_did_not_stay(tiny_run):
     limits = Thresholds(grokking=0.3, patience=10**6)
     analysis = analyze_run(tiny_run, key_frequencies=(1, 2), thresholds=limits, deep=False)
-    found = analysis.summary["circuits"]
-    reasons = why_never(analysis.trajectory, CircuitSteps(**found), limits)
-    said = {n: r for n, r in analysis.summary["reasons"].items() if n.startswith("circuits")}
+    reasons = why_never(analysis.trajectory, analysis.circuit_steps, limits)
+    said = {n: r for n, r in analysis.reasons.items() if n.startswith("circuits")}
     assert said and said == {f"circuits.{name}": reason for name, reason in reasons.items()}
+    assert analysis.summary["circuits"] == analysis.circuit_steps.as_dict()

@@ -38,8 +38,14 @@ def planted(weight_decay=1.0, seed=0, grokking_step=8_310, folder=None, **change
         **changes,
     )
     run = dataclasses.replace(base.run, config=config, folder=folder)
-    summary = {**base.summary, "grokking_step": grokking_step}
-    return dataclasses.replace(base, run=run, summary=summary)
+    if not groks:
+        return dataclasses.replace(base, run=run)
+    milestones = dataclasses.replace(
+        base.milestones,
+        grokking_step=grokking_step,
+        grokking_delay=grokking_step - base.milestones.memorization_step,
+    )
+    return dataclasses.replace(base, run=run, milestones=milestones)
 
 
 @pytest.fixture(scope="module")
@@ -379,7 +385,7 @@ def test_tables_and_summary_say_the_same_as_the_comparison(sweep, tmp_path):
     assert summary["n_runs"] == 6 and summary["n_censored"] == 3 and summary["n_generalized"] == 3
     assert summary["differing_fields"] == ["optimizer.weight_decay", "model.init_seed"]
     assert summary["runs"][0]["grokking_step"] is None
-    assert summary["runs"][0]["outcome"] == sweep[0].summary["outcome"]
+    assert summary["runs"][0]["outcome"] == sweep[0].outcome
     assert summary["runs"][4]["key_frequencies"] == list(synthetic.KEYS)
 
 

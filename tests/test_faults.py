@@ -159,7 +159,7 @@ def test_a_second_trainer_is_refused_and_an_analysis_reads_only_what_is_whole(tm
         for _ in range(3):
             analysis = gi.analyze_run(gi.load_run(tmp_path), deep=False)
             assert not analysis.failures
-            seen.append(analysis.summary["last_step"])
+            seen.append(analysis.run.last_step)
         assert process.poll() is None and seen == sorted(seen)
     finally:
         process.kill()

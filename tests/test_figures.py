@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from grokinterp import figures
+from grokinterp.circuits import Algorithm
 from grokinterp.errors import FitError
 from grokinterp.figures import lines, style
 from grokinterp.figures.embedding import chosen_steps
@@ -72,7 +73,8 @@ def test_missing_numbers_give_fewer_traces_and_never_a_nan_in_text(case, plot):
 @pytest.mark.parametrize("case", ["memorized", "diverged", "acyclic"])
 def test_no_key_frequencies_means_no_figure_of_their_circuit(case):
     analysis = synthetic.DEGENERATE[case]()
-    reason = analysis.summary["reasons"]["key_frequencies"]
+    reason = analysis.why("key_frequencies")
+    assert reason
     for plot in (
         figures.plot_restricted_and_excluded_loss,
         figures.plot_excluded_loss_by_frequency,
@@ -310,8 +312,9 @@ def test_correct_logits_are_the_table_of_the_verdict(grokked):
     # Rows of the table are sums, columns differences.
     assert figure.layout.yaxis.title.text.startswith("a + b")
     assert figure.layout.xaxis.title.text.startswith("a − b")
-    with pytest.raises(FitError, match="No algorithm was determined"):
-        figures.plot_correct_logits(dataclasses.replace(grokked, algorithm=None))
+    unasked = dataclasses.replace(grokked, algorithm=Algorithm("none", "nobody asked"))
+    with pytest.raises(FitError, match="No algorithm was determined. Reason: nobody asked"):
+        figures.plot_correct_logits(unasked)
 
 
 def test_ablations_are_bars_and_dots_of_the_table(grokked):

@@ -78,15 +78,17 @@ PLACES = (
 
 def hostile(analysis, tmp_path, payload):
     """The analysis with a text of its own in every place that others can write to."""
+    from grokinterp.circuits import Algorithm
+
     text = {place: f"[{place}]{payload}" for place in PLACES}
-    summary = {
-        **analysis.summary,
-        "outcome": text["outcome"],
-        "reasons": {**analysis.summary["reasons"], text["reason-name"]: text["reason"]},
-        "algorithm": {"verdict": "none", "reason": text["algorithm"]},
-        "citations": {text["citation-name"]: text["citation"]},
-        "origin": text["origin"],
-    }
+    milestones = dataclasses.replace(
+        analysis.milestones,
+        outcome=text["outcome"],
+        reasons={**analysis.milestones.reasons, text["reason-name"]: text["reason"]},
+    )
+    cited = dataclasses.replace(
+        analysis.measures[0], name=text["citation-name"], source=text["citation"]
+    )
     run = dataclasses.replace(
         analysis.run,
         origin=text["origin"],
@@ -102,7 +104,9 @@ def hostile(analysis, tmp_path, payload):
     return dataclasses.replace(
         analysis,
         run=run,
-        summary=summary,
+        milestones=milestones,
+        algorithm=Algorithm("none", text["algorithm"]),
+        measures=(cited, *analysis.measures[1:]),
         ablations=ablations,
         trajectory=trajectory,
         key_frequencies=keys,

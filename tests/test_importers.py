@@ -530,8 +530,8 @@ def test_the_steps_that_are_found_do_not_depend_on_which_checkpoints_are_measure
     every, few = analyze_run(run), analyze_run(run, every=4, measures=[largest_logit])
     own = analyze_run(tiny_run)
     for name in ("memorization_step", "grokking_step", "outcome_kind"):
-        assert every.summary[name] == few.summary[name]
-    found, recorded = every.summary["memorization_step"], own.summary["memorization_step"]
+        assert getattr(every.milestones, name) == getattr(few.milestones, name)
+    found, recorded = every.milestones.memorization_step, own.milestones.memorization_step
     assert recorded <= found <= recorded + 40
     assert every.phases.memorization == few.phases.memorization
 
@@ -584,10 +584,10 @@ def test_what_needs_the_split_is_absent_with_its_reason(analysis_without_split):
     for column in ("loss_all", "restricted_loss_all", "excluded_loss_all", "gini_W_E"):
         assert np.isfinite(analysis.trajectory[column]).all()
     assert analysis.key_frequencies.frequencies == tuple(FREQUENCIES)
-    reasons = analysis.summary["reasons"]
+    reasons = analysis.reasons
     assert "not known which pairs" in reasons["split"]
     assert reasons["final.train_loss"] == reasons["final.excluded_loss_train"] == reasons["split"]
-    assert analysis.summary["outcome_kind"] is None and reasons["outcome_kind"]
+    assert analysis.milestones.outcome_kind is None and reasons["outcome_kind"]
     assert analysis.summary["config"]["task"]["train_fraction"] is None
     json.dumps(analysis.summary, allow_nan=False)
 
@@ -728,7 +728,7 @@ def low_precision():
 def test_the_published_low_precision_network_has_its_published_numbers(low_precision):
     """Evaluated once with the published code; four digits were kept."""
     analysis = analyze_run(low_precision, deep=False)
-    final = analysis.summary["final"]
+    final = analysis.final
     assert analysis.key_frequencies.frequencies == (3, 6, 23, 39)
     assert not analysis.key_frequencies.is_dense
     # The published figures with half of their last digit.

@@ -193,8 +193,8 @@ def test_a_run_without_a_group_is_analyzed_and_says_what_is_absent(tmp_path, ope
     assert "fraction_single_representation_neurons" not in columns
     assert ("test_accuracy_mirrored" in columns) == OPERATIONS[operation].is_commutative
     assert analysis.by_frequency.empty and analysis.by_representation.empty
-    reasons = analysis.summary["reasons"]
+    reasons = analysis.reasons
     assert f"{task.in_words} has no cyclic view" in reasons["by_frequency"]
     assert f"{task.in_words} has no cyclic view" in reasons["key_frequencies"]
-    assert not analysis.summary["failures"]
+    assert not analysis.failures
     assert f"Learning {OPERATIONS[operation].formula}" in render_report(analysis)

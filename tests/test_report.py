@@ -1,9 +1,8 @@
 import base64
 import dataclasses
 import json
+import math
 import re
-from html import unescape
-from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
 
@@ -14,12 +13,24 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from grokinterp import figures
+from grokinterp.circuits import Algorithm
+from grokinterp.circuits.algorithm import (
+    CLOCK_IRRELEVANCE,
+    CLOCK_SYMMETRICITY,
+    PIZZA_IRRELEVANCE,
+    PIZZA_SYMMETRICITY,
+)
+from grokinterp.circuits.gradients import GradientSymmetricity
+from grokinterp.circuits.key_frequencies import MIN_SHARE
 from grokinterp.errors import RunFolderError
+from grokinterp.figures.embedding import MAX_FRAMES, MAX_HEATMAP_STEPS
 from grokinterp.report import experiment, render_report, write_report
 from grokinterp.report.page import Section, figure_block, figure_json, render_page
 from grokinterp.report.text import link_papers, show_percent, show_value
 from grokinterp.tasks import Task, draw_split
+from grokinterp.trajectory import Thresholds
 from tests import synthetic
+from tests.report_page import Page, numbers_in
 
 SECTIONS = [
     "outcome",
@@ -45,43 +56,6 @@ SECTIONS = [
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
 
-class Page(HTMLParser):
-    """What a browser would see: elements with attributes, visible text, resources."""
-
-    VOID = {"meta", "link", "img", "br", "hr", "input", "source"}
-
-    def __init__(self, html):
-        super().__init__(convert_charrefs=True)
-        self.elements, self.text, self.open = [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not {"script", "style", "title"} & set(self.open):
-            self.text.append(data)
-
-    @property
-    def words(self):
-        return " ".join(self.text)
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.elements if name == tag]
-
-    def outside_resources(self):
-        """Addresses that a browser would fetch to show the page."""
-        fetching = ("src", "srcset", "poster", "data", "background", "xlink:href")
-        found = [a[k] for _, a in self.elements for k in fetching if a.get(k)]
-        found += [a["href"] for tag, a in self.elements if tag in ("link", "base", "use")]
-        return [address for address in found if not address.startswith(("data:", "#"))]
-
-
 @pytest.fixture(scope="module")
 def grokked_html():
     return render_report(synthetic.grokked_analysis(400))
@@ -92,12 +66,31 @@ def page(grokked_html):
     return Page(grokked_html)
 
 
+@pytest.fixture(scope="module")
+def page_of_permutations():
+    return Page(render_report(synthetic.permutation_analysis()))
+
+
+def page_of(analysis):
+    return Page(render_report(analysis))
+
+
+def shown(value):
+    """A value as the text of the page has it."""
+    return Page(show_value(value)).words
+
+
+def without_numbers(text):
+    return re.sub(r"[\d.,%−×]+", "", text)
+
+
 def test_the_sections_stand_in_order_and_the_contents_lead_to_them(page):
-    assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
+    assert page.sections == SECTIONS
     # The text leads back to some of them.
-    links = list(dict.fromkeys(a["href"] for a in page.all("a") if a["href"].startswith("#")))
+    addresses = [a.attrs["href"] for a in page.all("a")]
+    links = list(dict.fromkeys(a for a in addresses if a.startswith("#")))
     assert links == ["#main", *(f"#{name}" for name in SECTIONS)]
-    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    ids = [node.attrs["id"] for node in page.elements if "id" in node.attrs]
     assert len(ids) == len(set(ids)) and {link[1:] for link in links} <= set(ids)
 
 
@@ -105,7 +98,7 @@ def test_the_page_opens_without_fetching_anything(grokked_html, page):
     assert page.outside_resources() == []
     style = re.search(r"<style>(.*?)</style>", grokked_html, re.S)
     assert style and "url(" not in style[1] and "@import" not in style[1]
-    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
+    policy = next(m.attrs["content"] for m in page.all("meta") if "http-equiv" in m.attrs)
     assert "default-src 'none'" in policy and "http" not in policy
     assert grokked_html.count("plotly.js v") == 1
 
@@ -123,9 +116,14 @@ def test_a_fetched_resource_would_have_been_noticed(planted):
 
 
 def test_links_to_papers_are_plain_anchors(page):
-    papers = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
+    addresses = [a.attrs["href"] for a in page.all("a")]
+    papers = [address for address in addresses if not address.startswith("#")]
     assert "https://arxiv.org/abs/2301.05217" in papers
     assert all(address.startswith("https://arxiv.org/abs/") for address in papers)
+    # What the measures were taken from is listed with the names of the measures.
+    listed = page.section("citations")
+    assert {"phases", "algorithm", "gini_W_E"} <= {node.words for node in listed.all("code")}
+    assert "https://arxiv.org/abs/2306.17844" in [a.attrs["href"] for a in listed.all("a")]
 
 
 REPORTS = {
@@ -134,69 +132,79 @@ REPORTS = {
     "memorized": lambda: synthetic.memorized_analysis(20),
     "imported": synthetic.single_checkpoint_analysis,
 }
-FIGURE = re.compile(
-    r'<figure id="(.*?)">.*?aria-label="(.*?)".*?class="plot-data">(.*?)</script>'
-    r"<figcaption>(.*?)</figcaption>",
-    re.S,
-)
 
 
 @pytest.mark.parametrize("kind", REPORTS)
 def test_every_figure_has_a_title_axes_and_a_caption_and_description_of_its_own(kind):
     analysis = REPORTS[kind]()
     html = render_report(analysis)
-    found = FIGURE.findall(html)
-    names = [name.removeprefix("figure-") for name, *_ in found]
-    assert names == list(figures.all_figures(analysis)) and len(names) == html.count("<figure")
-    for name, label, data, caption in found:
-        layout = json.loads(data)["layout"]
-        axes = {key: axis for key, axis in layout.items() if re.fullmatch("[xy]axis[0-9]*", key)}
+    found = Page(html).figures
+    assert list(found) == list(figures.all_figures(analysis))
+    assert len(found) == html.count("<figure")
+    for name, figure in found.items():
+        axes = {k: axis for k, axis in figure.layout.items() if re.fullmatch("[xy]axis[0-9]*", k)}
         titled = {key[0] for key, axis in axes.items() if axis.get("title", {}).get("text")}
         # Bars and marks of named parts have their names in place of a title.
         assert titled == ({"x"} if "ablations" in name else {"x", "y"}), name
-        assert layout["title"]["text"] and len(caption) > 60
-        assert label.startswith(unescape(layout["title"]["text"])) and len(label) > 80
-    for column in (1, 3):
-        texts = [row[column] for row in found]
+        title = figure.layout["title"]["text"]
+        assert title and len(figure.caption.words) > 60
+        assert figure.label.startswith(title) and len(figure.label) > 80
+    for texts in ([f.label for f in found.values()], [f.caption.words for f in found.values()]):
         assert len(texts) == len(set(texts))
 
 
-def test_a_description_tells_the_course_of_every_line_that_is_drawn(grokked_html):
-    labels = {name: unescape(label) for name, label, *_ in FIGURE.findall(grokked_html)}
-    loss = labels["figure-loss"]
-    assert loss.startswith("Loss. Horizontal axis: step (updates). Vertical axis: loss (nats), log")
-    assert re.search(r"train: 3\.25 at 0, .* at 25,000\. test: 4\.65 at 0, 29\.\d at", loss)
+def test_a_description_has_the_ends_of_every_line_that_is_drawn(page):
+    told = {name: numbers_in(figure.label) for name, figure in page.figures.items()}
+    curves = synthetic.curves()
+    for column in ("train_loss", "test_loss"):
+        known = curves[column].dropna()
+        for value in (known.iloc[0], known.iloc[-1]):
+            assert numbers_in(f"{value:.3g}")[0] in told["loss"], column
+    assert {"0", "25000"} <= set(told["loss"])
     # What waits in the legend is not told, nor is a level point by point.
-    assert "mirrored" not in labels["figure-accuracy"]
-    assert "chance (0.00885): 0.00885 throughout" in labels["figure-accuracy"]
-    assert "k = 52: 2.78 at 52." in labels["figure-embedding-spectrum"]
-    assert "without trigonometric circuit 8.3" in labels["figure-ablations"]
-    assert "correct logit: from 18.9 to 21.1" in labels["figure-correct-logits"]
-    assert not any("<" in label or "nan" in label for label in labels.values())
+    assert "mirrored" not in page.figures["accuracy"].label
+    assert told["accuracy"].count("0.00885") == 3
+    # Bars are told by name with their value, maps by their range.
+    assert {"52", "8.3"} <= set(told["embedding-spectrum"] + told["ablations"])
+    correct = synthetic.grokked_analysis(8).algorithm.correct_logits
+    assert told["correct-logits"][-2:] == [f"{v:.3g}" for v in (correct.min(), correct.max())]
+    labels = [figure.label for figure in page.figures.values()]
+    assert not any("<" in label or "nan" in label for label in labels)
 
 
 def test_tables_have_captions_and_headings_with_a_direction(page):
     assert len(page.all("table")) == len(page.all("caption")) > 10
-    assert {th.get("scope") for th in page.all("th")} == {"col", "row"}
+    assert {th.attrs.get("scope") for th in page.all("th")} == {"col", "row"}
 
 
 def test_the_page_begins_with_its_language_and_a_way_past_the_contents(page):
-    assert page.all("html") == [{"lang": "en"}]
-    assert page.all("a")[0] == {"class": "skip", "href": "#main"}
-    assert [attrs for attrs in page.all("main")] == [{"id": "main"}]
-    labels = [a["for"] for a in page.all("label")]
-    sliders = [a["id"] for a in page.all("input")]
+    assert page.one("html").attrs == {"lang": "en"}
+    assert page.all("a")[0].attrs == {"class": "skip", "href": "#main"}
+    assert page.one("main").attrs == {"id": "main"}
+    labels = [node.attrs["for"] for node in page.all("label")]
+    sliders = [node.attrs["id"] for node in page.all("input")]
     assert labels == sliders == ["figure-embedding-spectrum-slider"]
 
 
 def test_the_words_of_the_field_are_explained_for_this_run(page, page_of_permutations):
-    said = [" ".join(p.words.split()) for p in (page, page_of_permutations)]
-    of_frequencies, of_permutations = (
-        re.search("Words that this report uses(.*)All [0-9]+ measures", words)[1] for words in said
-    )
-    assert "A network that guesses among the 113 answers has ln 113 = 4.73 nats" in of_frequencies
-    assert "cos(2πka/113)" in of_frequencies and "representation" not in of_frequencies
-    assert "the irreducible representations are here" in of_permutations
+    terms, of_permutations = page.terms, page_of_permutations.terms
+    assert all(len(meaning) == 1 and len(meaning[0]) > 40 for meaning in terms.values())
+    assert numbers_in(terms["loss"][0]) == ["113", "113", f"{math.log(113):.2f}"]
+    assert numbers_in(of_permutations["loss"][0]) == ["120", "120", f"{math.log(120):.2f}"]
+    assert "56" in numbers_in(terms["frequency k"][0])
+    only_here = {"frequency k", "key frequencies"}
+    only_there = {"representation", "key representations"}
+    assert only_here <= set(terms) and not only_here & set(of_permutations)
+    assert only_there <= set(of_permutations) and not only_there & set(terms)
+    assert not any("representation" in " ".join(meaning) for meaning in terms.values())
+
+
+def test_the_thresholds_that_are_explained_are_those_of_the_analysis():
+    name = "memorization step, grokking step, delay"
+    base = synthetic.grokked_analysis(8)
+    assert numbers_in(page_of(base).terms[name][0]) == ["99%", "95%"]
+    other = dataclasses.replace(base, thresholds=Thresholds(memorization=0.9, grokking=0.755))
+    assert numbers_in(page_of(other).terms[name][0]) == ["90%", "75.5%"]
 
 
 def relative_luminance(color):
@@ -234,44 +242,98 @@ def test_the_style_stills_motion_on_request_and_knows_paper():
 
 
 def test_the_verdict_stands_with_its_evidence_and_the_lines_of_both_algorithms(page):
-    words = " ".join(page.words.split())
-    assert "Verdict: clock . At the last checkpoint, gradient symmetricity is 0.200." in words
-    for cell in (
-        "0.2 ± 0.004",
-        "below 0.5",
-        "above 0.98",
-        "above 0.4",
-        "below 0.6",
-        "0.95",
-        "clock 49.00%, pizza 40.00%",
+    section = page.section("algorithm")
+    assert section.all("strong")[0].words == "clock" == page.facts["algorithm"][0]
+    evidence, formulas = section.tables
+    found = synthetic.algorithm(113, synthetic.KEYS)
+    for name, value, clock, pizza in (
+        ("gradient symmetricity", "0.2 ± 0.004", CLOCK_SYMMETRICITY, PIZZA_SYMMETRICITY),
+        ("distance irrelevance", "0.8", CLOCK_IRRELEVANCE, PIZZA_IRRELEVANCE),
     ):
-        assert cell in words
+        shown_value, of_clock, of_pizza, source = evidence.row(name)
+        assert shown_value == value
+        assert numbers_in(of_clock) == [f"{clock:g}"] and numbers_in(of_pizza) == [f"{pizza:g}"]
+        assert "arXiv:2306.17844" in source
+    assert evidence.row("circularity")[0] == "0.95"
+    assert numbers_in(evidence.rows[-1][1]) == ["49.00%", "40.00%"]
     # The formulas, on the whole logits and on each circle alone.
-    assert "98.00% 49.00%" in words and "80.00% 40.00%" in words
-    assert all(f"circle {key} alone" in words for key in synthetic.KEYS)
+    assert len(formulas.header) == 1 + 1 + len(synthetic.KEYS) + 1
+    assert [numbers_in(name) for name in formulas.header[2:-1]] == [[f"{k}"] for k in found_keys()]
+    assert [row[1:-1] for row in formulas.rows] == [
+        [f"{whole:.2%}"] + [f"{whole / 2:.2%}"] * len(synthetic.KEYS)
+        for whole in found.variance_explained.values()
+    ]
+
+
+def found_keys():
+    return synthetic.algorithm(113, synthetic.KEYS).variance_explained_by_circle
+
+
+def test_evidence_without_a_spread_or_without_a_number_has_none():
+    base = synthetic.grokked_analysis(8)
+    bare = dataclasses.replace(
+        base.algorithm,
+        gradient_symmetricity=GradientSymmetricity(0.2, 0.0, 2000),
+        distance_irrelevance=float("nan"),
+        circularity=None,
+    )
+    evidence = page_of(dataclasses.replace(base, algorithm=bare)).section("algorithm").tables[0]
+    assert evidence.row("gradient symmetricity")[0] == "0.2"
+    assert evidence.row("distance irrelevance")[0] == "–"
+    assert "circularity" not in evidence.column(evidence.header[0])
 
 
 def test_without_a_verdict_the_reason_stands_in_its_place():
-    html = render_report(synthetic.memorized_analysis())
-    words = " ".join(Page(html).words.split())
-    assert "No algorithm was determined. Reason: test accuracy never exceeded 0.95" in words
-    assert 'id="figure-correct-logits"' not in html
+    analysis = synthetic.memorized_analysis()
+    page = page_of(analysis)
+    (note,) = page.section("algorithm").notes
+    assert analysis.algorithm.reason in note
+    assert not page.section("algorithm").tables and not page.section("algorithm").all("strong")
+    assert "correct-logits" not in page.figures and "algorithm" not in page.facts
 
 
 def test_headings_never_skip_a_level(page):
-    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    levels = [int(n.tag[1]) for n in page.elements if re.fullmatch("h[1-6]", n.tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
 
 
 def test_the_facts_of_the_run_can_be_read(page):
-    for fact in ("8,310", "230", "8,080", "14, 35, 41, 42, 52", "100.00%", "clock"):
-        assert fact in page.words
-    assert "scores about the train fraction on the test pairs" in " ".join(page.words.split())
-    words = " ".join(page.words.split())
-    assert "The slider shows 60 of the 400 checkpoints" in words
-    assert "Drawn are 160 of the 400 checkpoints" in words
-    assert "weight_decay" in page.words and "Trained by grokinterp" in page.words
+    analysis = synthetic.grokked_analysis(400)
+    facts, final = page.facts, analysis.final
+    assert facts["grokking step"] == ["8,310"] and facts["memorization step"] == ["230"]
+    assert facts["grokking delay"][0] == "8,080"
+    assert facts["key frequencies"][0] == "14, 35, 41, 42, 52"
+    assert numbers_in(facts["key frequencies"][1]) == ["56"]
+    for split in ("train", "test"):
+        loss = float(f"{final[f'{split}_loss']:.3g}")
+        assert facts[f"final {split} loss"] == [shown(loss), "nats"]
+        assert facts[f"final {split} accuracy"] == [show_percent(final[f"{split}_accuracy"])]
+    (measures,) = page.section("outcome").tables
+    assert dict(measures.rows) == {name: shown(value) for name, value in final.items()}
+    assert page.section("outcome").one("p", class_="outcome").words == analysis.outcome
+    fields = dict(page.section("config").tables[0].rows)
+    assert fields["optimizer.weight_decay"] == "1" and fields["task.p"] == "113"
+    assert analysis.run.origin in page.section("origin").words
+
+
+def test_the_phases_are_a_table(page):
+    (phases,) = page.section("loss-and-accuracy").tables
+    assert [row[1:] for row in phases.rows] == [
+        ["0", "1,400", ""],
+        ["1,400", "8,550", ""],
+        ["8,550", "14,600", ""],
+    ]
+    (phases,) = page_of(synthetic.memorized_analysis(8)).section("loss-and-accuracy").tables
+    assert phases.row("cleanup") == ["–", "–", "the test loss never halves"]
+
+
+def test_a_caption_says_how_many_checkpoints_of_how_many_are_drawn(page):
+    assert page.figures["embedding-spectrum"].caption.numbers == [f"{MAX_FRAMES}", "400"]
+    assert page.figures["embedding-heatmap"].caption.numbers == [f"{MAX_HEATMAP_STEPS}", "400"]
+    few = page_of(synthetic.grokked_analysis(MAX_FRAMES)).figures
+    assert few["embedding-spectrum"].caption.numbers == []
+    assert few["embedding-heatmap"].caption.numbers == []
 
 
 def test_four_hundred_checkpoints_cost_little_more_than_plotly(grokked_html):
@@ -282,7 +344,8 @@ def test_four_hundred_checkpoints_cost_little_more_than_plotly(grokked_html):
 def test_four_thousand_checkpoints_cost_little_more_than_four_hundred(grokked_html):
     longer = render_report(synthetic.grokked_analysis(4_000))
     assert len(longer) < len(grokked_html) + 600_000
-    assert "Drawn are 160 of the 4,000 checkpoints" in longer
+    caption = Page(longer).figures["embedding-heatmap"].caption
+    assert caption.numbers == [f"{MAX_HEATMAP_STEPS}", "4000"]
 
 
 def test_a_page_with_unthinned_curves_would_be_too_large():
@@ -294,70 +357,90 @@ def test_a_page_with_unthinned_curves_would_be_too_large():
 
 @pytest.mark.parametrize("case", synthetic.DEGENERATE)
 def test_reports_of_odd_runs_say_why_and_never_nan(case):
-    page = Page(render_report(synthetic.DEGENERATE[case]()))
-    assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
+    page = page_of(synthetic.DEGENERATE[case]())
+    assert page.sections == SECTIONS
     words = set(re.findall(r"[\w<>]+", page.words))
     assert not {"nan", "NaN", "None", "NaT", "<NA>", "inf", "null", "undefined"} & words
 
 
 def test_a_step_before_the_record_is_not_known_instead_of_not_reached():
-    base = synthetic.single_checkpoint_analysis()
-    words = " ".join(Page(render_report(base)).words.split())
-    assert "grokking step not reached" in words
-    assert "There is one checkpoint, so every line is one point" in words
-    late = {**base.summary["reasons"], "outcome_kind": "no outcome"}
-    later = dataclasses.replace(base, summary={**base.summary, "reasons": late})
-    words = " ".join(Page(render_report(later)).words.split())
-    assert "grokking step not known" in words and "not reached" not in words
+    never, unknown = synthetic.memorized_analysis(8), synthetic.single_checkpoint_analysis()
+    assert unknown.milestones.outcome_kind is None
+    not_reached, not_known = (page_of(a).facts["grokking step"] for a in (never, unknown))
+    assert not_reached == ["not reached", never.why("grokking_step")]
+    assert not_known == ["not known", unknown.why("grokking_step")]
+    assert page_of(never).facts["memorization step"] == ["230"]
 
 
 def test_the_circuit_is_a_table_of_losses_with_all_numbers_folded_behind(page):
-    words = " ".join(page.words.split())
-    assert "all patterns linear in one frequency each" in words
-    assert "trigonometric circuit removed" in words
+    section, circuit = page.section("circuit"), synthetic.circuit()
+    losses, *stages = section.tables
+    whole = circuit[(circuit["unit"] == "nats") & circuit["head"].isna()]
     # Losses of single heads stand with their stage, not among those of the whole circuit.
-    assert words.index("this head's pattern linear") > words.index("Attention: all numbers")
-    assert "memorization circuit alone right on train from" in words
-    assert "more ablations" in words
+    assert losses.column("loss") == [shown(value) for value in whole["value"]]
+    assert [float(row[-1]) for row in losses.rows[:3]] == [1, 0.8333, 1.25]
+    folded = section.all("details")
+    assert len(folded) == len(stages) == circuit["stage"].nunique() - 1
+    assert sum(len(stage.rows) for stage in stages) == len(circuit) - 1
+    assert [row[-2] for stage in stages for row in stage.rows] == [
+        shown(value) for value in circuit["value"][1:]
+    ]
 
 
-@pytest.fixture(scope="module")
-def page_of_permutations():
-    return Page(render_report(synthetic.permutation_analysis()))
+def test_when_each_circuit_works_is_a_table_with_the_reasons(page):
+    (steps,) = page.section("circuit-strength").tables
+    assert [row[1:] for row in steps.rows] == [
+        ["230", ""],
+        ["6,000", ""],
+        ["6,900", ""],
+        ["5,100", ""],
+    ]
+    base = synthetic.grokked_analysis(20)
+    never = dataclasses.replace(base.circuit_steps, memorization_works_until=None)
+    analysis = dataclasses.replace(base, circuit_steps=never)
+    (steps,) = page_of(analysis).section("circuit-strength").tables
+    reason = analysis.why("circuits.memorization_works_until")
+    assert reason and steps.rows[1][1:] == ["–", reason]
+    assert [row[1:] for row in steps.rows[2:]] == [["6,900", ""], ["5,100", ""]]
+
+
+def test_ablations_of_the_logits_stand_open_and_all_others_folded(page):
+    section, ablations = page.section("ablations"), synthetic.ablations()
+    n_open = ablations["intervention"].isin(["none", "removed from logits"]).sum()
+    first, rest = section.tables
+    assert [len(first.rows), len(rest.rows)] == [n_open, len(ablations) - n_open]
+    assert numbers_in(section.one("summary").words) == [f"{len(rest.rows)}"]
+    assert first.column("loss all") == [shown(v) for v in ablations["loss_all"][:n_open]]
+    assert first.row("full", "none")[-1] == "100.00%"
 
 
 def test_a_report_of_permutations_speaks_of_representations_alone(page_of_permutations):
-    ids = [attrs["id"] for attrs in page_of_permutations.all("section")]
-    assert ids == [name.replace("embedding-spectrum", "representations") for name in SECTIONS]
-    words = " ".join(page_of_permutations.words.split())
-    for said in (
-        "Grokking report: permutation composition in S_5",
-        "a ∘ b (b first, then a) in S 5 from 60% of the pairs",
-        "key representations standard, sign of 6",
-        "Key representations and their evidence",
-        "a single key representation removed",
-        "lies in one representation",
-        "the characters of the key representations explain",
-        "The Gini coefficients were not computed. Reason: permutations have representations",
-        "permutation composition does not commute",
-    ):
-        assert said in words, said
+    page = page_of_permutations
+    names = [name.replace("embedding-spectrum", "representations") for name in SECTIONS]
+    assert page.sections == names
+    lead = page.one("p", class_="lead")
+    assert "a ∘ b" in lead.words and {"5", "60%"} <= set(lead.numbers)
+    assert page.facts["key representations"][0] == "standard, sign"
+    assert numbers_in(page.facts["key representations"][1]) == ["6"]
     # What is left of frequencies is reasons why there are none, names of columns and sources.
-    words = words.rsplit("Citations", 1)[0]
-    allowed = ("no frequencies", "key_frequencies", "by_frequency", "intervention frequencies")
-    for phrase in allowed:
-        words = words.replace(phrase, "")
-    assert "frequenc" not in words.lower(), words[words.lower().index("frequenc") - 60 :][:120]
+    for name in set(names) - {"not-computed", "citations", "config"}:
+        words = page.section(name).words.lower()
+        for column in ("no frequencies", "intervention frequencies"):
+            words = words.replace(column, "")
+        assert "frequenc" not in words, (name, words[words.index("frequenc") - 60 :][:120])
+    reasons = dict(page.section("not-computed").tables[0].rows)
+    assert {"key_frequencies", "by_frequency", "algorithm"} <= set(reasons)
+    (note,) = page.section("gini-and-weights").notes
+    assert reasons["by_frequency"] in note
+    assert page.section("mirrored-accuracy").notes and not page.section("mirrored-accuracy").figures
 
 
 def test_the_evidence_of_representations_is_a_table(page_of_permutations):
-    words = " ".join(page_of_permutations.words.split())
-    assert "Key representations and the 3 strongest others" in words
-    assert re.search(r"standard key 4 [\d.]+%? ", words) and "5d_b no 5" in words
-
-
-def words_of(analysis):
-    return " ".join(Page(render_report(analysis)).words.split())
+    (evidence,) = page_of_permutations.section("key-frequencies").tables
+    assert len(evidence.rows) == 2 + 3
+    assert evidence.row("standard", "key")[0] == "4" and evidence.row("sign", "key")[0] == "1"
+    assert evidence.column("key")[2:] == ["no"] * 3
+    assert evidence.row("6d", "no")[0] == "6"
 
 
 def of_operation(analysis, operation):
@@ -369,63 +452,71 @@ def of_operation(analysis, operation):
     return dataclasses.replace(analysis, run=run)
 
 
-def test_the_key_frequencies_stand_with_what_they_hold_and_what_they_are_worth(page):
-    words = " ".join(page.words.split())
-    share = synthetic.evidence()
-    held = share["logit_power_share"][share["is_key"]].sum()
-    assert (
-        "Averaged over the pairs with the same a + b, the logits are almost entirely waves of "
-        f"these frequencies, which hold {held:.2%} of their power. A wave cos(2πk(a+b−c)/113) is "
-        "largest at c = a + b; such waves of all key frequencies together explain 95.00% of the "
-        "variance of the logits."
-    ) in words
-    assert (
-        "Without their part of the logits the loss on all pairs is 8.3, with their part alone "
-        "5.5 × 10 −8 , and of the whole network 2.4 × 10 −7 ."
-    ) in words
+def what_keys_hold(analysis):
+    """The text on what the key frequencies hold and are worth, after the line that names them."""
+    blocks = page_of(analysis).section("key-frequencies").all("p")
+    plain = [block.words for block in blocks if not block.attrs]
+    return plain[1] if len(plain) > 1 else ""
 
 
-def test_key_frequencies_that_hold_less_are_not_called_almost_everything():
+def test_the_key_frequencies_stand_with_what_they_hold_and_what_they_are_worth():
+    analysis = synthetic.grokked_analysis(8)
+    evidence = synthetic.evidence()
+    held = evidence["logit_power_share"][evidence["is_key"]].sum()
+    said = what_keys_hold(analysis)
+    assert f"{held:.2%}" in said and "95.00%" in said
+    # Without their part, with it alone, and whole.
+    losses = [said.index(shown(value)) for value in (8.3, 5.5e-8, 2.4e-7)]
+    assert losses == sorted(losses)
+    # The fraction is that of the step at which they were found.
+    earlier = dataclasses.replace(
+        analysis.key_frequencies, step=int(analysis.trajectory["step"].iloc[-3])
+    )
+    fraction = analysis.trajectory["fraction_logit_variance_explained"].iloc[-3]
+    said = what_keys_hold(dataclasses.replace(analysis, key_frequencies=earlier))
+    assert f"{fraction:.2%}" in said and "95.00%" not in said
+
+
+def test_key_frequencies_that_hold_less_are_described_otherwise():
     base = synthetic.grokked_analysis(8)
     evidence = base.key_frequencies.evidence
-    share = np.where(evidence["is_key"], 0.17, 0.15 / (~evidence["is_key"]).sum())
-    keys = dataclasses.replace(
-        base.key_frequencies, evidence=evidence.assign(logit_power_share=share)
-    )
-    words = words_of(dataclasses.replace(base, key_frequencies=keys))
-    assert "almost entirely" not in words
-    assert "the logits have 85.00% of their power in waves of these frequencies." in words
+
+    def holding(share):
+        is_key = evidence["is_key"]
+        shares = np.where(is_key, share / is_key.sum(), (1 - share) / (~is_key).sum())
+        keys = dataclasses.replace(
+            base.key_frequencies, evidence=evidence.assign(logit_power_share=shares)
+        )
+        return what_keys_hold(dataclasses.replace(base, key_frequencies=keys))
+
+    most, more, less = holding(0.95), holding(0.91), holding(0.85)
+    assert "95.00%" in most and "91.00%" in more and "85.00%" in less
+    assert without_numbers(most) == without_numbers(more) != without_numbers(less)
 
 
 def test_what_the_keys_hold_is_said_in_the_words_of_the_task(page_of_permutations):
-    words = words_of(of_operation(synthetic.grokked_analysis(8), "multiplication"))
-    assert "Averaged over the pairs with the same answer, the logits are almost" in words
-    assert "is largest at c = a + b" not in words
-    assert "The sums of cosines of the key frequencies explain 95.00% of the variance" in words
-    words = " ".join(page_of_permutations.words.split())
-    assert "the logits are almost entirely matrix elements of these representations" in words
-    assert (
-        "Without their part of the logits the loss on all pairs is 8.3, with their part alone"
-        in words
-    )
+    base = synthetic.grokked_analysis(8)
+    of_sums = what_keys_hold(base)
+    of_products = what_keys_hold(of_operation(base, "multiplication"))
+    assert "a + b" in of_sums and "a+b−c" in of_sums
+    assert "a + b" not in of_products and "a+b−c" not in of_products
+    assert "95.00%" in of_sums and "95.00%" in of_products
+    of_permutations = what_keys_hold(synthetic.permutation_analysis(8))
+    assert "95.00%" not in of_permutations
+    assert all(shown(value) in of_permutations for value in (8.3, 5.5e-8, 2.4e-7))
 
 
 @pytest.mark.parametrize("case", synthetic.DEGENERATE)
-def test_without_numbers_nothing_is_said_of_what_the_keys_hold(case):
+def test_without_key_frequencies_nothing_is_said_of_what_they_hold(case):
     analysis = synthetic.DEGENERATE[case]()
-    words = words_of(analysis)
-    if not analysis.key_frequencies.frequencies:
-        assert "Averaged over the pairs with" not in words
-        assert "Without their part of" not in words
+    assert bool(what_keys_hold(analysis)) == bool(analysis.key_frequencies.frequencies)
 
 
-def test_the_level_of_chance_is_that_of_one_network_with_groupings_of_its_pairs(page):
+def test_the_level_of_chance_says_how_many_groupings_it_is_from(page):
     keys = dataclasses.replace(synthetic.grokked_analysis(8).key_frequencies, n_permutations=500)
     analysis = dataclasses.replace(synthetic.grokked_analysis(8), key_frequencies=keys)
-    said = "what 99.9% of {}random groupings of the pairs stay below"
-    assert said.format("500 ") in words_of(analysis)
-    words = " ".join(page.words.split())
-    assert said.format("") in words and "networks with shuffled pairs" not in words
+    assert page_of(analysis).figures["key-frequencies"].caption.numbers == ["99.9%", "500"]
+    assert page.figures["key-frequencies"].caption.numbers == ["99.9%"]
 
 
 def test_a_frequency_above_chance_and_below_the_threshold_is_marked():
@@ -433,33 +524,27 @@ def test_a_frequency_above_chance_and_below_the_threshold_is_marked():
     evidence = base.key_frequencies.evidence.copy()
     evidence.loc[evidence["frequency"] == 20, "logit_power_share"] = 0.01
     keys = dataclasses.replace(base.key_frequencies, evidence=evidence)
-    words = words_of(dataclasses.replace(base, key_frequencies=keys))
-    assert "20 above chance, below 1.5% 1.00% 0.60%" in words
-    assert words.count("above chance, below") == 1
+
+    def rows(keys):
+        analysis = dataclasses.replace(base, key_frequencies=keys)
+        (table,) = page_of(analysis).section("key-frequencies").tables
+        return table
+
+    mark, *cells = rows(keys).row("20")
+    assert numbers_in(mark) == [f"{MIN_SHARE:.1%}"] and cells[:2] == ["1.00%", "0.60%"]
+    assert rows(keys).column("key") == ["key"] * 5 + [mark, "no", "no"]
     given = dataclasses.replace(keys, rule="embedding_norm")
-    assert "above chance" not in words_of(dataclasses.replace(base, key_frequencies=given))
+    assert rows(given).column("key") == ["key"] * 5 + ["no"] * 3
 
 
 def test_the_words_of_clock_and_pizza_are_explained(page, page_of_permutations):
-    said, of_permutations = (
-        re.search("Words that this report uses(.*)All [0-9]+ measures", " ".join(p.words.split()))[
-            1
-        ]
-        for p in (page, page_of_permutations)
-    )
-    for term in (
+    of_algorithms = {
         "clock and pizza",
         "gradient symmetricity",
         "distance irrelevance",
         "circle alone",
-    ):
-        assert term in said and term not in of_permutations
-
-
-def test_mirrored_pairs_are_not_promised_to_be_right_without_exception(page):
-    words = " ".join(page.words.split())
-    assert "is right on most test pairs (a, b) whose mirror image (b, a) is trained" in words
-    assert "right on every test pair" not in words
+    }
+    assert of_algorithms <= set(page.terms) and not of_algorithms & set(page_of_permutations.terms)
 
 
 def test_a_nan_in_the_text_would_have_been_noticed():
@@ -474,11 +559,18 @@ def test_a_nan_in_the_text_would_have_been_noticed():
         ("diverged", "its checksum is not that of the index"),
         ("acyclic", "multiplication modulo 12 is not addition in a cyclic group"),
         ("single_checkpoint", "one checkpoint is no trajectory"),
-        ("single_checkpoint", "without a record of its versions"),
     ],
 )
 def test_what_is_missing_is_said_with_its_reason(case, said):
-    assert said in " ".join(Page(render_report(synthetic.DEGENERATE[case]())).words.split())
+    reasons = page_of(synthetic.DEGENERATE[case]()).section("not-computed").tables
+    assert said in [row[1] for table in reasons for row in table.rows]
+
+
+def test_versions_are_a_table_where_they_were_recorded(page):
+    (versions,) = page.section("environment").tables
+    assert dict(versions.rows)["torch"] == "2.13.0"
+    without = page_of(synthetic.single_checkpoint_analysis()).section("environment")
+    assert not without.tables and without.words
 
 
 def _hostile():
@@ -487,19 +579,16 @@ def _hostile():
         base.run, origin=EVIL, environment={EVIL: EVIL, "nested": {"a": EVIL}}, folder=Path(EVIL)
     )
     keys = dataclasses.replace(base.key_frequencies, rule=EVIL, reason=EVIL)
-    summary = {
-        **base.summary,
-        "outcome": EVIL,
-        "reasons": {EVIL: EVIL, "grokking_step": EVIL, "restricted_loss": EVIL},
-        "algorithm": {"verdict": EVIL},
-        "citations": {EVIL: EVIL},
-        "final": {EVIL: 1.0},
-    }
+    reasons = {EVIL: EVIL, "grokking_step": EVIL, "restricted_loss": EVIL}
+    milestones = dataclasses.replace(base.milestones, outcome=EVIL, reasons=reasons)
+    cited = dataclasses.replace(base.measures[0], name=EVIL, source=EVIL)
     return dataclasses.replace(
         base,
         run=run,
         key_frequencies=keys,
-        summary=summary,
+        milestones=milestones,
+        algorithm=Algorithm("none", EVIL),
+        measures=(cited,),
         failures={EVIL: EVIL},
         trajectory=base.trajectory.assign(**{EVIL: 1.0}),
         ablations=base.ablations.assign(component=EVIL, intervention=EVIL, frequencies=EVIL),
@@ -510,6 +599,8 @@ def test_foreign_text_stays_text():
     html, harmless = render_report(_hostile()), render_report(synthetic.memorized_analysis(8))
     page = Page(html)
     assert EVIL not in html and EVIL in page.words
+    for name in ("outcome", "algorithm", "not-computed", "environment", "origin", "citations"):
+        assert EVIL in page.section(name).words, name
     assert page.all("img") == []
     # Figures of two more things were drawn, each with its data; no other script came in.
     extra = len(page.all("figure")) - len(Page(harmless).all("figure"))
@@ -609,8 +700,9 @@ def test_a_failed_write_leaves_the_older_report(tmp_path, monkeypatch):
 
 def test_the_report_of_a_trained_run_has_all_sections(tiny_analysis, tmp_path):
     page = Page(write_report(tiny_analysis, tmp_path / "report.html").read_text())
-    assert [attrs["id"] for attrs in page.all("section")] == SECTIONS
-    assert len(page.all("figure")) >= 6
+    assert page.sections == SECTIONS
+    assert list(page.figures) == list(figures.all_figures(tiny_analysis))
+    assert len(page.figures) >= 6
 
 
 def test_a_report_in_a_place_that_cannot_be_is_refused_in_one_line(tmp_path):

@@ -7,12 +7,12 @@ from grokinterp.trajectory.analysis import Analysis
 
 
 def nothing_to_draw(analysis: Analysis, fact: str, *fields: str) -> FitError:
-    """Error with the fact and the first reason that the summary knows for these fields.
+    """Error with the fact and the first reason that the analysis knows for these fields.
 
     Parameters
     ----------
     analysis
-        Its ``summary["reasons"]`` say why a field has no value.
+        Its reasons say why a field has no value.
     fact
         What is not there; a sentence without its full stop.
     fields
@@ -23,12 +23,6 @@ def nothing_to_draw(analysis: Analysis, fact: str, *fields: str) -> FitError:
     >>> nothing_to_draw(analysis, "No loss was recorded", "train_loss")  # doctest: +SKIP
     FitError('No loss was recorded. Reason: the run diverged at step 300.')
     """
-    reasons = analysis.summary.get("reasons") or {}
     # Permutations have no key frequencies in any case; then the other reason is the one.
-    known = [
-        reasons[field]
-        for field in (*fields, "key_representations", "key_frequencies")
-        if reasons.get(field)
-    ]
-    because = f" Reason: {known[0]}." if known else ""
-    return FitError(f"{fact}.{because}")
+    reason = analysis.why(*fields, "key_representations", "key_frequencies")
+    return FitError(f"{fact}. Reason: {reason}." if reason else f"{fact}.")

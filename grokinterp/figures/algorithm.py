@@ -33,9 +33,8 @@ def plot_correct_logits(analysis: Analysis) -> go.Figure:
     networks", NeurIPS 2023, arXiv:2306.17844, whose figure of the correct logits this is.
     """
     algorithm = analysis.algorithm
-    if algorithm is None or algorithm.correct_logits is None:
-        found = analysis.summary.get("algorithm") or {}
-        because = f" Reason: {found['reason']}." if found.get("reason") else ""
+    if algorithm.correct_logits is None:
+        because = f" Reason: {algorithm.reason}." if algorithm.reason else ""
         raise FitError(f"No algorithm was determined.{because}")
     table = algorithm.correct_logits.numpy()
     n = len(table)

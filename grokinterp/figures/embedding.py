@@ -176,7 +176,7 @@ def _norms(analysis: Analysis) -> pd.DataFrame | None:
 
 def _steps_of_interest(analysis: Analysis) -> list[int]:
     phases = (analysis.phases.memorization, analysis.phases.circuit_formation)
-    marked = [analysis.summary.get(n) for n in ("memorization_step", "grokking_step")]
+    marked = (analysis.milestones.memorization_step, analysis.milestones.grokking_step)
     edges = [phase[1] for phase in (*phases, analysis.phases.cleanup) if phase is not None]
     return [int(step) for step in (*marked, *edges) if step is not None]
 

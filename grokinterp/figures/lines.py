@@ -238,7 +238,7 @@ def mark_steps(figure: go.Figure, analysis: Analysis) -> None:
         ("memorization_step", "memorization step", 0.98),
         ("grokking_step", "grokking step", 0.98),
     ):
-        step = analysis.summary.get(field)
+        step = getattr(analysis.milestones, field)
         if step is not None:
             _mark_step(figure, float(step), f"{name} {show_step(step)}", height, last)
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
-
 from grokinterp import figures
+from grokinterp.bibliography import mention
 from grokinterp.circuits.algorithm import (
     CIRCLE_FORMULAS,
     CLOCK_IRRELEVANCE,
     CLOCK_SYMMETRICITY,
     PIZZA_IRRELEVANCE,
     PIZZA_SYMMETRICITY,
+    Algorithm,
 )
 from grokinterp.circuits.circles import MIN_CIRCULARITY
+from grokinterp.circuits.gradients import GradientSymmetricity
+from grokinterp.circuits.logit_formulas import Formula
 from grokinterp.errors import FitError
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import escape, link_papers, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
 
-_ZHONG = "Zhong et al. 2023, arXiv:2306.17844"
+_ZHONG = mention("zhong2023clock")
 _PRODUCT = "|cos(w<sub>k</sub>(a−b)/2)| cos w<sub>k</sub>(a+b−c)"
 _NO_LINE = f"no part of the rule; circular from {MIN_CIRCULARITY:g} on"
 _LINES = {
@@ -36,7 +36,7 @@ _LINES = {
     ),
     "circularity": (_NO_LINE, _NO_LINE, _ZHONG),
 }
-_FORMULAS = {
+_FORMULAS: dict[Formula, tuple[str, str]] = {
     "clock": ("clock, cos w<sub>k</sub>(a+b−c)", _ZHONG),
     "pizza_product": (f"pizza, {_PRODUCT}", _ZHONG),
     "pizza_absolute": (
@@ -54,17 +54,17 @@ _FORMULAS = {
 
 def algorithm_section(analysis: Analysis) -> Section:
     """The verdict with its evidence; a note with the reason where there is none."""
-    summary = analysis.summary.get("algorithm") or {}
-    verdict, reason = summary.get("verdict"), summary.get("reason")
-    if verdict in (None, "none"):
+    algorithm = analysis.algorithm
+    reason = algorithm.reason
+    if algorithm.verdict == "none":
         because = f" Reason: {escape(reason)}." if reason else ""
         note = paragraph(f"No algorithm was determined.{because}", kind="note")
         return Section("algorithm", "Which algorithm", (note,))
-    sentence = f"Verdict: <strong>{escape(verdict)}</strong>."
+    sentence = f"Verdict: <strong>{escape(algorithm.verdict)}</strong>."
     if reason:
         sentence += f" At the last checkpoint, {escape(reason)}."
     blocks = [paragraph(sentence)]
-    evidence, formulas = _evidence(summary), _formulas(summary)
+    evidence, formulas = _evidence(algorithm), _formulas(algorithm)
     try:
         figure = figures.plot_correct_logits(analysis)
     except FitError:
@@ -80,23 +80,18 @@ def algorithm_section(analysis: Analysis) -> Section:
     return Section("algorithm", "Which algorithm", (*blocks, *evidence, *formulas))
 
 
-def _evidence(summary: Mapping[str, Any]) -> list[str]:
+def _evidence(algorithm: Algorithm) -> list[str]:
     rows = []
     for name, (clock, pizza, source) in _LINES.items():
-        if name in summary:
-            value = show_value(summary[name])
-            error = summary.get(f"{name}_standard_error")
-            if error:
-                value += f" ± {show_value(float(f'{error:.2g}'))}"
+        found = getattr(algorithm, name)
+        if found is not None:
             label = escape(name.replace("_", " "))
+            value = _with_error(found)
             rows.append((label, value, escape(clock), escape(pizza), link_papers(source)))
-    circles = list((summary.get("variance_explained_by_circle") or {}).values())
+    circles = list((algorithm.variance_explained_by_circle or {}).values())
     if circles:
-        # A fraction that was not finite is None here.
         clock, pizza = (
-            show_percent(
-                sum(math.nan if c[name] is None else c[name] for c in circles) / len(circles)
-            )
+            show_percent(sum(circle[name] for circle in circles) / len(circles))
             for name in CIRCLE_FORMULAS
         )
         label, source = "explained of a circle alone, mean", f"formulas of {link_papers(_ZHONG)}"
@@ -108,11 +103,19 @@ def _evidence(summary: Mapping[str, Any]) -> list[str]:
     return [table(header, rows, caption="Evidence at the last checkpoint")]
 
 
-def _formulas(summary: Mapping[str, Any]) -> list[str]:
-    whole = summary.get("variance_explained")
+def _with_error(found: float | GradientSymmetricity) -> str:
+    if not isinstance(found, GradientSymmetricity):
+        return show_value(found)
+    if not found.standard_error > 0:
+        return show_value(found.mean)
+    return f"{show_value(found.mean)} ± {show_value(float(f'{found.standard_error:.2g}'))}"
+
+
+def _formulas(algorithm: Algorithm) -> list[str]:
+    whole = algorithm.variance_explained
     if not whole:
         return []
-    circles: Mapping[str, Mapping[str, Any]] = summary.get("variance_explained_by_circle") or {}
+    circles = algorithm.variance_explained_by_circle or {}
     rows = [
         (
             words,

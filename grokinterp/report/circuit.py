@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +12,6 @@ from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import (
     MISSING,
     escape,
-    is_missing,
     show_percent,
     show_value,
     table,
@@ -59,8 +57,7 @@ def circuit_section(analysis: Analysis) -> Section:
     title = "The trigonometric circuit, step by step"
     circuit = analysis.circuit
     if circuit.empty:
-        reasons = analysis.summary.get("reasons") or {}
-        known = reasons.get("key_frequencies") or reasons.get("by_frequency")
+        known = analysis.why("key_frequencies", "by_frequency")
         because = f" Reason: {escape(known)}." if known else ""
         note = "The circuit was not followed through the network." + because
         return Section("circuit", title, (paragraph(note, kind="note"),))
@@ -98,9 +95,8 @@ def strength_section(analysis: Analysis) -> Section:
         "groks the dotted lines rise first and fall in cleanup."
     )
     blocks = [figure_block("figure-circuit-strength", figure, caption)]
-    steps = analysis.summary.get("circuits")
-    if steps:
-        blocks.append(_steps_table(steps, analysis.summary.get("reasons") or {}))
+    if analysis.circuit_steps is not None:
+        blocks.append(_steps_table(analysis, analysis.circuit_steps.as_dict()))
     return Section("circuit-strength", title, tuple(blocks))
 
 
@@ -170,13 +166,9 @@ def _stage_table(rows: list[dict], name: str) -> str:
     return table(header, cells, caption=name, n_text=1)
 
 
-def _steps_table(steps: Mapping[str, Any], reasons: Mapping[str, str]) -> str:
+def _steps_table(analysis: Analysis, steps: Mapping[str, int | None]) -> str:
     rows = [
-        (
-            escape(text),
-            show_value(steps.get(name)),
-            escape(reasons.get(f"circuits.{name}", "")) if is_missing(steps.get(name)) else "",
-        )
+        (escape(text), show_value(steps[name]), escape(analysis.why(f"circuits.{name}")))
         for name, text in _CIRCUIT_STEPS.items()
     ]
     return table(("event", "step", "remark"), rows, caption="When each circuit works")

@@ -127,7 +127,7 @@ def _summary(
 ) -> dict[str, Any]:
     rows = _plain_rows(compared.table)
     for row, analysis, address in zip(rows, compared.analyses, addresses, strict=True):
-        row["outcome"] = analysis.summary["outcome"]
+        row["outcome"] = analysis.outcome
         row["report"] = address
     return {
         "kind": KIND,

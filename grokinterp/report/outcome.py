@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.report.page import Section, paragraph
 from grokinterp.report.text import (
     escape,
-    flatten,
     is_missing,
     show_percent,
     show_value,
@@ -21,10 +17,8 @@ from grokinterp.trajectory.analysis import Analysis
 
 def outcome_section(analysis: Analysis) -> Section:
     """The sentence, the facts and, folded away, every measure of the last checkpoint."""
-    sentence = analysis.summary.get("outcome")
-    text = escape(sentence) if sentence else "No outcome was determined."
     blocks = [
-        paragraph(text, kind="outcome"),
+        paragraph(escape(analysis.outcome), kind="outcome"),
         _facts(analysis),
         glossary(analysis),
         _final_measures(analysis),
@@ -44,14 +38,13 @@ def phase_table(analysis: Analysis) -> str:
 
 
 def _facts(analysis: Analysis) -> str:
-    summary, final = analysis.summary, analysis.summary.get("final") or {}
-    reasons = summary.get("reasons") or {}
+    milestones, final = analysis.milestones, analysis.final
     # A record that begins late or has no accuracies cannot say that a step was not reached.
-    absent = "not known" if "outcome_kind" in reasons else "not reached"
+    absent = "not known" if milestones.outcome_kind is None else "not reached"
     facts = [
-        _step_fact("grokking step", "grokking_step", summary, reasons, absent),
-        _step_fact("memorization step", "memorization_step", summary, reasons, absent),
-        _step_fact("grokking delay", "grokking_delay", summary, reasons, "not defined"),
+        _step_fact(analysis, "grokking_step", absent),
+        _step_fact(analysis, "memorization_step", absent),
+        _step_fact(analysis, "grokking_delay", "not defined"),
         _keys_fact(analysis),
     ]
     for split in ("train", "test"):
@@ -62,22 +55,15 @@ def _facts(analysis: Analysis) -> str:
         accuracy = final.get(f"{split}_accuracy")
         if not is_missing(accuracy):
             facts.append(_fact(f"final {split} accuracy", show_percent(accuracy), ""))
-    verdict = (summary.get("algorithm") or {}).get("verdict")
-    if verdict not in (None, "none"):
-        facts.append(_fact("algorithm", escape(verdict), ""))
+    if analysis.algorithm.verdict != "none":
+        facts.append(_fact("algorithm", escape(analysis.algorithm.verdict), ""))
     return f'<dl class="facts">{"".join(facts)}</dl>'
 
 
-def _step_fact(
-    label: str,
-    field: str,
-    summary: Mapping[str, Any],
-    reasons: Mapping[str, str],
-    absent: str,
-) -> str:
-    step = summary.get(field)
-    if is_missing(step):
-        return _fact(label, absent, escape(reasons.get(field, "")))
+def _step_fact(analysis: Analysis, field: str, absent: str) -> str:
+    step, label = getattr(analysis.milestones, field), field.replace("_", " ")
+    if step is None:
+        return _fact(label, absent, escape(analysis.why(field)))
     return _fact(label, show_value(step), "steps" if field.endswith("delay") else "")
 
 
@@ -96,10 +82,9 @@ def _fact(label: str, value: str, remark: str) -> str:
 
 
 def _final_measures(analysis: Analysis) -> str:
-    final = flatten(analysis.summary.get("final") or {})
     measured = [
         (f"<code>{escape(name)}</code>", show_value(value))
-        for name, value in final.items()
+        for name, value in analysis.final.items()
         if not is_missing(value)
     ]
     if not measured:

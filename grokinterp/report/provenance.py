@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from grokinterp.report.page import Section, paragraph
 from grokinterp.report.text import escape, field_table, link_papers, table
@@ -17,15 +16,14 @@ def provenance_sections(analysis: Analysis) -> list[Section]:
         Section("config", "Configuration", _config(analysis)),
         Section("environment", "Versions and machine", _environment(analysis)),
         Section("origin", "Origin", _origin(analysis)),
-        Section("citations", "Citations", _citations(analysis.summary.get("citations"))),
+        Section("citations", "Citations", _citations(analysis.citations)),
     ]
 
 
 def _not_computed(analysis: Analysis) -> tuple[str, ...]:
-    reasons = analysis.summary.get("reasons") or {}
     blocks = []
-    if reasons:
-        rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in reasons.items()]
+    if analysis.reasons:
+        rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in analysis.reasons.items()]
         blocks.append(table(("field", "reason"), rows, caption="Fields without a value"))
     if analysis.failures:
         rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in analysis.failures.items()]
@@ -57,16 +55,13 @@ def _origin(analysis: Analysis) -> tuple[str, ...]:
     return (paragraph(f"{escape(analysis.run.origin)}{where}"),)
 
 
-def _citations(citations: Any) -> tuple[str, ...]:
-    """One entry per source, with what was taken from it where that is known."""
-    if not citations:
-        return (paragraph("No measure was taken from a paper."),)
+def _citations(citations: Mapping[str, str]) -> tuple[str, ...]:
+    """One entry per source, with what was taken from it."""
     uses: dict[str, list[str]] = {}
-    named = citations.items() if isinstance(citations, Mapping) else (("", c) for c in citations)
-    for name, source in named:
-        uses.setdefault(str(source), []).append(str(name))
+    for name, source in citations.items():
+        uses.setdefault(source, []).append(name)
     entries = []
     for source, names in uses.items():
-        codes = ", ".join(f"<code>{escape(name)}</code>" for name in names if name)
-        entries.append(f"<li>{link_papers(source)}{f' ({codes})' if codes else ''}</li>")
+        codes = ", ".join(f"<code>{escape(name)}</code>" for name in names)
+        entries.append(f"<li>{link_papers(source)} ({codes})</li>")
     return (f'<ul class="references">{"".join(entries)}</ul>',)

@@ -23,7 +23,7 @@ def glossary(analysis: Analysis) -> str:
 def _terms(analysis: Analysis) -> list[tuple[str, str]]:
     task = analysis.run.task
     spectrum = spectrum_of(analysis)
-    n = task.n_classes
+    n, limits = task.n_classes, analysis.thresholds
     common = [
         (
             "pair",
@@ -41,9 +41,9 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
         ),
         (
             "memorization step, grokking step, delay",
-            "The first step from which the accuracy stays above 99% on the training pairs; above "
-            f"{100 * float(analysis.summary.get('grokking_threshold') or 0.95):g}% on the test "
-            "pairs; and the steps between the two.",
+            "The first step from which the accuracy stays above "
+            f"{100 * limits.memorization:g}% on the training pairs; above "
+            f"{100 * limits.grokking:g}% on the test pairs; and the steps between the two.",
         ),
         (
             "phases",

@@ -58,7 +58,7 @@ def render_report(analysis: Analysis) -> str:
         first = "b first, then a" if operation.group else "the rightmost first"
         group = f"({first}) in S<sub>{task.degree}</sub>"
     title = f"Grokking report: {task.in_words}"
-    n_checkpoints = analysis.summary.get("n_checkpoints", len(analysis.trajectory))
+    n_checkpoints = len(analysis.run.steps)
     checkpoints = "checkpoint" if n_checkpoints == 1 else "checkpoints"
     share = f"from {100 * task.train_fraction:.4g}% of the pairs"
     if not analysis.run.split.is_known:

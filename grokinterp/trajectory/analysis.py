@@ -4,39 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from grokinterp.circuits import (
-    Algorithm,
-    KeyFrequencies,
-    Snapshot,
-    find_algorithm,
-    find_key_frequencies,
-)
-from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.circuits import Algorithm, KeyFrequencies, find_algorithm
+from grokinterp.errors import ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.measures import MEASURES, Measure, as_measure
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
-from grokinterp.trajectory.circuit_steps import find_circuit_steps
-from grokinterp.trajectory.last_checkpoint import look_into
-from grokinterp.trajectory.measuring import measure_checkpoint
-from grokinterp.trajectory.milestones import Thresholds, find_milestones
+from grokinterp.trajectory.circuit_steps import CircuitSteps, find_circuit_steps
+from grokinterp.trajectory.last_checkpoint import (
+    choose_key_frequencies,
+    last_readable,
+    look_into,
+)
+from grokinterp.trajectory.measuring import measure_run
+from grokinterp.trajectory.milestones import Milestones, Thresholds, find_milestones
 from grokinterp.trajectory.mirrored import unmirrored_transition
 from grokinterp.trajectory.phases import Phases, find_phases
-from grokinterp.trajectory.recorded import checkpoint_curves, has_recorded
-from grokinterp.trajectory.summary import summarize
+from grokinterp.trajectory.reasons import find_reasons
+from grokinterp.trajectory.recorded import known_curves
+from grokinterp.trajectory.summary import final_numbers, sources_of, summarize, unfinished
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
+NOT_ASKED = Algorithm("none", "nobody looked for one")
+
+
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """What is known about a run: key frequencies, measures, phases, ablations, algorithm."""
+    """What is known about a run: key frequencies, measures, milestones, phases, circuits.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> analysis = gi.analyze_run(gi.load_run("ckpts/"))  # doctest: +SKIP
+    >>> analysis.milestones.grokking_step, analysis.final["test_accuracy"]  # doctest: +SKIP
+    (8310, 1.0)
+    """
 
     run: Run
     """The run that was analyzed."""
@@ -50,8 +61,14 @@ class Analysis:
     """Loss and accuracy at the last checkpoint after every standard intervention."""
     phases: Phases
     """Memorization, circuit formation, cleanup."""
-    summary: dict[str, Any]
-    """The fields of summary.json."""
+    milestones: Milestones
+    """The steps of memorization and generalization, and which kind of outcome that is."""
+    circuit_steps: CircuitSteps | None = None
+    """When each circuit works; None without key frequencies or without a known split."""
+    algorithm: Algorithm = NOT_ASKED
+    """Clock or pizza at the last checkpoint, with the evidence; ``none`` with the reason."""
+    thresholds: Thresholds = Thresholds()
+    """What counted as memorized, as generalized, as staying there, as late and as sharp."""
     measures: tuple[Measure, ...] = MEASURES
     """The measures that were taken."""
     by_representation: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -64,8 +81,41 @@ class Analysis:
     :func:`~grokinterp.circuits.neuron_polynomials.neuron_table`."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
-    algorithm: Algorithm | None = None
-    """Clock or pizza at the last checkpoint, with the evidence; None if nobody asked."""
+
+    @property
+    def outcome(self) -> str:
+        """What became of the run, in a sentence; says first where it is not finished."""
+        return unfinished(self.run) + self.milestones.outcome
+
+    @cached_property
+    def final(self) -> dict[str, float | int | None]:
+        """Measures of the last checkpoint by column; None where one is not finite."""
+        return final_numbers(self.trajectory)
+
+    @cached_property
+    def reasons(self) -> dict[str, str]:
+        """Why a field has no value, by its name in summary.json, such as ``phases.cleanup``."""
+        return find_reasons(self)
+
+    def why(self, *fields: str) -> str:
+        """Return the reason of the first of these fields that has one; empty if none has.
+
+        Examples
+        --------
+        >>> analysis.why("grokking_step")  # doctest: +SKIP
+        'the test accuracy never stays above 0.95'
+        """
+        return next((self.reasons[name] for name in fields if self.reasons.get(name)), "")
+
+    @cached_property
+    def citations(self) -> dict[str, str]:
+        """Where phases, algorithm and measures come from, by name, each in a line."""
+        return sources_of(self.measures, self.trajectory)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The fields of summary.json, derived from all others."""
+        return summarize(self)
 
 
 def analyze_run(
@@ -124,117 +174,69 @@ def analyze_run(
     >>> analysis.key_frequencies.frequencies  # doctest: +SKIP
     (9, 38, 45)
     """
+    _require_arguments(run, measures, key_frequencies, every, thresholds)
+    catalogue, limits = tuple(map(as_measure, measures)), thresholds or Thresholds()
+    failures: dict[str, str] = {}
+    last = last_readable(run, failures)
+    # A copy, so that what the rule looks at is not kept for the whole analysis.
+    keys = choose_key_frequencies(replace(last), key_frequencies)
+    cache = NumberCache(_cache_file(run, cache_folder), cache_context(run))
+    steps = _chosen_steps(run, every, last.step)
+    along = measure_run(run, progress(steps) if progress else steps, catalogue, keys, cache)
+    tables = look_into(last, keys, cache, deep=deep)
+    cache.save()
+    losses, accuracies = known_curves(run)
+    return Analysis(
+        run=run,
+        key_frequencies=keys,
+        trajectory=along.trajectory,
+        by_frequency=along.by_frequency,
+        by_representation=along.by_representation,
+        ablations=tables.ablations,
+        circuit=tables.circuit,
+        neurons=tables.neurons,
+        phases=find_phases(losses, along.trajectory),
+        milestones=_milestones(run, accuracies, limits),
+        circuit_steps=find_circuit_steps(along.trajectory, limits),
+        algorithm=find_algorithm(last, keys),
+        thresholds=limits,
+        measures=catalogue,
+        failures={**failures, **along.failures},
+    )
+
+
+def _require_arguments(
+    run: Any, measures: Any, key_frequencies: Any, every: Any, thresholds: Any
+) -> None:
+    """Refuse arguments of the wrong type before anything is computed."""
     checked("run", run, Run, "Load it first: gi.load_run(folder).")
     if checked("every", every, int) < 1:
         raise ConfigError(f"every={shown(every)} is not allowed. Use 1 for every checkpoint.")
     checked("thresholds", thresholds, Thresholds | None)
     checked("measures", measures, Iterable)
-    cache_folder = (
-        None
-        if cache_folder is None
-        else Path(checked("cache_folder", cache_folder, str | PathLike | None))
-    )
     if isinstance(key_frequencies, str) or not isinstance(key_frequencies, Iterable | None):
         raise ConfigError(
             f"key_frequencies={shown(key_frequencies)} is of the wrong type. It takes a list, such "
             "as [9, 38, 45], or None."
         )
-    catalogue = tuple(as_measure(measure) for measure in measures)
-    failures: dict[str, str] = {}
-    last = _last_readable(run, failures)
-    # A copy, so that what the rule looks at is not kept for the whole analysis.
-    keys = _key_frequencies(replace(last), key_frequencies)
-    folder = (
-        cache_folder if cache_folder is not None or run.folder is None else run.folder / "analysis"
-    )
-    cache = NumberCache(folder / "cache.jsonl" if folder else None, cache_context(run))
-    # The last that can be read is taken, also where it is not among every k-th.
-    steps = sorted({*(s for s in _every(run.steps, every) if s < last.step), last.step})
-    rows, frequency_rows, representation_rows = [], [], []
-    for step in progress(steps) if progress else steps:
-        try:
-            numbers = measure_checkpoint(run, step, catalogue, keys, cache)
-        except CheckpointError as error:
-            failures[run.checkpoints.name(step)] = str(error)
-            continue
-        rows.append({"step": step, **numbers.values})
-        frequency_rows.append(numbers.by_frequency)
-        representation_rows.append(numbers.by_representation)
-    tables = look_into(last, keys, cache, deep=deep)
-    cache.save()
-    trajectory = pd.DataFrame(rows)
-    # A run from elsewhere may come without curves; then the checkpoints have to do.
-    recorded = [has_recorded(run, column) for column in ("test_loss", "test_accuracy")]
-    known_curves = run.curves if all(recorded) else checkpoint_curves(run)
-    curves, accuracies = (run.curves if known else known_curves for known in recorded)
-    milestones = find_milestones(
+
+
+def _cache_file(run: Run, folder: Path | None) -> Path | None:
+    """Where numbers are kept: with the run unless somebody says otherwise."""
+    if folder is None:
+        return None if run.folder is None else run.folder / "analysis" / "cache.jsonl"
+    return Path(checked("cache_folder", folder, str | PathLike | None)) / "cache.jsonl"
+
+
+def _chosen_steps(run: Run, every: int, last: int) -> list[int]:
+    """Every k-th step, and the last that can be read, which need not be among them."""
+    return sorted({*(step for step in run.steps[::every] if step < last), last})
+
+
+def _milestones(run: Run, accuracies: pd.DataFrame, thresholds: Thresholds) -> Milestones:
+    return find_milestones(
         accuracies,
         diverged_at=run.diverged_at,
         unmirrored=unmirrored_transition(run, accuracies),
         thresholds=thresholds,
     )
-    phases = find_phases(curves, trajectory)
-    algorithm = find_algorithm(last, keys)
-    return Analysis(
-        run=run,
-        key_frequencies=keys,
-        trajectory=trajectory,
-        by_frequency=pd.concat(frequency_rows, ignore_index=True),
-        ablations=tables.ablations,
-        phases=phases,
-        summary=summarize(
-            run,
-            keys,
-            trajectory,
-            milestones,
-            phases,
-            find_circuit_steps(trajectory, thresholds),
-            algorithm,
-            catalogue,
-            failures,
-            thresholds,
-        ),
-        measures=catalogue,
-        by_representation=pd.concat(representation_rows, ignore_index=True),
-        circuit=tables.circuit,
-        neurons=tables.neurons,
-        failures=failures,
-        algorithm=algorithm,
-    )
-
-
-def _last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
-    run.resolve_step(None)
-    for step in reversed(run.steps):
-        try:
-            return Snapshot.from_parameters(
-                run.parameters(step),
-                run.split,
-                run.transformer,
-                step=step,
-                checksum=run.checksum(step),
-            )
-        except CheckpointError as error:
-            failures[run.checkpoints.name(step)] = str(error)
-    raise CheckpointError(
-        f"none of the {len(run.steps)} checkpoints can be read. The first: "
-        f"{next(iter(failures.values()))}"
-    )
-
-
-def _key_frequencies(last: Snapshot, given: Iterable[int | str] | None) -> KeyFrequencies:
-    found = find_key_frequencies(last)
-    if given is None:
-        return found
-    # The evidence of the rule stays beside a set that was given, so that both can be compared.
-    override = KeyFrequencies.given_for(last.require_view(), tuple(given))
-    evidence = found.evidence
-    if evidence is not None:
-        is_key = [k + 1 in override.frequencies for k in range(len(evidence))]
-        evidence = evidence.assign(is_key=is_key)
-    n_permutations = found.n_permutations
-    return replace(override, step=last.step, evidence=evidence, n_permutations=n_permutations)
-
-
-def _every(steps: tuple[int, ...], every: int) -> list[int]:
-    return sorted({*steps[::every], steps[-1]})

@@ -280,17 +280,16 @@ def column_of(values: list[Any], *, is_step: bool = False) -> pd.Series:
 
 
 def _row(analysis: Analysis) -> dict[str, Any]:
-    summary, run = analysis.summary, analysis.run
-    final = summary.get("final") or {}
-    names = summary.get("key_representations")
+    run, milestones, keys = analysis.run, analysis.milestones, analysis.key_frequencies
+    has_representations = run.task.has_representations
+    steps = {**vars(milestones), "censored_at": censored_at(analysis)}
     return {
-        "outcome_kind": summary["outcome_kind"],
-        **{name: summary.get(name) for name in STEP_COLUMNS},
-        "censored_at": censored_at(analysis),
-        "key_frequencies": tuple(summary["key_frequencies"]),
-        "key_representations": None if names is None else tuple(names),
-        "algorithm": summary["algorithm"]["verdict"],
-        **{name: final.get(name) for name in FINAL_COLUMNS},
+        "outcome_kind": milestones.outcome_kind,
+        **{name: steps[name] for name in STEP_COLUMNS},
+        "key_frequencies": () if has_representations else keys.frequencies,
+        "key_representations": (keys.names or ()) if has_representations else None,
+        "algorithm": analysis.algorithm.verdict,
+        **{name: analysis.final.get(name) for name in FINAL_COLUMNS},
         "n_checkpoints": len(run.steps),
         "last_step": run.last_step,
         "folder": None if run.folder is None else str(run.folder),
@@ -303,14 +302,14 @@ def censored_at(analysis: Analysis) -> int | None:
     A test accuracy that is above its threshold where the record begins says nothing about
     later: that run is not censored from above.
     """
-    summary, run = analysis.summary, analysis.run
-    if summary["grokking_step"] is not None:
+    run = analysis.run
+    if analysis.milestones.grokking_step is not None:
         return None
     table = run.curves if has_recorded(run, "test_accuracy") else analysis.trajectory
     if "test_accuracy" not in table:
         return None
     accuracies = table["test_accuracy"].dropna().to_numpy(dtype=float)
-    if not len(accuracies) or accuracies[0] > summary["grokking_threshold"]:
+    if not len(accuracies) or accuracies[0] > analysis.thresholds.grokking:
         return None
     return run.last_step
 

@@ -1,8 +1,8 @@
-"""What is looked into at one checkpoint alone: the circuit, its ablations, its neurons."""
+"""The last checkpoint: its key frequencies, its circuit, its ablations, its neurons."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,11 +12,14 @@ from grokinterp.circuits import (
     Snapshot,
     ablation_table,
     circuit_table,
+    find_key_frequencies,
     neuron_table,
 )
 from grokinterp.circuits.ablations import full_network
 from grokinterp.circuits.components import SITES
 from grokinterp.circuits.evidence import CIRCUIT_COLUMNS
+from grokinterp.errors import CheckpointError
+from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_key
 
 TABLES_VERSION = 1
@@ -34,6 +37,60 @@ class CheckpointTables:
     """Rows of circuit.csv; empty without key frequencies of a cyclic task."""
     neurons: pd.DataFrame
     """Rows of neurons.csv; empty where they were not asked for."""
+
+
+def last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
+    """Take a snapshot of the last checkpoint that can be read.
+
+    Parameters
+    ----------
+    run
+        With at least one checkpoint.
+    failures
+        Takes up the checkpoints after it, by name, each with what is wrong with it.
+
+    Raises
+    ------
+    CheckpointError
+        If no checkpoint can be read.
+    """
+    run.resolve_step(None)
+    for step in reversed(run.steps):
+        try:
+            return Snapshot.from_parameters(
+                run.parameters(step),
+                run.split,
+                run.transformer,
+                step=step,
+                checksum=run.checksum(step),
+            )
+        except CheckpointError as error:
+            failures[run.checkpoints.name(step)] = str(error)
+    raise CheckpointError(
+        f"none of the {len(run.steps)} checkpoints can be read. The first: "
+        f"{next(iter(failures.values()))}"
+    )
+
+
+def choose_key_frequencies(last: Snapshot, given: Iterable[int | str] | None) -> KeyFrequencies:
+    """Return the key frequencies of a snapshot, or those that were given, with its evidence.
+
+    Raises
+    ------
+    ConfigError
+        If one that was given does not exist in the group of the task.
+    """
+    found = find_key_frequencies(last)
+    if given is None:
+        return found
+    # The evidence of the rule stays beside a set that was given, so that both can be compared.
+    override = KeyFrequencies.given_for(last.require_view(), tuple(given))
+    evidence = found.evidence
+    if evidence is not None:
+        is_key = [k + 1 in override.frequencies for k in range(len(evidence))]
+        evidence = evidence.assign(is_key=is_key)
+    n_permutations = found.n_permutations
+    return replace(override, step=last.step, evidence=evidence, n_permutations=n_permutations)
 
 
 def look_into(

@@ -1,13 +1,14 @@
-"""All measures of one checkpoint, computed or remembered."""
+"""All measures of one checkpoint, or of every one, computed or remembered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from grokinterp.circuits import KeyFrequencies, Snapshot, has_spectrum
+from grokinterp.errors import CheckpointError
 from grokinterp.measures import (
     BY_FREQUENCY_VERSION,
     Measure,
@@ -32,6 +33,47 @@ class CheckpointNumbers:
     """Rows of by_frequency.csv; empty where the task has no cyclic view."""
     by_representation: pd.DataFrame
     """Rows of by_representation.csv; empty but for permutations."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunNumbers:
+    """What was measured along a run."""
+
+    trajectory: pd.DataFrame
+    """Rows of measures.csv."""
+    by_frequency: pd.DataFrame
+    """Rows of by_frequency.csv; empty where the task has no cyclic view."""
+    by_representation: pd.DataFrame
+    """Rows of by_representation.csv; empty but for permutations."""
+    failures: dict[str, str]
+    """Checkpoints that could not be measured, by name, and why."""
+
+
+def measure_run(
+    run: Run,
+    steps: Iterable[int],
+    measures: Sequence[Measure],
+    key_frequencies: KeyFrequencies,
+    cache: NumberCache,
+) -> RunNumbers:
+    """Take every measure at these checkpoints; those that cannot be read are named."""
+    rows, by_frequency, by_representation = [], [], []
+    failures: dict[str, str] = {}
+    for step in steps:
+        try:
+            numbers = measure_checkpoint(run, step, measures, key_frequencies, cache)
+        except CheckpointError as error:
+            failures[run.checkpoints.name(step)] = str(error)
+            continue
+        rows.append({"step": step, **numbers.values})
+        by_frequency.append(numbers.by_frequency)
+        by_representation.append(numbers.by_representation)
+    return RunNumbers(
+        pd.DataFrame(rows),
+        pd.concat(by_frequency, ignore_index=True),
+        pd.concat(by_representation, ignore_index=True),
+        failures,
+    )
 
 
 def measure_checkpoint(

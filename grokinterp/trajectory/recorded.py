@@ -17,6 +17,18 @@ def has_recorded(run: Run, column: str) -> bool:
     return bool(np.isfinite(run.curves[column].to_numpy(dtype=float)).any())
 
 
+def known_curves(run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Curves with a test loss, and curves with accuracies: of the run, or of its checkpoints.
+
+    A run from elsewhere may come without either; then the checkpoints have to do.
+    """
+    has_losses, has_accuracies = (has_recorded(run, c) for c in ("test_loss", "test_accuracy"))
+    if has_losses and has_accuracies:
+        return run.curves, run.curves
+    computed = checkpoint_curves(run)
+    return (run.curves if has_losses else computed, run.curves if has_accuracies else computed)
+
+
 def checkpoint_curves(run: Run) -> pd.DataFrame:
     """Curves computed at every checkpoint, for a run that came without.
 

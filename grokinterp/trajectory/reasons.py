@@ -1,0 +1,108 @@
+"""Why a field of an analysis has no value, by the names of summary.json."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grokinterp.trajectory.circuit_steps import why_never
+from grokinterp.trajectory.milestones import Milestones
+
+if TYPE_CHECKING:
+    from grokinterp.trajectory.analysis import Analysis
+
+NOT_FOUND = "the record does not show it"
+"""Said of a step whose milestones come without a reason for it."""
+SPLIT_UNKNOWN = "it is not known which pairs were trained on"
+
+
+def steps_by_name(milestones: Milestones) -> dict[str, int | None]:
+    """Return the steps, the delay and the widths of a run under their names in summary.json."""
+    return {
+        "memorization_step": milestones.memorization_step,
+        "grokking_step": milestones.grokking_step,
+        "first_crossing_step": milestones.first_crossing_step,
+        "grokking_delay": milestones.grokking_delay,
+        "transition_width": milestones.transition_width,
+        "transition_width_unmirrored": milestones.plateau_transition_width,
+    }
+
+
+def find_reasons(analysis: Analysis) -> dict[str, str]:
+    """Say of every field that is null or empty why it is, each in a sentence without its stop.
+
+    Returns
+    -------
+    dict
+        By name: that of a field of summary.json, or a dotted one within it, such as
+        ``phases.cleanup`` or ``final.test_loss``.
+    """
+    phases, algorithm = analysis.phases, analysis.algorithm
+    return {
+        **_of_steps(analysis),
+        **{
+            f"final.{name}": "there is no pair to average over, or it is not finite"
+            for name, value in analysis.final.items()
+            if value is None
+        },
+        **{f"phases.{name}": reason for name, reason in phases.reasons.items()},
+        **({"algorithm": algorithm.reason} if algorithm.verdict == "none" else {}),
+        **_of_spectrum(analysis),
+        **_of_circuits(analysis),
+        **_of_runs_from_elsewhere(analysis),
+    }
+
+
+def _of_steps(analysis: Analysis) -> dict[str, str]:
+    milestones, operation = analysis.milestones, analysis.run.task.operation
+    steps = steps_by_name(milestones)
+    reasons = {name: NOT_FOUND for name, step in steps.items() if step is None}
+    reasons |= milestones.reasons
+    # The curves cannot tell these two: there are no such pairs, or nobody knows which they are.
+    if milestones.plateau_transition_width is None:
+        if not analysis.run.split.is_known:
+            reasons["transition_width_unmirrored"] = SPLIT_UNKNOWN
+        elif not operation.is_commutative:
+            reasons["transition_width_unmirrored"] = (
+                f"{operation.words} does not commute, so no pair is mirrored"
+            )
+    return reasons
+
+
+def _of_spectrum(analysis: Analysis) -> dict[str, str]:
+    """Why there are no key frequencies, no frequencies at all, or no representations."""
+    task, keys = analysis.run.task, analysis.key_frequencies
+    reasons = {}
+    if task.has_representations:
+        nothing = "permutations have representations and no frequencies"
+        reasons = {"key_frequencies": nothing, "by_frequency": nothing}
+    if not keys.frequencies:
+        field = "key_representations" if task.has_representations else "key_frequencies"
+        reasons[field] = keys.reason or "none was given"
+    if task.group_view is None:
+        reasons["by_frequency"] = (
+            f"{task.spec.in_words} has no cyclic view, so there are no trigonometric columns"
+        )
+    return reasons
+
+
+def _of_circuits(analysis: Analysis) -> dict[str, str]:
+    if analysis.circuit_steps is None:
+        has_representations = analysis.run.task.has_representations
+        components = "representations" if has_representations else "frequencies"
+        return {"circuits": f"it takes key {components} and measures of both circuits"}
+    never = why_never(analysis.trajectory, analysis.circuit_steps, analysis.thresholds)
+    return {f"circuits.{name}": reason for name, reason in never.items()}
+
+
+def _of_runs_from_elsewhere(analysis: Analysis) -> dict[str, str]:
+    """Why things are missing that a run of our own always has."""
+    reasons = {}
+    if analysis.milestones.outcome_kind is None:
+        reasons["outcome_kind"] = analysis.milestones.outcome
+    if analysis.run.is_imported:
+        reasons["config"] = "trained elsewhere: fields that are null are not known"
+    if not analysis.run.split.is_known:
+        columns = [c for measure in analysis.measures for c in measure.split_columns]
+        reasons["split"] = SPLIT_UNKNOWN
+        reasons |= {f"final.{column}": SPLIT_UNKNOWN for column in columns}
+    return reasons
