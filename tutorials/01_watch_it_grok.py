@@ -142,12 +142,12 @@ gi.figures.plot_chart(
 
 # %%
 analysis = gi.analyze_run(run, deep=False)
-summary = analysis.summary
+milestones = analysis.milestones
 for name in ("memorization_step", "grokking_step", "grokking_delay", "outcome_kind", "outcome"):
-    print(f"{name:18} {summary[name]}")
+    print(f"{name:18} {getattr(milestones, name)}")
 
-assert summary["outcome_kind"] == "grokked", summary["outcome"]
-assert summary["grokking_delay"] > 3 * summary["memorization_step"], "delay too short to matter"
+assert milestones.outcome_kind == "grokked", milestones.outcome
+assert milestones.grokking_delay > 3 * milestones.memorization_step, "delay too short to matter"
 assert run.curves["test_loss"].max() > 2 * chance, "never surer of wrong answers than guessing"
 
 # %%
@@ -178,8 +178,8 @@ gi.figures.plot_mirrored_accuracies(analysis)
 
 # %%
 trajectory = analysis.trajectory
-plateau_end = summary["memorization_step"] + summary["grokking_delay"] // 3
-plateau = trajectory.query(f"{summary['memorization_step']} <= step <= {plateau_end}")
+plateau_end = milestones.memorization_step + milestones.grokking_delay // 3
+plateau = trajectory.query(f"{milestones.memorization_step} <= step <= {plateau_end}")
 mirrored = plateau["test_accuracy_mirrored"].mean()
 unmirrored = plateau["test_accuracy_unmirrored"].mean()
 print(f"on the first third of the plateau: mirrored {mirrored:.0%}, unmirrored {unmirrored:.0%}")
@@ -197,7 +197,7 @@ assert mirrored > 3 * unmirrored, "the plateau is not explained by mirrored pair
 # `generalized_without_delay`.
 
 # %%
-width, delay = summary["transition_width_unmirrored"], summary["grokking_delay"]
+width, delay = milestones.plateau_transition_width, milestones.grokking_delay
 print(f"from 10 % to 90 % in {width} steps, {width / delay:.0%} of a delay of {delay} steps")
 
 assert width <= delay / 2, "late, but not sharp"
@@ -222,9 +222,9 @@ control = gi.train(
     progress=False,
 )
 control_analysis = gi.analyze_run(control, deep=False, every=3)
-print(control_analysis.summary["outcome"])
+print(control_analysis.outcome)
 
-assert control_analysis.summary["outcome_kind"] == "memorized", "it did not need weight decay"
+assert control_analysis.milestones.outcome_kind == "memorized", "it did not need weight decay"
 
 # %%
 gi.figures.plot_chart(

@@ -53,9 +53,9 @@ config = gi.TrainConfig(
 )
 run = gi.train(config, Path("ckpts/addition_mod_47"), n_threads=1, progress=False)
 analysis = gi.analyze_run(run, deep=False)
-trajectory, summary = analysis.trajectory, analysis.summary
+trajectory = analysis.trajectory
 print("key frequencies:", analysis.key_frequencies.frequencies)
-print(summary["outcome"])
+print(analysis.outcome)
 
 # %% [markdown]
 # ## Two losses that look inside
@@ -264,7 +264,7 @@ assert share.max() < 2 * share.min(), "the gradient repairs another share at ano
 # 1. Halve the learning rate at λ = 1. By the argument T doubles. Does it? Try two seeds.
 # 2. `gi.figures.plot_circuit_strength(analysis)` shows both circuits against each other. At which
 #    step does the trigonometric circuit become the stronger one on the train pairs, and how does
-#    that compare with the leads? (`summary["circuits"]` has the step.)
+#    that compare with the leads? (`analysis.circuit_steps` has the step.)
 #
 # Next: [your own checkpoints](05_your_own_checkpoints.ipynb), the same for networks that you
 # trained yourself.

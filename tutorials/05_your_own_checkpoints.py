@@ -176,8 +176,8 @@ assert wrong_difference > 1, "a transposed W_O would have gone unnoticed"
 analysis = gi.analyze_run(run, deep=False)
 keys = analysis.key_frequencies.frequencies
 print("key frequencies:", keys)
-print(analysis.summary["outcome"])
-assert analysis.summary["grokking_step"] is not None, "this network did not generalize"
+print(analysis.outcome)
+assert analysis.milestones.grokking_step is not None, "this network did not generalize"
 assert 2 <= len(keys) <= 8, "a network that adds holds a few key frequencies"
 
 # %% [markdown]

@@ -151,10 +151,10 @@ config = gi.TrainConfig(
 run = gi.train(config, folder, n_threads=1, progress=False)
 analysis = gi.analyze_run(run, deep=False)
 keys = analysis.key_frequencies
-print(analysis.summary["outcome"])
+print(analysis.outcome)
 print("key representations:", ", ".join(keys.names))
-assert analysis.summary["grokking_step"] is not None, "this network did not generalize"
-assert analysis.summary["final"]["test_accuracy"] > 0.95, "it does not answer the test pairs"
+assert analysis.milestones.grokking_step is not None, "this network did not generalize"
+assert analysis.final["test_accuracy"] > 0.95, "it does not answer the test pairs"
 assert {"sign", "standard_sign"} <= set(keys.names) and "standard" not in keys.names, (
     "this seed took other representations"
 )
