@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -179,7 +179,7 @@ def analyze_run(
     failures: dict[str, str] = {}
     last = last_readable(run, failures)
     # A copy, so that what the rule looks at is not kept for the whole analysis.
-    keys = choose_key_frequencies(replace(last), key_frequencies)
+    keys = choose_key_frequencies(last.without_cache(), key_frequencies)
     cache = NumberCache(_cache_file(run, cache_folder), cache_context(run))
     steps = _chosen_steps(run, every, last.step)
     along = measure_run(run, progress(steps) if progress else steps, catalogue, keys, cache)
