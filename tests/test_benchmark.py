@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from grokinterp.benchmark import Part, main
 from grokinterp.benchmarks import cases, processes
 from grokinterp.benchmarks.parts import PARTS, Plan, run_parts
+from grokinterp.commands.benchmark import Part, main
 from grokinterp.models import ModelSpec
 from grokinterp.runs.network import Network
 from grokinterp.tasks import draw_split, task_of

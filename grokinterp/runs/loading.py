@@ -12,6 +12,7 @@ from grokinterp.runs import stored_run
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
 from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes
+from grokinterp.runs.record import ImportedRun
 from grokinterp.runs.run import Run
 
 OWN_FORMAT = "grokinterp"
@@ -89,9 +90,9 @@ def _was_meant_as_own(source: ForeignPath) -> bool:
     return folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir()))
 
 
-def _load(load: Callable[[ForeignPath], Run], source: ForeignPath) -> Run:
+def _load(load: Callable[[ForeignPath], ImportedRun], source: ForeignPath) -> Run:
     try:
-        return load(source)
+        return Run.from_imported(load(source))
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,64 +16,11 @@ from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import ImportedConfig, TrainConfig
+from grokinterp.runs.importers.state_dicts import run_from_state_dicts
+from grokinterp.runs.record import CURVE_COLUMNS, Checkpoints, ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task, TaskSpec
 
-CURVE_COLUMNS = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
-
-
-@runtime_checkable
-class Checkpoints(Protocol):
-    """Where the weights of a run come from."""
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """Steps that have weights, ascending."""
-        ...
-
-    def parameters(self, step: int) -> dict[str, Tensor]:
-        """Weights after `step` updates, float32 on the CPU, under TransformerLens names."""
-        ...
-
-    def checksum(self, step: int) -> str:
-        """Digest that changes when the weights do."""
-        ...
-
-    def name(self, step: int) -> str:
-        """What a message calls this checkpoint: a file name where there is a file."""
-        ...
-
-
-def digest_of(parameters: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names and values of weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(parameters.items()):
-        digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True, eq=False)
-class WeightsInMemory:
-    """Checkpoints kept as a dictionary of weights by step."""
-
-    by_step: Mapping[int, Mapping[str, Tensor]]
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """Steps that have weights, ascending."""
-        return tuple(sorted(self.by_step))
-
-    def parameters(self, step: int) -> dict[str, Tensor]:
-        """Weights after `step` updates."""
-        return {name: value.detach() for name, value in self.by_step[step].items()}
-
-    def checksum(self, step: int) -> str:
-        """SHA-256 over names and values."""
-        return digest_of(self.parameters(step))
-
-    def name(self, step: int) -> str:
-        """Return ``step 1200``."""
-        return f"step {step}"
+__all__ = ["CURVE_COLUMNS", "Checkpoints", "Run", "WeightsInMemory"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,12 +153,15 @@ class Run:
         ...     {0: first, 5000: last}, task=gi.TaskSpec(p=59), train_pairs=pairs
         ... )  # doctest: +SKIP
         """
-        from grokinterp.runs.importers.state_dicts import run_from_state_dicts
-
         checked("state_dicts", state_dicts, Mapping, "Pass {step: state_dict}.")
         checked("task", task, TaskSpec)
         checked("model", model, ModelSpec | None)
-        return run_from_state_dicts(state_dicts, task, train_pairs, model)
+        return cls.from_imported(run_from_state_dicts(state_dicts, task, train_pairs, model))
+
+    @classmethod
+    def from_imported(cls, found: ImportedRun) -> Run:
+        """Make a run of what an importer found; :func:`grokinterp.load_run` calls it."""
+        return cls(**vars(found))
 
     def parameters(self, step: int | None = None) -> dict[str, Tensor]:
         """Weights after `step` updates (None: the last kept), under TransformerLens names.

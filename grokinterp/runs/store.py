@@ -24,7 +24,7 @@ from grokinterp.runs.atomic import append_durably, is_there, whole_lines, write_
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.reading import read_bytes, read_json_table, require_file, require_within
-from grokinterp.runs.run import CURVE_COLUMNS
+from grokinterp.runs.record import CURVE_COLUMNS
 from grokinterp.runs.stopping import early_stop
 from grokinterp.tasks import Examples, Split, task_of
 

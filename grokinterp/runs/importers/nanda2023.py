@@ -27,9 +27,9 @@ from grokinterp.runs.importers.assembly import (
     LARGEST_STEP,
     CheckpointFiles,
     are_steps,
-    build_run,
     curves_of,
     given_split,
+    imported_run,
     listed,
     numbers_in,
     plural,
@@ -54,7 +54,7 @@ from grokinterp.runs.importers.parameters import (
     open_readings,
     read_network,
 )
-from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
 _FUNCTIONS = {"add": "addition", "subtract": "subtraction"}
@@ -81,12 +81,12 @@ def objection(source: ForeignPath) -> str:
     return "" if has_three else "not three positions a b ="
 
 
-def load(source: ForeignPath) -> Run:
+def load(source: ForeignPath) -> ImportedRun:
     """Read a file or a folder of them."""
     return _load_folder(source) if source.path.is_dir() else _load_file(source)
 
 
-def _load_file(source: ForeignPath) -> Run:
+def _load_file(source: ForeignPath) -> ImportedRun:
     content = source.content
     train, test, every = _curves(content)
     states, steps = _states(content), _steps(content, len(train))
@@ -101,7 +101,7 @@ def _load_file(source: ForeignPath) -> Run:
     where = f"imported from {source.path.name} (nanda2023): "
     where += f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
     where += "." if steps[-1] else " (the step is not known)."
-    return build_run(
+    return imported_run(
         source,
         WeightsInMemory(weights),
         spec,
@@ -112,7 +112,7 @@ def _load_file(source: ForeignPath) -> Run:
     )
 
 
-def _load_folder(source: ForeignPath) -> Run:
+def _load_folder(source: ForeignPath) -> ImportedRun:
     files = _epoch_files(source)
     last = read_foreign_file(files[max(files)])
     train, test, every = _curves(last)
@@ -132,7 +132,7 @@ def _load_folder(source: ForeignPath) -> Run:
 
     where = f"imported from the folder {source.path.name} (nanda2023): "
     where += f"{plural(len(files), 'file')}, the last at step {max(files):,}."
-    return build_run(
+    return imported_run(
         source,
         CheckpointFiles(files, read),
         spec,
