@@ -98,7 +98,7 @@ def _describe(experiment: Experiment) -> None:
 
 def _reproduce(command: Reproduce, experiment: Experiment) -> Reproduction:
     from grokinterp.experiments.reproduction import reproduce
-    from grokinterp.report.experiment import write_experiment_report
+    from grokinterp.report import write_report
 
     result = reproduce(
         experiment,
@@ -110,7 +110,7 @@ def _reproduce(command: Reproduce, experiment: Experiment) -> Reproduction:
         scheduler=command.scheduler,
         progress=not command.quiet,
     )
-    write_experiment_report(result, result.folder / "report.html")
+    write_report(result, result.folder / "report.html")
     return result
 
 

@@ -119,7 +119,7 @@ def reproduce(
     >>> import grokinterp as gi
     >>> result = gi.reproduce("weight_decay", quick=True)  # doctest: +SKIP
     >>> result.verdict, result.table, result.findings.claims  # doctest: +SKIP
-    >>> gi.write_experiment_report(result, "report.html")  # doctest: +SKIP
+    >>> gi.write_report(result, "report.html")  # doctest: +SKIP
     """
     checked("question", question, str | Experiment)
     checked("out", out, str | PathLike)
