@@ -15,6 +15,7 @@ from torch import Tensor
 from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
+from grokinterp.reprs import spec_repr
 from grokinterp.spectra import (
     double_of,
     frequencies_above,
@@ -70,6 +71,8 @@ class KeyFrequencies:
     """Names of the key representations; None for frequencies."""
     n_permutations: int | None = field(default=None, compare=False)
     """Random groupings of the pairs that ``null_share`` was found from; None if unknown."""
+
+    __repr__ = spec_repr
 
     @classmethod
     def given(cls, order: int, frequencies: Iterable[int]) -> KeyFrequencies:

@@ -18,6 +18,7 @@ import tyro
 
 from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError, GrokinterpError, RunFolderError
+from grokinterp.fields import shown
 
 if TYPE_CHECKING:
     from grokinterp.runs.run import Run
@@ -299,8 +300,8 @@ def _frequencies(text: str | None) -> tuple[int | str, ...] | None:
         words = [word.strip() for word in text.split(",")]
         if any(re.fullmatch(r"\w*[a-z]\w*", word) is None for word in words):
             raise ConfigError(
-                f"--key-frequencies {text!r} is no list of whole numbers or names. Write them as "
-                "9,38,45, or for permutations as sign,standard."
+                f"--key-frequencies {shown(text)} is no list of whole numbers or names. Write them "
+                "as 9,38,45, or for permutations as sign,standard."
             ) from None
         return tuple(words)
 

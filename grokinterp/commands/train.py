@@ -14,6 +14,7 @@ import tyro
 
 from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError
+from grokinterp.fields import shown
 from grokinterp.runs.config import PRESETS, TrainConfig
 
 DEFAULT_PRESET = "quick"
@@ -82,5 +83,7 @@ def _preset(arguments: list[str]) -> str:
         elif word.startswith("--preset="):
             preset = word.removeprefix("--preset=")
     if preset not in PRESETS:
-        raise ConfigError(f"preset {preset!r} is not known. Choose one of {', '.join(PRESETS)}.")
+        raise ConfigError(
+            f"preset {shown(preset)} is not known. Choose one of {', '.join(PRESETS)}."
+        )
     return preset

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
-from grokinterp.fields import checked
+from grokinterp.fields import checked, shown
 from grokinterp.runs import stored_run
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
@@ -51,7 +51,7 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
     source = ForeignPath(Path(checked("path", path, str | PathLike)))
     names = (OWN_FORMAT, *(importer.name for importer in IMPORTERS))
     if checked("format", format, str | None) is not None and format not in names:
-        raise ConfigError(f"format={format!r} is not known. Choose one of {', '.join(names)}.")
+        raise ConfigError(f"format={shown(format)} is not known. Choose one of {', '.join(names)}.")
     if not is_there(source.path):
         raise RunFolderError(f"{path} does not exist. Train into it, or check the spelling.")
     if format == OWN_FORMAT or (format is None and _is_own(source)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from torch import Tensor
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.reprs import in_lines
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.importers.state_dicts import run_from_state_dicts
 from grokinterp.runs.record import CURVE_COLUMNS, Checkpoints, ImportedRun, WeightsInMemory
@@ -49,6 +51,24 @@ class Run:
     """Folder that holds the run, or None for a run in memory or a single file."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Versions, machine and thread count of the training."""
+
+    def __repr__(self) -> str:
+        steps, last = self.steps, self.curves.ffill().tail(1).to_dict(orient="records")
+        numbers = [(name, last[0][name]) for name in CURVE_COLUMNS[1:] if last]
+        known = [f"{name.replace('_', ' ')} {v:.3g}" for name, v in numbers if not math.isnan(v)]
+        span = f"{len(steps)}, from step {steps[0]:,} to {steps[-1]:,}" if steps else "none yet"
+        return in_lines(
+            f"Run of {self.split.task.spec.in_words}",
+            {
+                "split": repr(self.split).partition(": ")[2],
+                "network": self.spec.in_words,
+                "checkpoints": span,
+                f"at step {self.last_step:,}": ", ".join(known),
+                "diverged": f"at step {self.diverged_at:,}" if self.diverged_at else None,
+                "folder": str(self.folder) if self.folder else None,
+                "origin": self.origin if self.is_imported else None,
+            },
+        )
 
     @property
     def task(self) -> Task:

@@ -20,6 +20,7 @@ from grokinterp.circuits import (
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.measures import MEASURES, Measure, as_measure
+from grokinterp.reprs import in_lines, listed
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.circuit_steps import find_circuit_steps
@@ -66,6 +67,21 @@ class Analysis:
     """Checkpoints that were left out, by name, and why."""
     algorithm: Algorithm | None = None
     """Clock or pizza at the last checkpoint, with the evidence; None if nobody asked."""
+
+    def __repr__(self) -> str:
+        keys, found = self.key_frequencies, self.algorithm
+        size = f"{len(self.trajectory)} checkpoints, {self.trajectory.shape[1]} columns"
+        return in_lines(
+            f"Analysis of {self.run.task.spec.in_words}",
+            {
+                "outcome": self.summary["outcome"],
+                "keys": listed(keys.names or keys.frequencies) or f"none: {keys.reason}",
+                "algorithm": f"{found.verdict}: {found.reason}" if found else None,
+                "trajectory": size,
+                "ablations": f"{len(self.ablations)} at the last checkpoint",
+                "left out": listed(self.failures),
+            },
+        )
 
 
 def analyze_run(
