@@ -1,4 +1,4 @@
-"""First weights: explicit generators, float32 on the CPU, in a documented order.
+"""Initial weights: explicit generators, float32 on the CPU, in a documented order.
 
 The order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O, W_in, W_out, and at last
 W_U; all heads of a matrix are drawn at once. Biases are zero. The global random state is
@@ -56,7 +56,7 @@ def parameter_shapes(
 def initial_parameters(
     spec: ModelSpec, *, d_vocab: int, n_ctx: int, d_vocab_out: int
 ) -> dict[str, Tensor]:
-    """Draw the first weights that `spec` names.
+    """Draw the initial weights that `spec` names.
 
     Returns
     -------

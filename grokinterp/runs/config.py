@@ -140,7 +140,7 @@ class TrainConfig:
 
     @property
     def ancestors(self) -> tuple[TrainConfig, ...]:
-        """Configs of the runs that this one starts from, the first first."""
+        """Configs of the runs that this one starts from, the oldest first."""
         return () if self.parent is None else (*self.parent.ancestors, self.parent)
 
     @classmethod

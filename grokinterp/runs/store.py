@@ -63,7 +63,7 @@ class RunFolder:
 
     @property
     def resume_file(self) -> Path:
-        """Weights, optimizer moments and step: all that training needs to go on."""
+        """Weights, optimizer moments and step: all that training needs to resume."""
         return self.path / "resume.safetensors"
 
     def read_config(self) -> TrainConfig:
@@ -129,7 +129,7 @@ class RunFolder:
         return True
 
     def stored_step(self) -> int | None:
-        """Step at which training can go on; None where there is nothing to go on from.
+        """Step at which training can resume; None where there is nothing to resume from.
 
         Raises
         ------
@@ -255,7 +255,7 @@ class RunFolder:
             append_durably(self.index_file, f"{step},{file},{digest}\n")
 
     def mend_index(self, *, is_new: bool) -> None:
-        """Drop a half-written last line; for training from the start, all but the first weights.
+        """Drop a half-written last line; for training from the start, all but the initial weights.
 
         Those are where training starts from, so what was said of them stays true.
         """

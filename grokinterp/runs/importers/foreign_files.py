@@ -76,7 +76,7 @@ class Importer:
 
 
 def read_foreign_file(path: Path) -> Any:
-    """Read tensors, numbers, texts, lists and tables from a ``.pt``, ``.pth`` or safetensors file.
+    """Read tensors, numbers, strings, lists and tables from a ``.pt``, ``.pth`` or safetensors file.
 
     Nothing in the file is run: torch reads it with ``weights_only=True``. The only classes
     that are let through are numbers and arrays of numpy, and TransformerLens's config, which
@@ -179,7 +179,7 @@ def step_in_name(path: Path, *, is_alone: bool = False) -> int | None:
 
 
 def plain_fields(value: Any) -> dict[str, Any]:
-    """Fields of a stored config whose values are plain: numbers, texts, None."""
+    """Fields of a stored config whose values are plain: numbers, strings, None."""
     fields = value.__dict__ if isinstance(value, Quoted) else value
     if not isinstance(fields, Mapping):
         return {}

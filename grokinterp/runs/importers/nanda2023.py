@@ -1,7 +1,7 @@
 """The files of Nanda et al. 2023: ``saved_runs/*.pth`` and the folders of their trainer.
 
 A file is a dictionary with ``model``, or ``state_dicts`` and ``epochs``; with curves
-``train_losses`` and ``test_losses``, and whatever else their code had at hand. Losses are
+``train_losses`` and ``test_losses``, and anything else their code saved. Losses are
 logged before an update and weights are stored after it: entry e of a curve belongs to step e,
 the weights of epoch e to step e + 1. ``final.pth`` alone has the weights after all updates.
 
@@ -234,7 +234,7 @@ def _origin(where: str, reading: Reading, how: str, content: Any, test: list[flo
     cut = "One output more than there are answers was cut."
     config = content.get("config") if isinstance(content, Mapping) else None
     extra = set(content) - _USED if "model" in content or "state_dicts" in content else set()
-    # A log whose steps cannot be told is passed over like any other key.
+    # A log whose steps cannot be inferred is passed over like any other key.
     extra |= {"test_losses"} if "test_losses" in content and not test else set()
     return [
         where,
