@@ -40,8 +40,12 @@ if TYPE_CHECKING:
         RunFolderError as RunFolderError,
         ShapeError as ShapeError,
     )
-    from grokinterp.experiments import EXPERIMENTS as EXPERIMENTS, Experiment as Experiment
-    from grokinterp.experiments.experiment import Claim as Claim, Findings as Findings
+    from grokinterp.experiments import (
+        EXPERIMENTS as EXPERIMENTS,
+        Claim as Claim,
+        Experiment as Experiment,
+        Findings as Findings,
+    )
     from grokinterp.experiments.reproduction import (
         Reproduction as Reproduction,
         reproduce as reproduce,
@@ -154,8 +158,8 @@ _HOMES = {
     "write_comparison": "report",
     "EXPERIMENTS": "experiments",
     "Experiment": "experiments",
-    "Claim": "experiments.experiment",
-    "Findings": "experiments.experiment",
+    "Claim": "experiments",
+    "Findings": "experiments",
     "reproduce": "experiments.reproduction",
     "Reproduction": "experiments.reproduction",
     "write_experiment_report": "report",

@@ -8,7 +8,7 @@ neither read nor changed.
     N(0, 1/d_model) everywhere, except W_U with N(0, 1/d_vocab), d_vocab = p + 1 (Nanda et
     al. 2023, published code).
 ``tl_demo``
-    N(0, .64/d_model) everywhere. With seed 999 these are the weights that the published
+    N(0, 0.64/d_model) everywhere. With seed 999 these are the weights that the published
     output of TransformerLens's Grokking_Demo notebook started from: initial losses 4.7350
     (train) and 4.7333 (test).
 

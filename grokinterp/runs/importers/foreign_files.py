@@ -76,7 +76,7 @@ class Importer:
 
 
 def read_foreign_file(path: Path) -> Any:
-    """Read tensors, numbers, strings, lists and tables from a ``.pt``, ``.pth`` or safetensors file.
+    """Read tensors, numbers, strings, lists and tables from a ``.pt`` or safetensors file.
 
     Nothing in the file is run: torch reads it with ``weights_only=True``. The only classes
     that are let through are numbers and arrays of numpy, and TransformerLens's config, which
