@@ -7,5 +7,6 @@ if __name__ == "__main__":
     run_command(main)
 elif __name__ != "__mp_main__":  # which a process that multiprocessing spawned calls it
     raise ImportError(
-        "grokinterp.benchmark is a command and no module to import. Run python -m grokinterp.benchmark."
+        "grokinterp.benchmark is a command and no module to import. Run "
+        "python -m grokinterp.benchmark."
     )
