@@ -8,5 +8,6 @@ if __name__ == "__main__":
 elif __name__ != "__mp_main__":  # which a process that multiprocessing spawned calls it
     raise ImportError(
         "grokinterp.analyze is a command and no module to import. Run "
-        "python -m grokinterp.analyze, or in Python: import grokinterp as gi; gi.analyze_run(gi.load_run(folder))."
+        "python -m grokinterp.analyze, or in Python: "
+        "import grokinterp as gi; gi.analyze_run(gi.load_run(folder))."
     )

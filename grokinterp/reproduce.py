@@ -9,5 +9,6 @@ elif __name__ != "__mp_main__":  # which a process that multiprocessing spawned 
     # Imported, it would take the place of the function gi.reproduce.
     raise ImportError(
         "grokinterp.reproduce is a command and no module to import. Run "
-        "python -m grokinterp.reproduce, or in Python: import grokinterp as gi; gi.reproduce(name)."
+        "python -m grokinterp.reproduce, or in Python: "
+        "import grokinterp as gi; gi.reproduce(name)."
     )

@@ -9,5 +9,6 @@ elif __name__ != "__mp_main__":  # which a process that multiprocessing spawned 
     # Imported, it would take the place of the function gi.train.
     raise ImportError(
         "grokinterp.train is a command and no module to import. Run "
-        "python -m grokinterp.train, or in Python: import grokinterp as gi; gi.train(config, folder)."
+        "python -m grokinterp.train, or in Python: "
+        "import grokinterp as gi; gi.train(config, folder)."
     )
