@@ -10,7 +10,97 @@ pandas, plotly nor TransformerLens.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # The same names from the same places, for editors and type checkers.
+    from grokinterp import figures as figures
+    from grokinterp.circuits import (
+        Algorithm as Algorithm,
+        KeyFrequencies as KeyFrequencies,
+        Snapshot as Snapshot,
+        ablate as ablate,
+        ablate_with_hooks as ablate_with_hooks,
+        ablation_table as ablation_table,
+        circuit_table as circuit_table,
+        find_algorithm as find_algorithm,
+        find_key_frequencies as find_key_frequencies,
+        neuron_table as neuron_table,
+        take_snapshot as take_snapshot,
+    )
+    from grokinterp.circuits.memorization import excluded_loss as excluded_loss
+    from grokinterp.circuits.trigonometric import restricted_loss as restricted_loss
+    from grokinterp.citing import cite as cite
+    from grokinterp.errors import (
+        CheckpointError as CheckpointError,
+        ConfigError as ConfigError,
+        FitError as FitError,
+        FolderInUseError as FolderInUseError,
+        GrokinterpError as GrokinterpError,
+        RunFolderError as RunFolderError,
+        ShapeError as ShapeError,
+    )
+    from grokinterp.experiments import (
+        EXPERIMENTS as EXPERIMENTS,
+        Claim as Claim,
+        Experiment as Experiment,
+        Findings as Findings,
+    )
+    from grokinterp.experiments.reproduction import (
+        Reproduction as Reproduction,
+        reproduce as reproduce,
+    )
+    from grokinterp.experiments.setting_table import compare_settings as compare_settings
+    from grokinterp.measures import (
+        MEASURES as MEASURES,
+        Measure as Measure,
+        by_frequency_table as by_frequency_table,
+        by_representation_table as by_representation_table,
+        measure as measure,
+    )
+    from grokinterp.models import MlpSpec as MlpSpec, ModelSpec as ModelSpec
+    from grokinterp.models.hooked_transformer import HookedTransformer as HookedTransformer
+    from grokinterp.models.transformer_lens import (
+        from_transformer_lens as from_transformer_lens,
+        to_transformer_lens as to_transformer_lens,
+    )
+    from grokinterp.report import (
+        write_comparison as write_comparison,
+        write_experiment_report as write_experiment_report,
+        write_images as write_images,
+        write_report as write_report,
+    )
+    from grokinterp.runs.config import (
+        PRESETS as PRESETS,
+        OptimizerSpec as OptimizerSpec,
+        TrainConfig as TrainConfig,
+    )
+    from grokinterp.runs.loading import load_run as load_run
+    from grokinterp.runs.pressures import PressureSpec as PressureSpec
+    from grokinterp.runs.run import Run as Run
+    from grokinterp.tasks import (
+        DigitsSpec as DigitsSpec,
+        PolynomialSpec as PolynomialSpec,
+        Split as Split,
+        Task as Task,
+        TaskSpec as TaskSpec,
+        draw_split as draw_split,
+        task_of as task_of,
+    )
+    from grokinterp.training import train as train
+    from grokinterp.trajectory import (
+        Analysis as Analysis,
+        CircuitSteps as CircuitSteps,
+        Milestones as Milestones,
+        Phases as Phases,
+        Thresholds as Thresholds,
+        analyze_run as analyze_run,
+        find_circuit_steps as find_circuit_steps,
+        find_milestones as find_milestones,
+        find_phases as find_phases,
+        write_tables as write_tables,
+    )
+    from grokinterp.trajectory.comparison import compare as compare
 
 # In the order of the pipeline: what a run is, training it, reading it, explaining it.
 _HOMES = {
@@ -39,6 +129,8 @@ _HOMES = {
     "find_key_frequencies": "circuits",
     "Algorithm": "circuits",
     "find_algorithm": "circuits",
+    "restricted_loss": "circuits.trigonometric",
+    "excluded_loss": "circuits.memorization",
     "ablate": "circuits",
     "ablate_with_hooks": "circuits",
     "ablation_table": "circuits",
@@ -66,6 +158,8 @@ _HOMES = {
     "write_comparison": "report",
     "EXPERIMENTS": "experiments",
     "Experiment": "experiments",
+    "Claim": "experiments",
+    "Findings": "experiments",
     "reproduce": "experiments.reproduction",
     "Reproduction": "experiments.reproduction",
     "write_experiment_report": "report",
@@ -79,18 +173,18 @@ _HOMES = {
     "ShapeError": "errors",
 }
 
-__all__ = [*_HOMES, "figures"]
+if not TYPE_CHECKING:  # which would take any misspelled name for one of these
+    __all__ = [*_HOMES, "figures"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "figures":
-        return import_module("grokinterp.figures")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'grokinterp' has no attribute {name!r}")
-    value = getattr(import_module(f"grokinterp.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name == "figures":
+            return import_module("grokinterp.figures")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'grokinterp' has no attribute {name!r}")
+        value = getattr(import_module(f"grokinterp.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_HOMES, "figures"])

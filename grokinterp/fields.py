@@ -157,12 +157,12 @@ def shown(value: Any) -> str:
     >>> shown("many"), shown([1] * 100)
     ("'many'", '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ...')
     """
-    # A text may be a file's whole content, and a number may have more digits than Python prints.
+    # A string may be a file's whole content, and a number may have more digits than Python prints.
     if isinstance(value, str):
         value = value[: 2 * MOST_SHOWN]
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # an object's own repr may fail anyhow
+    except Exception:  # the repr of somebody's object may fail
         text = f"<{type(value).__name__}>"
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
 
@@ -173,7 +173,7 @@ _NUMBER_WORDS = ("no", "one", "two", "three", "four")
 
 @cache
 def _kinds_of(spec: type) -> dict[str, Any]:
-    """Type of every field; annotations are texts until somebody asks."""
+    """Type of every field; annotations are strings until somebody asks."""
     hints = get_type_hints(spec)
     return {f.name: hints[f.name] for f in dataclasses.fields(spec)}
 
@@ -247,7 +247,7 @@ def _in_words(kind: Any) -> str:
         return f"{text}, or None" if type(None) in alternatives else text
     if get_origin(kind) is tuple:
         first, *others = get_args(kind)
-        plural = {int: "whole numbers", float: "finite numbers", str: "texts"}[first]
+        plural = {int: "whole numbers", float: "finite numbers", str: "strings"}[first]
         if Ellipsis in others:
             return f"a list of {plural}"
         return f"{_NUMBER_WORDS[1 + len(others)]} {plural}"
@@ -255,7 +255,7 @@ def _in_words(kind: Any) -> str:
         bool: "True or False",
         int: "a whole number",
         float: "a finite number",
-        str: "a text",
+        str: "a string",
         PathLike: "a path",
         Iterable: "a list",
     }

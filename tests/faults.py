@@ -217,7 +217,7 @@ class Analysis:
     def work(self, folder: Path) -> None:
         import torch
 
-        from grokinterp.analyze import main
+        from grokinterp.commands.analyze import main
 
         torch.set_num_threads(1)
         logging.disable(logging.CRITICAL)
@@ -386,7 +386,7 @@ def try_subject(name: str, moments: int, seed: int = 0, progress: bool = False) 
     """
     import torch
 
-    import grokinterp.analyze
+    import grokinterp.commands.analyze
     import grokinterp.experiments.run_table
     import grokinterp.report
     import grokinterp.training  # noqa: F401 (what children need is imported once, here)

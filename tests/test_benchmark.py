@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from grokinterp.benchmark import Part, main
 from grokinterp.benchmarks import cases, processes
 from grokinterp.benchmarks.parts import PARTS, Plan, run_parts
+from grokinterp.commands.benchmark import Part, main
 from grokinterp.models import ModelSpec
 from grokinterp.runs.network import Network
 from grokinterp.tasks import draw_split, task_of
@@ -42,12 +42,12 @@ class CountedProducts(TorchDispatchMode):
 
 
 def built(kind, config, side="train", **named):
-    """A step or a test of the setting, at its first weights."""
+    """A step or a test of the setting, at its initial weights."""
     split = draw_split(task_of(config.task))
     network = Network(config.model, split.task)
     parameters = {
         name: value.requires_grad_(network.is_trained(name))
-        for name, value in network.first_parameters().items()
+        for name, value in network.initial_parameters().items()
     }
     of_what = network if kind is AutogradStep else config.model
     batch = batches_of(network, split, "cpu")[side]

@@ -221,5 +221,5 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "interrupted. The same command goes on where it stopped."
+    assert err.splitlines()[-1] == "interrupted. The same command resumes where it stopped."
     assert run("analyze", folder, "--quiet")[0] == 0

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import grokinterp as gi
-from grokinterp import analyze, figures
+from grokinterp import figures
+from grokinterp.commands import analyze
 from grokinterp.errors import ConfigError, FitError, GrokinterpError, RunFolderError
 from grokinterp.experiments.setting_table import setting_table
 from grokinterp.figures.run_looks import SCALE, _along

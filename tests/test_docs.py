@@ -178,7 +178,7 @@ def test_a_command_of_the_documentation_parses(command, words, without_type_chec
 
 
 def parse_words(command, words):
-    from grokinterp.command_line import parse_command
+    from grokinterp.commands.arguments import parse_command
     from grokinterp.errors import GrokinterpError
     from grokinterp.experiments.catalogue import EXPERIMENTS
 
@@ -187,7 +187,7 @@ def parse_words(command, words):
         return
     if any(word.startswith(("[", "...")) or "|" in word for word in words):
         return  # a scheme of the flags and not a line to type
-    module = importlib.import_module(f"grokinterp.{command}")
+    module = importlib.import_module(f"grokinterp.commands.{command}")
     if command == "reproduce":
         parsed = parse_command(module.Reproduce, None, list(words), "grokinterp.reproduce")
         known = {*EXPERIMENTS, "all", "NAME", None}

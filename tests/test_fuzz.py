@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from safetensors.torch import save_file
 
 from grokinterp.errors import CheckpointError, GrokinterpError

@@ -6,7 +6,7 @@ import json
 import pandas as pd
 import pytest
 
-from grokinterp import analyze
+from grokinterp.commands import analyze
 from grokinterp.errors import ConfigError
 from grokinterp.report import render_report
 from grokinterp.runs.config import TrainConfig

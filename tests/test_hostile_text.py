@@ -222,7 +222,7 @@ def hostile_reproduction(table, out, payload):
 @pytest.mark.usefixtures("without_type_checks")
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_text_of_an_experiment_adds_no_element_to_its_report(toy_table, tmp_path, name):
-    from grokinterp.report.experiment import write_experiment_report
+    from grokinterp.report import write_experiment_report
 
     pages = []
     for payload in (PAYLOADS[name], "word"):

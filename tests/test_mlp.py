@@ -1,4 +1,4 @@
-"""Multilayer perceptrons: their function, first weights, losses and training."""
+"""Multilayer perceptrons: their function, initial weights, losses and training."""
 
 import dataclasses
 import math
@@ -47,7 +47,7 @@ def test_pairs_enter_as_two_one_hot_vectors(init):
 
 
 def test_the_committee_of_kumar_et_al_is_its_formula():
-    """f(x) = alpha/N sum_i (h_i + eps/2 h_i^2), h = w.x, minus the same at the first weights."""
+    """f(x) = alpha/N sum_i (h_i + eps/2 h_i^2), h = w.x, minus the same at the initial weights."""
     spec = MlpSpec(
         widths=(8,),
         act_fn="linear_quadratic",

@@ -12,7 +12,7 @@ import pytest
 
 import grokinterp as gi
 from grokinterp import figures
-from grokinterp.analyze import main
+from grokinterp.commands.analyze import main
 from grokinterp.report import images, render_comparison
 from grokinterp.trajectory.comparison import comparison_of
 from tests import synthetic

@@ -59,7 +59,7 @@ def reproduced(out):
 @pytest.fixture
 def command(monkeypatch, capsys):
     """The command with the toy, and another question, in the catalogue."""
-    from grokinterp.reproduce import main
+    from grokinterp.commands.reproduce import main
 
     def with_questions(**experiments):
         monkeypatch.setattr(catalogue, "EXPERIMENTS", tuple(experiments))
@@ -310,13 +310,6 @@ def test_the_list_help_and_mistakes_come_before_torch(words):
     if words != ["--help"]:
         for name in EXPERIMENTS:
             assert name in result.stdout + result.stderr
-
-
-def test_importing_the_command_does_not_take_the_function_away():
-    import grokinterp.reproduce
-
-    with pytest.raises(ConfigError, match="seeds=0"):
-        grokinterp.reproduce(toy.EXPERIMENT, n_seeds=0)
 
 
 def chart(*series, **changes):

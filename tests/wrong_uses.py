@@ -248,9 +248,9 @@ def _answer_of_python(code: str) -> tuple[str, list[str]]:
 def _status_of_command(use: WrongUse) -> int:
     from importlib import import_module
 
-    from grokinterp.command_line import run_command
+    from grokinterp.commands.arguments import run_command
 
-    module = import_module(f"grokinterp.{use.where}")
+    module = import_module(f"grokinterp.commands.{use.where}")
     arguments, sys.argv = sys.argv, [use.where, *use.what.split()]
     try:
         run_command(module.main)

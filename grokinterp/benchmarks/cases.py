@@ -61,7 +61,7 @@ def training_step(
     batches = batches_of(network, draw_split(network.task), "cpu")
     parameters = {
         name: value.requires_grad_(network.is_trained(name))
-        for name, value in network.first_parameters().items()
+        for name, value in network.initial_parameters().items()
     }
     trained = [value for value in parameters.values() if value.requires_grad]
     optimizer = build_optimizer(config.optimizer, trained)
@@ -110,7 +110,7 @@ def standard_measures(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict
     torch.set_num_threads(n_threads)
     config = setting_of(p, d_mlp)
     split = draw_split(task_of(config.task))
-    parameters = Network(config.model, split.task).first_parameters()
+    parameters = Network(config.model, split.task).initial_parameters()
     keys = KeyFrequencies.given(p, frequencies_of(p))
     assert isinstance(config.model, ModelSpec)
     model = config.model

@@ -21,6 +21,7 @@ from grokinterp.circuits.generalization import (
 from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
+from grokinterp.reprs import spec_repr
 from grokinterp.spectra import (
     dense_components,
     double_of,
@@ -90,6 +91,8 @@ class KeyFrequencies:
     accuracy_on: AccuracyOn | None = field(default=None, compare=False)
     """Pairs whose accuracy the default rule asked for: ``unmirrored_test``, ``test`` or, where
     no test pairs are known, ``all``. None for other rules."""
+
+    __repr__ = spec_repr
 
     @classmethod
     def given(cls, order: int, frequencies: Iterable[int]) -> KeyFrequencies:

@@ -20,6 +20,7 @@ from grokinterp.fields import checked
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import PairActivations, forward_pairs, has_pair_tables
 from grokinterp.models.transformer import input_tokens
+from grokinterp.reprs import in_lines
 from grokinterp.runs.run import Run
 from grokinterp.spectra import GroupHarmonics, cyclic_harmonics, symmetric_harmonics
 from grokinterp.tasks import GroupView, Split, Task
@@ -66,6 +67,18 @@ class Snapshot:
     """Activations after the nonlinearity (last block)."""
     logits: Float[Tensor, "pair c"]
     """Logits of the p answers, float32."""
+
+    def __repr__(self) -> str:
+        tensors = {"pattern": self.pattern, "neurons": self.neurons, "logits": self.logits}
+        return in_lines(
+            f"Snapshot of {self.task.spec.in_words} at step {self.step:,}",
+            {
+                "split": repr(self.split).partition(": ")[2],
+                "network": self.spec.in_words,
+                "tensors": ", ".join(f"{name} {tuple(t.shape)}" for name, t in tensors.items()),
+                "accuracy": f"{self.accuracy_all:.3g} on all pairs",
+            },
+        )
 
     @classmethod
     def from_parameters(

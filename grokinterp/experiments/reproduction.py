@@ -25,6 +25,7 @@ from grokinterp.experiments.experiment import (
 from grokinterp.experiments.pool import Backend, check_workers
 from grokinterp.experiments.sweep import Failure, run_sweep, write_table
 from grokinterp.fields import checked
+from grokinterp.reprs import in_lines
 from grokinterp.runs.atomic import make_folder, write_atomically
 
 STORE_NAME = "runs"
@@ -45,6 +46,12 @@ class Reproduction:
     """Folder of all reproductions: the runs lie in ``out/runs``."""
     seconds: float
     """Wall time of this call; runs that were finished before cost nothing."""
+
+    def __repr__(self) -> str:
+        claims = {one.name: f"{one.verdict}: {one.sentence}" for one in self.findings.claims}
+        runs = f"{len(self.table)}, {self.n_censored} censored, {len(self.failures)} failed"
+        title = f"Reproduction of {self.experiment.name} ({self.scale.name}): {self.verdict}"
+        return in_lines(title, {**claims, "runs": runs, "folder": str(self.folder)})
 
     @property
     def folder(self) -> Path:
@@ -119,7 +126,7 @@ def reproduce(
     >>> import grokinterp as gi
     >>> result = gi.reproduce("weight_decay", quick=True)  # doctest: +SKIP
     >>> result.verdict, result.table, result.findings.claims  # doctest: +SKIP
-    >>> gi.write_experiment_report(result, "report.html")  # doctest: +SKIP
+    >>> gi.write_report(result, "report.html")  # doctest: +SKIP
     """
     checked("question", question, str | Experiment)
     checked("out", out, str | PathLike)

@@ -1,4 +1,4 @@
-"""Networks: what they are (specs), their first weights, and their forward passes."""
+"""Networks: what they are (specs), their initial weights, and their forward passes."""
 
 from grokinterp.models.mlp_spec import MlpSpec
 from grokinterp.models.spec import ModelSpec

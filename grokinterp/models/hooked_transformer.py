@@ -108,7 +108,7 @@ class HookedTransformer(HookedRootModule):
     Parameters
     ----------
     spec
-        Widths, depth, activation, and how the first weights are drawn. Biases that
+        Widths, depth, activation, and how the initial weights are drawn. Biases that
         ``spec.biases`` leaves untrained have ``requires_grad=False``.
     d_vocab
         Input tokens: p + 1 with an equals sign; ``spec.vocabulary_sizes(p)`` has all three.

@@ -1,4 +1,4 @@
-"""First weights: explicit generators, float32 on the CPU, in a documented order.
+"""Initial weights: explicit generators, float32 on the CPU, in a documented order.
 
 The order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O, W_in, W_out, and at last
 W_U; all heads of a matrix are drawn at once. Biases are zero. The global random state is
@@ -8,7 +8,7 @@ neither read nor changed.
     N(0, 1/d_model) everywhere, except W_U with N(0, 1/d_vocab), d_vocab = p + 1 (Nanda et
     al. 2023, published code).
 ``tl_demo``
-    N(0, .64/d_model) everywhere. With seed 999 these are the weights that the published
+    N(0, 0.64/d_model) everywhere. With seed 999 these are the weights that the published
     output of TransformerLens's Grokking_Demo notebook started from: initial losses 4.7350
     (train) and 4.7333 (test).
 
@@ -56,7 +56,7 @@ def parameter_shapes(
 def initial_parameters(
     spec: ModelSpec, *, d_vocab: int, n_ctx: int, d_vocab_out: int
 ) -> dict[str, Tensor]:
-    """Draw the first weights that `spec` names.
+    """Draw the initial weights that `spec` names.
 
     Returns
     -------

@@ -20,7 +20,7 @@ from grokinterp.models.transformer import Hook, no_hook
 
 
 def first_mlp_parameters(spec: MlpSpec, n_inputs: int, n_outputs: int) -> dict[str, Tensor]:
-    """Draw the first weights: float32 on the CPU, from a generator of their own.
+    """Draw the initial weights: float32 on the CPU, from a generator of their own.
 
     Examples
     --------
@@ -85,16 +85,16 @@ def first_outputs(
     n_inputs = len(parameters["layers.0.W"])
     n_outputs = parameters[f"layers.{len(spec.widths)}.W"].shape[1]
     like = parameters["layers.0.W"]
-    first = {
+    initial = {
         name: value.to(like.device, like.dtype)
-        for name, value in _first_parameters(spec, n_inputs, n_outputs).items()
+        for name, value in _initial_parameters(spec, n_inputs, n_outputs).items()
     }
     with torch.no_grad():
-        return _outputs(first, inputs, spec, no_hook)
+        return _outputs(initial, inputs, spec, no_hook)
 
 
 @lru_cache(maxsize=4)
-def _first_parameters(spec: MlpSpec, n_inputs: int, n_outputs: int) -> dict[str, Tensor]:
+def _initial_parameters(spec: MlpSpec, n_inputs: int, n_outputs: int) -> dict[str, Tensor]:
     return first_mlp_parameters(spec, n_inputs, n_outputs)
 
 

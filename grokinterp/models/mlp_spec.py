@@ -7,6 +7,7 @@ from typing import Literal
 
 from grokinterp.fields import LARGEST_SIZE, check_seed, check_types, require
 from grokinterp.models.spec import MOST_LAYERS
+from grokinterp.reprs import listed, spec_repr
 
 MlpActivation = Literal["relu", "gelu", "tanh", "square", "linear_quadratic"]
 MlpInit = Literal["torch_linear", "normal", "mean_field"]
@@ -39,15 +40,17 @@ class MlpSpec:
     hidden layers after the first are divided by sqrt(fan_in), the output by the last width, and
     a pair of one-hot vectors by sqrt(2)."""
     init_scale: float = 1.0
-    """Multiplies every first weight and bias (Omnigrok's alpha)."""
+    """Multiplies every initial weight and bias (Omnigrok's alpha)."""
     output_scale: float = 1.0
     """alpha: multiplies the output; large is lazy (Chizat et al. 2019, Kumar et al. 2023)."""
     is_centered: bool = False
-    """Subtract the output of the first weights, so that the network begins at zero."""
+    """Subtract the output of the initial weights, so that the network begins at zero."""
     trains_readout: bool = True
     """False: the last matrix stays at 1 (Kumar et al.'s committee of neurons)."""
     init_seed: int = 0
-    """Seed of the first weights alone."""
+    """Seed of the initial weights alone."""
+
+    __repr__ = spec_repr
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -57,6 +60,11 @@ class MlpSpec:
         for name in ("init_scale", "output_scale"):
             require(self, name, getattr(self, name) > 0, "It must be positive and finite.")
         check_seed("init_seed", self.init_seed)
+
+    @property
+    def in_words(self) -> str:
+        """``multilayer perceptron: widths 100, 100, relu``."""
+        return f"multilayer perceptron: widths {listed(self.widths)}, {self.act_fn}"
 
     def parameter_shapes(self, n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:
         """Shape of every parameter, in the order of drawing: ``layers.0.W``, ``layers.0.b``, ..."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from grokinterp.errors import ConfigError
 from grokinterp.fields import check_seed, check_types, require, require_sizes
+from grokinterp.reprs import spec_repr
 
 ActivationName = Literal["relu", "gelu"]
 Biases = Literal["mlp", "none", "all"]
@@ -53,11 +54,13 @@ class ModelSpec:
     """Which biases are trained: those of the MLP (Nanda's code), none (the Grokking_Demo
     notebook) or all. The others stay at zero."""
     init: InitName = "nanda2023"
-    """Distribution of the first weights; see :mod:`grokinterp.models.initialization`."""
+    """Distribution of the initial weights; see :mod:`grokinterp.models.initialization`."""
     init_scale: float = 1.0
-    """Multiplies every first weight (Omnigrok's alpha); biases begin at zero."""
+    """Multiplies every initial weight (Omnigrok's alpha); biases begin at zero."""
     init_seed: int = 0
-    """Seed of the first weights alone; the split has its own."""
+    """Seed of the initial weights alone; the split has its own."""
+
+    __repr__ = spec_repr
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -73,6 +76,13 @@ class ModelSpec:
             )
         require(self, "init_scale", self.init_scale > 0, "It must be positive and finite.")
         check_seed("init_seed", self.init_seed)
+
+    @property
+    def in_words(self) -> str:
+        """``transformer of 1 layer: d_model 128, 4 heads, d_mlp 512``."""
+        layers = f"{self.n_layers} layer{'' if self.n_layers == 1 else 's'}"
+        heads = f"{self.n_heads} head{'' if self.n_heads == 1 else 's'}"
+        return f"transformer of {layers}: d_model {self.d_model}, {heads}, d_mlp {self.d_mlp}"
 
     @property
     def n_ctx(self) -> int:

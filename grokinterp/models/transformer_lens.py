@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError
+from grokinterp.fields import shown
 from grokinterp.models.hooked_transformer import HookedTransformer
 from grokinterp.models.initialization import is_bias, is_trained
 from grokinterp.models.spec import ActivationName, AttentionDirection, Biases, ModelSpec
@@ -196,7 +197,7 @@ def _check_representable(config: Any) -> None:
 def _require(field: str, value: Any, fine: tuple) -> None:
     if value not in fine:
         raise ConfigError(
-            f"{field}={value!r} has no counterpart in grokinterp's transformer. Convert a "
+            f"{field}={shown(value)} has no counterpart in grokinterp's transformer. Convert a "
             f"network with {field}={' or '.join(map(repr, fine))}."
         )
 

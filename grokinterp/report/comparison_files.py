@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +13,7 @@ import pandas as pd
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.setting_table import setting_table
+from grokinterp.fields import shown
 from grokinterp.report.comparison import render_comparison
 from grokinterp.report.text import is_missing
 from grokinterp.runs.atomic import make_folder, write_atomically
@@ -24,6 +25,8 @@ from grokinterp.trajectory.outputs import table_as_csv
 
 KIND = "comparison"
 """Field ``kind`` of the summary.json of a comparison, which tells its folder from others."""
+# A single run gets an error of its own from `comparison_of`.
+_RUNS = (Comparison, Iterable, Analysis, Run, Path)
 
 
 def write_comparison(
@@ -69,15 +72,15 @@ def write_comparison(
     >>> gi.write_comparison(["runs/a", "runs/b"], "runs/comparison")  # doctest: +SKIP
     PosixPath('runs/comparison/report.html')
     """
-    compared, folder = comparison_of(runs, by), Path(folder)
-    links = _own_reports(compared) if reports is None else list(reports)
-    if len(links) != len(compared.analyses):
+    if isinstance(runs, pd.DataFrame) or not isinstance(runs, _RUNS):
         raise ConfigError(
-            f"{len(links)} reports for {len(compared.analyses)} runs. Give one for each, or None."
+            f"runs={shown(runs)} is of the wrong type. It takes a list of analyses, runs or paths "
+            "of run folders, or a Comparison; a table of gi.compare has no curves."
         )
+    compared, folder = comparison_of(runs, by), Path(folder)
+    addresses = addresses_of(compared, folder, reports)
     make_folder(folder, "Choose one that can be written.")
     settings = setting_table(compared)
-    addresses = [None if link is None else _address(link, folder) for link in links]
     html = render_comparison(compared, addresses, failures)
     write_atomically(folder / "report.html", html.encode())
     for name, frame in (("compare.csv", compared.table), ("settings.csv", settings)):
@@ -93,6 +96,24 @@ def is_comparison(folder: Path) -> bool:
         return isinstance(summary, dict) and summary.get("kind") == KIND
     except (OSError, ValueError):
         return False
+
+
+def addresses_of(
+    compared: Comparison, folder: Path, reports: Sequence[Path | None] | None = None
+) -> list[str | None]:
+    """Address of each run's own report, seen from the folder of a comparison.
+
+    Raises
+    ------
+    ConfigError
+        If there is not one report for each run.
+    """
+    links = _own_reports(compared) if reports is None else list(reports)
+    if len(links) != len(compared.analyses):
+        raise ConfigError(
+            f"{len(links)} reports for {len(compared.analyses)} runs. Give one for each, or None."
+        )
+    return [None if link is None else _address(link, folder) for link in links]
 
 
 def _own_reports(compared: Comparison) -> list[Path | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,7 +22,6 @@ from grokinterp.report.text import (
     show_value,
     table,
 )
-from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.runs.store import read_json
 from grokinterp.trajectory.milestones import Thresholds
 
@@ -43,41 +41,6 @@ _RUN_COLUMNS = (
     "test_loss",
 )
 """Standard columns that the report shows; runs.csv has them all."""
-
-
-def write_experiment_report(result: Reproduction, path: str | Path) -> Path:
-    """Write a reproduction as one HTML file that needs no network and no other file.
-
-    The prediction and the criterion are quoted from where they were written down before the
-    runs; every run is listed, those that never generalized as ``not by N steps``.
-
-    Parameters
-    ----------
-    result
-        Of :func:`grokinterp.reproduce`.
-    path
-        File to write. Folders that are missing are made.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-
-    Raises
-    ------
-    RunFolderError
-        If the file cannot be written; an older report stays as it was.
-
-    Examples
-    --------
-    >>> import grokinterp as gi
-    >>> result = gi.reproduce("weight_decay", quick=True)  # doctest: +SKIP
-    >>> gi.write_experiment_report(result, "report.html")  # doctest: +SKIP
-    """
-    path = Path(path)
-    make_folder(path.parent, "Choose one that can be written.")
-    write_atomically(path, render_experiment_report(result).encode())
-    return path
 
 
 def render_experiment_report(result: Reproduction) -> str:

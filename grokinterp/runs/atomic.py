@@ -183,7 +183,7 @@ def _sync_folder(folder: Path) -> None:
 def _cannot_write(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(
         f"cannot write {path}: {error.strerror or error}. Files written before are intact; make "
-        "room or choose another folder, and start the same command again to go on."
+        "room or choose another folder, and start the same command again to resume."
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from grokinterp.errors import ConfigError
 from grokinterp.fields import build, check_types, require, shown
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.reprs import spec_repr
 from grokinterp.runs.pressures import PressureSpec
 from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
 
@@ -51,6 +52,8 @@ class OptimizerSpec:
     """What weights decay towards: zero, or the weights that the run began with."""
     momentum: float = 0.0
     """Momentum of ``sgd``."""
+
+    __repr__ = spec_repr
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -98,7 +101,9 @@ class TrainConfig:
     """Steps for which it has to stay above."""
     parent: TrainConfig | None = None
     """Start from the last weights of the run of this config, with a fresh optimizer; None:
-    from first weights."""
+    from initial weights."""
+
+    __repr__ = spec_repr
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -135,7 +140,7 @@ class TrainConfig:
 
     @property
     def ancestors(self) -> tuple[TrainConfig, ...]:
-        """Configs of the runs that this one starts from, the first first."""
+        """Configs of the runs that this one starts from, the oldest first."""
         return () if self.parent is None else (*self.parent.ancestors, self.parent)
 
     @classmethod
@@ -229,6 +234,8 @@ class ImportedConfig:
     unknown: tuple[str, ...] = ()
     """Fields such as ``task.split_seed`` whose values here stand for nothing."""
 
+    __repr__ = spec_repr
+
     def __post_init__(self) -> None:
         check_types(self)
 
@@ -275,5 +282,5 @@ PRESETS: dict[str, TrainConfig] = {
 """Named configurations. ``quick``, ``nanda2023``, ``tl_demo``: transformers on addition. ``s5``:
 the settings of Chughtai et al. 2023 (arXiv:2302.03025) for transformers on S_5, not their seeds or
 splits. ``perceptron``: two layers with the activation h^2 (Gromov 2023, arXiv:2301.02679), which
-grok without weight decay. ``digits``: images, from large first weights, after Liu et al. 2022
+grok without weight decay. ``digits``: images, from large initial weights, after Liu et al. 2022
 (arXiv:2210.01117)."""

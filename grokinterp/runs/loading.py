@@ -7,11 +7,12 @@ from os import PathLike
 from pathlib import Path
 
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
-from grokinterp.fields import checked
+from grokinterp.fields import checked, shown
 from grokinterp.runs import stored_run
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
 from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes
+from grokinterp.runs.record import ImportedRun
 from grokinterp.runs.run import Run
 
 OWN_FORMAT = "grokinterp"
@@ -50,7 +51,7 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
     source = ForeignPath(Path(checked("path", path, str | PathLike)))
     names = (OWN_FORMAT, *(importer.name for importer in IMPORTERS))
     if checked("format", format, str | None) is not None and format not in names:
-        raise ConfigError(f"format={format!r} is not known. Choose one of {', '.join(names)}.")
+        raise ConfigError(f"format={shown(format)} is not known. Choose one of {', '.join(names)}.")
     if not is_there(source.path):
         raise RunFolderError(f"{path} does not exist. Train into it, or check the spelling.")
     if format == OWN_FORMAT or (format is None and _is_own(source)):
@@ -89,9 +90,9 @@ def _was_meant_as_own(source: ForeignPath) -> bool:
     return folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir()))
 
 
-def _load(load: Callable[[ForeignPath], Run], source: ForeignPath) -> Run:
+def _load(load: Callable[[ForeignPath], ImportedRun], source: ForeignPath) -> Run:
     try:
-        return load(source)
+        return Run.from_imported(load(source))
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(

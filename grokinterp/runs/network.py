@@ -1,4 +1,4 @@
-"""The network of a config on its task: shapes, first weights, inputs and outputs."""
+"""The network of a config on its task: shapes, initial weights, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Network:
     --------
     >>> from grokinterp.tasks import TaskSpec
     >>> network = Network(MlpSpec(widths=(16,)), Task(TaskSpec(p=5)))
-    >>> network.outputs(network.first_parameters(), network.inputs[:3]).shape
+    >>> network.outputs(network.initial_parameters(), network.inputs[:3]).shape
     torch.Size([3, 5])
     """
 
@@ -42,8 +42,8 @@ class Network:
             return self.spec.parameter_shapes(self.task.n_inputs, self.task.n_outputs)
         return parameter_shapes(self.spec, **self.spec.vocabulary_sizes(self.task.n_outputs))
 
-    def first_parameters(self) -> dict[str, Tensor]:
-        """Draw the first weights: float32 on the CPU."""
+    def initial_parameters(self) -> dict[str, Tensor]:
+        """Draw the initial weights: float32 on the CPU."""
         if isinstance(self.spec, MlpSpec):
             return first_mlp_parameters(self.spec, self.task.n_inputs, self.task.n_outputs)
         return initial_parameters(self.spec, **self.spec.vocabulary_sizes(self.task.n_outputs))
@@ -85,7 +85,7 @@ class Network:
             return lambda weights, hook: transformer_logits(weights, tokens, spec, hook)[:, -1]
         if not spec.is_centered:
             return lambda weights, hook: mlp_outputs(weights, inputs, spec, hook)
-        # The outputs of the first weights do not change, so they are computed once.
+        # The outputs of the initial weights do not change, so they are computed once.
         at_first = first_outputs(parameters, inputs, spec)
         plain = replace(spec, is_centered=False)
         return lambda weights, hook: mlp_outputs(weights, inputs, plain, hook) - at_first

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grokinterp.fields import check_types, require
+from grokinterp.reprs import spec_repr
 
 GrokfastFilter = Literal["none", "ema", "ma"]
 
@@ -48,6 +49,8 @@ class PressureSpec:
     2022, arXiv:2210.01117); ``init_scale`` of the model sets that norm."""
     seed: int = 0
     """Seed of noise and dropout; the step counts too, so a resumed run draws the same."""
+
+    __repr__ = spec_repr
 
     def __post_init__(self) -> None:
         check_types(self)

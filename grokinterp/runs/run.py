@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,65 +16,13 @@ from torch import Tensor
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.reprs import in_lines
 from grokinterp.runs.config import ImportedConfig, TrainConfig
+from grokinterp.runs.importers.state_dicts import run_from_state_dicts
+from grokinterp.runs.record import CURVE_COLUMNS, Checkpoints, ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task, TaskSpec
 
-CURVE_COLUMNS = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
-
-
-@runtime_checkable
-class Checkpoints(Protocol):
-    """Where the weights of a run come from."""
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """Steps that have weights, ascending."""
-        ...
-
-    def parameters(self, step: int) -> dict[str, Tensor]:
-        """Weights after `step` updates, float32 on the CPU, under TransformerLens names."""
-        ...
-
-    def checksum(self, step: int) -> str:
-        """Digest that changes when the weights do."""
-        ...
-
-    def name(self, step: int) -> str:
-        """What a message calls this checkpoint: a file name where there is a file."""
-        ...
-
-
-def digest_of(parameters: Mapping[str, Tensor]) -> str:
-    """SHA-256 over the names and values of weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(parameters.items()):
-        digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True, eq=False)
-class WeightsInMemory:
-    """Checkpoints kept as a dictionary of weights by step."""
-
-    by_step: Mapping[int, Mapping[str, Tensor]]
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """Steps that have weights, ascending."""
-        return tuple(sorted(self.by_step))
-
-    def parameters(self, step: int) -> dict[str, Tensor]:
-        """Weights after `step` updates."""
-        return {name: value.detach() for name, value in self.by_step[step].items()}
-
-    def checksum(self, step: int) -> str:
-        """SHA-256 over names and values."""
-        return digest_of(self.parameters(step))
-
-    def name(self, step: int) -> str:
-        """Return ``step 1200``."""
-        return f"step {step}"
+__all__ = ["CURVE_COLUMNS", "Checkpoints", "Run", "WeightsInMemory"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +51,24 @@ class Run:
     """Folder that holds the run, or None for a run in memory or a single file."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Versions, machine and thread count of the training."""
+
+    def __repr__(self) -> str:
+        steps, last = self.steps, self.curves.ffill().tail(1).to_dict(orient="records")
+        numbers = [(name, last[0][name]) for name in CURVE_COLUMNS[1:] if last]
+        known = [f"{name.replace('_', ' ')} {v:.3g}" for name, v in numbers if not math.isnan(v)]
+        span = f"{len(steps)}, from step {steps[0]:,} to {steps[-1]:,}" if steps else "none yet"
+        return in_lines(
+            f"Run of {self.split.task.spec.in_words}",
+            {
+                "split": repr(self.split).partition(": ")[2],
+                "network": self.spec.in_words,
+                "checkpoints": span,
+                f"at step {self.last_step:,}": ", ".join(known),
+                "diverged": f"at step {self.diverged_at:,}" if self.diverged_at else None,
+                "folder": str(self.folder) if self.folder else None,
+                "origin": self.origin if self.is_imported else None,
+            },
+        )
 
     @property
     def task(self) -> Task:
@@ -207,12 +173,15 @@ class Run:
         ...     {0: first, 5000: last}, task=gi.TaskSpec(p=59), train_pairs=pairs
         ... )  # doctest: +SKIP
         """
-        from grokinterp.runs.importers.state_dicts import run_from_state_dicts
-
         checked("state_dicts", state_dicts, Mapping, "Pass {step: state_dict}.")
         checked("task", task, TaskSpec)
         checked("model", model, ModelSpec | None)
-        return run_from_state_dicts(state_dicts, task, train_pairs, model)
+        return cls.from_imported(run_from_state_dicts(state_dicts, task, train_pairs, model))
+
+    @classmethod
+    def from_imported(cls, found: ImportedRun) -> Run:
+        """Make a run of what an importer found; :func:`grokinterp.load_run` calls it."""
+        return cls(**vars(found))
 
     def parameters(self, step: int | None = None) -> dict[str, Tensor]:
         """Weights after `step` updates (None: the last kept), under TransformerLens names.

@@ -24,7 +24,7 @@ from grokinterp.runs.atomic import append_durably, is_there, whole_lines, write_
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.reading import read_bytes, read_json_table, require_file, require_within
-from grokinterp.runs.run import CURVE_COLUMNS
+from grokinterp.runs.record import CURVE_COLUMNS
 from grokinterp.runs.stopping import early_stop
 from grokinterp.tasks import Examples, Split, task_of
 
@@ -63,7 +63,7 @@ class RunFolder:
 
     @property
     def resume_file(self) -> Path:
-        """Weights, optimizer moments and step: all that training needs to go on."""
+        """Weights, optimizer moments and step: all that training needs to resume."""
         return self.path / "resume.safetensors"
 
     def read_config(self) -> TrainConfig:
@@ -129,7 +129,7 @@ class RunFolder:
         return True
 
     def stored_step(self) -> int | None:
-        """Step at which training can go on; None where there is nothing to go on from.
+        """Step at which training can resume; None where there is nothing to resume from.
 
         Raises
         ------
@@ -255,7 +255,7 @@ class RunFolder:
             append_durably(self.index_file, f"{step},{file},{digest}\n")
 
     def mend_index(self, *, is_new: bool) -> None:
-        """Drop a half-written last line; for training from the start, all but the first weights.
+        """Drop a half-written last line; for training from the start, all but the initial weights.
 
         Those are where training starts from, so what was said of them stays true.
         """

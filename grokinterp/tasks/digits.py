@@ -16,6 +16,7 @@ from jaxtyping import Float32, Int64
 
 from grokinterp.errors import ConfigError
 from grokinterp.fields import check_seed, check_types
+from grokinterp.reprs import spec_repr
 from grokinterp.tasks.examples import Examples, frozen
 
 N_IMAGES = 1797
@@ -39,6 +40,8 @@ class DigitsSpec:
     """Images that are trained on; the others are tested on."""
     split_seed: int = 0
     """Seed of the shuffle that chooses them; with the same seed fewer are the first of more."""
+
+    __repr__ = spec_repr
 
     def __post_init__(self) -> None:
         check_types(self)

@@ -11,6 +11,7 @@ import numpy as np
 
 from grokinterp.errors import ConfigError
 from grokinterp.fields import check_seed, check_types, shown
+from grokinterp.reprs import spec_repr
 from grokinterp.tasks.examples import Examples, frozen, one_hot
 from grokinterp.tasks.group_view import GroupView, primitive_root
 from grokinterp.tasks.operations import OPERATIONS, Operation, OperationName, is_prime
@@ -55,6 +56,8 @@ class TaskSpec:
     label_seed: int = 0
     """Seed of the answers of ``random_labels`` alone; whatever is trained on, a pair keeps its
     answer. No other operation takes one."""
+
+    __repr__ = spec_repr
 
     def __post_init__(self) -> None:
         check_types(self)

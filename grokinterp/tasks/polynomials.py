@@ -15,6 +15,7 @@ from jaxtyping import Float32
 
 from grokinterp.errors import ConfigError
 from grokinterp.fields import check_seed, check_types, require_sizes, shown
+from grokinterp.reprs import spec_repr
 from grokinterp.tasks.examples import Examples, frozen
 
 MOST_NUMBERS = 10**8
@@ -42,6 +43,8 @@ class PolynomialSpec:
     seed: int = 0
     """Of the direction and of all points. Neither `n_train` nor `n_test` changes the direction
     or the points of the other side, and fewer points are the first of more."""
+
+    __repr__ = spec_repr
 
     def __post_init__(self) -> None:
         check_types(self)

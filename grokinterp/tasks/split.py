@@ -34,6 +34,10 @@ class Split(Generic[AnyTask]):
     """False for a network that came without a word on what it was trained on. Both sides are
     then empty, so an average over either is NaN and never a number about other pairs."""
 
+    def __repr__(self) -> str:
+        sides = f"{len(self.train):,} to train on, {len(self.test):,} to test on"
+        return f"Split of {self.task.spec.in_words}: {sides if self.is_known else 'not known'}"
+
     @classmethod
     def unknown(cls, task: AnyTask) -> Split[AnyTask]:
         """The split of a network of which only the task is known."""

@@ -2,8 +2,8 @@
 # pyright: reportMissingImports=false, reportPrivateImportUsage=false, reportCallIssue=false
 """Kernels that numba compiles, run on the threads that torch already has.
 
-Torch's threads wait for the next product with open eyes, and a second team beside them would
-share the processors with them. So a kernel is a C function of one address, which GNU OpenMP,
+Torch's threads busy-wait for the next product, and a second team beside them would share the
+processors with them. So a kernel is a C function of one address, which GNU OpenMP,
 the runtime behind torch's own loops on Linux, calls on every thread of its team. Elsewhere a
 kernel runs on the calling thread.
 """

@@ -37,7 +37,7 @@ class Dropout:
 
     References
     ----------
-    Power et al., arXiv:2201.02177, where the residual dropout rate is .1.
+    Power et al., arXiv:2201.02177, where the residual dropout rate is 0.1.
     """
 
     def __init__(self, rate: float, seed: int) -> None:

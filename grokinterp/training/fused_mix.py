@@ -30,8 +30,7 @@ from grokinterp.training.compiled import (
     team_rank,
     team_size,
 )
-from grokinterp.training.table_gradients import value_row_gradients
-from grokinterp.training.token_mixes import Leaves
+from grokinterp.training.table_gradients import Leaves, value_row_gradients
 
 
 class FusedMix:

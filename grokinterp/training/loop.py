@@ -53,7 +53,7 @@ def train(
     progress: bool = True,
     parent: Run | None = None,
 ) -> Run:
-    """Train a network into a run folder, or go on where an earlier call stopped.
+    """Train a network into a run folder, or resume where an earlier call stopped.
 
     On the whole batch. The curves hold the losses at the weights after `step` updates. An
     empty folder starts; the same config continues and gives the same bits as a run that was
@@ -127,12 +127,12 @@ class _Training:
     def start(
         cls, config: TrainConfig, recorder: Recorder, device: str, parent: Run | None
     ) -> _Training:
-        """Build the first weights, or those where the recorder's run stopped."""
+        """Build the initial weights, or those where the recorder's run stopped."""
         network = Network(config.model, recorder.split.task)
-        first = network.first_parameters() if parent is None else parent.parameters()
+        initial = network.initial_parameters() if parent is None else parent.parameters()
         parameters = {
             name: value.to(device, copy=True).requires_grad_(network.is_trained(name))
-            for name, value in first.items()
+            for name, value in initial.items()
         }
         trained = {name: value for name, value in parameters.items() if value.requires_grad}
         began_with = {name: value.detach().clone() for name, value in trained.items()}

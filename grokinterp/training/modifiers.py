@@ -1,7 +1,7 @@
 """What changes a plain step, in small pieces that act one after the other.
 
 Each piece may change the gradients before the optimizer reads them, or the weights before or
-after it moves them. Pieces with a memory give it as tensors, so that a run that goes on has it.
+after it moves them. Pieces with a memory give it as tensors, so that a run that resumes has it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Modifier:
         """Change the weights once the optimizer has moved them."""
 
     def state(self) -> dict[str, Tensor]:
-        """Return what has to be kept to go on."""
+        """Return what has to be kept to resume."""
         return {}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -142,13 +142,13 @@ class PerpGrad(Modifier):
 class DecayTowardsInit(Modifier):
     """Weight decay towards the weights that the run began with (Power et al. 2022)."""
 
-    def __init__(self, strength: float, first: Mapping[str, Tensor], is_decoupled: bool) -> None:
-        self.strength, self.first, self.is_decoupled = strength, first, is_decoupled
+    def __init__(self, strength: float, initial: Mapping[str, Tensor], is_decoupled: bool) -> None:
+        self.strength, self.initial, self.is_decoupled = strength, initial, is_decoupled
 
     def change_gradients(self, trained: Mapping[str, Tensor], n_updates: int, lr: float) -> None:
         """Move the weights before the update (adamw), or add to the gradient (adam, sgd)."""
         for name, value in trained.items():
-            away = value.detach() - self.first[name]
+            away = value.detach() - self.initial[name]
             if self.is_decoupled:
                 value.detach().sub_(away, alpha=lr * self.strength)
             else:
@@ -179,14 +179,14 @@ def norm_of(weights: Mapping[str, Tensor]) -> float:
     return sum(float(w.detach().double().square().sum()) for w in weights.values()) ** 0.5
 
 
-def modifiers_of(config: TrainConfig, first: Mapping[str, Tensor]) -> list[Modifier]:
+def modifiers_of(config: TrainConfig, initial: Mapping[str, Tensor]) -> list[Modifier]:
     """Return the pieces that a config asks for, in the order in which they act.
 
     Parameters
     ----------
     config
         Its ``pressures``, and the target of its weight decay.
-    first
+    initial
         Trained weights that the run began with.
     """
     pressures, optimizer = config.pressures, config.optimizer
@@ -204,9 +204,9 @@ def modifiers_of(config: TrainConfig, first: Mapping[str, Tensor]) -> list[Modif
     # After filter and projection, as the optimizer's own decay towards zero is.
     if optimizer.decay_towards == "init" and optimizer.weight_decay:
         is_decoupled = optimizer.algorithm == "adamw"
-        pieces.append(DecayTowardsInit(optimizer.weight_decay, first, is_decoupled))
+        pieces.append(DecayTowardsInit(optimizer.weight_decay, initial, is_decoupled))
     if pressures.clamp_norm:
-        pieces.append(NormClamp(norm_of(first)))
+        pieces.append(NormClamp(norm_of(initial)))
     return pieces
 
 

@@ -1,4 +1,4 @@
-"""The optimizer that a config names, and what of it has to be kept to go on."""
+"""The optimizer that a config names, and what of it has to be kept to resume."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grokinterp.runs.config import OptimizerSpec
 
 
 def build_optimizer(spec: OptimizerSpec, trained: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """Make the optimizer; a decay towards the first weights is a modifier, not its own.
+    """Make the optimizer; a decay towards the initial weights is a modifier, not its own.
 
     Examples
     --------

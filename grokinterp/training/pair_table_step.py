@@ -20,8 +20,8 @@ from torch import Tensor
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.pair_tables import PairTables, has_pair_tables, pair_tables
 from grokinterp.training.loss import BatchLoss, accuracy, batch_loss
-from grokinterp.training.table_gradients import weight_gradients
-from grokinterp.training.token_mixes import Leaves, TokenMix, token_mix
+from grokinterp.training.table_gradients import Leaves, weight_gradients
+from grokinterp.training.token_mixes import TokenMix, token_mix
 
 PAIRS_AT_A_TIME = 1024
 """What lies between tables and loss for as many pairs stays in the processor's cache."""

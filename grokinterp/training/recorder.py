@@ -2,7 +2,7 @@
 
 At a checkpoint: the weights, their line in the index, the curve rows up to that step, and at
 last resume.safetensors. Whatever was written after the last resume file is computed again,
-with the same bits, when training goes on.
+with the same bits, when training resumes.
 """
 
 from __future__ import annotations

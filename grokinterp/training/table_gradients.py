@@ -18,9 +18,12 @@ from torch import Tensor
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import PairTables
 
+Leaves = tuple[Tensor, ...]
+"""Tensors that a batch of pairs reads, or a gradient of each."""
+
 
 def value_row_gradients(
-    tables: PairTables, d_leaves: tuple[Tensor, ...], d_W_L: Float[Tensor, "d_mlp c"]
+    tables: PairTables, d_leaves: Leaves, d_W_L: Float[Tensor, "d_mlp c"]
 ) -> PairTables:
     """Go back through :func:`~grokinterp.models.pair_tables.value_rows`.
 

@@ -21,9 +21,7 @@ from torch.nn.functional import embedding_bag, pad
 
 from grokinterp.models.pair_tables import PairTables, value_rows
 from grokinterp.training.kernel_choice import takes_kernels
-from grokinterp.training.table_gradients import value_row_gradients
-
-Leaves = tuple[Tensor, ...]
+from grokinterp.training.table_gradients import Leaves, value_row_gradients
 
 
 @runtime_checkable

@@ -15,6 +15,7 @@ from grokinterp.circuits import Algorithm, KeyFrequencies, find_algorithm
 from grokinterp.errors import ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.measures import MEASURES, Measure, as_measure
+from grokinterp.reprs import in_lines, listed
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.circuit_steps import CircuitSteps, find_circuit_steps
@@ -116,6 +117,21 @@ class Analysis:
     def summary(self) -> dict[str, Any]:
         """The fields of summary.json, derived from all others."""
         return summarize(self)
+
+    def __repr__(self) -> str:
+        keys, found = self.key_frequencies, self.algorithm
+        size = f"{len(self.trajectory)} checkpoints, {self.trajectory.shape[1]} columns"
+        return in_lines(
+            f"Analysis of {self.run.task.spec.in_words}",
+            {
+                "outcome": self.summary["outcome"],
+                "keys": listed(keys.names or keys.frequencies) or f"none: {keys.reason}",
+                "algorithm": f"{found.verdict}: {found.reason}" if found else None,
+                "trajectory": size,
+                "ablations": f"{len(self.ablations)} at the last checkpoint",
+                "left out": listed(self.failures),
+            },
+        )
 
 
 def analyze_run(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from grokinterp.errors import ConfigError
+from grokinterp.reprs import MOST_LISTED, in_lines
 from grokinterp.runs.loading import load_run
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.analysis import Analysis, analyze_run
@@ -67,6 +68,14 @@ class Comparison:
         ):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "table", _table(self))
+
+    def __repr__(self) -> str:
+        kinds = dict(zip(self.labels, self.table["outcome_kind"], strict=True))
+        rows = dict(list(kinds.items())[:MOST_LISTED])
+        if len(kinds) > len(rows):
+            rows["..."] = f"and {len(kinds) - len(rows)} more"
+        came = f"{self.n_generalized} generalized, {self.n_censored} not by their last step"
+        return in_lines(f"Comparison of {len(kinds)} runs: {came}", rows)
 
     @property
     def labels(self) -> tuple[str, ...]:

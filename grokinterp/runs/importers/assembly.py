@@ -1,4 +1,4 @@
-"""From what an importer has read and inferred to a Run that says which is which."""
+"""From what an importer has read and inferred to the parts of a run that say which is which."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from grokinterp.fields import shown
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import ImportedConfig
 from grokinterp.runs.importers.foreign_files import ForeignPath
-from grokinterp.runs.run import CURVE_COLUMNS, Checkpoints, Run, digest_of
+from grokinterp.runs.record import CURVE_COLUMNS, Checkpoints, ImportedRun, digest_of
 from grokinterp.tasks import Split, Task
 
 SPLIT_FIELDS = ("task.train_fraction", "task.split_seed", "task.split_method", "task.split_unit")
@@ -65,7 +65,7 @@ class CheckpointFiles:
         return self.files[step].name
 
 
-def build_run(
+def imported_run(
     source: ForeignPath | None,
     weights: Checkpoints,
     spec: ModelSpec,
@@ -74,8 +74,8 @@ def build_run(
     origin: Iterable[str],
     curves: pd.DataFrame | None = None,
     unknown: Iterable[str] = (),
-) -> Run:
-    """Put a run together.
+) -> ImportedRun:
+    """Put the parts of a run together.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def build_run(
     """
     fields = (*MODEL_FIELDS, *(unknown if split.is_known else SPLIT_FIELDS))
     is_folder = source is not None and source.path.is_dir()
-    return Run(
+    return ImportedRun(
         config=ImportedConfig(split.task.spec, spec, fields),
         split=split,
         checkpoints=weights,

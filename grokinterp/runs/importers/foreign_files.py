@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -19,9 +19,7 @@ from safetensors import SafetensorError
 from grokinterp.errors import CheckpointError, RunFolderError, one_line
 from grokinterp.runs.importers.archives import check_archive, is_zip
 from grokinterp.runs.reading import require_file, require_within
-
-if TYPE_CHECKING:
-    from grokinterp.runs.run import Run
+from grokinterp.runs.record import ImportedRun
 
 MAX_BYTES = 8 * 2**30
 """Size of a single file; the largest published one has half a gigabyte."""
@@ -73,12 +71,12 @@ class Importer:
     """What ``--format`` calls it."""
     objection: Callable[[ForeignPath], str]
     """Why a path is not of this format, in a few words; empty if it is."""
-    load: Callable[[ForeignPath], Run]
-    """Makes a run of a path of this format."""
+    load: Callable[[ForeignPath], ImportedRun]
+    """Reads a path of this format."""
 
 
 def read_foreign_file(path: Path) -> Any:
-    """Read tensors, numbers, texts, lists and tables from a ``.pt``, ``.pth`` or safetensors file.
+    """Read tensors, numbers, strings, lists and tables from a ``.pt`` or safetensors file.
 
     Nothing in the file is run: torch reads it with ``weights_only=True``. The only classes
     that are let through are numbers and arrays of numpy, and TransformerLens's config, which
@@ -181,7 +179,7 @@ def step_in_name(path: Path, *, is_alone: bool = False) -> int | None:
 
 
 def plain_fields(value: Any) -> dict[str, Any]:
-    """Fields of a stored config whose values are plain: numbers, texts, None."""
+    """Fields of a stored config whose values are plain: numbers, strings, None."""
     fields = value.__dict__ if isinstance(value, Quoted) else value
     if not isinstance(fields, Mapping):
         return {}

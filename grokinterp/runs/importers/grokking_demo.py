@@ -18,9 +18,9 @@ from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.runs.importers.assembly import (
     DRAW_FIELDS,
     are_steps,
-    build_run,
     curves_of,
     given_split,
+    imported_run,
     listed,
     numbers_in,
     plural,
@@ -34,7 +34,7 @@ from grokinterp.runs.importers.parameters import (
     networks_of,
     open_readings,
 )
-from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
 DATA_SEED = 598
@@ -57,7 +57,7 @@ def objection(source: ForeignPath) -> str:
     return "" if layout in ("transformer_lens", "bridge") else "its weights are transposed"
 
 
-def load(source: ForeignPath) -> Run:
+def load(source: ForeignPath) -> ImportedRun:
     """Read the dictionary."""
     content = source.content
     config = plain_fields(content.get("config"))
@@ -73,7 +73,7 @@ def load(source: ForeignPath) -> Run:
     train, test = (numbers_in(content.get(f"{side}_losses")) for side in ("train", "test"))
     where = f"imported from {source.path.name} (grokking_demo): "
     where += f"{plural(len(steps), 'checkpoint')}, the last "
-    return build_run(
+    return imported_run(
         source,
         WeightsInMemory(weights),
         spec,

@@ -1,7 +1,7 @@
 """The files of Nanda et al. 2023: ``saved_runs/*.pth`` and the folders of their trainer.
 
 A file is a dictionary with ``model``, or ``state_dicts`` and ``epochs``; with curves
-``train_losses`` and ``test_losses``, and whatever else their code had at hand. Losses are
+``train_losses`` and ``test_losses``, and anything else their code saved. Losses are
 logged before an update and weights are stored after it: entry e of a curve belongs to step e,
 the weights of epoch e to step e + 1. ``final.pth`` alone has the weights after all updates.
 
@@ -27,9 +27,9 @@ from grokinterp.runs.importers.assembly import (
     LARGEST_STEP,
     CheckpointFiles,
     are_steps,
-    build_run,
     curves_of,
     given_split,
+    imported_run,
     listed,
     numbers_in,
     plural,
@@ -54,7 +54,7 @@ from grokinterp.runs.importers.parameters import (
     open_readings,
     read_network,
 )
-from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
 _FUNCTIONS = {"add": "addition", "subtract": "subtraction"}
@@ -81,12 +81,12 @@ def objection(source: ForeignPath) -> str:
     return "" if has_three else "not three positions a b ="
 
 
-def load(source: ForeignPath) -> Run:
+def load(source: ForeignPath) -> ImportedRun:
     """Read a file or a folder of them."""
     return _load_folder(source) if source.path.is_dir() else _load_file(source)
 
 
-def _load_file(source: ForeignPath) -> Run:
+def _load_file(source: ForeignPath) -> ImportedRun:
     content = source.content
     train, test, every = _curves(content)
     states, steps = _states(content), _steps(content, len(train))
@@ -101,7 +101,7 @@ def _load_file(source: ForeignPath) -> Run:
     where = f"imported from {source.path.name} (nanda2023): "
     where += f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
     where += "." if steps[-1] else " (the step is not known)."
-    return build_run(
+    return imported_run(
         source,
         WeightsInMemory(weights),
         spec,
@@ -112,7 +112,7 @@ def _load_file(source: ForeignPath) -> Run:
     )
 
 
-def _load_folder(source: ForeignPath) -> Run:
+def _load_folder(source: ForeignPath) -> ImportedRun:
     files = _epoch_files(source)
     last = read_foreign_file(files[max(files)])
     train, test, every = _curves(last)
@@ -132,7 +132,7 @@ def _load_folder(source: ForeignPath) -> Run:
 
     where = f"imported from the folder {source.path.name} (nanda2023): "
     where += f"{plural(len(files), 'file')}, the last at step {max(files):,}."
-    return build_run(
+    return imported_run(
         source,
         CheckpointFiles(files, read),
         spec,
@@ -234,7 +234,7 @@ def _origin(where: str, reading: Reading, how: str, content: Any, test: list[flo
     cut = "One output more than there are answers was cut."
     config = content.get("config") if isinstance(content, Mapping) else None
     extra = set(content) - _USED if "model" in content or "state_dicts" in content else set()
-    # A log whose steps cannot be told is passed over like any other key.
+    # A log whose steps cannot be inferred is passed over like any other key.
     extra |= {"test_losses"} if "test_losses" in content and not test else set()
     return [
         where,

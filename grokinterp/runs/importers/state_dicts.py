@@ -14,8 +14,8 @@ from grokinterp.models import ModelSpec
 from grokinterp.runs.importers.assembly import (
     DRAW_FIELDS,
     CheckpointFiles,
-    build_run,
     given_split,
+    imported_run,
     listed,
     plural,
 )
@@ -32,7 +32,7 @@ from grokinterp.runs.importers.parameters import (
     open_readings,
     read_network,
 )
-from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task, TaskSpec
 
 _KIND = ("act_fn", "attention_dir", "attention_rate")
@@ -52,7 +52,7 @@ def objection(source: ForeignPath) -> str:
     return "" if state is not None else f"no state dict in {files[max(files)].name}"
 
 
-def load(source: ForeignPath) -> Run:
+def load(source: ForeignPath) -> ImportedRun:
     """Read a folder; the last file shows the network and the task."""
     files = _step_files(source)
     state = find_state_dict(read_foreign_file(files[max(files)]))
@@ -67,7 +67,7 @@ def load(source: ForeignPath) -> Run:
         return _like(found, spec).parameters
 
     left = {f.name for f in source.files} - {f.name for f in files.values()}
-    return build_run(
+    return imported_run(
         source,
         CheckpointFiles(files, read),
         spec,
@@ -87,8 +87,8 @@ def run_from_state_dicts(
     task: TaskSpec,
     train_pairs: Any,
     model: ModelSpec | None,
-) -> Run:
-    """Make a run of state dicts in memory; see :meth:`grokinterp.runs.run.Run.from_state_dicts`."""
+) -> ImportedRun:
+    """Read state dicts in memory; see :meth:`grokinterp.runs.run.Run.from_state_dicts`."""
     if not state_dicts or any(not isinstance(s, Integral) or s < 0 for s in state_dicts):
         raise CheckpointError(
             f"state_dicts has the steps {list(state_dicts)[:5]}. Pass {{step: state_dict}} with "
@@ -115,7 +115,7 @@ def run_from_state_dicts(
             )
     assert spec is not None
     how = "The split was given." if train_pairs is not None else "The split was not given."
-    return build_run(
+    return imported_run(
         None,
         WeightsInMemory(weights),
         spec,

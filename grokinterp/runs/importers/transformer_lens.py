@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError
-from grokinterp.runs.importers.assembly import build_run, listed
+from grokinterp.runs.importers.assembly import imported_run, listed
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, step_in_name
 from grokinterp.runs.importers.parameters import find_state_dict, layout_of, open_readings
-from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
 
@@ -28,7 +28,7 @@ def objection(source: ForeignPath) -> str:
     return "its weights are transposed" if layout == "transposed" else ""
 
 
-def load(source: ForeignPath) -> Run:
+def load(source: ForeignPath) -> ImportedRun:
     """Read the file; its name may end in the step."""
     state = find_state_dict(source.content)
     assert state is not None
@@ -36,7 +36,7 @@ def load(source: ForeignPath) -> Run:
     step = step_in_name(source.path, is_alone=True)
     when = f"step {step:,}, as its name says" if step is not None else "an unknown step, shown as 0"
     extra = reading.network.extra_output is not None
-    return build_run(
+    return imported_run(
         source,
         WeightsInMemory({step or 0: reading.network.parameters}),
         reading.network.spec,

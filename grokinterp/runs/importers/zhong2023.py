@@ -20,12 +20,12 @@ from typing import Any
 
 from grokinterp.errors import CheckpointError, RunFolderError
 from grokinterp.fields import shown
-from grokinterp.runs.importers.assembly import LARGEST_STEP, build_run, listed, quoted
+from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
 from grokinterp.runs.importers.parameters import find_state_dict, layout_of, read_network
 from grokinterp.runs.reading import read_json_table
-from grokinterp.runs.run import Run, WeightsInMemory
+from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
 _FUNCTION = re.compile(r"lambda x: ?\(x\[0\]([-+*])x\[1\]\) ?% ?(\d+)")
@@ -47,7 +47,7 @@ def objection(source: ForeignPath) -> str:
     return "" if is_theirs else "no transposed weights of a transformer"
 
 
-def load(source: ForeignPath) -> Run:
+def load(source: ForeignPath) -> ImportedRun:
     """Read the network under the settings of its config, and say how accurate it is."""
     config, state = _read_config(source), find_state_dict(source.content)
     assert state is not None
@@ -61,7 +61,7 @@ def load(source: ForeignPath) -> Run:
     step = 0
     if isinstance(epochs, int) and not isinstance(epochs, bool) and 0 < epochs < LARGEST_STEP:
         step = epochs
-    return build_run(
+    return imported_run(
         source,
         WeightsInMemory({step: network.parameters}),
         network.spec,

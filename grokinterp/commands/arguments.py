@@ -80,7 +80,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
         _say("error: there is not enough memory for this. Choose a smaller network or task.")
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
-        _say("interrupted. The same command goes on where it stopped.")
+        _say("interrupted. The same command resumes where it stopped.")
         sys.exit(INTERRUPTED)
 
 

@@ -1,0 +1,328 @@
+"""Command line: explain run folders, or networks that were trained elsewhere.
+
+``python -m grokinterp.analyze CKPTS [CKPTS ...] [--out DIR] [--format NAME]
+[--key-frequencies LIST] [--every K] [--no-deep] [--image png]``
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from grokinterp.commands.arguments import parse_command, tell
+from grokinterp.errors import ConfigError, GrokinterpError, RunFolderError
+from grokinterp.fields import shown
+
+if TYPE_CHECKING:
+    from grokinterp.runs.run import Run
+    from grokinterp.trajectory import Analysis
+    from grokinterp.trajectory.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class Analyze:
+    """Explain a run: key frequencies, progress measures, phases, ablations, a report.
+
+    Works while training still runs, and computes only what is new. Several runs are explained
+    one by one and then compared: figures that overlay them, a table, what differs.
+    """
+
+    ckpts: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="CKPTS [CKPTS ...]", help_behavior_hint=""),
+    ]
+    """Run folder, as grokinterp.train wrote it, or a file or folder in one of the formats
+    of docs/importing.md. Several, such as runs/*/, are also compared."""
+    out: Path | None = None
+    """Where report.html and the tables go (default: CKPTS/analysis; for a single file
+    NAME_analysis in the current folder). Of several runs, the folder of the comparison (default:
+    comparison/ in the folder that holds them all); each run keeps its own default."""
+    format: str | None = None
+    """Format of CKPTS where it is not recognized: grokinterp, zhong2023, grokking_demo,
+    nanda2023, transformer_lens or state_dicts."""
+    key_frequencies: str | None = None
+    """Frequencies to use instead of those found, such as 9,38,45 (for permutations names of
+    representations: sign,standard): for runs that were stopped on the plateau."""
+    every: int = 1
+    """Take every k-th checkpoint; the last is always taken."""
+    deep: bool = True
+    """Follow the circuit step by step through the last checkpoint and ablate all of its parts
+    (some ten seconds at p = 113)."""
+    image: Literal["png", "svg", "pdf"] | None = None
+    """Write every figure of the report as a picture into OUT/figures as well, for several runs
+    also those of the comparison; takes the extra [png] and an installed Chrome or Chromium."""
+    quiet: bool = False
+    """Show no progress bar."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One run to analyze, and where its files go."""
+
+    path: Path
+    run: Run
+    out: Path
+
+
+def main(arguments: list[str]) -> None:
+    """Analyze the runs that the arguments name, write their files and print a summary."""
+    command = _parse(arguments)
+    key_frequencies = _frequencies(command.key_frequencies)
+    if command.every < 1:
+        raise ConfigError(f"--every {command.every} is not allowed. Use 1 for every checkpoint.")
+    if not command.ckpts:
+        raise ConfigError("no run is named. Name a run folder, or several to compare them.")
+    paths = _without_comparisons(command.ckpts)
+    logging.basicConfig(level="WARNING", format="%(message)s")
+    if len(paths) > 1:
+        _analyze_all(command, paths, key_frequencies)
+    else:
+        _analyze_alone(command, paths[0], key_frequencies)
+
+
+def _analyze_alone(
+    command: Analyze, path: Path, key_frequencies: tuple[int | str, ...] | None
+) -> None:
+    job = _job(command, path, command.out or _default_out(path))
+    analysis = _analyze(command, job, key_frequencies, None)
+    if job.run.is_imported:
+        tell(f"origin            {job.run.origin}")
+    for line in summary_lines(analysis):
+        tell(line)
+    tell(f"report    {job.out / 'report.html'}")
+    tell(f"tables    {job.out}/: summary.json, and the tables as CSV")
+    _write_images(command, analysis, job.out)
+
+
+def _analyze_all(
+    command: Analyze, paths: list[Path], key_frequencies: tuple[int | str, ...] | None
+) -> None:
+    """Analyze each run as if it were alone, then compare those that could be analyzed."""
+    together = command.out or _folder_of_all(paths) / "comparison"
+    _refuse_same_places(paths, together)
+    jobs = [_job(command, path, _default_out(path)) for path in paths]
+    # Only now: whatever is wrong with a path was said before anything is computed.
+    _require_writable(together)
+    from grokinterp.report.comparison_files import write_comparison
+    from grokinterp.trajectory.comparison import Comparison, names_of
+
+    names = names_of(paths)
+    done: list[tuple[str, _Job, Analysis]] = []
+    failures: dict[str, str] = {}
+    for number, (name, job) in enumerate(zip(names, jobs, strict=True), start=1):
+        what = f"{number} of {len(jobs)}, {name}"
+        try:
+            analysis = _analyze(command, job, key_frequencies, what)
+        except GrokinterpError as error:
+            failures[name] = str(error)
+            tell(f"{name}: failed: {error}")
+        else:
+            done.append((name, job, analysis))
+            tell(f"{name}: {analysis.outcome}")
+    if len(done) > 1:
+        compared = Comparison(tuple(a for _, _, a in done), tuple(name for name, _, _ in done))
+        reports = [job.out / "report.html" for _, job, _ in done]
+        report = write_comparison(compared, together, reports=reports, failures=failures)
+        tell(f"report    {report}")
+        tell(f"tables    {together}/: compare.csv, settings.csv, summary.json")
+    for _, job, analysis in done:
+        _write_images(command, analysis, job.out)
+    if len(done) > 1:
+        _write_images(command, compared, together)
+    if failures:
+        first, reason = next(iter(failures.items()))
+        raise GrokinterpError(
+            f"{len(failures)} of {len(jobs)} runs could not be analyzed and are not compared; the "
+            f"first ({first}): {reason}"
+        )
+
+
+def _job(command: Analyze, path: Path, out: Path) -> _Job:
+    """Load a run and find out whether it can be analyzed at all."""
+    from grokinterp.runs.loading import load_run
+
+    try:
+        run = load_run(path, command.format)
+        run.resolve_step(None)
+    except GrokinterpError as error:
+        if str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from None
+    _require_writable(out)
+    return _Job(path, run, out)
+
+
+def _analyze(
+    command: Analyze, job: _Job, key_frequencies: tuple[int | str, ...] | None, what: str | None
+) -> Analysis:
+    """Analyze one run and write its report and tables; `what` stands before the bar."""
+    from tqdm import tqdm
+
+    from grokinterp.report import write_report
+    from grokinterp.trajectory import analyze_run, write_tables
+
+    analysis = analyze_run(
+        job.run,
+        key_frequencies=key_frequencies,
+        every=command.every,
+        deep=command.deep,
+        cache_folder=job.out,
+        progress=lambda steps: tqdm(
+            steps, desc=what, unit="checkpoint", disable=command.quiet, dynamic_ncols=True
+        ),
+    )
+    write_tables(analysis, job.out)
+    write_report(analysis, job.out / "report.html")
+    return analysis
+
+
+def _write_images(command: Analyze, analysis: Analysis | Comparison, out: Path) -> None:
+    """Write the pictures last: where no browser is, everything else has been written."""
+    if command.image is None:
+        return
+    from grokinterp.report import write_images
+
+    pictures = write_images(analysis, out / "figures", command.image)
+    tell(f"figures   {out / 'figures'}/: {len(pictures)} pictures as {command.image}")
+
+
+def _without_comparisons(paths: tuple[Path, ...]) -> list[Path]:
+    """Pass over the folders of earlier comparisons, which ``runs/*/`` finds among the runs."""
+    if len(paths) == 1:
+        return list(paths)
+    kept = [path for path in paths if not _is_comparison(path)]
+    return kept or list(paths)
+
+
+def _is_comparison(folder: Path) -> bool:
+    if (folder / "config.json").exists() or not (folder / "compare.csv").exists():
+        return False
+    from grokinterp.report.comparison_files import is_comparison
+
+    return is_comparison(folder)
+
+
+def _folder_of_all(paths: list[Path]) -> Path:
+    """Return the innermost folder that holds all runs; relative where that is shorter."""
+    try:
+        common = os.path.commonpath([path.resolve().parent for path in paths])
+        return min(Path(common), Path(os.path.relpath(common)), key=lambda path: len(str(path)))
+    except ValueError:
+        raise ConfigError(
+            "the runs lie on several drives. Name the folder of the comparison with --out."
+        ) from None
+
+
+def _refuse_same_places(paths: list[Path], together: Path) -> None:
+    """Refuse runs that are named twice, or whose files would be written over each other's."""
+    places: dict[Path, Path] = {}
+    for path in paths:
+        if path.resolve() in places:
+            raise ConfigError(f"{path} is named twice. Name each run once.")
+        places[path.resolve()] = path
+    taken: dict[Path, Path] = {}
+    for path in paths:
+        out = _default_out(path).resolve()
+        if out in taken:
+            raise ConfigError(
+                f"{taken[out]} and {path} would both be written to {_default_out(path)}. Analyze "
+                "them one by one with --out, or rename one."
+            )
+        taken[out] = path
+    for place in (*places, *taken):
+        if place == together.resolve():
+            raise RunFolderError(
+                f"{together} is the place of a run, not of a comparison. Name another folder with "
+                "--out."
+            )
+
+
+def summary_lines(analysis: Analysis) -> list[str]:
+    """Return the short summary: outcome, key frequencies, steps, algorithm, phases, ablations."""
+    found, algorithm = analysis.key_frequencies, analysis.algorithm
+    lines = [analysis.outcome]
+    if analysis.run.task.has_representations:
+        lines.append(_line(analysis, "key_representations", ", ".join(found.names or ())))
+    else:
+        keys = ", ".join(map(str, found.frequencies))
+        lines.append(_line(analysis, "key_frequencies", keys))
+    lines += [f"{'':18}{caveat}" for caveat in found.caveats]
+    for name in ("memorization_step", "grokking_step"):
+        step = getattr(analysis.milestones, name)
+        lines.append(_line(analysis, name, "" if step is None else f"{step:,}"))
+    lines.append(f"{'algorithm':18}{algorithm.verdict}: {algorithm.reason}")
+    for name, span in analysis.phases.as_dict().items():
+        text = f"steps {span[0]:,} to {span[1]:,}" if span else ""
+        lines.append(_line(analysis, f"phases.{name}", text))
+    if len(analysis.ablations):
+        sides = [on for on in ("all", "train", "test") if f"loss_{on}" in analysis.ablations]
+        lines.append(f"ablations         loss on {', '.join(sides)} pairs; accuracy on all")
+        for row in analysis.ablations.to_dict(orient="records"):
+            if row["intervention"] not in ("none", "removed from logits"):
+                continue
+            what = str(row["component"]).replace("_", " ")
+            if row["intervention"] != "none":
+                what += f" {row['intervention']}"
+            losses = "  ".join(_number(row[f"loss_{on}"]) for on in sides)
+            lines.append(f"  {what:44}{losses}   {row['accuracy_all']:7.2%}")
+    for name, reason in analysis.failures.items():
+        lines.append(f"left out          {name}: {reason}")
+    return lines
+
+
+def _line(analysis: Analysis, field: str, text: str) -> str:
+    """One field: its text, or none and the reason that the analysis knows."""
+    label = field.removeprefix("phases.").replace("_", " ")
+    return f"{label + ' ':18}{text or 'none: ' + (analysis.why(field) or 'unknown')}"
+
+
+def _number(value: float) -> str:
+    return f"{value:9.3g}" if math.isfinite(value) else f"{'-':>9}"
+
+
+def _parse(arguments: list[str]) -> Analyze:
+    return parse_command(Analyze, None, arguments, "grokinterp.analyze")
+
+
+def _frequencies(text: str | None) -> tuple[int | str, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError:
+        words = [word.strip() for word in text.split(",")]
+        if any(re.fullmatch(r"\w*[a-z]\w*", word) is None for word in words):
+            raise ConfigError(
+                f"--key-frequencies {shown(text)} is no list of whole numbers or names. Write them "
+                "as 9,38,45, or for permutations as sign,standard."
+            ) from None
+        return tuple(words)
+
+
+def _default_out(path: Path) -> Path:
+    return Path(f"{path.stem}_analysis") if path.is_file() else path / "analysis"
+
+
+def _require_writable(folder: Path) -> None:
+    """Find out before the analysis, not after it."""
+    probe = folder / ".writing-probe"
+    try:
+        made = [part for part in (folder, *folder.parents) if not part.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+        # An analysis that is refused after this leaves nothing behind.
+        for part in made:
+            part.rmdir()
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot write {folder}: {error.strerror}. Name another folder with --out."
+        ) from None
