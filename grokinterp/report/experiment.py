@@ -71,8 +71,9 @@ def write_experiment_report(result: Reproduction, path: str | Path) -> Path:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> result = gi.reproduce("weight_decay", quick=True)  # doctest: +SKIP
-    >>> gi.write_experiment_report(result, "report.html")  # doctest: +SKIP
+    >>> result = gi.reproduce("weight_decay", quick=True)  # takes minutes  # doctest: +SKIP
+    >>> gi.write_experiment_report(result, "report.html")
+    PosixPath('report.html')
     """
     path = Path(path)
     make_folder(path.parent, "Choose one that can be written.")

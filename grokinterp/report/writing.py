@@ -39,7 +39,7 @@ def write_report(analysis: Analysis, path: str | Path) -> Path:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> gi.write_report(analysis, "ckpts/analysis/report.html")  # doctest: +SKIP
+    >>> gi.write_report(analysis, "ckpts/analysis/report.html")
     PosixPath('ckpts/analysis/report.html')
     """
     checked("analysis", analysis, Analysis, "Make it of a run: gi.analyze_run(run).")
