@@ -2,8 +2,8 @@
 
 What is not in the Markdown pages themselves is made by `docs/scripts/site_pages.py` when a build
 starts: links that work on a code host as well, the navigation from the lists of index.md, the
-pages of the API, and the walkthroughs from /tutorials. Nothing is fetched from the network, and
-the built pages fetch nothing either.
+pages of the API, the tables of wrong_uses.md, and the walkthroughs from /tutorials. Nothing is
+fetched from the network, and the built pages fetch nothing either.
 """
 
 import sys

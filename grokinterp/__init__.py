@@ -1,9 +1,10 @@
 """Explains grokking: delayed generalization in small networks.
 
 >>> import grokinterp as gi
->>> run = gi.train(gi.PRESETS["quick"], "ckpts/")  # doctest: +SKIP
->>> analysis = gi.analyze_run(run)  # doctest: +SKIP
->>> gi.write_report(analysis, "report.html")  # doctest: +SKIP
+>>> run = gi.train(gi.PRESETS["quick"], "ckpts/")  # takes a minute  # doctest: +SKIP
+>>> analysis = gi.analyze_run(run)
+>>> gi.write_report(analysis, "report.html")
+PosixPath('report.html')
 
 Names are loaded when they are first used: importing the package imports neither torch,
 pandas, plotly nor TransformerLens.

@@ -76,8 +76,12 @@ def cite(*results: Any) -> str:
     >>> print(cite().splitlines()[0])
     @misc{grokinterp,
     >>> import grokinterp as gi
-    >>> analysis = gi.analyze_run(gi.load_run("ckpts/"))  # doctest: +SKIP
-    >>> print(gi.cite(analysis))  # doctest: +SKIP
+    >>> analysis = gi.analyze_run(gi.load_run("ckpts/"))
+    >>> print(gi.cite(analysis))
+    @misc{grokinterp,
+    ...
+    @inproceedings{nanda2023progress,
+    ...
     """
     sources = dict.fromkeys(_sources_of_all(results))
     keys = dict.fromkeys(key for source in sources for key in papers_in(source))

@@ -36,8 +36,14 @@ def check_types(spec: Any) -> None:
     Examples
     --------
     >>> import numpy as np
-    >>> from grokinterp.tasks import TaskSpec
-    >>> spec = TaskSpec(p=np.int64(59), train_fraction=np.float32(0.5))
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Spec:
+    ...     p: int
+    ...     train_fraction: float
+    ...     def __post_init__(self):
+    ...         check_types(self)
+    >>> spec = Spec(p=np.int64(59), train_fraction=np.float32(0.5))
     >>> type(spec.p), type(spec.train_fraction)
     (<class 'int'>, <class 'float'>)
     """
@@ -155,7 +161,7 @@ def shown(value: Any) -> str:
     Examples
     --------
     >>> shown("many"), shown([1] * 100)
-    ("'many'", '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, ...')
+    ("'many'", '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,...')
     """
     # A string may be a file's whole content, and a number may have more digits than Python prints.
     if isinstance(value, str):

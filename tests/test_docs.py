@@ -85,8 +85,7 @@ def every_command():
     """Each different command line of the README and the pages, with where it first stands."""
     seen = {}
     for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
-        # wrong_uses.md shows commands that are refused; tests/test_wrong_uses.py runs them.
-        if {"_build", "api", "wrong_uses.md"} & set(page.relative_to(ROOT).parts):
+        if {"_build", "api"} & set(page.relative_to(ROOT).parts):
             continue
         for command, words in commands_of(page.read_text(encoding="utf-8")):
             seen.setdefault((command, *words), page.name)
@@ -279,6 +278,28 @@ def test_a_link_of_a_code_host_leads_to_the_same_place_on_the_site(
 ):
     assert site_pages.relinked(f"[x{link}", docname) == f"[x{on_site}"
     assert site_pages.relinked(f"```\n[x{link}\n```", docname) == f"```\n[x{link}\n```"
+
+
+def test_only_the_page_of_wrong_uses_gets_the_answers(site_pages, monkeypatch):
+    monkeypatch.setattr(site_pages, "tables_of_wrong_uses", lambda: "| [a](b.py) |\n")
+    for docname, added in [("wrong_uses", "| [a](b.py) |\n"), ("faq", "")]:
+        source = ["# Title\n\n"]
+        site_pages._read(None, docname, source)
+        assert source == [f"# Title\n\n{added}"]
+
+
+def test_the_answers_of_the_site_are_not_those_of_a_package_beside_it(
+    site_pages, tmp_path, monkeypatch
+):
+    # The site documents what is installed. A script's folder, or the current one, comes before it.
+    folder = tmp_path / "clone" / "tests"
+    (tmp_path / "clone" / "grokinterp").mkdir(parents=True)
+    folder.mkdir()
+    (tmp_path / "clone" / "grokinterp" / "__init__.py").touch()
+    (folder / "wrong_uses.py").write_text("import grokinterp\nprint(grokinterp.__file__)\n")
+    monkeypatch.setattr(site_pages, "ROOT", tmp_path / "clone")
+    found = Path(site_pages.tables_of_wrong_uses().strip())
+    assert tmp_path not in found.parents and found.name == "__init__.py"
 
 
 def test_the_lists_of_the_index_are_the_navigation(site_pages):

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from tests import wrong_uses
-from tests.wrong_uses import USES, Answer
+from tests.wrong_uses import USES, Answer, WrongUse, tables
 
 _ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -43,15 +42,43 @@ def test_a_wrong_use_gets_one_line_with_a_remedy_and_changes_nothing(answers, nu
     assert len(answer.lines) == 1, answer.lines
     assert answer.out == ""
     assert answer.changed == []
+    assert use.is_answered_by(answer.text), answer.text
     # The fact, and in a sentence of its own what to do about it.
     line = answer.lines[0]
     assert len(re.split(r"[.;:] ", line.removeprefix("error: "))) >= 2
     assert len(line) < 600
 
 
-def test_the_page_is_what_the_library_says(answers):
-    written = wrong_uses.PAGE.read_text(encoding="utf-8")
-    assert written == wrong_uses.page(answers), "run python -m tests.wrong_uses"
+@pytest.mark.parametrize(
+    "words, is_answer",
+    [
+        ("ConfigError: p=5 is too small. Use 7.", True),
+        ("ConfigError: p=5 ... Use 7.", True),
+        ("ConfigError: ...", True),
+        ("RunFolderError: ...", False),
+        ("ConfigError: p=5 ... Use 8.", False),
+        ("ConfigError: p=5 is too small.", False),
+        ("p=5 is too small. Use 7.", False),
+        ("ConfigError: p=. is too small. Use 7.", False),
+    ],
+)
+def test_an_answer_must_say_all_the_words(words, is_answer):
+    use = WrongUse("python", "f(5)", words)
+    assert use.is_answered_by("ConfigError: p=5 is too small. Use 7.") is is_answer
+
+
+def test_every_expected_answer_says_something():
+    # "..." alone would accept whatever the library says.
+    assert [use.shown for use in USES if len(use.words.replace("...", "").split()) < 3] == []
+
+
+def test_the_tables_of_the_documentation_have_every_answer_once(answers):
+    rows = [line for line in tables(answers).splitlines() if line.startswith("| `")]
+    assert len(rows) == len(USES)
+    for use, row in zip(USES, rows, strict=True):
+        tried, said = re.split(r"(?<!\\) \| ", row.removeprefix("| ").removesuffix(" |"))
+        assert tried.replace("\\|", "|") == f"`{use.shown}`"
+        assert use.is_answered_by(re.sub(r"\\([|*])", r"\1", said).replace("&lt;", "<"))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ The pages under docs/ are written to be read on a code host too. Here they becom
 - links to files outside docs/ lead to the walkthrough, or to the file in the repository;
 - the lists of links in index.md are the navigation, one part for each heading;
 - the public names of the package are the API, a page for each room they come from;
+- wrong_uses.md gets what the library answers to each wrong use that the tests try;
 - the tutorials are the walkthroughs. Their figures are drawn by a copy of plotly.js that the
   installed plotly brings.
 """
@@ -15,7 +16,9 @@ import importlib
 import json
 import os
 import re
+import subprocess
 import sys
+import tempfile
 from pathlib import Path, PurePosixPath
 
 import nbformat
@@ -181,6 +184,32 @@ def _doc_of_data(module: str, name: str) -> list[str]:
     return []
 
 
+# Wrong uses
+
+
+def tables_of_wrong_uses() -> str:
+    """Try the wrong uses that the tests try; return the answers as tables in Markdown.
+
+    In a process of its own, which imports the package that is documented: with ``-P`` and in an
+    empty folder, Python does not find the one that lies beside docs/.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If a wrong use ends the process; what it wrote is on standard error.
+    """
+    script = ROOT / "tests" / "wrong_uses.py"
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(
+            [sys.executable, "-P", str(script)],
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            check=True,
+            cwd=folder,
+        ).stdout
+
+
 # Walkthroughs
 
 
@@ -281,6 +310,7 @@ def setup(app):
     # Before and after napoleon, which takes what stands before a colon for a type.
     app.connect("autodoc-process-docstring", _hide_colon, priority=400)
     app.connect("autodoc-process-docstring", _show_colon, priority=600)
+    app.connect("env-get-outdated", _outdated)
     app.connect("source-read", _read)
     app.connect("html-page-context", _add_scripts)
     app.connect("html-page-context", _hide_links_to_source)
@@ -302,9 +332,16 @@ def _write_pages(app):
     write_walkthroughs(Path(app.srcdir) / "walkthroughs")
 
 
+def _outdated(app, env, added, changed, removed):
+    # The answers can change while the page does not.
+    return ["wrong_uses"]
+
+
 def _read(app, docname, source):
     if not docname.startswith(("walkthroughs/", "api/")):
         source[0] = with_navigation(relinked(source[0], docname), docname)
+    if docname == "wrong_uses":
+        source[0] += tables_of_wrong_uses()
 
 
 _COLON = "\ue000"

@@ -147,8 +147,8 @@ def find_algorithm(
     Examples
     --------
     >>> import grokinterp as gi
-    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
-    >>> gi.find_algorithm(snapshot, gi.find_key_frequencies(snapshot)).verdict  # doctest: +SKIP
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))
+    >>> gi.find_algorithm(snapshot, gi.find_key_frequencies(snapshot)).verdict
     'clock'
     """
     reason = _why_not_asked(snapshot, key_frequencies)

@@ -91,9 +91,10 @@ def circuit_table(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> pd.Dat
     Examples
     --------
     >>> import grokinterp as gi
-    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
-    >>> table = gi.circuit_table(snapshot, gi.find_key_frequencies(snapshot))  # doctest: +SKIP
-    >>> table[table["unit"] == "nats"]  # doctest: +SKIP
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))
+    >>> table = gi.circuit_table(snapshot, gi.find_key_frequencies(snapshot))
+    >>> table.loc[table["unit"] == "nats", "stage"].unique().tolist()
+    ['network', 'attention', 'neurons', 'neuron_logit_map', 'logits']
     """
     rows = _Rows()
     if snapshot.task.cyclic_view is not None and key_frequencies.frequencies:

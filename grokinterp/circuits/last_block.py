@@ -36,9 +36,11 @@ class LastBlock:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
-    >>> block = snapshot.last_block  # doctest: +SKIP
-    >>> without_mlp = block.logits(mlp_out=0 * block.mlp_out)  # doctest: +SKIP
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))
+    >>> block = snapshot.last_block
+    >>> without_mlp = block.logits(mlp_out=0 * block.mlp_out())
+    >>> without_mlp.shape
+    torch.Size([169, 13])
     """
 
     weights: Mapping[str, Tensor]

@@ -79,9 +79,10 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: On
     Examples
     --------
     >>> import grokinterp as gi
-    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
-    >>> keys = gi.find_key_frequencies(snapshot)  # doctest: +SKIP
-    >>> excluded_loss(snapshot, keys, on="train")  # doctest: +SKIP
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))
+    >>> keys = gi.find_key_frequencies(snapshot)
+    >>> excluded_loss(snapshot, keys, on="train")
+    4...
     """
     component = trigonometric_component(snapshot, key_frequencies.frequencies)
     losses = excluded_pair_losses(snapshot, component[None])

@@ -159,8 +159,10 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> table = gi.neuron_table(gi.take_snapshot(gi.load_run("ckpts/")))  # doctest: +SKIP
-    >>> table.nlargest(5, "loss_zero")  # doctest: +SKIP
+    >>> table = gi.neuron_table(gi.take_snapshot(gi.load_run("ckpts/")))
+    >>> table.nlargest(1, "loss_zero")[["neuron", "frequency", "loss_zero"]]
+        neuron  frequency  loss_zero
+    33      33          2   2.6...
     """
     table = pd.DataFrame({"neuron": range(snapshot.neurons.shape[1])})
     if snapshot.view is not None:

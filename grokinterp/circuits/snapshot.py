@@ -44,9 +44,9 @@ class Snapshot:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))  # doctest: +SKIP
-    >>> snapshot.logits.shape  # doctest: +SKIP
-    torch.Size([12769, 113])
+    >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))
+    >>> snapshot.logits.shape
+    torch.Size([169, 13])
     """
 
     task: Task
@@ -350,7 +350,8 @@ def take_snapshot(run: Run, step: int | None = None) -> Snapshot:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> gi.take_snapshot(gi.load_run("ckpts/"), step=1200)  # doctest: +SKIP
+    >>> gi.take_snapshot(gi.load_run("ckpts/"), step=400).step
+    400
     """
     checked("run", run, Run, "Load it first: gi.load_run(folder).")
     step = run.resolve_step(step)

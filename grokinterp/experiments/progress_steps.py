@@ -86,7 +86,7 @@ def half_way_steps(trajectory: pd.DataFrame, n_classes: int) -> dict[str, Number
     ... })
     >>> steps = half_way_steps(trajectory, n_classes=37)
     >>> steps["jump_step"], steps["excluded_lead"], steps["restricted_lead"]
-    (40, 10, 20)
+    (40, 0, 20)
     """
     least = math.log(n_classes) / 2
     steps = trajectory["step"].to_numpy(dtype=np.int64)

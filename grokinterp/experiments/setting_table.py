@@ -53,8 +53,13 @@ def compare_settings(
     Examples
     --------
     >>> import grokinterp as gi
-    >>> table = gi.compare_settings(folders, by="weight_decay")  # doctest: +SKIP
-    >>> table[["setting", "n_runs", "n_censored", "grokking_step"]]  # doctest: +SKIP
+    >>> folders = ["runs/wd0.5", "runs/wd1", "runs/wd2"]
+    >>> table = gi.compare_settings(folders, by="weight_decay")
+    >>> table[["setting", "n_runs", "n_censored", "grokking_step"]]
+                setting  n_runs  n_censored  grokking_step
+    0  weight_decay=0.5       1           1           <NA>
+    1    weight_decay=1       1           0            5...
+    2    weight_decay=2       1           0            2...
     """
     return setting_table(comparison_of(runs, by))
 

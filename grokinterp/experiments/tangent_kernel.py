@@ -50,8 +50,8 @@ def tangent_kernel(
     --------
     A linear network, f = 2 (w . x) with w trained alone, has the kernel 4 x . x'.
 
-    >>> spec = MlpSpec((1,), act_fn="linear_quadratic", curvature=0.0, output_scale=2.0,
-    ...     trains_readout=False)
+    >>> spec = MlpSpec(widths=(1,), act_fn="linear_quadratic", curvature=0.0,
+    ...     output_scale=2.0, trains_readout=False)
     >>> weights = {"layers.0.W": torch.ones(2, 1), "layers.1.W": torch.ones(1, 1)}
     >>> tangent_kernel(weights, torch.tensor([[1.0, 0.0], [1.0, 3.0]]), spec).tolist()
     [[4.0, 4.0], [4.0, 40.0]]

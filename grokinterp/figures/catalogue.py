@@ -56,7 +56,7 @@ def all_figures(analysis: Analysis) -> dict[str, go.Figure]:
 
     Examples
     --------
-    >>> list(all_figures(analysis))[:2]  # doctest: +SKIP
+    >>> list(all_figures(analysis))[:2]
     ['loss', 'accuracy']
     """
     figures = {}

@@ -60,7 +60,9 @@ def plot_compared_losses(runs: Runs, *, by: str | Sequence[str] | None = None) -
 
     Examples
     --------
-    >>> gi.figures.plot_compared_losses(analyses, by="weight_decay")  # doctest: +SKIP
+    >>> figure = gi.figures.plot_compared_losses(analyses, by="weight_decay")
+    >>> figure.layout.yaxis.title.text
+    'loss (nats)'
     """
     compared = comparison_of(runs, by)
     return _overlay(compared, ("test_loss", "train_loss"), "Loss", LOSS_TITLE, is_log=True)
@@ -78,7 +80,9 @@ def plot_compared_accuracies(runs: Runs, *, by: str | Sequence[str] | None = Non
 
     Examples
     --------
-    >>> gi.figures.plot_compared_accuracies(analyses)  # doctest: +SKIP
+    >>> figure = gi.figures.plot_compared_accuracies(analyses)
+    >>> figure.layout.yaxis.title.text
+    'accuracy (fraction)'
     """
     compared = comparison_of(runs, by)
     columns = ("test_accuracy", "train_accuracy")
@@ -120,7 +124,9 @@ def plot_compared(
 
     Examples
     --------
-    >>> gi.figures.plot_compared(analyses, "gini_W_E")  # doctest: +SKIP
+    >>> figure = gi.figures.plot_compared(analyses, "gini_W_E")
+    >>> figure.layout.yaxis.title.text
+    'gini W E'
     """
     compared = comparison_of(runs, by)
     known = dict.fromkeys(c for analysis in compared.analyses for c in _columns_of(analysis))
@@ -156,7 +162,9 @@ def plot_grokking_steps(runs: Runs, *, by: str | Sequence[str] | None = None) ->
 
     Examples
     --------
-    >>> gi.figures.plot_grokking_steps(analyses, by="weight_decay")  # doctest: +SKIP
+    >>> figure = gi.figures.plot_grokking_steps(analyses, by="weight_decay")
+    >>> figure.layout.xaxis.title.text
+    'weight decay'
     """
     compared = comparison_of(runs, by)
     axis = _axis_of(compared)

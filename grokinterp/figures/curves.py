@@ -35,7 +35,7 @@ def plot_losses(analysis: Analysis) -> go.Figure:
 
     Examples
     --------
-    >>> plot_losses(analysis).layout.yaxis.title.text  # doctest: +SKIP
+    >>> plot_losses(analysis).layout.yaxis.title.text
     'loss (nats)'
     """
     lines = (

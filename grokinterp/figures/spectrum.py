@@ -36,7 +36,7 @@ def spectrum_of(analysis: Analysis) -> Spectrum:
 
     Examples
     --------
-    >>> spectrum_of(analysis).plural  # doctest: +SKIP
+    >>> spectrum_of(analysis).plural
     'frequencies'
     """
     keys = analysis.key_frequencies

@@ -69,7 +69,7 @@ def write_comparison(
     Examples
     --------
     >>> import grokinterp as gi
-    >>> gi.write_comparison(["runs/a", "runs/b"], "runs/comparison")  # doctest: +SKIP
+    >>> gi.write_comparison(["runs/wd0.5", "runs/wd1"], "runs/comparison")
     PosixPath('runs/comparison/report.html')
     """
     if isinstance(runs, pd.DataFrame) or not isinstance(runs, _RUNS):

@@ -60,7 +60,7 @@ def write_images(
     Examples
     --------
     >>> import grokinterp as gi
-    >>> gi.write_images(analysis, "figures")[0]  # doctest: +SKIP
+    >>> gi.write_images(analysis, "figures")[0]  # needs Chromium  # doctest: +SKIP
     PosixPath('figures/loss.png')
     """
     if format not in get_args(ImageFormat):

@@ -56,7 +56,7 @@ def write_report(result: Result | Sequence[Analysis], path: str | Path) -> Path:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> gi.write_report(analysis, "ckpts/analysis/report.html")  # doctest: +SKIP
+    >>> gi.write_report(analysis, "ckpts/analysis/report.html")
     PosixPath('ckpts/analysis/report.html')
     >>> gi.write_report([one, another], "both.html")  # doctest: +SKIP
     PosixPath('both.html')

@@ -45,8 +45,10 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> gi.load_run("ckpts/").steps[-1]  # doctest: +SKIP
-    >>> print(gi.load_run("low_precision_mod_addition.pth").origin)  # doctest: +SKIP
+    >>> gi.load_run("ckpts/").steps[-1]
+    800
+    >>> print(gi.load_run("low_precision_mod_addition.pth").origin)
+    imported from low_precision_mod_addition.pth ...
     """
     source = ForeignPath(Path(checked("path", path, str | PathLike)))
     names = (OWN_FORMAT, *(importer.name for importer in IMPORTERS))

@@ -32,8 +32,9 @@ class Run:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> run = gi.load_run("ckpts/")  # doctest: +SKIP
-    >>> run.steps[-1], run.curves["test_loss"].dropna().iloc[-1]  # doctest: +SKIP
+    >>> run = gi.load_run("ckpts/")
+    >>> run.steps[-1], float(run.curves["test_loss"].dropna().iloc[-1])
+    (800, 0.0...)
     """
 
     config: TrainConfig | ImportedConfig
@@ -169,9 +170,12 @@ class Run:
         Examples
         --------
         >>> import grokinterp as gi
+        >>> initial, last, pairs = run.parameters(0), run.parameters(800), run.split.train
         >>> run = gi.Run.from_state_dicts(
-        ...     {0: first, 5000: last}, task=gi.TaskSpec(p=59), train_pairs=pairs
-        ... )  # doctest: +SKIP
+        ...     {0: initial, 800: last}, task=gi.TaskSpec(p=13), train_pairs=pairs
+        ... )
+        >>> run.steps
+        (0, 800)
         """
         checked("state_dicts", state_dicts, Mapping, "Pass {step: state_dict}.")
         checked("task", task, TaskSpec)

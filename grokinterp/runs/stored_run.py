@@ -104,7 +104,7 @@ def load_run(folder: str | Path) -> Run:
 
     Examples
     --------
-    >>> run = load_run("ckpts/")  # doctest: +SKIP
+    >>> run = load_run("ckpts/")
     """
     run_folder = RunFolder(Path(checked("folder", folder, str | PathLike)))
     if not is_there(run_folder.path):

@@ -93,7 +93,10 @@ def train(
     Examples
     --------
     >>> import grokinterp as gi
-    >>> run = gi.train(gi.PRESETS["quick"], "ckpts/quick")  # doctest: +SKIP
+    >>> from dataclasses import replace
+    >>> run = gi.train(replace(gi.PRESETS["quick"], n_steps=20), "ckpts/short")
+    >>> run.steps[-1]
+    20
     """
     _check_arguments(config, folder, n_threads, device, parent)
     _check_parent(config, parent)

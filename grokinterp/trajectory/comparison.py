@@ -171,8 +171,12 @@ def compare(
     Examples
     --------
     >>> import grokinterp as gi
-    >>> table = gi.compare(["runs/wd0.5", "runs/wd1", "runs/wd2"])  # doctest: +SKIP
-    >>> table[["run", "grokking_step", "censored_at"]]  # doctest: +SKIP
+    >>> table = gi.compare(["runs/wd0.5", "runs/wd1", "runs/wd2"])
+    >>> table[["run", "grokking_step", "censored_at"]]
+                    run  grokking_step  censored_at
+    0  weight_decay=0.5           <NA>          800
+    1    weight_decay=1            5...         <NA>
+    2    weight_decay=2            2...         <NA>
     """
     compared = comparison_of(runs, by, format=format, progress=progress)
     return compared.table

@@ -28,7 +28,7 @@ def config_fields(run: Run) -> dict[str, Any]:
 
     Examples
     --------
-    >>> config_fields(run)["optimizer.weight_decay"]  # doctest: +SKIP
+    >>> config_fields(run)["optimizer.weight_decay"]
     1.0
     """
     config = run.config

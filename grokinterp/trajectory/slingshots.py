@@ -151,7 +151,7 @@ def norm_growth(
 
     Examples
     --------
-    >>> spike = Spike(onset_step=210, peak_step=215, end_step=240, loss_before=0, peak_loss=1)
+    >>> spike = Spike(onset_step=210, peak_step=215, end_step=240, loss_before=0.0, peak_loss=1.0)
     >>> steps = np.arange(0, 600, 100)
     >>> norm_growth([spike], steps, np.array([4.0, 5.0, 5.0, 7.0, 7.0, 7.0]))
     (0.01, 0.0)
