@@ -40,7 +40,6 @@ REPLACED_BY_PAGE = {
     "getting_started.md": {
         'gi.train(gi.PRESETS["quick"], "ckpts/quick")': "run",
         "p=37, train_fraction=0.6": "p=13, train_fraction=0.6",
-        "d_model=64, d_head=16, d_mlp=256": "d_model=32, d_head=8, d_mlp=32",
         "n_steps=3000": "n_steps=60",
     },
 }

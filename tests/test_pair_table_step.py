@@ -106,6 +106,24 @@ def test_the_comparison_notices_a_single_wrong_weight():
         torch.testing.assert_close(parameters["blocks.0.attn.W_K"].grad, expected, **EXACT64)
 
 
+def test_what_is_too_small_for_a_normal_number_does_not_slow_the_products(fast_step):
+    spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40)
+    parameters = {
+        name: value.detach().float().requires_grad_(value.requires_grad)
+        for name, value in float64_parameters(spec, 13).items()
+    }
+    with torch.no_grad():
+        parameters["unembed.W_U"] *= 60
+    step = fast_step(parameters, spec, *batch(13), "float64")
+    step.loss_and_gradients()
+    smallest = torch.finfo(torch.float32).smallest_normal
+    exact = torch.softmax(step._logits.double(), -1).float()
+    assert ((exact > 0) & (exact < smallest)).any(), "the logits are too close to try it"
+    sizes = step._d_logits.abs()
+    assert not ((sizes > 0) & (sizes < smallest)).any()
+    assert ((sizes > smallest) & (sizes < 100 * smallest)).any(), "normal numbers went too"
+
+
 @pytest.mark.parametrize("act_fn", ["relu", "gelu"])
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_activations_on_pairs_are_those_of_the_transformer(n_layers, act_fn):

@@ -1,4 +1,4 @@
-"""The README's picture: one run at a glance, from its losses to its key frequencies.
+"""The README's picture: one run at a glance, from its accuracies to its key frequencies.
 
 python docs/scripts/overview_picture.py ckpts/quick docs/figures/overview.png
 """
@@ -22,7 +22,7 @@ from grokinterp.figures.style import (
 
 
 def main(folder: str, path: str) -> None:
-    """Draw the losses, the losses of both circuits and the spectrum of the embedding."""
+    """Draw the accuracies, the losses of both circuits and the spectrum of the embedding."""
     analysis = gi.analyze_run(gi.load_run(folder), deep=False)
     keys, phases = analysis.key_frequencies.frequencies, analysis.phases
     titles = (
@@ -33,16 +33,19 @@ def main(folder: str, path: str) -> None:
     figure = make_subplots(rows=1, cols=3, subplot_titles=titles, horizontal_spacing=0.07)
     curves = analysis.run.curves.dropna(subset=["test_loss"])
     trajectory = analysis.trajectory
-    for split, color in list(SPLIT_COLORS.items())[:2]:
-        line = {"color": color, "width": 2.4}
-        figure.add_scatter(
-            x=curves["step"],
-            y=curves[f"{split}_loss"],
-            name=f"{split} loss",
-            line=line,
-            row=1,
-            col=1,
-        )
+    for split in ("train", "test"):
+        for column, quantity in ((1, "accuracy"), (2, "loss")):
+            figure.add_scatter(
+                x=curves["step"],
+                y=curves[f"{split}_{quantity}"],
+                name=split,
+                line={"color": SPLIT_COLORS[split], "width": 2.4 if column == 1 else 1.4},
+                showlegend=column == 1,
+                row=1,
+                col=column,
+            )
+    chance = 1 / analysis.run.task.n_classes
+    figure.add_hline(y=chance, line={"color": OTHER_COLOR, "dash": "dot"}, row=1, col=1)
     for column, name, split, dash in (
         ("restricted_loss_test", "trigonometric circuit alone, test", "test", "dash"),
         ("excluded_loss_train", "without the trigonometric circuit, train", "train", "dot"),
@@ -57,9 +60,9 @@ def main(folder: str, path: str) -> None:
             figure.add_vrect(
                 x0=first, x1=last, fillcolor=tint, line_width=0, layer="below", row=1, col=column
             )
-        figure.update_yaxes(type="log", exponentformat="power", row=1, col=column)
         figure.update_xaxes(title=STEP_TITLE, row=1, col=column)
-    figure.update_yaxes(title=LOSS_TITLE, row=1, col=1)
+    figure.update_yaxes(title="accuracy (dotted: chance)", row=1, col=1)
+    figure.update_yaxes(title=LOSS_TITLE, type="log", exponentformat="power", row=1, col=2)
     last = analysis.by_frequency[analysis.by_frequency["step"] == trajectory["step"].iloc[-1]]
     colors = [
         KEY_COLORS[keys.index(k)] if k in keys else OTHER_COLOR for k in last["frequency"].tolist()

@@ -250,7 +250,11 @@ class ImportedConfig:
 
 PRESETS: dict[str, TrainConfig] = {
     "quick": TrainConfig(
-        task=TaskSpec(p=59, train_fraction=0.5), n_steps=4000, checkpoint_every=50
+        task=TaskSpec(p=59, train_fraction=0.57, split_unit="unordered_pairs"),
+        model=ModelSpec(d_model=64, d_head=16, d_mlp=256),
+        optimizer=OptimizerSpec(learning_rate=5e-3),
+        n_steps=5000,
+        checkpoint_every=50,
     ),
     "nanda2023": TrainConfig(),
     "tl_demo": TrainConfig(

@@ -173,6 +173,7 @@ class PairTableStep:
         self._losses = batch.losses(loss, loss_dtype, with_numba)
         self._logits, self._d_logits = batch.empty_logits(), batch.empty_logits()
         self._gradient = torch.zeros_like(batch.read)
+        self._smallest_normal = torch.finfo(self._d_logits.dtype).smallest_normal
         self._totals: Leaves = ()
 
     def loss_and_gradients(self, n_updates: int = 0) -> float:
@@ -204,6 +205,9 @@ class PairTableStep:
             logits, d_logits = self._logits[part.rows], self._d_logits[part.rows]
             read = self._batch.forward(part, leaves, W_L, logits)
             losses.append(part_loss.loss_and_gradient(logits, d_logits))
+            # Below the normal numbers a product takes the processor some ten times as long. A
+            # network that is sure has thousands there, which are too small to move any sum.
+            torch.hardshrink(d_logits, self._smallest_normal, out=d_logits)
             gradient = self._gradient[: len(read)]
             torch.mm(d_logits, W_L.T, out=gradient[:, :d_mlp])
             gradient[:, d_mlp : d_mlp + self._batch.n_classes] = d_logits
