@@ -10,8 +10,7 @@ from grokinterp.circuits.gradients import gradient_symmetricity
 from grokinterp.circuits.loss import are_correct
 from grokinterp.circuits.trigonometric import held_out_component, restricted_logits
 from grokinterp.errors import ConfigError
-from grokinterp.measures import MEASURES, as_measure, by_frequency_table
-from grokinterp.measures import measure as declare
+from grokinterp.measures import MEASURES, as_measure, by_frequency_table, measure as declare
 from grokinterp.measures.needs import NEEDS, check_needs
 from grokinterp.measures.strength import (
     circuit_logits,

@@ -265,7 +265,7 @@ control = gi.train(
     progress=False,
 )
 control_analysis = gi.analyze_run(control, deep=False, every=3)
-print(control_analysis.milestones.outcome)
+print(control_analysis.outcome)
 
 assert control_analysis.milestones.outcome_kind == "memorized", "it did not need weight decay"
 
