@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from grokinterp.circuits import KeyFrequencies, ablate, ablation_table, circuit_table
+from grokinterp.circuits.components import SITES
 from grokinterp.circuits.evidence import (
     CIRCUIT_COLUMNS,
     STAGES,
     block_logits,
     memorization_share,
 )
-from grokinterp.circuits.components import SITES
 from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.trigonometric import cosine_logits, restricted_loss
 from grokinterp.spectra import fourier_basis
