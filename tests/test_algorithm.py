@@ -8,7 +8,7 @@ import torch
 from grokinterp.circuits import KeyFrequencies, find_algorithm, find_key_frequencies
 from grokinterp.circuits.algorithm import Algorithm, judge
 from grokinterp.circuits.circles import MIN_CIRCULARITY, circularity, isolate_circle
-from grokinterp.circuits.key_frequencies import DENSE_CAVEAT
+from grokinterp.circuits.key_frequency_set import DENSE_CAVEAT
 from grokinterp.circuits.logit_formulas import (
     FORMULAS,
     logit_variance_explained,

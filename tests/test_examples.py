@@ -54,10 +54,10 @@ def test_every_example_is_on_exactly_one_side(task):
     assert np.array_equal(np.flatnonzero(split.is_train), np.sort(split.train))
 
 
-def test_what_is_not_a_pair_is_never_mirrored(task):
+def test_only_pairs_of_commutative_operations_are_mirrored(task):
     mirrored = draw_split(task).is_mirrored
     assert mirrored.shape == (task.n_examples,)
-    assert mirrored.any() == isinstance(task, Task)
+    assert mirrored.any() == (isinstance(task, Task) and task.operation.is_commutative)
 
 
 def test_two_hot_inputs_name_both_tokens_and_have_norm_1():

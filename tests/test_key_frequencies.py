@@ -13,7 +13,8 @@ from grokinterp.circuits import (
     take_snapshot,
 )
 from grokinterp.circuits.generalization import generalization_accuracy
-from grokinterp.circuits.key_frequencies import DENSE_CAVEAT, logit_power_shares
+from grokinterp.circuits.key_frequencies import logit_power_shares
+from grokinterp.circuits.key_frequency_set import DENSE_CAVEAT
 from grokinterp.errors import ConfigError
 from grokinterp.models import ModelSpec
 from grokinterp.report.key_frequencies import what_keys_hold

@@ -19,7 +19,7 @@ from grokinterp.circuits.gradients import (
     GradientSymmetricity,
     gradient_symmetricity,
 )
-from grokinterp.circuits.key_frequencies import DENSE_CAVEAT, KeyFrequencies
+from grokinterp.circuits.key_frequency_set import DENSE_CAVEAT, KeyFrequencies
 from grokinterp.circuits.logit_formulas import Formula, variance_explained_by_formula
 from grokinterp.circuits.snapshot import Snapshot, has_frequencies
 from grokinterp.spectra import difference_rows

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from numbers import Integral
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
@@ -18,20 +16,17 @@ from grokinterp.circuits.generalization import (
     GeneralizationAccuracy,
     generalization_accuracy,
 )
+from grokinterp.circuits.key_frequency_set import KeyFrequencies
 from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
-from grokinterp.reprs import spec_repr
 from grokinterp.spectra import (
     dense_components,
     double_of,
     frequencies_above,
-    n_frequencies,
     permuted_power_quantile,
     shares,
-    symmetric_harmonics,
 )
-from grokinterp.tasks import GroupView
 
 KeyFrequencyRule = Literal["logit_power", "neurons", "embedding_norm"]
 
@@ -41,145 +36,6 @@ NULL_QUANTILE = 0.999
 """Quantile of the largest power under permuted pairs that it exceeds as well."""
 SINGLE_FREQUENCY_SHARE = 0.85
 """Share of a neuron's centered activation above which it belongs to one frequency."""
-DENSE_CAVEAT = (
-    "nearly all frequencies are key: logits alone cannot tell such a circuit from a lookup table; "
-    "neurons can"
-)
-ALL_PAIRS_CAVEAT = (
-    "no test pairs are known, so the accuracy asked for is that on all pairs, which a network that "
-    "memorizes can reach"
-)
-
-
-@dataclass(frozen=True)
-class KeyFrequencies:
-    """A set of frequencies and why these.
-
-    Examples
-    --------
-    >>> KeyFrequencies.given(113, [45, 9, 38]).frequencies
-    (9, 38, 45)
-    """
-
-    order: int
-    """n of Z_n; the frequencies lie in 1 .. n//2. For permutations the number of elements;
-    for a task without a group the number of classes."""
-    frequencies: tuple[int, ...]
-    """Sorted; empty if there are none, with the reason in `reason`. For permutations the
-    numbers of key representations in
-    :func:`~grokinterp.spectra.symmetric_representations`, 0 being the trivial one."""
-    rule: str = "given"
-    """How they were chosen: the name of a rule of :func:`find_key_frequencies`, or
-    ``given``."""
-    step: int | None = None
-    """Step of the snapshot they were chosen at; None if they were given without one."""
-    evidence: pd.DataFrame | None = field(default=None, compare=False, repr=False)
-    """One row per frequency: frequency, logit_power_share, null_share, embedding_norm,
-    n_neurons, W_L_norm, is_key, double_of, is_dense, accuracy_on. The last two and null_share
-    are the same in every row. For permutations the first is ``representation`` with
-    ``dimension`` and ``character_similarity`` beside it, and double_of is absent. None if they
-    were given without a snapshot."""
-    reason: str | None = None
-    """Why the set is empty."""
-    names: tuple[str, ...] | None = None
-    """Names of the key representations; None for frequencies."""
-    n_permutations: int | None = field(default=None, compare=False)
-    """Random groupings of the pairs that ``null_share`` was found from; None if unknown."""
-    is_dense: bool = False
-    """Whether the default rule found nearly all frequencies: then logits alone cannot tell the
-    circuit from a lookup table."""
-    accuracy_on: AccuracyOn | None = field(default=None, compare=False)
-    """Pairs whose accuracy the default rule asked for: ``unmirrored_test``, ``test`` or, where
-    no test pairs are known, ``all``. None for other rules."""
-
-    __repr__ = spec_repr
-
-    @classmethod
-    def given(cls, order: int, frequencies: Iterable[int]) -> KeyFrequencies:
-        """Take frequencies that somebody names.
-
-        Raises
-        ------
-        ConfigError
-            If one is not an integer in 1 .. n//2, or there are none.
-
-        Examples
-        --------
-        >>> KeyFrequencies.given(12, [6]).rule
-        'given'
-        """
-        wanted = list(frequencies)
-        highest = n_frequencies(order)
-        for k in wanted:
-            is_whole = isinstance(k, Integral) and not isinstance(k, bool)
-            if not is_whole or not 1 <= k <= highest:
-                raise ConfigError(
-                    f"frequency {k} is not one of 1 .. {highest}, the frequencies of order "
-                    f"{order}. Frequency {order} - k is the same as k."
-                )
-        if not wanted:
-            raise ConfigError(f"no frequency is given. Name at least one of 1 .. {highest}.")
-        return cls(order, tuple(sorted({int(k) for k in wanted})), "given")
-
-    @classmethod
-    def given_for(cls, view: GroupView, components: Iterable[int | str]) -> KeyFrequencies:
-        """Take frequencies, or for permutations names of representations, of a task's group.
-
-        Raises
-        ------
-        ConfigError
-            If one does not exist in that group, or there are none.
-
-        Examples
-        --------
-        >>> from grokinterp.tasks import Task, TaskSpec
-        >>> view = Task(TaskSpec("permutation_composition", degree=4)).group_view
-        >>> KeyFrequencies.given_for(view, ["standard", "sign"]).frequencies
-        (1, 4)
-        """
-        if view.degree is None:
-            numbers = [k for k in components if not isinstance(k, str)]
-            words = [k for k in components if isinstance(k, str)]
-            if words:
-                raise ConfigError(
-                    f"{words[0]!r} is no frequency. Name some of 1 .. {view.n_frequencies}."
-                )
-            return cls.given(view.order, numbers)
-        names = symmetric_harmonics(view.degree).names or ()
-        known: dict[int | str, int] = {name: k for k, name in enumerate(names) if k > 0}
-        known |= {number: number for number in range(1, len(names))}
-        chosen: set[int] = set()
-        for component in components:
-            if component not in known:
-                raise ConfigError(
-                    f"{component!r} is no representation of S_{view.degree} that can be key. "
-                    f"Choose some of {', '.join(names[1:])}."
-                )
-            chosen.add(known[component])
-        if not chosen:
-            raise ConfigError(f"no representation is given. Name some of {', '.join(names[1:])}.")
-        numbers = tuple(sorted(chosen))
-        return cls(view.order, numbers, "given", names=tuple(names[k] for k in numbers))
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What to call the frequencies: their numbers, or the names of the representations."""
-        return self.names if self.names is not None else tuple(map(str, self.frequencies))
-
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """What to know before the set is believed, a sentence each; usually nothing.
-
-        Examples
-        --------
-        >>> KeyFrequencies(7, (1, 2, 3), is_dense=True).caveats[0]
-        'nearly all frequencies are key: logits alone cannot tell such a circuit from a lookup \
-table; neurons can'
-        """
-        found = [DENSE_CAVEAT] if self.is_dense else []
-        if self.frequencies and self.accuracy_on == "all":
-            found.append(ALL_PAIRS_CAVEAT)
-        return tuple(found)
 
 
 def find_key_frequencies(
