@@ -170,10 +170,11 @@ def analyze_run(
     milestones = find_milestones(
         accuracies,
         diverged_at=run.diverged_at,
-        unmirrored=unmirrored_transition(run, accuracies),
+        unmirrored=unmirrored_transition(run, accuracies, thresholds),
         thresholds=thresholds,
+        chance=1 / run.task.n_classes,
     )
-    phases = find_phases(curves, trajectory)
+    phases = find_phases(curves, trajectory, thresholds=thresholds)
     algorithm = find_algorithm(last, keys)
     return Analysis(
         run=run,

@@ -72,7 +72,7 @@ def summarize(
         "n_pairs_left_out": view.n_left_out if view is not None else 0,
         "evidence": _evidence(key_frequencies),
         "reasons": {
-            **_reasons(run, key_frequencies, found, final, phases, algorithm, limits),
+            **_reasons(run, key_frequencies, found, final, phases, algorithm, milestones),
             **_reasons_of_circuits(circuit_steps, trajectory, limits, components),
             **_reasons_of_imported(run, milestones, measures),
         },
@@ -127,22 +127,15 @@ def _reasons(
     final: Mapping[str, float | int | None],
     phases: Phases,
     algorithm: Algorithm,
-    limits: Thresholds,
+    milestones: Milestones,
 ) -> dict[str, str]:
     operation = run.task.operation.words
-    known = {
-        "memorization_step": f"the training accuracy never stays above {limits.memorization:g}",
-        "grokking_step": f"the test accuracy never stays above {limits.grokking:g}",
-        "first_crossing_step": f"the test accuracy is never above {limits.grokking:g}",
-        "grokking_delay": "it needs both memorization_step and grokking_step",
-        "transition_width": "the test accuracy does not go from at most 10 % to at least 90 %",
-        "transition_width_unmirrored": (
-            "the accuracy on test pairs without a trained mirror image does not go from at most "
-            "10 % to at least 90 %"
-            if run.task.operation.is_commutative
-            else f"{operation} does not commute, so no pair is mirrored"
-        ),
-    }
+    known = dict(milestones.reasons)
+    known["transition_width_unmirrored"] = (
+        known.get("plateau_transition_width", "")
+        if run.task.operation.is_commutative
+        else f"{operation} does not commute, so no pair is mirrored"
+    )
     reasons = {name: known[name] for name, value in found.items() if value is None}
     for name, value in final.items():
         if value is None:
@@ -177,9 +170,7 @@ def _reasons_of_imported(
     run: Run, milestones: Milestones, measures: Sequence[Measure]
 ) -> dict[str, str]:
     """Why things are missing that a run of our own always has."""
-    reasons = dict(milestones.reasons)
-    if "memorization_step" in reasons or "grokking_step" in reasons:
-        reasons["grokking_delay"] = "it needs both memorization_step and grokking_step"
+    reasons: dict[str, str] = {}
     if milestones.outcome_kind is None:
         reasons["outcome_kind"] = milestones.outcome
     if run.is_imported:
