@@ -11,7 +11,7 @@ import pandas as pd
 from grokinterp.trajectory.lasting import Windows
 from grokinterp.trajectory.thresholds import Thresholds
 
-State = Literal["low", "rising", "swinging", "kept", "shaky", "lost"]
+State = Literal["low", "rising", "swinging", "kept", "sunk", "shaky", "lost"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Course:
     state: State
     """Where it never lasts: ``low``; ``rising`` (above at the end, and longer than ever before,
     but too briefly to say); ``swinging`` (above again and again). Where it did: ``kept`` to the
-    end, ``lost`` for good, or neither: ``shaky``."""
+    end; ``sunk`` a little below; ``lost`` for good; or none of these: ``shaky``."""
     lost: int | None = None
     """First test below the threshold of a loss for good."""
 
@@ -33,9 +33,9 @@ def follow(steps: np.ndarray, accuracy: np.ndarray, threshold: float, limits: Th
 
     The last `patience` steps, or 5 tests, decide. Lost for good: two thirds of these tests lie
     more than 0.1 below the threshold and at most a fifth above it, and no earlier loss took as
-    long. Kept: at most a fifth are deep dips and more than a fifth lie above the threshold; and
-    where more than a fifth of all tests since the first lasting one are deep dips, the last
-    stretch above the threshold is longer than any before.
+    long. Kept: at most a fifth are deep dips and more than a fifth lie above the threshold
+    (otherwise it has sunk); and where more than a fifth of all tests since the first lasting one
+    are deep dips, the last stretch above the threshold is longer than any before.
 
     Parameters
     ----------
@@ -112,8 +112,10 @@ def _state_after(windows: Windows, first: int) -> State:
     above, deep = windows.share_above(end), windows.share_deep(end)
     if deep >= limits.end_share and above <= limits.dip_share:
         return "lost" if _is_longest(_stretches(windows, first)[1]) else "shaky"
-    if deep > limits.dip_share or above <= limits.dip_share:
+    if deep > limits.dip_share:
         return "shaky"
+    if above <= limits.dip_share:
+        return "sunk"
     is_steady = windows.share_deep(first) <= limits.dip_share
     return "kept" if is_steady or _is_longest(_stretches(windows, first)[0]) else "shaky"
 

@@ -28,7 +28,9 @@ _OF_DELAY = (
     "generalized_before_memorizing",
     "slow_convergence",
 )
+_UNSETTLED = ("shaky", "sunk", "rising", "swinging")
 _LEAST_DIFFERENCE = 0.05
+"""Difference of plateau and chance, in accuracy, from which on the sentence says both."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def _kind(facts: Facts) -> OutcomeKind:
         return "not_settled" if train.state == "rising" else "did_not_fit"
     if "lost" in (train.state, test.state):
         return "collapsed"
-    if train.state == "shaky" or test.state in ("shaky", "rising", "swinging"):
+    if train.state == "shaky" or test.state in _UNSETTLED:
         return "not_settled"
     if facts.delay is None:
         return "memorized"
@@ -171,7 +173,7 @@ def _say_not_settled(facts: Facts) -> str:
         line = f"{facts.limits.memorization:.0%}"
         return f"Not settled: the training accuracy has only just passed {line}. {remedy}"
     said = f"Not settled: {_memorized(facts)}"
-    if facts.test.state == "shaky":
+    if facts.test.state in ("shaky", "sunk"):
         assert facts.test.reached is not None
         said += (
             f" and reached {_above(facts)} at step {facts.test.reached:,}, but did not keep it to "
