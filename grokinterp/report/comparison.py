@@ -32,9 +32,12 @@ from grokinterp.trajectory.settings import short_names
 _OUTCOMES = {
     "grokked": "grokked",
     "generalized_without_delay": "generalized without delay",
+    "generalized_before_memorizing": "generalized before memorizing",
     "slow_convergence": "converged slowly",
     "memorized": "memorized",
     "did_not_fit": "did not fit",
+    "collapsed": "collapsed",
+    "not_settled": "not settled",
     "diverged": "diverged",
 }
 _PERCENT = ("train_accuracy", "test_accuracy")

@@ -211,7 +211,7 @@ def analyze_run(
         ablations=tables.ablations,
         circuit=tables.circuit,
         neurons=tables.neurons,
-        phases=find_phases(losses, along.trajectory),
+        phases=find_phases(losses, along.trajectory, thresholds=limits),
         milestones=_milestones(run, accuracies, limits),
         circuit_steps=find_circuit_steps(along.trajectory, limits),
         algorithm=find_algorithm(last, keys),
@@ -253,6 +253,7 @@ def _milestones(run: Run, accuracies: pd.DataFrame, thresholds: Thresholds) -> M
     return find_milestones(
         accuracies,
         diverged_at=run.diverged_at,
-        unmirrored=unmirrored_transition(run, accuracies),
+        unmirrored=unmirrored_transition(run, accuracies, thresholds),
         thresholds=thresholds,
+        chance=1 / run.task.n_classes,
     )

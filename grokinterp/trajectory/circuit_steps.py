@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grokinterp.trajectory.milestones import Thresholds, first_lasting
+from grokinterp.trajectory.lasting import first_lasting
+from grokinterp.trajectory.thresholds import Thresholds
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,11 @@ class CircuitSteps:
 
     memorization_works_from: int | None
     """First step from which the network without its trigonometric circuit answers the training
-    pairs (accuracy above the grokking threshold, for `patience` steps or to the end)."""
+    pairs: its accuracy lasts above the grokking threshold, see
+    :func:`~grokinterp.trajectory.lasting.first_lasting`; at most a fifth of the checkpoints of
+    `patience` steps may be otherwise."""
     memorization_works_until: int | None
-    """First step after that from which it stays below the threshold."""
+    """First step after that from which it lasts below the threshold."""
     trigonometric_works_from: int | None
     """First step from which the trigonometric circuit alone, as the test pairs show it, answers
     them."""
@@ -82,7 +85,7 @@ def find_circuit_steps(
     steps = trajectory["step"].to_numpy(dtype=np.int64)
 
     def first(is_so: Any) -> int | None:
-        return first_lasting(steps, np.asarray(is_so), limits.patience)
+        return first_lasting(steps, np.asarray(is_so), limits.patience, limits=limits)
 
     begins = first(_memorizes(trajectory, limits))
     stops = first(_stopped(trajectory, limits, begins))

@@ -4,50 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from grokinterp.fields import check_types, require
+from grokinterp.trajectory.course import Course, follow_both
+from grokinterp.trajectory.lasting import first_lasting
+from grokinterp.trajectory.outcome import Facts, OutcomeKind, name_outcome
+from grokinterp.trajectory.thresholds import Thresholds
+from grokinterp.trajectory.transition import Transition, find_transition
 
-OutcomeKind = Literal[
-    "grokked",
-    "generalized_without_delay",
-    "slow_convergence",
-    "memorized",
-    "did_not_fit",
-    "diverged",
-]
-
-
-TRANSITION = (0.1, 0.9)
-"""Test accuracies between which a transition is measured."""
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What counts as memorized, generalized, delayed and sharp."""
-
-    memorization: float = 0.99
-    """Training accuracy above which the training pairs are known."""
-    grokking: float = 0.95
-    """Test accuracy above which the network has generalized."""
-    patience: int = 1000
-    """Steps for which an accuracy has to stay above its threshold (or to the end)."""
-    delay_ratio: float = 1.0
-    """Generalization is delayed when it comes more than this many memorization times later."""
-    width_ratio: float = 0.5
-    """A delayed transition is sharp when it takes at most this fraction of the delay."""
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        for name in ("memorization", "grokking"):
-            is_fine = 0 <= getattr(self, name) < 1
-            require(self, name, is_fine, "It is an accuracy: use a value in [0, 1).")
-        require(self, "patience", self.patience >= 0, "Use 0 for the first crossing.")
-        for name in ("delay_ratio", "width_ratio"):
-            require(self, name, getattr(self, name) >= 0, "Use a ratio of 0 or more.")
+__all__ = ["Milestones", "OutcomeKind", "Thresholds", "find_milestones", "first_lasting"]
 
 
 @dataclass(frozen=True)
@@ -55,15 +22,15 @@ class Milestones:
     """The steps at which a run changed, and its outcome."""
 
     memorization_step: int | None
-    """First tested step with training accuracy above threshold that stays above."""
+    """First tested step from which the training accuracy lasts above its threshold."""
     grokking_step: int | None
-    """The same for test accuracy."""
+    """The same for the test accuracy."""
     first_crossing_step: int | None
-    """First tested step with test accuracy above the threshold, whether or not it stays."""
+    """First tested step with test accuracy above the threshold, whether or not it lasts."""
     grokking_delay: int | None
     """grokking_step - memorization_step, in steps."""
     transition_width: int | None
-    """Steps from the last test accuracy of at most 10 % to the first of at least 90 %."""
+    """Steps in which the test accuracy goes from 10 to 90 % of the way from its plateau to 1."""
     plateau_transition_width: int | None
     """The same on the test pairs whose mirror image is not trained, where that is known."""
     outcome_kind: OutcomeKind | None
@@ -71,7 +38,11 @@ class Milestones:
     outcome: str
     """The same as a sentence."""
     reasons: dict[str, str] = field(default_factory=dict)
-    """Why a step cannot be told from the record, by its name."""
+    """Why a step, a width or the plateau is None, by its name: there is one for each."""
+    plateau_accuracy: float | None = None
+    """Test accuracy of the plateau, read from the memorization step on."""
+    lost_step: int | None = None
+    """First test below the threshold of an accuracy that was reached and lost for good."""
 
 
 def find_milestones(
@@ -80,15 +51,20 @@ def find_milestones(
     diverged_at: int | None = None,
     unmirrored: pd.DataFrame | None = None,
     thresholds: Thresholds | None = None,
+    chance: float | None = None,
 ) -> Milestones:
     """Find the steps of memorization and generalization, and name the outcome.
 
-    For a commutative operation a network that only memorizes and knows ``a ∘ b = b ∘ a``
+    Steps are those from which an accuracy lasts above its threshold
+    (:func:`~grokinterp.trajectory.lasting.first_lasting`): dips and spikes that noise or
+    slingshots make do not move them.
+
+    For a commutative operation a network that memorizes and has learned only ``a ∘ b = b ∘ a``
     already scores about the train fraction on the test pairs. So whether the transition was
     sharp is judged on the unmirrored test pairs where their accuracy is given.
 
-    The record of a run from elsewhere may begin when the network already knows its pairs, or
-    be a single checkpoint. Then the step at which that happened is not known.
+    The record of a run from elsewhere may begin when the network has already memorized its
+    pairs, or be a single checkpoint. Then the step at which that happened is not known.
 
     Parameters
     ----------
@@ -99,7 +75,9 @@ def find_milestones(
     unmirrored
         Columns ``step``, ``test_accuracy_unmirrored``, if measured.
     thresholds
-        What counts as memorized, generalized, delayed and sharp.
+        What counts as memorized, generalized, lasting, delayed and sharp.
+    chance
+        Accuracy of guessing, in [0, 1]: the outcome says where the plateau differs from it.
 
     Examples
     --------
@@ -118,155 +96,122 @@ def find_milestones(
     """
     limits = thresholds or Thresholds()
     tested = curves.dropna(subset=["train_accuracy", "test_accuracy"])
+    courses = follow_both(tested, limits)
+    if courses is None:
+        return _nothing_recorded(diverged_at)
     steps = tested["step"].to_numpy(dtype=np.int64)
-    train, test = tested["train_accuracy"].to_numpy(), tested["test_accuracy"].to_numpy()
-    found = {
-        "memorization_step": first_lasting(steps, train > limits.memorization, limits.patience),
-        "grokking_step": first_lasting(steps, test > limits.grokking, limits.patience),
-        "first_crossing_step": first_lasting(steps, test > limits.grokking, 0),
-    }
-    reasons = _unrecorded(steps, found)
-    memorization, grokking, crossing = (
-        None if name in reasons else step for name, step in found.items()
-    )
-    delay = None if memorization is None or grokking is None else grokking - memorization
-    plateau_width = None
+    train, test = (tested[f"{side}_accuracy"].to_numpy(dtype=float) for side in ("train", "test"))
+    overall = _transition(steps, test, courses, limits)
+    honest = None
     if unmirrored is not None:
         rows = unmirrored.dropna(subset=["test_accuracy_unmirrored"])
-        plateau_width = _transition_width(
-            rows["step"].to_numpy(dtype=np.int64), rows["test_accuracy_unmirrored"].to_numpy()
-        )
-    width = _transition_width(steps, test)
-    judged_width = width if plateau_width is None else plateau_width
-    kind = _outcome_kind(memorization, delay, grokking, judged_width, diverged_at, limits)
-    sentence = _sentence(
-        kind,
-        memorization,
-        grokking,
-        delay,
-        judged_width,
-        plateau_width is not None,
-        diverged_at,
-        limits,
+        known = rows["step"].to_numpy(np.int64), rows["test_accuracy_unmirrored"].to_numpy(float)
+        honest = _transition(*known, courses, limits)
+    # Without a readable checkpoint on the plateau there is nothing but all test pairs to judge by.
+    is_honest = honest is not None and honest.plateau is not None
+    is_late = len(steps) == 1 or steps[0] != 0
+    facts = Facts(
+        *courses,
+        transition=honest if honest is not None and is_honest else overall,
+        is_unmirrored=is_honest,
+        plateau=overall.plateau,
+        chance=chance,
+        diverged_at=diverged_at,
+        begins_at=int(steps[0]) if is_late else None,
+        limits=limits,
     )
-    if reasons and kind != "diverged":
-        kind, sentence = _partly_recorded(found, reasons, limits)
-    if kind != "diverged" and len(steps):
+    kind, sentence = name_outcome(facts)
+    if kind != "diverged":
         sentence += (
             f" At step {steps[-1]:,} the accuracy is {train[-1]:.1%} on the training pairs and "
             f"{test[-1]:.1%} on the test pairs."
         )
-    return Milestones(
-        memorization, grokking, crossing, delay, width, plateau_width, kind, sentence, reasons
+    crossing = first_lasting(steps, test > limits.grokking, 0)
+    return _milestones(facts, crossing, (overall, honest), kind, sentence)
+
+
+def _transition(
+    steps: np.ndarray, accuracy: np.ndarray, courses: tuple[Course, Course], limits: Thresholds
+) -> Transition:
+    memorization, grokking = (course.reached for course in courses)
+    if memorization is None or grokking is None:
+        return Transition(reason="it needs both memorization_step and grokking_step")
+    delay = grokking - memorization
+    return find_transition(steps, accuracy, memorization=memorization, delay=delay, limits=limits)
+
+
+def _milestones(
+    facts: Facts,
+    crossing: int | None,
+    transitions: tuple[Transition, Transition | None],
+    kind: OutcomeKind | None,
+    sentence: str,
+) -> Milestones:
+    overall, honest = transitions
+    lost = [course.lost for course in (facts.train, facts.test) if course.lost is not None]
+    steps = {
+        "memorization_step": facts.train.reached,
+        "grokking_step": facts.test.reached,
+        "first_crossing_step": crossing,
+    }
+    begins_at = facts.begins_at
+    before = [name for name, step in steps.items() if begins_at is not None and step == begins_at]
+    steps |= dict.fromkeys(before)
+    is_known = None not in (steps["memorization_step"], steps["grokking_step"])
+    found = {
+        **steps,
+        "grokking_delay": facts.delay if is_known else None,
+        "transition_width": overall.width,
+        "plateau_transition_width": None if honest is None else honest.width,
+        "plateau_accuracy": overall.plateau,
+        "lost_step": min(lost, default=None),
+    }
+    known = _reasons(facts, overall, honest)
+    reasons = {name: known[name] for name, value in found.items() if value is None}
+    if before:
+        reason = f"it lies at or before step {begins_at:,}, where the record begins"
+        reasons |= dict.fromkeys(before, reason)
+    return Milestones(**found, outcome_kind=kind, outcome=sentence, reasons=reasons)
+
+
+def _reasons(facts: Facts, overall: Transition, honest: Transition | None) -> Mapping[str, str]:
+    """Why each step would be None."""
+    limits = facts.limits
+    return {
+        "memorization_step": f"the training accuracy never stays above {limits.memorization:g}",
+        "grokking_step": f"the test accuracy never stays above {limits.grokking:g}",
+        "first_crossing_step": f"the test accuracy is never above {limits.grokking:g}",
+        "grokking_delay": "it needs both memorization_step and grokking_step",
+        "transition_width": overall.reason,
+        "plateau_transition_width": (
+            "no accuracy on test pairs without a trained mirror image was given"
+            if honest is None
+            else honest.reason
+        ),
+        "plateau_accuracy": overall.reason,
+        "lost_step": "no accuracy that was reached was lost for good",
+    }
+
+
+def _nothing_recorded(diverged_at: int | None) -> Milestones:
+    reason = "no accuracy on training and test pairs was recorded"
+    names = (
+        "memorization_step",
+        "grokking_step",
+        "first_crossing_step",
+        "grokking_delay",
+        "transition_width",
+        "plateau_transition_width",
+        "plateau_accuracy",
+        "lost_step",
     )
-
-
-def _unrecorded(steps: np.ndarray, found: Mapping[str, int | None]) -> dict[str, str]:
-    """Say which milestones lie before the record: reached where it begins, and not at a start."""
-    if not len(steps):
-        return dict.fromkeys(found, "no accuracy on training and test pairs was recorded")
-    first = int(steps[0])
-    if first == 0 and len(steps) > 1:
-        return {}
-    reason = f"it lies at or before step {first:,}, where the record begins"
-    return {name: reason for name, step in found.items() if step == first}
-
-
-def _partly_recorded(
-    found: Mapping[str, int | None], reasons: Mapping[str, str], limits: Thresholds
-) -> tuple[OutcomeKind | None, str]:
-    memorization, grokking = found["memorization_step"], found["grokking_step"]
-    if memorization is None and "memorization_step" in reasons:
-        return None, f"No outcome: {reasons['memorization_step']}."
-    if memorization is None:
-        return "did_not_fit", _sentence("did_not_fit", None, None, None, None, False, None, limits)
-    if grokking is None:
-        return "memorized", (
-            f"Memorized: it knew its training pairs by step {memorization:,} and never reached "
-            f"and kept a test accuracy above {limits.grokking:.0%}."
-        )
-    above = f"a test accuracy above {limits.grokking:.0%}"
-    knew = "knew its training pairs"
-    if "memorization_step" not in reasons:
-        first, already, then = grokking, f"had {above}", f"; it {knew} at step {memorization:,}"
-    elif "grokking_step" not in reasons:
-        first, already, then = memorization, knew, f"; it reached {above} at step {grokking:,}"
-    else:
-        first, already, then = memorization, knew, f" and had {above}"
-    return (
-        None,
-        f"No outcome: at step {first:,}, where the record begins, it already {already}{then}.",
-    )
-
-
-def first_lasting(steps: np.ndarray, is_above: np.ndarray, patience: int) -> int | None:
-    """First step from which on the condition holds for `patience` steps or to the end."""
-    for i in np.flatnonzero(is_above):
-        until = np.searchsorted(steps, steps[i] + patience, side="right")
-        if is_above[i:until].all():
-            return int(steps[i])
-    return None
-
-
-def _transition_width(steps: np.ndarray, accuracy: np.ndarray) -> int | None:
-    high = np.flatnonzero(accuracy >= TRANSITION[1])
-    if not len(high):
-        return None
-    low = np.flatnonzero(accuracy[: high[0]] <= TRANSITION[0])
-    return int(steps[high[0]] - steps[low[-1]]) if len(low) else None
-
-
-def _outcome_kind(
-    memorization: int | None,
-    delay: int | None,
-    grokking: int | None,
-    width: int | None,
-    diverged_at: int | None,
-    limits: Thresholds,
-) -> OutcomeKind:
+    kind: OutcomeKind | None = None if diverged_at is None else "diverged"
+    said = f"No outcome: {reason}."
     if diverged_at is not None:
-        return "diverged"
-    if memorization is None:
-        return "did_not_fit"
-    if grokking is None or delay is None:
-        return "memorized"
-    if delay <= limits.delay_ratio * memorization:
-        return "generalized_without_delay"
-    if width is not None and width > limits.width_ratio * delay:
-        return "slow_convergence"
-    return "grokked"
-
-
-def _sentence(
-    kind: OutcomeKind,
-    memorization: int | None,
-    grokking: int | None,
-    delay: int | None,
-    width: int | None,
-    is_unmirrored: bool,
-    diverged_at: int | None,
-    limits: Thresholds,
-) -> str:
-    known = f"knew its training pairs at step {memorization:,}" if memorization is not None else ""
-    above = f"a test accuracy above {limits.grokking:.0%}"
-    if kind == "diverged":
-        return f"Diverged: the training loss stopped being finite at step {diverged_at:,}."
-    if kind == "did_not_fit":
-        return f"Did not fit: the training accuracy never stays above {limits.memorization:.0%}."
-    if kind == "memorized":
-        return f"Memorized: it {known} and never reached and kept {above}."
-    assert grokking is not None and delay is not None
-    if kind == "generalized_without_delay":
-        return f"Generalized without delay: it {known} and had {above} at step {grokking:,}."
-    took = f", in a transition of {width:,} steps" if width is not None else ""
-    if took and is_unmirrored:
-        took += " (on the test pairs whose mirror image is not trained)"
-    if kind == "slow_convergence":
-        return (
-            f"Converged slowly: it {known} and reached {above} {delay:,} steps later, at step "
-            f"{grokking:,}{took}: late, but not sharp."
-        )
-    return (
-        f"Grokked: it {known} and reached {above} {delay:,} steps later, at step "
-        f"{grokking:,}{took}."
+        said = f"Diverged: the training loss stopped being finite at step {diverged_at:,}."
+    return Milestones(
+        **dict.fromkeys(names),
+        outcome_kind=kind,
+        outcome=said,
+        reasons=dict.fromkeys(names, reason),
     )

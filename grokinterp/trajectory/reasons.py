@@ -10,8 +10,6 @@ from grokinterp.trajectory.milestones import Milestones
 if TYPE_CHECKING:
     from grokinterp.trajectory.analysis import Analysis
 
-NOT_FOUND = "the record does not show it"
-"""Said of a step whose milestones come without a reason for it."""
 SPLIT_UNKNOWN = "it is not known which pairs were trained on"
 
 
@@ -54,9 +52,9 @@ def find_reasons(analysis: Analysis) -> dict[str, str]:
 
 def _of_steps(analysis: Analysis) -> dict[str, str]:
     milestones, operation = analysis.milestones, analysis.run.task.operation
-    steps = steps_by_name(milestones)
-    reasons = {name: NOT_FOUND for name, step in steps.items() if step is None}
-    reasons |= milestones.reasons
+    steps, known = steps_by_name(milestones), dict(milestones.reasons)
+    known["transition_width_unmirrored"] = known.pop("plateau_transition_width", "")
+    reasons = {name: known[name] for name, step in steps.items() if step is None}
     # The curves cannot tell these two: there are no such pairs, or nobody knows which they are.
     if milestones.plateau_transition_width is None:
         if not analysis.run.split.is_known:

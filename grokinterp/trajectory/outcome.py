@@ -1,0 +1,254 @@
+"""What kind of outcome a run had, from its steps, and the sentence that says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from grokinterp.trajectory.course import Course
+from grokinterp.trajectory.thresholds import Thresholds
+from grokinterp.trajectory.transition import Transition
+
+OutcomeKind = Literal[
+    "grokked",
+    "generalized_without_delay",
+    "generalized_before_memorizing",
+    "slow_convergence",
+    "memorized",
+    "did_not_fit",
+    "collapsed",
+    "not_settled",
+    "diverged",
+]
+"""How a run ended; :func:`name_outcome` has the rule for each."""
+
+_OF_DELAY = (
+    "grokked",
+    "generalized_without_delay",
+    "generalized_before_memorizing",
+    "slow_convergence",
+)
+_UNSETTLED = ("shaky", "sunk", "rising", "swinging")
+_LEAST_DIFFERENCE = 0.05
+"""Difference of plateau and chance, in accuracy, from which on the sentence says both."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an outcome is judged by."""
+
+    train: Course
+    """Training accuracy against its threshold."""
+    test: Course
+    """Test accuracy against its threshold."""
+    transition: Transition
+    """The transition that is judged."""
+    is_unmirrored: bool
+    """Whether it is that of the test pairs whose mirror image is not trained."""
+    plateau: float | None
+    """Accuracy of the plateau on all test pairs."""
+    chance: float | None
+    """Accuracy of guessing, where it is known."""
+    diverged_at: int | None
+    """Step at which the training loss stopped being finite."""
+    begins_at: int | None
+    """First step of a record that begins too late to show what was reached there."""
+    limits: Thresholds
+
+    @property
+    def delay(self) -> int | None:
+        """Steps from memorization to generalization."""
+        if self.train.reached is None or self.test.reached is None:
+            return None
+        return self.test.reached - self.train.reached
+
+
+def name_outcome(facts: Facts) -> tuple[OutcomeKind | None, str]:
+    """Name the outcome and say it in a sentence.
+
+    ``diverged``
+        The training loss stopped being finite.
+    ``collapsed``
+        An accuracy that was reached was lost for good.
+    ``not_settled``
+        An accuracy was reached and neither kept nor lost, swings, or is above its threshold
+        only at the very end of the record.
+    ``did_not_fit``, ``memorized``
+        The training accuracy, the test accuracy, never lasts above its threshold.
+    ``generalized_before_memorizing``
+        The test accuracy lasts above its threshold before the training accuracy does.
+    ``generalized_without_delay``
+        It follows within `delay_ratio` memorization steps.
+    ``grokked``, ``slow_convergence``
+        It comes later than that; the transition takes at most `width_ratio` of the delay, or
+        more, or cannot be measured.
+
+    Returns
+    -------
+    tuple
+        No kind, and a sentence with the reason, where the record begins too late to tell.
+    """
+    kind = _kind(facts)
+    if kind in _OF_DELAY and (said := _begins_too_late(facts)):
+        return None, said
+    return kind, _SENTENCES[kind](facts)
+
+
+def _kind(facts: Facts) -> OutcomeKind:
+    train, test, limits = facts.train, facts.test, facts.limits
+    if facts.diverged_at is not None:
+        return "diverged"
+    if train.reached is None:
+        return "not_settled" if train.state == "rising" else "did_not_fit"
+    if "lost" in (train.state, test.state):
+        return "collapsed"
+    if train.state == "shaky" or test.state in _UNSETTLED:
+        return "not_settled"
+    if facts.delay is None:
+        return "memorized"
+    if facts.delay < 0:
+        return "generalized_before_memorizing"
+    if facts.delay <= limits.delay_ratio * train.reached:
+        return "generalized_without_delay"
+    width = facts.transition.width
+    is_sharp = width is not None and width <= limits.width_ratio * facts.delay
+    return "grokked" if is_sharp else "slow_convergence"
+
+
+def _begins_too_late(facts: Facts) -> str:
+    first, memorized, generalized = facts.begins_at, facts.train.reached, facts.test.reached
+    if first is None or first not in (memorized, generalized):
+        return ""
+    assert memorized is not None and generalized is not None
+    above = f"a test accuracy above {facts.limits.grokking:.0%}"
+    already, then = "had memorized its training pairs", ""
+    if memorized > first:
+        already, then = f"had {above}", f"; it memorized its training pairs at step {memorized:,}"
+    elif generalized > first:
+        then = f"; it reached {above} at step {generalized:,}"
+    else:
+        then = f" and had {above}"
+    return f"No outcome: at step {first:,}, where the record begins, it already {already}{then}."
+
+
+def _memorized(facts: Facts) -> str:
+    step = facts.train.reached
+    at = "by" if step == facts.begins_at else "at"
+    return f"it memorized its training pairs {at} step {step:,}"
+
+
+def _above(facts: Facts) -> str:
+    return f"a test accuracy above {facts.limits.grokking:.0%}"
+
+
+def _say_diverged(facts: Facts) -> str:
+    return f"Diverged: the training loss stopped being finite at step {facts.diverged_at:,}."
+
+
+def _say_did_not_fit(facts: Facts) -> str:
+    line = f"{facts.limits.memorization:.0%}"
+    return f"Did not fit: the training accuracy never stays above {line}."
+
+
+def _say_memorized(facts: Facts) -> str:
+    return f"Memorized: {_memorized(facts)} and never reached and kept {_above(facts)}."
+
+
+def _say_collapsed(facts: Facts) -> str:
+    said = f"Collapsed: {_memorized(facts)}"
+    if facts.test.reached is not None:
+        said += f" and reached {_above(facts)} at step {facts.test.reached:,}"
+    lost = [
+        f"the {name} accuracy at step {course.lost:,}"
+        for name, course in (("training", facts.train), ("test", facts.test))
+        if course.lost is not None
+    ]
+    return f"{said}; it lost {' and '.join(lost)}, for good."
+
+
+def _say_not_settled(facts: Facts) -> str:
+    remedy = "Train longer, or test more often, to see whether it stays."
+    line = f"{facts.limits.grokking:.0%}"
+    if facts.train.reached is None:
+        line = f"{facts.limits.memorization:.0%}"
+        return f"Not settled: the training accuracy has only just passed {line}. {remedy}"
+    said = f"Not settled: {_memorized(facts)}"
+    if facts.test.state in ("shaky", "sunk"):
+        assert facts.test.reached is not None
+        said += (
+            f" and reached {_above(facts)} at step {facts.test.reached:,}, but did not keep it to "
+            "the end"
+        )
+    elif facts.test.state == "rising":
+        said += f", and its test accuracy has only just passed {line}"
+    elif facts.test.state == "swinging":
+        said += f", and its test accuracy passes {line} again and again without staying above"
+    else:
+        said += ", but did not keep them to the end"
+    return f"{said}. {remedy}"
+
+
+def _say_without_delay(facts: Facts) -> str:
+    return (
+        f"Generalized without delay: {_memorized(facts)} and reached {_above(facts)} at step "
+        f"{facts.test.reached:,}."
+    )
+
+
+def _say_before(facts: Facts) -> str:
+    return (
+        f"Generalized before memorizing: it reached {_above(facts)} at step "
+        f"{facts.test.reached:,} and memorized its training pairs at step {facts.train.reached:,}."
+    )
+
+
+def _say_late(facts: Facts) -> str:
+    return (
+        f"{_memorized(facts)} and reached {_above(facts)} {facts.delay:,} steps later, at step "
+        f"{facts.test.reached:,}"
+    )
+
+
+def _took(facts: Facts) -> str:
+    took = f", in a transition of {facts.transition.width:,} steps"
+    if facts.is_unmirrored:
+        took += " (on the test pairs whose mirror image is not trained)"
+    return took
+
+
+def _say_grokked(facts: Facts) -> str:
+    return f"Grokked: {_say_late(facts)}{_took(facts)}.{_say_plateau(facts)}"
+
+
+def _say_slow(facts: Facts) -> str:
+    said = f"Converged slowly: {_say_late(facts)}"
+    if facts.transition.width is None:
+        return (
+            f"{said}: late, but it cannot be said to be sharp, since {facts.transition.reason}."
+            f"{_say_plateau(facts)}"
+        )
+    return f"{said}{_took(facts)}: late, but not sharp.{_say_plateau(facts)}"
+
+
+def _say_plateau(facts: Facts) -> str:
+    if facts.plateau is None or facts.chance is None:
+        return ""
+    if abs(facts.plateau - facts.chance) <= _LEAST_DIFFERENCE:
+        return ""
+    return (
+        f" The plateau before it lies at a test accuracy of {facts.plateau:.1%}, where guessing "
+        f"has {facts.chance:.1%}."
+    )
+
+
+_SENTENCES = {
+    "grokked": _say_grokked,
+    "generalized_without_delay": _say_without_delay,
+    "generalized_before_memorizing": _say_before,
+    "slow_convergence": _say_slow,
+    "memorized": _say_memorized,
+    "did_not_fit": _say_did_not_fit,
+    "collapsed": _say_collapsed,
+    "not_settled": _say_not_settled,
+    "diverged": _say_diverged,
+}
