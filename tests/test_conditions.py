@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from grokinterp.experiments import Scale
-from grokinterp.experiments.condition_rows import CONDITIONS, GROKFAST
-from grokinterp.experiments.condition_verdicts import judge
 from grokinterp.experiments.conditions import EXPERIMENT, plan
+from grokinterp.experiments.conditions.claims import judge
+from grokinterp.experiments.conditions.rows import CONDITIONS, GROKFAST
 
 QUICK, FULL = Scale(is_quick=True), Scale(is_quick=False)
 REFERENCE = "weight decay"

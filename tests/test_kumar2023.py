@@ -13,7 +13,7 @@ from grokinterp.experiments.kumar2023 import (
     observe,
     plan,
 )
-from grokinterp.experiments.lazy_claims import judge
+from grokinterp.experiments.kumar2023.claims import judge
 from tests.tolerances import CHAINED64
 
 QUICK = Scale(is_quick=True)
@@ -26,7 +26,7 @@ DELAY, KERNEL, GROWTH, ADDITION = range(4)
 def test_the_kernel_of_a_committee_is_the_closed_form_of_the_paper():
     import torch
 
-    from grokinterp.experiments.tangent_kernel import tangent_kernel
+    from grokinterp.experiments.kumar2023.tangent_kernel import tangent_kernel
     from grokinterp.models import MlpSpec
 
     n, dimension, alpha, epsilon = 7, 5, 3.0, 0.4
@@ -58,7 +58,7 @@ def test_the_kernel_of_pairs_sums_over_outputs_and_trained_weights():
     """Against one gradient after the other, by autograd."""
     import torch
 
-    from grokinterp.experiments.tangent_kernel import tangent_kernel
+    from grokinterp.experiments.kumar2023.tangent_kernel import tangent_kernel
     from grokinterp.models import MlpSpec
     from grokinterp.models.mlp import first_mlp_parameters, mlp_outputs
 
@@ -332,7 +332,7 @@ def test_laziness_switches_the_claims_off(tiny_runs):
 
 
 def test_a_run_with_classes_has_no_path_of_kernels(tiny_runs):
-    from grokinterp.experiments.tangent_kernel import kernel_path
+    from grokinterp.experiments.kumar2023.tangent_kernel import kernel_path
 
     with pytest.raises(ConfigError, match="regression"):
         kernel_path(tiny_runs["small weights"][0], n_points=5, n_checkpoints=2)

@@ -9,8 +9,8 @@ import pytest
 
 from grokinterp.experiments import PlannedRun, Scale, experiment_of
 from grokinterp.experiments.nanda2023 import judge, plan
-from grokinterp.experiments.progress_charts import progress_charts
-from grokinterp.experiments.progress_steps import half_way_steps, observe_progress
+from grokinterp.experiments.nanda2023.charts import progress_charts
+from grokinterp.experiments.nanda2023.progress_steps import half_way_steps, observe_progress
 from grokinterp.runs import PRESETS
 from grokinterp.training import train
 from tests import synthetic, tiny

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from grokinterp.experiments import Scale
-from grokinterp.experiments.norm_claims import judge
 from grokinterp.experiments.omnigrok import (
     EXPERIMENT,
     addition_config,
@@ -15,6 +14,7 @@ from grokinterp.experiments.omnigrok import (
     observe,
     plan,
 )
+from grokinterp.experiments.omnigrok.claims import judge
 
 QUICK = Scale(is_quick=True)
 LANDSCAPE, DELAY, CLAMP, CLOCK = range(4)

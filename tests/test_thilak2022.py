@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from grokinterp.experiments import Scale
-from grokinterp.experiments.slingshot_claims import judge
 from grokinterp.experiments.thilak2022 import CONDITIONS, EXPERIMENT, observe, plan
+from grokinterp.experiments.thilak2022.claims import judge
 
 QUICK = Scale(is_quick=True)
 SPIKES, NORM, EPSILON, DECAY, GENERALIZATION, FLOAT64 = range(6)

@@ -78,9 +78,9 @@ def weight_decay():
 
 @pytest.fixture(scope="module")
 def power2022():
-    from grokinterp.experiments import power_claims
+    from grokinterp.experiments.power2022 import claims
 
-    return power_claims
+    return claims
 
 
 def test_small_networks_obey_the_law_of_weight_decay(row, weight_decay):

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from grokinterp.experiments import PlannedRun, Scale, experiment_of
-from grokinterp.experiments.circuit_comparison import Circuits, circuit_charts
-from grokinterp.experiments.circuit_size import observe_circuit
 from grokinterp.experiments.varma2023 import config_of, judge, plan
+from grokinterp.experiments.varma2023.circuit_comparison import Circuits, circuit_charts
+from grokinterp.experiments.varma2023.circuit_size import observe_circuit
 from grokinterp.tasks import Task, draw_split
 from grokinterp.training import train
 

@@ -22,8 +22,8 @@ from grokinterp.experiments.experiment import (
     Verdict,
     plain_number,
 )
-from grokinterp.experiments.pool import Backend, check_workers
 from grokinterp.experiments.sweep import Failure, run_sweep, write_table
+from grokinterp.experiments.sweep.pool import Backend, check_workers
 from grokinterp.fields import checked
 from grokinterp.runs.atomic import make_folder, write_atomically
 

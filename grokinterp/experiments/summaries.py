@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grokinterp.experiments.survival import median_with_censoring
+from grokinterp.laws.survival import median_with_censoring
 
 
 def runs_where(runs: pd.DataFrame, condition: Any) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from statistics import median
 import pandas as pd
 
 from grokinterp.experiments.experiment import Claim, Findings, Number, Scale, Verdict
-from grokinterp.experiments.lazy_charts import ADDITION, COMMITTEE, lazy_charts
+from grokinterp.experiments.kumar2023.charts import ADDITION, COMMITTEE, lazy_charts
 from grokinterp.experiments.records import Record, count, last_step_of, median_of, records_of
 
 MIN_SEEDS = 2

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from grokinterp.experiments.chart import Chart, Series
-from grokinterp.experiments.condition import LATE, NOT_GENERALIZED, Condition
-from grokinterp.experiments.condition_rows import CONDITIONS, GROKFAST, REFERENCES
+from grokinterp.experiments.conditions.condition import LATE, NOT_GENERALIZED, Condition
+from grokinterp.experiments.conditions.rows import CONDITIONS, GROKFAST, REFERENCES
 from grokinterp.experiments.experiment import Claim, Findings, Number, Scale, Verdict
 from grokinterp.experiments.records import Record, count, last_step_of, median_of, records_of
-from grokinterp.experiments.survival import median_with_censoring
+from grokinterp.laws.survival import median_with_censoring
 
 MIN_SEEDS = 2
 SHARE_CONFIRMED = 2 / 3

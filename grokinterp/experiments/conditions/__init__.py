@@ -85,8 +85,8 @@ against the prediction that such networks memorize. They do not test it, and are
 
 from __future__ import annotations
 
-from grokinterp.experiments.condition_rows import CONDITIONS
-from grokinterp.experiments.condition_verdicts import judge
+from grokinterp.experiments.conditions.claims import judge
+from grokinterp.experiments.conditions.rows import CONDITIONS
 from grokinterp.experiments.experiment import Experiment, PlannedRun, Scale
 
 

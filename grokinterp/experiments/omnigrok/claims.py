@@ -10,7 +10,7 @@ import pandas as pd
 
 from grokinterp.errors import FitError
 from grokinterp.experiments.experiment import Claim, Findings, Number, Scale, Verdict
-from grokinterp.experiments.norm_charts import (
+from grokinterp.experiments.omnigrok.charts import (
     CLAMPED,
     DECAYED,
     DELAY,
@@ -20,7 +20,7 @@ from grokinterp.experiments.norm_charts import (
     norm_charts,
 )
 from grokinterp.experiments.records import Record, count, last_step_of, median_of, records_of
-from grokinterp.experiments.survival import CensoredFit, fit_censored_power_law
+from grokinterp.laws.survival import CensoredFit, fit_censored_power_law
 
 MIN_SEEDS = 2
 FITTED = 0.99

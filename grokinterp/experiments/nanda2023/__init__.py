@@ -77,8 +77,8 @@ from grokinterp.experiments.experiment import (
     Scale,
     Verdict,
 )
-from grokinterp.experiments.progress_charts import progress_charts
-from grokinterp.experiments.progress_steps import observe_progress
+from grokinterp.experiments.nanda2023.charts import progress_charts
+from grokinterp.experiments.nanda2023.progress_steps import observe_progress
 from grokinterp.models.spec import ModelSpec
 from grokinterp.runs.config import PRESETS, OptimizerSpec, TrainConfig
 from grokinterp.tasks.modular import TaskSpec

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from grokinterp.experiments.chart import Chart, Mark, Series
-from grokinterp.experiments.progress_steps import CURVES_COLUMN
+from grokinterp.experiments.nanda2023.progress_steps import CURVES_COLUMN
 
 _LOSSES = {
     "excluded_loss_train": "excluded loss, training pairs",

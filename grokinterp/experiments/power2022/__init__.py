@@ -68,7 +68,7 @@ from __future__ import annotations
 import itertools
 
 from grokinterp.experiments.experiment import Experiment, PlannedRun, Scale
-from grokinterp.experiments.power_claims import (
+from grokinterp.experiments.power2022.claims import (
     COMPARISONS,
     CUBIC,
     EASY,

@@ -9,7 +9,12 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
-from grokinterp.experiments.run_task import RunResult, RunTask, finish_run, finish_run_in_worker
+from grokinterp.experiments.sweep.run_task import (
+    RunResult,
+    RunTask,
+    finish_run,
+    finish_run_in_worker,
+)
 from grokinterp.fields import checked, shown
 
 Backend = Literal["loky", "dask"]

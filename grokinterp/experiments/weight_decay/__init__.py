@@ -79,7 +79,7 @@ from grokinterp.experiments.summaries import (
     smallest_of,
     values_of,
 )
-from grokinterp.experiments.survival import CensoredFit, fit_censored_power_law
+from grokinterp.laws.survival import CensoredFit, fit_censored_power_law
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.tasks import TaskSpec

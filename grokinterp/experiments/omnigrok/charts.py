@@ -11,7 +11,7 @@ import numpy as np
 from grokinterp.experiments.chart import Chart, Series
 from grokinterp.experiments.curve_cells import points_of
 from grokinterp.experiments.records import Record
-from grokinterp.experiments.survival import CensoredFit
+from grokinterp.laws.survival import CensoredFit
 
 LANDSCAPE, LANDSCAPE_MSE = "landscape", "landscape mse"
 DELAY, DELAY_MSE = "large first weights", "large first weights mse"

@@ -84,7 +84,7 @@ from typing import TYPE_CHECKING
 
 from grokinterp.experiments.curve_cells import cell_of, spread_rows
 from grokinterp.experiments.experiment import Experiment, Number, PlannedRun, Scale
-from grokinterp.experiments.norm_charts import (
+from grokinterp.experiments.omnigrok.charts import (
     CLAMPED,
     DECAYED,
     DELAY,
@@ -92,7 +92,7 @@ from grokinterp.experiments.norm_charts import (
     LANDSCAPE,
     LANDSCAPE_MSE,
 )
-from grokinterp.experiments.norm_claims import FITTED, judge
+from grokinterp.experiments.omnigrok.claims import FITTED, judge
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.runs.pressures import PressureSpec

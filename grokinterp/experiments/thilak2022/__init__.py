@@ -70,7 +70,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokinterp.experiments.experiment import Experiment, Number, PlannedRun, Scale
-from grokinterp.experiments.slingshot_claims import FREE, GENERALIZED, judge
+from grokinterp.experiments.thilak2022.claims import FREE, GENERALIZED, judge
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.tasks import TaskSpec

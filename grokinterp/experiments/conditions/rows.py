@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from grokinterp.experiments.condition import GENERALIZED, LATE, NOT_GENERALIZED, Condition
+from grokinterp.experiments.conditions.condition import (
+    GENERALIZED,
+    LATE,
+    NOT_GENERALIZED,
+    Condition,
+)
 
 REFERENCES = {"transformer": "weight decay", "perceptron": "perceptron, small weights"}
 """Row by whose median grokking time the others are followed long enough, by base."""

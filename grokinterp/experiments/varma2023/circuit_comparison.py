@@ -14,7 +14,7 @@ import pandas as pd
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.chart import Chart, Mark, Series
 from grokinterp.experiments.experiment import Number, plain_number
-from grokinterp.experiments.power_law import PowerLaw, fit_power_law
+from grokinterp.laws.power_law import PowerLaw, fit_power_law
 
 CONVERGED_LOSS, CONVERGED_DRIFT = 1e-5, 0.03
 """A memorizing run is at rest below this training loss and this drift of its norm."""

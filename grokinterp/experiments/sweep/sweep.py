@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.experiment import Experiment, Number, PlannedRun
-from grokinterp.experiments.pool import Backend, Pool, open_pool
-from grokinterp.experiments.run_task import RunResult, RunTask
+from grokinterp.experiments.sweep.pool import Backend, Pool, open_pool
+from grokinterp.experiments.sweep.run_task import RunResult, RunTask
 from grokinterp.runs.atomic import make_folder, remove_leftovers, write_atomically
 from grokinterp.runs.config import TrainConfig
 from grokinterp.tasks.modular import TaskSpec
@@ -66,7 +66,7 @@ def run_sweep(
     experiment
         Whose observations are made.
     n_jobs, backend, scheduler
-        Who works: see :func:`~grokinterp.experiments.pool.open_pool`. The numbers are the
+        Who works: see :func:`~grokinterp.experiments.sweep.pool.open_pool`. The numbers are the
         same bits, since a run always has one thread.
     table_file
         CSV file that is written anew, atomically, whenever a run is finished.

@@ -73,14 +73,6 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from grokinterp.experiments.circuit_comparison import (
-    FORGOTTEN_ACCURACY,
-    HELD_ACCURACY,
-    Circuits,
-    circuit_charts,
-    rows_of,
-)
-from grokinterp.experiments.circuit_size import observe_circuit
 from grokinterp.experiments.experiment import (
     Claim,
     Experiment,
@@ -90,7 +82,15 @@ from grokinterp.experiments.experiment import (
     Verdict,
     plain_number,
 )
-from grokinterp.experiments.power_law import PowerLaw
+from grokinterp.experiments.varma2023.circuit_comparison import (
+    FORGOTTEN_ACCURACY,
+    HELD_ACCURACY,
+    Circuits,
+    circuit_charts,
+    rows_of,
+)
+from grokinterp.experiments.varma2023.circuit_size import observe_circuit
+from grokinterp.laws.power_law import PowerLaw
 from grokinterp.models.spec import ModelSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.tasks.modular import TaskSpec

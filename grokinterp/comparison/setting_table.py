@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from grokinterp.experiments.survival import median_with_censoring
+from grokinterp.comparison.comparison import Comparison, column_of
+from grokinterp.comparison.from_runs import comparison_of
+from grokinterp.laws.survival import median_with_censoring
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.analysis import Analysis
-from grokinterp.trajectory.comparison import Comparison, column_of, comparison_of
 
 SUMMARIZED = ("memorization_step", "test_accuracy", "test_loss", "sum_squared_weights")
 """Columns of the runs that a setting has a median and a range of, beside the grokking step."""

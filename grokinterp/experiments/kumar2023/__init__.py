@@ -85,8 +85,8 @@ from typing import TYPE_CHECKING
 
 from grokinterp.experiments.curve_cells import cell_of, spread_rows
 from grokinterp.experiments.experiment import Experiment, Number, PlannedRun, Scale
-from grokinterp.experiments.lazy_charts import ADDITION, COMMITTEE
-from grokinterp.experiments.lazy_claims import judge
+from grokinterp.experiments.kumar2023.charts import ADDITION, COMMITTEE
+from grokinterp.experiments.kumar2023.claims import judge
 from grokinterp.models import MlpSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.tasks import PolynomialSpec, TaskSpec
@@ -234,7 +234,7 @@ def _fall_step(tested: pd.DataFrame) -> int | None:
 
 
 def _kernel_columns(run: Run) -> dict[str, Number]:
-    from grokinterp.experiments.tangent_kernel import kernel_path
+    from grokinterp.experiments.kumar2023.tangent_kernel import kernel_path
 
     path = kernel_path(run, n_points=KERNEL_POINTS, n_checkpoints=N_KERNELS)
     columns = (path.steps, path.drift, path.alignment, path.movement, path.norm_ratio)
