@@ -136,6 +136,17 @@ def test_a_held_norm_that_delays_as_much_as_decay_refutes_the_paper():
     assert verdicts(planted(censored_from=1.0))[CLAMP] == "not confirmed"
 
 
+def test_runs_that_ended_too_early_to_show_a_delay_show_none():
+    """Held at norm 1 a run has not grokked: by 1.8 times T_fit, or by 80 times."""
+    table = planted(censored_from=1.0)
+    table.loc[table["arm"] == "norm held", "last_step"] = 180
+    assert verdicts(table)[CLAMP] == "inconclusive"
+    assert verdicts(planted(censored_from=1.0))[CLAMP] == "not confirmed"
+    early = {"crossing_85_step": None, "last_step": 700}
+    assert verdicts(planted(standard=early))[DELAY] == "inconclusive"
+    assert verdicts(planted(standard=early | {"last_step": 1000}))[DELAY] == "not confirmed"
+
+
 def test_times_that_do_not_depend_on_the_norm_refute_the_clock():
     assert verdicts(planted(rate=0.0))[CLOCK] == "not confirmed"
 

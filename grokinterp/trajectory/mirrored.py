@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import pandas as pd
-import torch
 
 from grokinterp.errors import CheckpointError
-from grokinterp.models.pair_tables import pair_logits
+from grokinterp.runs.accuracy import accuracy_on, rows_by_mirror
 from grokinterp.runs.run import Run
-from grokinterp.tasks import Task
 from grokinterp.trajectory.milestones import TRANSITION
 
 
@@ -35,11 +33,9 @@ def unmirrored_transition(run: Run, accuracies: pd.DataFrame | None = None) -> p
         pairs or the operation does not commute, every test pair is mirrored, or no test
         accuracy was recorded. Damaged checkpoints are left out.
     """
-    if not isinstance(run.split.task, Task):
-        return None
-    rows = run.split.test[~run.split.is_mirrored[run.split.test]]
+    rows = rows_by_mirror(run)["unmirrored"]
     tested = (run.curves if accuracies is None else accuracies).dropna(subset=["test_accuracy"])
-    if not run.task.operation.is_commutative or not len(rows) or tested.empty:
+    if not len(rows) or tested.empty:
         return None
     low, high = TRANSITION
     share = len(rows) / len(run.split.test)
@@ -47,16 +43,12 @@ def unmirrored_transition(run: Run, accuracies: pd.DataFrame | None = None) -> p
     above = tested["step"].to_numpy()[(tested["test_accuracy"] > low * share).to_numpy()]
     first_above = above[0] if len(above) else run.last_step + 1
     before = [step for step in run.steps if step < first_above]
-    pairs, labels = torch.tensor(run.task.pairs[rows]), torch.tensor(run.task.labels[rows])
     found = []
     for step in run.steps[max(len(before) - 1, 0) :]:
         try:
-            parameters = run.parameters(step)
+            found.append((step, accuracy_on(run, step, rows)))
         except CheckpointError:
             continue
-        with torch.no_grad():
-            answers = pair_logits(parameters, run.spec, pairs).argmax(dim=-1)
-        found.append((step, (answers == labels).double().mean().item()))
         if found[-1][1] >= high:
             break
     return pd.DataFrame(found, columns=pd.Index(["step", "test_accuracy_unmirrored"]))

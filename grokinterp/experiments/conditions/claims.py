@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
 from grokinterp.experiments.chart import Chart, Series
-from grokinterp.experiments.conditions.condition import LATE, NOT_GENERALIZED, Condition
+from grokinterp.experiments.claims import (
+    AT_ONCE,
+    LATE,
+    NOT_GENERALIZED,
+    Claim,
+    Findings,
+    Verdict,
+    share_verdict,
+)
+from grokinterp.experiments.conditions.condition import Condition
 from grokinterp.experiments.conditions.rows import CONDITIONS, GROKFAST, REFERENCES
-from grokinterp.experiments.experiment import Claim, Findings, Number, Scale, Verdict
-from grokinterp.experiments.records import Record, count, last_step_of, median_of, records_of
-from grokinterp.laws.survival import median_with_censoring
+from grokinterp.experiments.experiment import Scale
+from grokinterp.experiments.records import (
+    Record,
+    Runs,
+    by,
+    count,
+    has,
+    is_above,
+    is_crossed,
+    last_step_of,
+    median_of,
+    median_time,
+    records_of,
+    where,
+)
+from grokinterp.fields import Number
 
-MIN_SEEDS = 2
 SHARE_CONFIRMED = 2 / 3
 SHARE_REFUTED = 1 / 3
 REFERENCE_TIMES = 3.0
@@ -28,14 +50,11 @@ WORDS = {
     "did_not_fit": "did not fit",
     "diverged": "diverged",
 }
-Runs = Sequence[Record]
 
 
 def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Compare the runs with the criterion: one claim for every condition that was run."""
-    by_condition: dict[str, list[Record]] = {}
-    for run in records_of(table):
-        by_condition.setdefault(run["condition"], []).append(run)
+    by_condition = by(records_of(table), "condition")
     rows = [c for c in CONDITIONS if c.is_in_quick or not scale.is_quick]
     claims = [_judge_condition(condition, by_condition) for condition in rows]
     cells = [
@@ -53,55 +72,60 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
 
 def _judge_condition(condition: Condition, by_condition: Mapping[str, Runs]) -> Claim:
     runs = by_condition.get(condition.name, [])
-    told = [run for run in runs if _is_told(run, condition, by_condition)]
-    n_as_predicted = count(told, lambda run: run["outcome_kind"] in condition.prediction)
-    verdict = _verdict(n_as_predicted, len(told))
+    conclusive = where(runs, lambda run: _is_conclusive(run, condition, by_condition))
+    n_as_predicted = count(conclusive, lambda run: run["outcome_kind"] in condition.prediction)
     sentence = f"{condition.in_words}: {_outcomes(runs)}; predicted: {_prediction(condition)}"
-    if len(told) < len(runs):
+    if len(conclusive) < len(runs):
         sentence += (
-            f"; {len(runs) - len(told)} of {len(runs)} not followed long enough to tell, or not "
-            f"fitted (by step {last_step_of(runs):,})"
+            f"; {len(runs) - len(conclusive)} of {len(runs)} inconclusive: not within "
+            f"{last_step_of(runs):,} steps"
         )
     numbers: dict[str, Number] = {
         "n_runs": len(runs),
-        "n_told": len(told),
+        "n_conclusive": len(conclusive),
         "n_as_predicted": n_as_predicted,
         "median_grokking_delay": median_of(runs, "grokking_delay"),
         "median_transition_width": median_of(runs, "transition_width"),
     }
     sentence = sentence[0].upper() + sentence[1:] + "."
+    verdict = _verdict(n_as_predicted, len(conclusive))
     return Claim(condition.name, verdict, sentence, numbers, condition.is_main)
 
 
-def _is_told(run: Record, condition: Condition, by_condition: Mapping[str, Runs]) -> bool:
-    """Whether a run was followed long enough for its outcome to be one."""
-    reference = REFERENCES.get(condition.base)
-    # What was predicted of a network that knows its training set is not tested without one.
-    is_unfitted = run["outcome_kind"] == "did_not_fit" and condition.prediction == ("memorized",)
-    if run["outcome_kind"] is None or is_unfitted:
+def _is_conclusive(run: Record, condition: Condition, by_condition: Mapping[str, Runs]) -> bool:
+    """Whether a longer run could not have ended otherwise, as far as the prediction goes."""
+    kind = run["outcome_kind"]
+    if kind not in WORDS:
         return False
-    if run["outcome_kind"] not in NOT_GENERALIZED or reference in (None, condition.name):
+    if kind not in NOT_GENERALIZED:
         return True
-    followed = [r for r in by_condition.get(reference, []) if r["grokking_time"] is not None]
-    # None where half of the reference has not generalized: then nobody knows how long is long.
-    time = median_with_censoring(
-        [r["grokking_time"] for r in followed], [bool(r["is_censored"]) for r in followed]
+    if kind in condition.prediction:
+        return _is_followed(run, condition, by_condition)
+    # A run that has fitted did fit; and a delay only grows. All else may still come.
+    is_late = is_above(run, "last_step", 2 * (run["memorization_step"] or math.inf))
+    is_refuted = condition.prediction == ("did_not_fit",) or (
+        condition.prediction == AT_ONCE and is_late
     )
+    return kind == "memorized" and is_refuted
+
+
+def _is_followed(run: Record, condition: Condition, by_condition: Mapping[str, Runs]) -> bool:
+    """Whether a run lasted long enough to say that it does not generalize within its budget."""
+    reference = REFERENCES.get(condition.base)
+    if reference in (None, condition.name):
+        return True
+    # None where half of the reference has not generalized: then nobody knows how long is long.
+    time = median_time(by_condition.get(reference, []))
     return time is not None and run["last_step"] >= REFERENCE_TIMES * time
 
 
 def _verdict(n_yes: int, n_all: int) -> Verdict:
-    if n_all < MIN_SEEDS:
-        return "inconclusive"
-    # Thirds are not floats.
-    if n_yes >= SHARE_CONFIRMED * n_all - 1e-9:
-        return "confirmed"
-    return "not confirmed" if n_yes <= SHARE_REFUTED * n_all + 1e-9 else "inconclusive"
+    return share_verdict(n_yes, n_all, confirmed_from=SHARE_CONFIRMED, refuted_up_to=SHARE_REFUTED)
 
 
 def _judge_sharpness(by_condition: Mapping[str, Runs]) -> Claim:
     base = REFERENCES["transformer"]
-    late = [run for run in by_condition.get(base, []) if run["outcome_kind"] in LATE]
+    late = where(by_condition.get(base, []), lambda run: run["outcome_kind"] in LATE)
     n_sharp = count(late, lambda run: run["outcome_kind"] == "grokked")
     return Claim(
         "late generalization is sharp",
@@ -115,7 +139,7 @@ def _judge_sharpness(by_condition: Mapping[str, Runs]) -> Claim:
 
 def _judge_sooner(by_condition: Mapping[str, Runs]) -> Claim:
     times = [
-        {run["seed"]: run["grokking_time"] for run in runs if not run["is_censored"]}
+        {run["seed"]: run["grokking_time"] for run in where(runs, is_crossed)}
         for runs in (by_condition.get(n, []) for n in (REFERENCES["transformer"], GROKFAST))
     ]
     both = sorted(times[0].keys() & times[1].keys())
@@ -140,9 +164,11 @@ def _outcomes(runs: Runs) -> str:
     counts = Counter(run["outcome_kind"] for run in runs)
     parts = []
     for kind, n in counts.most_common():
-        text = WORDS.get(kind, "not told") + (f" x {n}" if n > 1 else "")
+        text = WORDS.get(kind, "outcome not known" if kind is None else str(kind)) + (
+            f" x {n}" if n > 1 else ""
+        )
         if kind in NOT_GENERALIZED:
-            ended = [run for run in runs if run["outcome_kind"] == kind]
+            ended = where(runs, outcome_kind=kind)
             text += f" (by step {last_step_of(ended):,})"
         parts.append(text)
     return ", ".join(parts) or "no runs"
@@ -156,7 +182,7 @@ def _cells(condition: Condition, claim: Claim, runs: Runs) -> dict[str, Number]:
         "source": condition.source,
         "outcomes": _outcomes(runs),
         "n_as_predicted": claim.numbers["n_as_predicted"],
-        "n_told": claim.numbers["n_told"],
+        "n_conclusive": claim.numbers["n_conclusive"],
         "verdict": claim.verdict,
         "median_memorization_step": median_of(runs, "memorization_step"),
         "median_grokking_delay": claim.numbers["median_grokking_delay"],
@@ -170,7 +196,7 @@ def _cells(condition: Condition, claim: Claim, runs: Runs) -> dict[str, Number]:
 def _times_chart(by_condition: Mapping[str, Runs]) -> Chart:
     series = []
     for name, runs in by_condition.items():
-        fitted = [run for run in runs if run["memorization_step"]]
+        fitted = where(runs, has("memorization_step"))
         if fitted:
             fits, times = ([r[c] for r in fitted] for c in ("memorization_step", "grokking_time"))
             series.append(Series(name, fits, times, is_censored=[r["is_censored"] for r in fitted]))
@@ -179,8 +205,8 @@ def _times_chart(by_condition: Mapping[str, Runs]) -> Chart:
         "When networks fit, and when they generalize",
         "step with training accuracy > 99 %",
         "step with test accuracy > 95 %",
-        "Open triangles did not generalize by the step at which they stand. Runs that never fitted "
-        "their training set have no place here; the table has them.",
+        "Open triangles did not generalize by the step at which they stand. Runs that had not "
+        "fitted their training set by their last step have no place here; the table has them.",
         tuple(series),
         is_x_log=True,
         is_y_log=True,

@@ -13,13 +13,6 @@ from grokinterp.tasks import DigitsSpec, TaskSpec
 
 Base = Literal["transformer", "perceptron", "digits"]
 
-LATE = ("grokked", "slow_convergence")
-"""Outcomes of a run that generalized long after it knew its training set; the first is sharp."""
-GENERALIZED = (*LATE, "generalized_without_delay")
-"""Outcomes of a run that generalized, whenever and however sharply."""
-NOT_GENERALIZED = ("memorized", "did_not_fit")
-"""Outcomes that only stand for the steps that were trained."""
-
 
 @dataclass(frozen=True)
 class Condition:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from grokinterp.experiments.conditions.condition import (
-    GENERALIZED,
-    LATE,
-    NOT_GENERALIZED,
-    Condition,
-)
+from grokinterp.experiments.claims import AT_ONCE, GENERALIZED, LATE, NOT_GENERALIZED
+from grokinterp.experiments.conditions.condition import Condition
 
 REFERENCES = {"transformer": "weight decay", "perceptron": "perceptron, small weights"}
 """Row by whose median grokking time the others are followed long enough, by base."""
 GROKFAST = "Grokfast with weight decay"
 
-AT_ONCE = ("generalized_without_delay",)
 MEMORIZED = ("memorized",)
 NO_DECAY = {"optimizer": {"weight_decay": 0.0}}
 NANDA, OMNIGROK, KUMAR = "Nanda et al. 2023", "Liu et al. 2022", "Kumar et al. 2023"
@@ -38,7 +33,7 @@ CONDITIONS: tuple[Condition, ...] = (
         "digits",
         AT_ONCE,
         f"{POWER}, {OMNIGROK}",
-        "1,200 handwritten digits, weight decay .3",
+        "1,200 handwritten digits, weight decay 0.3",
     ),
     Condition(
         "perceptron, small weights",
@@ -52,7 +47,7 @@ CONDITIONS: tuple[Condition, ...] = (
         "perceptron",
         MEMORIZED,
         KUMAR,
-        "first weights 1 instead of .3, no weight decay",
+        "initial weights 1 instead of 0.3, no weight decay",
         {"model": {"init_scale": 1.0}},
     ),
     Condition(
@@ -60,7 +55,7 @@ CONDITIONS: tuple[Condition, ...] = (
         "perceptron",
         MEMORIZED,
         KUMAR,
-        "output times 100, zero at first, no weight decay",
+        "output times 100, zero at initialization, no weight decay",
         {"model": {"output_scale": 100.0, "is_centered": True}},
     ),
     _transformer(
@@ -74,7 +69,7 @@ CONDITIONS: tuple[Condition, ...] = (
         "large initialization",
         MEMORIZED,
         OMNIGROK,
-        "first weights times 3, no weight decay",
+        "initial weights times 3, no weight decay",
         changes={**NO_DECAY, "model": {"init_scale": 3.0}},
     ),
     _transformer(
@@ -132,14 +127,14 @@ CONDITIONS: tuple[Condition, ...] = (
         "small initialization",
         AT_ONCE,
         OMNIGROK,
-        "first weights times .3, no weight decay",
+        "initial weights times 0.3, no weight decay",
         changes={**NO_DECAY, "model": {"init_scale": 0.3}},
     ),
     _transformer(
         "small initialization, weight decay",
         AT_ONCE,
         OMNIGROK,
-        "first weights times .3, weight decay 1",
+        "initial weights times 0.3, weight decay 1",
         changes={"model": {"init_scale": 0.3}},
         is_in_quick=False,
     ),

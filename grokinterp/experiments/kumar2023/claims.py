@@ -9,11 +9,30 @@ from statistics import median
 
 import pandas as pd
 
-from grokinterp.experiments.experiment import Claim, Findings, Number, Scale, Verdict
+from grokinterp.experiments.claims import (
+    MIN_SEEDS,
+    Claim,
+    Findings,
+    Verdict,
+    at_least_half,
+    too_few,
+)
+from grokinterp.experiments.experiment import Scale
 from grokinterp.experiments.kumar2023.charts import ADDITION, COMMITTEE, lazy_charts
-from grokinterp.experiments.records import Record, count, last_step_of, median_of, records_of
+from grokinterp.experiments.records import (
+    Record,
+    Runs,
+    by,
+    count,
+    has,
+    lacks,
+    last_step_of,
+    median_of,
+    records_of,
+    where,
+)
+from grokinterp.fields import Number
 
-MIN_SEEDS = 2
 RICH, GROWING, LATE, LAZY = 0.1, 1.0, 5.0, 20.0
 """Output scales that the claims name."""
 NO_DELAY, SOME_DELAY, LATE_DELAY = 1.5, 3.0, 3.0
@@ -24,20 +43,14 @@ GROWTH = 1.05
 ADDITION_DELAY = 1.5
 GROKS, LAZY_WEIGHTS, LAZY_OUTPUT = (0.3, 1.0), (1.0, 1.0), (0.3, 10.0)
 """(init_scale, output_scale) on addition."""
-Runs = Sequence[Record]
 
 
 def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Compare the runs with the criterion."""
-    committee: dict[float, list[Record]] = {}
-    addition: dict[tuple[float, float], list[Record]] = {}
-    for run in records_of(table):
-        if run["arm"] == COMMITTEE:
-            committee.setdefault(run["output_scale"], []).append(run)
-        else:
-            key = (run["init_scale"], run["output_scale"])
-            addition.setdefault(key, []).append(run)
-    committee = dict(sorted(committee.items()))
+    runs = records_of(table)
+    committee = dict(sorted(by(where(runs, arm=COMMITTEE), "output_scale").items()))
+    others = where(runs, lambda run: run["arm"] != COMMITTEE)
+    addition = by(others, "init_scale", "output_scale")
     claims = (
         _judge_delay(committee),
         _judge_kernel(committee),
@@ -51,9 +64,9 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
 
 def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
     name = "the lazier, the later the test loss falls"
-    reason = _lacking(committee, (RICH, LATE, LAZY))
-    if reason:
-        return Claim(name, "inconclusive", reason)
+    lacking = _lacking(name, committee, (RICH, LATE, LAZY))
+    if lacking:
+        return lacking
     delays = {alpha: _median_delay(runs) for alpha, runs in committee.items()}
     share = median(_last_share(run) for run in committee[LAZY])
     n_fallen = count(committee[LAZY], _has_fallen)
@@ -62,8 +75,10 @@ def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
         _is_lower_bound(committee[after]) or delays[after] >= TREND_SLACK * delays[before]
         for before, after in pairwise(delays)
     )
+    # Where half of the runs have not fallen, the delay is a lower bound of a larger one.
+    late = math.inf if _is_lower_bound(committee[LATE]) else delays[LATE]
     verdict: Verdict = "inconclusive"
-    if delays[RICH] >= min(delays[LATE], SOME_DELAY) or n_fallen * 2 >= len(committee[LAZY]):
+    if delays[RICH] >= min(late, SOME_DELAY) or at_least_half(n_fallen, len(committee[LAZY])):
         verdict = "not confirmed"
     elif (
         delays[RICH] <= NO_DELAY
@@ -73,18 +88,18 @@ def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
         and is_rising
     ):
         verdict = "confirmed"
-    told = ", ".join(
+    shown = ", ".join(
         f"{'> ' if _is_lower_bound(committee[alpha]) else ''}{delay:.2f} at alpha {alpha:g}"
         for alpha, delay in delays.items()
     )
     numbers: dict[str, Number] = {f"delay_alpha_{a:g}": d for a, d in delays.items()}
     if not math.isfinite(share):
-        told = "The last test loss of half of the runs at alpha"
-        return Claim(name, "inconclusive", f"{told} {LAZY:g} is not finite.", numbers)
+        reason = f"The last test loss of half of the runs at alpha {LAZY:g} is not finite."
+        return Claim(name, "inconclusive", reason, numbers)
     return Claim(
         name,
         verdict,
-        f"The test loss falls {told} times as late as the training loss (medians; > where half of "
+        f"The test loss falls {shown} times as late as the training loss (medians; > where half of "
         f"the runs have not fallen by their last step). At alpha {LAZY:g} it ends at {share:.0%} "
         f"of its largest value, {n_fallen} of {len(committee[LAZY])} fallen by step "
         f"{last_step_of(committee[LAZY]):,}.",
@@ -94,9 +109,9 @@ def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
 
 def _judge_kernel(committee: dict[float, list[Record]]) -> Claim:
     name = "kernel and weights move less the lazier the network"
-    reason = _lacking(committee, (RICH, LAZY))
-    if reason:
-        return Claim(name, "inconclusive", reason)
+    lacking = _lacking(name, committee, (RICH, LAZY))
+    if lacking:
+        return lacking
     columns = ("kernel_drift", "weight_movement", "first_alignment", "last_alignment")
     medians = {c: [median_of(runs, c) for runs in committee.values()] for c in columns}
     known = [[value for value in medians[c] if value is not None] for c in columns]
@@ -117,7 +132,7 @@ def _judge_kernel(committee: dict[float, list[Record]]) -> Claim:
         name,
         verdict,
         f"At alpha {alphas} the kernel drifts by {_list(drift)} and the weights move by "
-        f"{_list(movement)}, relative to the first; alignment with the targets goes from "
+        f"{_list(movement)}, relative to initialization; alignment with the targets goes from "
         f"{first[0]:.2f} to {last[0]:.2f} at the smallest alpha and from {first[-1]:.2f} to "
         f"{last[-1]:.2f} at the largest (medians).",
         {
@@ -133,13 +148,13 @@ def _judge_kernel(committee: dict[float, list[Record]]) -> Claim:
 
 def _judge_growth(runs: Runs) -> Claim:
     name = "the norm grows while it groks, without decay"
-    reason = _lacking({GROWING: list(runs)}, (GROWING,))
-    if reason:
-        return Claim(name, "inconclusive", reason)
-    fallen = [run for run in runs if _has_fallen(run)]
+    lacking = _lacking(name, {GROWING: list(runs)}, (GROWING,))
+    if lacking:
+        return lacking
+    fallen = where(runs, _has_fallen)
     growth, end = median_of(fallen, "norm_ratio_at_fall"), median_of(runs, "norm_ratio")
     verdict: Verdict = "inconclusive"
-    if len(fallen) * 2 >= len(runs) and growth is not None:
+    if at_least_half(len(fallen), len(runs)) and growth is not None:
         if growth > GROWTH:
             verdict = "confirmed"
         elif growth <= 1:
@@ -156,24 +171,25 @@ def _judge_growth(runs: Runs) -> Claim:
 
 
 def _judge_addition(addition: dict[tuple[float, float], list[Record]]) -> Claim:
-    name = "addition groks from small first weights, not from lazy ones"
+    name = "addition groks from small initial weights, and not from lazy ones within the budget"
     arms = [addition.get(key, []) for key in (GROKS, LAZY_WEIGHTS, LAZY_OUTPUT)]
     fewest = min(len(runs) for runs in arms)
     if fewest < MIN_SEEDS:
-        return Claim(name, "inconclusive", _too_few(fewest))
-    n_passed = [count(runs, lambda run: run["first_crossing_step"] is not None) for runs in arms]
-    n_fit = [count(runs, lambda run: run["fit_step"] is not None) for runs in arms]
+        return too_few(name, fewest)
+    n_passed = [count(runs, has("first_crossing_step")) for runs in arms]
+    n_fit = [count(runs, has("fit_step")) for runs in arms]
     n_late = count(arms[0], _groks_late)
-    most = [n * 2 >= len(runs) for n, runs in zip(n_passed, arms, strict=True)]
+    most_pass, most_fit = (
+        [at_least_half(n, len(runs)) for n, runs in zip(numbers, arms, strict=True)]
+        for numbers in (n_passed, n_fit)
+    )
     verdict: Verdict = "inconclusive"
-    if not most[0] or most[1] or most[2]:
+    if most_pass[1] or most_pass[2]:
         verdict = "not confirmed"
-    elif n_late * 2 >= len(arms[0]) and all(
-        n * 2 >= len(runs) for n, runs in zip(n_fit, arms, strict=True)
-    ):
+    elif most_pass[0] and at_least_half(n_late, len(arms[0])) and all(most_fit):
         verdict = "confirmed"
-    told = "; ".join(
-        f"first weights {key[0]:g}, output scale {key[1]:g}: {n} of {len(runs)} pass 95 %"
+    shown = "; ".join(
+        f"initial weights {key[0]:g}, output scale {key[1]:g}: {n} of {len(runs)} pass 95 %"
         f"{_not_by(runs)}"
         for key, n, runs in zip((GROKS, LAZY_WEIGHTS, LAZY_OUTPUT), n_passed, arms, strict=True)
     )
@@ -181,10 +197,10 @@ def _judge_addition(addition: dict[tuple[float, float], list[Record]]) -> Claim:
     return Claim(
         name,
         verdict,
-        f"{told}. The first passes at {times[0] or math.nan:.0f} after fitting at "
+        f"{shown}. The first passes at {times[0] or math.nan:.0f} after fitting at "
         f"{times[1] or math.nan:.0f} (medians)."
         if times[0] and times[1]
-        else f"{told}.",
+        else f"{shown}.",
         {
             "n_small_weights": n_passed[0],
             "n_large_weights": n_passed[1],
@@ -202,35 +218,34 @@ def _groks_late(run: Record) -> bool:
 
 
 def _not_by(runs: Runs) -> str:
-    late = [run for run in runs if run["first_crossing_step"] is None]
+    late = where(runs, lacks("first_crossing_step"))
     if not late:
         return ""
     accuracy = median_of(late, "test_accuracy_unmirrored")
-    told = (
+    seen = (
         "" if accuracy is None else f", {accuracy:.0%} on pairs whose mirror image is not trained"
     )
-    return f" (not by {last_step_of(late):,} steps{told})"
+    return f" (not by {last_step_of(late):,} steps{seen})"
 
 
-def _lacking(committee: dict[float, list[Record]], wanted: Sequence[float]) -> str | None:
+def _lacking(
+    name: str, committee: dict[float, list[Record]], wanted: Sequence[float]
+) -> Claim | None:
     """Why nothing can be said: too few runs of a condition, or half of them do not fit."""
     fewest = min(
         [len(committee.get(alpha, [])) for alpha in wanted] + list(map(len, committee.values()))
     )
     if fewest < MIN_SEEDS:
-        return _too_few(fewest)
+        return too_few(name, fewest)
     for alpha, runs in committee.items():
-        n_fit = count(runs, lambda run: run["fit_step"] is not None)
-        if (len(runs) - n_fit) * 2 >= len(runs):
-            return (
+        n_fit = count(runs, has("fit_step"))
+        if at_least_half(len(runs) - n_fit, len(runs)):
+            reason = (
                 f"Only {n_fit} of {len(runs)} runs at alpha {alpha:g} fit by step "
                 f"{last_step_of(runs):,}, so there is nothing to compare."
             )
+            return Claim(name, "inconclusive", reason)
     return None
-
-
-def _too_few(n_runs: int) -> str:
-    return f"{n_runs} runs of a condition are too few; {MIN_SEEDS} are needed in each."
 
 
 def _has_fallen(run: Record) -> bool:
@@ -244,7 +259,7 @@ def _delay(run: Record) -> float:
 
 def _median_delay(runs: Runs) -> float:
     """Median over the runs that fit their training points; the others have no delay."""
-    return median([_delay(run) for run in runs if run["fit_step"] is not None] or [1.0])
+    return median([_delay(run) for run in where(runs, has("fit_step"))] or [1.0])
 
 
 def _last_share(run: Record) -> float:
@@ -256,7 +271,7 @@ def _last_share(run: Record) -> float:
 
 def _is_lower_bound(runs: Runs) -> bool:
     """Whether half of the runs or more have not fallen, so that the median is a lower bound."""
-    return count(runs, _has_fallen) * 2 <= len(runs)
+    return at_least_half(len(runs) - count(runs, _has_fallen), len(runs))
 
 
 def _list(values: Sequence[float]) -> str:
@@ -297,7 +312,7 @@ def _addition_table(addition: dict[tuple[float, float], list[Record]]) -> pd.Dat
             "init_scale": first,
             "output_scale": output,
             "n_runs": len(runs),
-            "n_not_by_last_step": count(runs, lambda run: run["first_crossing_step"] is None),
+            "n_not_by_last_step": count(runs, lacks("first_crossing_step")),
             **{column: median_of(runs, column) for column in columns},
             "norm_ratio": median_of(runs, "norm_ratio"),
             "last_step": last_step_of(runs),
@@ -308,7 +323,7 @@ def _addition_table(addition: dict[tuple[float, float], list[Record]]) -> pd.Dat
 
 
 _NOTES = (
-    "In a committee of linear and quadratic neurons the kernel of the first weights is mostly "
+    "In a committee of linear and quadratic neurons the kernel of the initial weights is mostly "
     "linear, and a large cosine with it says little; drift and alignment are read instead.",
     "The test loss of a network without decay can only fall to what its training points "
     "determine: with fewer points the richest networks are late, too (trial runs with 225).",

@@ -1,7 +1,7 @@
 r"""The empirical neural tangent kernel along training: how lazy a network is.
 
 :math:`K(x, x') = \sum_o \nabla_\theta f_o(x) \cdot \nabla_\theta f_o(x')`, over the trained
-parameters and summed over outputs. A lazy network keeps the kernel of its first weights.
+parameters and summed over outputs. A lazy network keeps the kernel of its initial weights.
 """
 
 from __future__ import annotations

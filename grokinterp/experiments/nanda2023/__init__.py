@@ -29,7 +29,8 @@ it stays below to the end. A loss that moves by less than log(p) / 2 nats has no
 is the jump less that step; a loss that is half way only at the jump or later has a lead of 0 or
 less. Counted are the runs that generalized late, as `outcome_kind` has it: those that grokked,
 and those whose transition was slow (``slow_convergence``), which are counted apart beside them.
-Runs that did not generalize late stay in the table.
+Runs that did not generalize late
+within their steps stay in the table.
 
 Two things were mended after trial runs of the quick version and before any full run. Half way
 was first log(p) / 2 nats for every run; but modulo 37 the excluded loss never lies below that,
@@ -40,13 +41,16 @@ sharp transitions were counted first; but most of those modulo 37 are slow ones.
    fewer than half have; inconclusive between, or with fewer than 2 of them.
 2. confirmed when at least 80 % of these runs have three phases, each of more than 0 steps,
    and the sum of squared weights at the end of cleanup is below 90 % of that at its start; not
-   confirmed when fewer than half have; inconclusive between, or with fewer than 2 of them.
+   confirmed when fewer than half have; inconclusive between, or with fewer than 2 of them. A run
+   with the first two phases whose weights had not fallen that far by its last step, and had not
+   grown, is censored and not counted. (Earlier criterion: such a run counted as one without
+   three phases.)
 3. confirmed when at least 80 % of these runs have 1 to 8 key frequencies and a fraction of
    the logits' variance of .9 or more; not confirmed when fewer than half have; inconclusive
    between, or with fewer than 2 of them.
 4. A remark that the verdict does not hang on: the circuit as the test pairs alone show it. With
    much of the table trained, the projection that restricts the logits also averages over
-   training pairs, and so falls with what is known by heart. The held-out restricted loss
+   training pairs, and so falls with what is memorized. The held-out restricted loss
    cannot; its lead is judged like the others.
 
 Settings
@@ -63,42 +67,12 @@ chosen after trial runs of single settings; the criterion was fixed before the f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
-
-from grokinterp.experiments.experiment import (
-    Claim,
-    Experiment,
-    Findings,
-    Number,
-    PlannedRun,
-    Scale,
-    Verdict,
-)
-from grokinterp.experiments.nanda2023.charts import progress_charts
+from grokinterp.experiments.experiment import Experiment, PlannedRun, Scale
+from grokinterp.experiments.nanda2023.claims import judge
 from grokinterp.experiments.nanda2023.progress_steps import observe_progress
 from grokinterp.models.spec import ModelSpec
 from grokinterp.runs.config import PRESETS, OptimizerSpec, TrainConfig
 from grokinterp.tasks.modular import TaskSpec
-
-LATE = ("grokked", "slow_convergence")
-"""Outcomes of runs that generalized late."""
-ENOUGH, TOO_FEW = 0.8, 0.5
-"""Fractions of these runs for confirmed, and below which it is not."""
-MIN_LATE = 2
-MAX_KEYS, MIN_EXPLAINED = 8, 0.9
-CLEANED = 0.9
-"""Sum of squared weights after cleanup, of that before."""
-
-NOTES = (
-    "The key frequencies are those of a run's last checkpoint, so the measures along training "
-    "look ahead, as in the paper.",
-    "For the commutative a + b a network that memorizes and knows a + b = b + a is right on the "
-    "test pairs whose mirror image is trained; the jump is therefore read on the others, and "
-    "the jump of all test pairs together stands beside it in the table.",
-)
 
 
 def config_of(p: int, seed: int, *, is_quick: bool) -> TrainConfig:
@@ -133,103 +107,6 @@ def plan(scale: Scale) -> list[PlannedRun]:
 
 def _planned(p: int, seed: int, *, is_quick: bool) -> PlannedRun:
     return PlannedRun(config_of(p, seed, is_quick=is_quick), {"p": p, "seed": seed})
-
-
-def judge(table: pd.DataFrame, scale: Scale) -> Findings:
-    """Judge the claims by the criterion above."""
-    rows = [] if table.empty else [dict(row) for row in table.to_dict("records")]
-    late = [row for row in rows if row["outcome_kind"] in LATE]
-    counts = {
-        "n_late": len(late),
-        "n_grokked": sum(row["outcome_kind"] == "grokked" for row in late),
-        "n_other": len(rows) - len(late),
-    }
-    claims = (
-        _claim(
-            "excluded and restricted loss move before the jump",
-            [row["excluded_lead"] > 0 and row["restricted_lead"] > 0 for row in late],
-            f"both leads above 0 steps; {_leads(late, 'excluded_lead')} for the excluded and "
-            f"{_leads(late, 'restricted_lead')} for the restricted loss",
-            counts,
-        ),
-        _claim(
-            "memorization, circuit formation, cleanup",
-            [_has_phases(row) for row in late],
-            "three phases in order, with weights that fall in the third",
-            counts,
-        ),
-        _claim(
-            "few key frequencies explain the logits",
-            [_is_sparse(row) for row in late],
-            f"at most {MAX_KEYS} key frequencies that explain {MIN_EXPLAINED:.0%} of the logits' "
-            "variance",
-            counts,
-        ),
-        _claim(
-            "the circuit on test pairs alone moves before the jump",
-            [row["held_out_lead"] > 0 for row in late],
-            f"a lead above 0 steps; {_leads(late, 'held_out_lead')}",
-            counts,
-            is_main=False,
-        ),
-    )
-    return Findings(claims, {"leads": _lead_table(rows)}, progress_charts(rows), NOTES)
-
-
-def _claim(
-    name: str, holds: Sequence[bool], what: str, counts: dict[str, int], *, is_main: bool = True
-) -> Claim:
-    n, n_holds = len(holds), sum(holds)
-    verdict: Verdict = "inconclusive"
-    if n >= MIN_LATE and n_holds >= ENOUGH * n:
-        verdict = "confirmed"
-    elif n >= MIN_LATE and n_holds < TOO_FEW * n:
-        verdict = "not confirmed"
-    others = f" {counts['n_other']} more did not generalize late." if counts["n_other"] else ""
-    return Claim(
-        name,
-        verdict,
-        f"{n_holds} of {n} runs that generalized late have {what}. Of these runs "
-        f"{counts['n_grokked']} grokked and {n - counts['n_grokked']} converged slowly.{others}",
-        {**counts, "n_holds": n_holds},
-        is_main=is_main,
-    )
-
-
-def _leads(rows: Sequence[dict[str, Any]], column: str) -> str:
-    leads = sorted(int(row[column]) for row in rows if row[column] == row[column])
-    if not leads:
-        return "no lead"
-    if leads[0] == leads[-1]:
-        return f"a lead of {leads[0]:,} steps"
-    return f"leads of {leads[0]:,} to {leads[-1]:,} steps"
-
-
-def _has_phases(row: dict[str, Any]) -> bool:
-    spans = [row[f"{name}_steps"] for name in ("memorization", "circuit_formation", "cleanup")]
-    return all(span > 0 for span in spans) and row["cleanup_weight_ratio"] < CLEANED
-
-
-def _is_sparse(row: dict[str, Any]) -> bool:
-    is_few = 1 <= row["n_key_frequencies"] <= MAX_KEYS
-    return is_few and row["final_variance_explained"] >= MIN_EXPLAINED
-
-
-_COLUMNS = (
-    "p",
-    "seed",
-    "outcome_kind",
-    "jump_step",
-    "excluded_lead",
-    "restricted_lead",
-    "held_out_lead",
-    "key_frequencies",
-    "final_variance_explained",
-)
-
-
-def _lead_table(rows: Sequence[dict[str, Number]]) -> pd.DataFrame:
-    return pd.DataFrame([{name: row[name] for name in _COLUMNS} for row in rows])
 
 
 EXPERIMENT = Experiment(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from grokinterp.experiments.chart import Chart, Mark, Series
 from grokinterp.experiments.nanda2023.progress_steps import CURVES_COLUMN
+from grokinterp.experiments.records import Record, Runs, by, is_above, where
 
 _LOSSES = {
     "excluded_loss_train": "excluded loss, training pairs",
@@ -27,10 +26,10 @@ _LEADS = {
 }
 
 
-def progress_charts(rows: Sequence[dict[str, Any]]) -> tuple[Chart, ...]:
+def progress_charts(runs: Runs) -> tuple[Chart, ...]:
     """Draw losses and accuracy along the first jump of each p, and all leads."""
-    jumped = [row for row in rows if row["jump_step"] > 0]
-    shown = {row["p"]: row for row in reversed(jumped)}
+    jumped = where(runs, lambda run: is_above(run, "jump_step", 0))
+    shown = {p: of_p[0] for p, of_p in by(jumped, "p").items()}
     charts = [_lead_chart(jumped)] if jumped else []
     for p in sorted(shown):
         # A store that was moved since still has its table of leads.
@@ -40,13 +39,13 @@ def progress_charts(rows: Sequence[dict[str, Any]]) -> tuple[Chart, ...]:
     return tuple(charts)
 
 
-def _lead_chart(rows: Sequence[dict[str, Any]]) -> Chart:
-    moduli = sorted({row["p"] for row in rows})
+def _lead_chart(runs: Runs) -> Chart:
+    moduli = sorted({run["p"] for run in runs})
     series = tuple(
         Series(f"{name}, p = {p}", [r["seed"] for r in of_p], [r[column] for r in of_p])
         for column, name in _LEADS.items()
         for p in moduli
-        if (of_p := [row for row in rows if row["p"] == p])
+        if (of_p := where(runs, p=p))
     )
     return Chart(
         "leads",
@@ -59,10 +58,10 @@ def _lead_chart(rows: Sequence[dict[str, Any]]) -> Chart:
     )
 
 
-def _along_training(row: dict[str, Any], curves: pd.DataFrame) -> list[Chart]:
+def _along_training(run: Record, curves: pd.DataFrame) -> list[Chart]:
     curves = curves.iloc[1:]  # step 0 has no place on a logarithmic axis
-    where = f"p = {row['p']}, seed {row['seed']}"
-    jump = (Mark("x", float(row["jump_step"]), "jump"),)
+    where = f"p = {run['p']}, seed {run['seed']}"
+    jump = (Mark("x", float(run["jump_step"]), "jump"),)
     losses, accuracies = (
         tuple(
             Series(title, curves["step"], curves[name], kind="line")
@@ -73,7 +72,7 @@ def _along_training(row: dict[str, Any], curves: pd.DataFrame) -> list[Chart]:
     )
     return [
         Chart(
-            f"losses-p{row['p']}",
+            f"losses-p{run['p']}",
             f"Progress measures along training ({where})",
             "step",
             "loss (nats)",
@@ -85,7 +84,7 @@ def _along_training(row: dict[str, Any], curves: pd.DataFrame) -> list[Chart]:
             marks=jump,
         ),
         Chart(
-            f"accuracy-p{row['p']}",
+            f"accuracy-p{run['p']}",
             f"Test accuracy along training ({where})",
             "step",
             "accuracy",

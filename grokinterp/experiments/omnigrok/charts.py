@@ -50,7 +50,7 @@ def _landscape(arm: str, by_norm: Mapping[float, list[Record]]) -> Chart:
     return Chart(
         arm.replace(" ", "-"),
         f"Loss of digits at a held norm ({unit})",
-        "norm of all weights (in that of standard first weights)",
+        "norm of all weights (in that of standard initial weights)",
         f"loss ({unit})",
         "Medians over seeds, bars from the lowest to the highest. The training loss should fall to "
         "a corner and stay down, the test loss rise on both sides.",
@@ -67,7 +67,7 @@ def _curves(arm: str, by_scale: Mapping[float, list[Record]]) -> Chart:
         # A log axis has no place for step 0.
         steps = np.maximum(points[:, 0], 1)
         for column, role, is_dashed in ((1, "train", True), (2, "test", False)):
-            name = f"{role}, first weights times {factor:g}"
+            name = f"{role}, initial weights times {factor:g}"
             series.append(
                 Series(
                     name,
@@ -84,7 +84,7 @@ def _curves(arm: str, by_scale: Mapping[float, list[Record]]) -> Chart:
         + (", squared error" if arm in (LANDSCAPE_MSE, DELAY_MSE) else ""),
         "step (the first is drawn at 1)",
         "accuracy",
-        "One run for each factor of the first weights; training accuracy is dashed.",
+        "One run for each factor of the initial weights; training accuracy is dashed.",
         tuple(series),
         is_x_log=True,
     )
@@ -123,7 +123,7 @@ def _times(by_norm: Mapping[float, list[Record]], fit: CensoredFit | str) -> Cha
     return Chart(
         "time-against-norm",
         "Grokking time on addition at a held norm, without weight decay",
-        "norm of all weights (in that of standard first weights)",
+        "norm of all weights (in that of standard initial weights)",
         "steps",
         "Every run. Open triangles: not by that step. The line is the fit with censored times.",
         tuple(series),

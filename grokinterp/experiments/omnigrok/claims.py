@@ -1,15 +1,22 @@
-"""What runs at a held norm, and from large first weights, say by the criterion of ``omnigrok``."""
+"""What runs at a held norm, and from large initial weights, say for ``omnigrok``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from statistics import median
 
 import pandas as pd
 
 from grokinterp.errors import FitError
-from grokinterp.experiments.experiment import Claim, Findings, Number, Scale, Verdict
+from grokinterp.experiments.claims import (
+    MIN_SEEDS,
+    Claim,
+    Findings,
+    Verdict,
+    at_least_half,
+    too_few,
+)
+from grokinterp.experiments.experiment import Scale
 from grokinterp.experiments.omnigrok.charts import (
     CLAMPED,
     DECAYED,
@@ -19,10 +26,20 @@ from grokinterp.experiments.omnigrok.charts import (
     LANDSCAPE_MSE,
     norm_charts,
 )
-from grokinterp.experiments.records import Record, count, last_step_of, median_of, records_of
+from grokinterp.experiments.records import (
+    Record,
+    Runs,
+    by,
+    count,
+    has,
+    lacks,
+    last_step_of,
+    median_of,
+    records_of,
+)
+from grokinterp.fields import Number
 from grokinterp.laws.survival import CensoredFit, fit_censored_power_law
 
-MIN_SEEDS = 2
 FITTED = 0.99
 """Training accuracy of T_fit."""
 CORNER_RATIO, FLAT_SHARE, STEEP_SHARE = 10.0, 0.01, 0.1
@@ -34,15 +51,12 @@ HIGH_NORM, HIGHEST_FITTED_NORM = 1.2, 1.4
 PUBLISHED_RATE = 7.5
 
 LARGE = 8.0
-"""Factor of the first weights that should delay."""
-Runs = Sequence[Record]
+"""Factor of the initial weights that should delay."""
 
 
 def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Compare the runs with the criterion."""
-    arms: dict[str, dict[float, list[Record]]] = {}
-    for run in records_of(table):
-        arms.setdefault(run["arm"], {}).setdefault(run["init_scale"], []).append(run)
+    arms = {arm: by(at, "init_scale") for arm, at in by(records_of(table), "arm").items()}
     clamped = arms.get(CLAMPED, {})
     decayed = arms.get(DECAYED, {}).get(1.0, [])
     fit = _fit_of(clamped)
@@ -64,7 +78,7 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
 def _judge_landscape(name: str, by_norm: dict[float, list[Record]], is_main: bool = True) -> Claim:
     fewest = min((len(runs) for runs in by_norm.values()), default=0)
     if fewest < MIN_SEEDS or len(by_norm) < 3:
-        return _too_few(name, fewest, is_main=is_main)
+        return too_few(name, fewest, is_main=is_main)
     norms = sorted(by_norm)
     train, test = (
         [median(_loss(run, column) for run in by_norm[w]) for w in norms]
@@ -89,7 +103,7 @@ def _judge_landscape(name: str, by_norm: dict[float, list[Record]], is_main: boo
     }
     sentence = (
         f"Test loss is lowest, {test[best]:.3g}, at {norms[best]:g} times the norm of standard "
-        f"first weights, and {ends[0]:.3g} and {ends[1]:.3g} times that at {norms[0]:g} and "
+        f"initial weights, and {ends[0]:.3g} and {ends[1]:.3g} times that at {norms[0]:g} and "
         f"{norms[-1]:g}; the training loss is {train[0]:.3g}, {train[best]:.3g} and "
         f"{train[-1]:.3g} at these three (smallest, best, largest; medians of {fewest} seeds)."
     )
@@ -97,22 +111,22 @@ def _judge_landscape(name: str, by_norm: dict[float, list[Record]], is_main: boo
 
 
 def _judge_delay(by_scale: dict[float, list[Record]]) -> Claim:
-    name = "large first weights delay generalization on digits"
+    name = "large initial weights delay generalization on digits"
     large, standard = by_scale.get(LARGE, []), by_scale.get(1.0, [])
     fewest = min(len(large), len(standard))
     if fewest < MIN_SEEDS:
-        return _too_few(name, fewest)
+        return too_few(name, fewest)
     ratio, standard_ratio = (
         median(_ratio(run, "crossing_85_step") for run in runs) for runs in (large, standard)
     )
     n_not_by = count(large, lambda run: not math.isfinite(_ratio(run, "crossing_85_step")))
     at_fit = median_of(large, "accuracy_at_fit")
     verdict: Verdict = "inconclusive"
-    if n_not_by * 2 < len(large) and at_fit is not None:
+    if not at_least_half(n_not_by, len(large)) and at_fit is not None:
         is_late = ratio >= LATE_RATIO and at_fit <= ACCURACY_AT_FIT
         if is_late and standard_ratio <= EARLY_RATIO:
             verdict = "confirmed"
-        elif ratio < NOT_LATE_RATIO or standard_ratio > ratio:
+        elif ratio < NOT_LATE_RATIO or _least_median(standard, "crossing_85_step") > ratio:
             verdict = "not confirmed"
     final, standard_at_fit = (
         median_of(large, "test_accuracy"),
@@ -121,9 +135,9 @@ def _judge_delay(by_scale: dict[float, list[Record]]) -> Claim:
     return Claim(
         name,
         verdict,
-        f"With first weights times {LARGE:g}, 85 % test accuracy comes {_times(ratio)} as late as "
-        f"99 % training accuracy ({n_not_by} of {len(large)} not by step {last_step_of(large):,}), "
-        f"from {_percent(at_fit)} at T_fit to {_percent(final)} at the end; with standard first "
+        f"With initial weights times {LARGE:g}, 85 % test accuracy comes {_times(ratio)} as late "
+        f"as 99 % training accuracy ({n_not_by} of {len(large)} not by step {last_step_of(large):,}), "
+        f"from {_percent(at_fit)} at T_fit to {_percent(final)} at the end; with standard initial "
         f"weights {_times(standard_ratio)}, with {_percent(standard_at_fit)} at T_fit (medians). A "
         "partial grok, on digits instead of MNIST.",
         {
@@ -139,13 +153,13 @@ def _judge_delay(by_scale: dict[float, list[Record]]) -> Claim:
 def _judge_delay_mse(runs: Runs) -> Claim:
     name = "with squared error the delay is from lower"
     if len(runs) < MIN_SEEDS:
-        return _too_few(name, len(runs), is_main=False)
+        return too_few(name, len(runs), is_main=False)
     ratios = [_ratio(run, "crossing_80_step") for run in runs]
     n_not_by = count(runs, lambda run: not math.isfinite(_ratio(run, "crossing_80_step")))
     at_fit, final = median_of(runs, "accuracy_at_fit"), median_of(runs, "test_accuracy")
     is_seen = median(ratios) >= LATE_RATIO and (at_fit or 0.0) <= ACCURACY_AT_FIT_MSE
     verdict: Verdict = "confirmed" if is_seen else "not confirmed"
-    if n_not_by * 2 >= len(runs) or at_fit is None:
+    if at_least_half(n_not_by, len(runs)) or at_fit is None:
         verdict = "inconclusive"
     return Claim(
         name,
@@ -167,16 +181,17 @@ def _judge_clamp(clamped: Runs, decayed: Runs) -> Claim:
     name = "a held norm removes the delay on addition"
     fewest = min(len(clamped), len(decayed))
     if fewest < MIN_SEEDS:
-        return _too_few(name, fewest)
+        return too_few(name, fewest)
     held, free = (
         median(_ratio(run, "first_crossing_step") for run in runs) for runs in (clamped, decayed)
     )
-    # A ratio to a T_fit that there is not is infinite, and shows no delay.
-    is_fit = count(decayed, lambda run: run["fit_step"] is not None) * 2 > len(decayed)
+    least_held, least_free = (
+        _least_median(runs, "first_crossing_step") for runs in (clamped, decayed)
+    )
     verdict: Verdict = "inconclusive"
-    if held <= CLAMPED_RATIO and free >= DECAYED_RATIO and is_fit:
+    if held <= CLAMPED_RATIO and least_free >= DECAYED_RATIO:
         verdict = "confirmed"
-    elif held > CLAMPED_RATIO_HIGH or held >= free:
+    elif least_held > CLAMPED_RATIO_HIGH or least_held >= free:
         verdict = "not confirmed"
     fits = median_of(clamped, "fit_step"), median_of(decayed, "fit_step")
     norms = median_of(clamped, "first_norm"), median_of(decayed, "last_norm")
@@ -201,11 +216,11 @@ def _judge_clock(clamped: dict[float, list[Record]], fit: CensoredFit | str) -> 
     name = "a larger held norm delays grokking, and does not remove it"
     fewest = min((len(runs) for runs in clamped.values()), default=0)
     if fewest < MIN_SEEDS or len(clamped) < 3:
-        return _too_few(name, fewest)
+        return too_few(name, fewest)
     high = [run for rho, runs in clamped.items() if rho >= HIGH_NORM for run in runs]
-    n_grokked = count(high, lambda run: run["first_crossing_step"] is not None)
+    n_grokked = count(high, has("first_crossing_step"))
     seen = (
-        f"{n_grokked} of {len(high)} runs held at {HIGH_NORM:g} times the norm of standard first "
+        f"{n_grokked} of {len(high)} runs held at {HIGH_NORM:g} times the norm of standard initial "
         f"weights or more grok; the others not by step {last_step_of(high):,}."
     )
     numbers: dict[str, Number] = {"n_high": len(high), "n_high_grokked": n_grokked}
@@ -222,7 +237,7 @@ def _judge_clock(clamped: dict[float, list[Record]], fit: CensoredFit | str) -> 
     verdict: Verdict = "inconclusive"
     if not fit.low > 0:
         verdict = "not confirmed"
-    elif high and n_grokked * 2 >= len(high):
+    elif high and at_least_half(n_grokked, len(high)):
         verdict = "confirmed"
     return Claim(
         name,
@@ -255,18 +270,25 @@ def _ratio(run: Record, column: str) -> float:
     return run[column] / max(run["fit_step"], 1)
 
 
+def _least_median(runs: Runs, column: str) -> float:
+    """Median of what the ratios are at least: a run that did not get there took longer."""
+    return median(_least_ratio(run, column) for run in runs)
+
+
+def _least_ratio(run: Record, column: str) -> float:
+    if run["fit_step"] is None:
+        return 0.0
+    step = run["last_step"] if run[column] is None else run[column]
+    return step / max(run["fit_step"], 1)
+
+
 def _loss(run: Record, column: str) -> float:
     """Last loss; one that stopped being finite is larger than all."""
     return math.inf if run[column] is None or run["diverged_at"] is not None else run[column]
 
 
 def _n_censored(runs: Runs) -> int:
-    return count(runs, lambda run: run["first_crossing_step"] is None)
-
-
-def _too_few(name: str, n_runs: int, is_main: bool = True) -> Claim:
-    reason = f"{n_runs} runs of a condition are too few; {MIN_SEEDS} are needed in each."
-    return Claim(name, "inconclusive", reason, {"n_runs": n_runs}, is_main)
+    return count(runs, lacks("first_crossing_step"))
 
 
 def _finite(value: float) -> float | None:

@@ -7,23 +7,38 @@ import itertools
 import pandas as pd
 
 from grokinterp.experiments.chart import Chart, Series
-from grokinterp.experiments.experiment import Claim, Findings, Scale, Verdict
-from grokinterp.experiments.summaries import (
-    groups_of,
+from grokinterp.experiments.claims import (
+    AT_ONCE,
+    MIN_SEEDS,
+    Claim,
+    Findings,
+    Verdict,
+    at_least_half,
+    share_verdict,
+)
+from grokinterp.experiments.experiment import Scale
+from grokinterp.experiments.records import (
+    Record,
+    Runs,
+    by,
+    count,
+    has,
+    is_censored,
     is_crossed,
     largest_of,
+    last_step_of,
     median_of,
     median_time,
     outcomes_of,
-    rows_of,
-    runs_where,
+    records_of,
     smallest_of,
-    values_of,
+    where,
 )
 
 PLATEAU = "memorization, plateau, generalization"
+OTHERWISE = ("slow_convergence", *AT_ONCE)
+"""Outcomes of runs that generalize without being grokked."""
 MIN_DELAY_RATIO = 5.0
-MIN_SEEDS = 2
 MIN_COMPARISONS = 4
 MIN_PAIRS = 8
 MIN_CONCORDANCE, REFUTED_CONCORDANCE = 0.8, 0.6
@@ -40,33 +55,33 @@ PERMUTATIONS = ("permutation_composition", "permutation_conjugation", "permutati
 
 def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Judge the plateau, the training fraction, symmetry and the cubic polynomials."""
-    if table.empty:
+    runs = records_of(table)
+    if not runs:
         return Findings((Claim(PLATEAU, "inconclusive", "No run finished."),))
-    fractions = runs_where(table, table["part"] == "fractions")
-    operations = runs_where(table, table["part"] == "operations")
+    fractions, operations = where(runs, part="fractions"), where(runs, part="operations")
+    others = where(runs, lambda run: run["part"] != "fractions")
     claims = (
         judge_plateau(fractions),
         judge_fraction(fractions),
         judge_symmetry(operations),
         judge_cubic(operations),
-        *judge_learnable(runs_where(table, table["part"] != "fractions")),
+        *judge_learnable(others),
     )
     tables = {
-        "by_operation": summary_by(runs_where(table, table["part"] != "fractions"), "operation"),
+        "by_operation": summary_by(others, "operation"),
         "by_train_fraction": summary_by(fractions, "train_fraction"),
     }
     charts = (_fraction_chart(fractions), _operation_chart(operations))
-    return Findings(claims, tables, charts, NOTES)
+    return Findings(claims, tables, charts, _NOTES)
 
 
-def judge_plateau(fractions: pd.DataFrame) -> Claim:
+def judge_plateau(fractions: Runs) -> Claim:
     """Compare T with the memorization step where there are fewest pairs to learn from."""
     smallest = smallest_of(fractions, "train_fraction")
-    runs = runs_where(fractions, fractions["train_fraction"] == smallest)
-    n_crossed = int(is_crossed(runs).sum())
-    n_grokked = int((runs["outcome_kind"] == "grokked").to_numpy().sum())
-    is_otherwise = is_crossed(runs) & (runs["outcome_kind"] != "grokked").to_numpy()
-    n_otherwise = int(is_otherwise.sum())
+    runs = where(fractions, train_fraction=smallest)
+    n_crossed = count(runs, is_crossed)
+    n_grokked = count(runs, lambda run: run["outcome_kind"] == "grokked")
+    n_otherwise = count(runs, lambda run: run["outcome_kind"] in OTHERWISE)
     memorization = median_of(runs, "memorization_step")
     time = median_time(runs)
     ratio = time / memorization if time and memorization else None
@@ -81,7 +96,7 @@ def judge_plateau(fractions: pd.DataFrame) -> Claim:
     }
     if len(runs) < MIN_SEEDS or 2 * n_crossed <= len(runs) or ratio is None:
         verdict: Verdict = "inconclusive"
-    elif ratio >= MIN_DELAY_RATIO and 2 * n_grokked >= len(runs):
+    elif ratio >= MIN_DELAY_RATIO and at_least_half(n_grokked, len(runs)):
         verdict = "confirmed"
     else:
         is_refuted = ratio < MIN_DELAY_RATIO or 2 * n_otherwise > len(runs)
@@ -98,23 +113,26 @@ def judge_plateau(fractions: pd.DataFrame) -> Claim:
     return Claim(PLATEAU, verdict, sentence + ".", numbers)
 
 
-def judge_fraction(fractions: pd.DataFrame) -> Claim:
+def judge_fraction(fractions: Runs) -> Claim:
     """Count how often the larger training fraction is the earlier one, within a seed."""
     earlier: list[bool] = []
-    for _, runs in groups_of(fractions, "seed"):
-        rows = rows_of(runs.sort_values("train_fraction"))
-        for smaller, larger in itertools.combinations(rows, 2):
+    for runs in by(fractions, "seed").values():
+        rising = sorted(runs, key=lambda run: run["train_fraction"])
+        for smaller, larger in itertools.combinations(rising, 2):
             first = which_is_earlier(larger, smaller)
             if first is not None:
                 earlier.append(first)
     share = sum(earlier) / len(earlier) if earlier else None
-    n_seeds = len(set(fractions["seed"]))
-    if share is None or len(earlier) < MIN_PAIRS or n_seeds < MIN_SEEDS:
-        verdict: Verdict = "inconclusive"
-    elif share >= MIN_CONCORDANCE:
-        verdict = "confirmed"
-    else:
-        verdict = "not confirmed" if share <= REFUTED_CONCORDANCE else "inconclusive"
+    n_seeds = len(by(fractions, "seed"))
+    verdict = share_verdict(
+        sum(earlier),
+        len(earlier),
+        confirmed_from=MIN_CONCORDANCE,
+        refuted_up_to=REFUTED_CONCORDANCE,
+        least=MIN_PAIRS,
+    )
+    if n_seeds < MIN_SEEDS:
+        verdict = "inconclusive"
     sentence = f"No two runs of a seed can be compared ({n_seeds} seeds)."
     if share is not None:
         sentence = (
@@ -125,7 +143,7 @@ def judge_fraction(fractions: pd.DataFrame) -> Claim:
     return Claim("the more pairs, the earlier", verdict, sentence, numbers)
 
 
-def which_is_earlier(one: dict, other: dict) -> bool | None:
+def which_is_earlier(one: Record, other: Record) -> bool | None:
     """Whether the first of two rows generalized earlier; None for a tie or if it is not known.
 
     A run that did not generalize is later than whatever came before its last step, and nothing
@@ -149,23 +167,24 @@ def which_is_earlier(one: dict, other: dict) -> bool | None:
     return None if first == second else bool(first < second)
 
 
-def judge_symmetry(operations: pd.DataFrame) -> Claim:
+def judge_symmetry(operations: Runs) -> Claim:
     """Compare each symmetric operation with its asymmetric counterpart, seed by seed."""
     later: list[bool] = []
-    for _, runs in groups_of(operations, "seed"):
-        by_operation = {row["operation"]: row for row in rows_of(runs)}
+    for runs in by(operations, "seed").values():
+        by_operation = {run["operation"]: run for run in runs}
         for symmetric, asymmetric in COMPARISONS:
             if symmetric in by_operation and asymmetric in by_operation:
                 first = which_is_earlier(by_operation[symmetric], by_operation[asymmetric])
                 if first is not None:
                     later.append(first)
     share = sum(later) / len(later) if later else None
-    if share is None or len(later) < MIN_COMPARISONS:
-        verdict: Verdict = "inconclusive"
-    elif share >= MIN_ASYMMETRIC_LATER:
-        verdict = "confirmed"
-    else:
-        verdict = "not confirmed" if share < REFUTED_ASYMMETRIC_LATER else "inconclusive"
+    verdict = share_verdict(
+        sum(later),
+        len(later),
+        confirmed_from=MIN_ASYMMETRIC_LATER,
+        refuted_below=REFUTED_ASYMMETRIC_LATER,
+        least=MIN_COMPARISONS,
+    )
     sentence = (
         f"In {sum(later)} of {len(later)} comparisons at one seed and training fraction the "
         "asymmetric operation generalizes later than its symmetric counterpart."
@@ -174,13 +193,12 @@ def judge_symmetry(operations: pd.DataFrame) -> Claim:
     return Claim("asymmetric operations are later", verdict, sentence, numbers)
 
 
-def judge_cubic(operations: pd.DataFrame) -> Claim:
+def judge_cubic(operations: Runs) -> Claim:
     """Look whether cubic polynomials stay memorized where easy operations generalize."""
-    cubic = runs_where(operations, operations["operation"].isin(CUBIC))
-    easy = runs_where(operations, operations["operation"].isin(EASY))
-    n_cubic = int(is_crossed(cubic).sum())
-    n_easy = int(is_crossed(easy).sum())
-    n_memorized = len(values_of(cubic, "memorization_step"))
+    cubic = where(operations, lambda run: run["operation"] in CUBIC)
+    easy = where(operations, lambda run: run["operation"] in EASY)
+    n_cubic, n_easy = count(cubic, is_crossed), count(easy, is_crossed)
+    n_memorized = count(cubic, has("memorization_step"))
     if n_cubic:
         verdict: Verdict = "not confirmed"
     elif len(cubic) < MIN_SEEDS or n_memorized < len(cubic) or n_easy < EASY_SHARE * len(easy):
@@ -198,22 +216,24 @@ def judge_cubic(operations: pd.DataFrame) -> Claim:
         "n_easy_crossed": n_easy,
     }
     sentence = (
-        f"{n_cubic} of {len(cubic)} runs of cubic polynomials cross 95 % ({n_memorized} memorize), "
+        f"{n_cubic} of {len(cubic)} runs of cubic polynomials cross 95 % by step "
+        f"{last_step_of(cubic):,} ({n_memorized} memorize), "
         f"{n_easy} of {len(easy)} of x + y, x * y and x^2 + y^2"
     )
     if best is not None and last_step is not None:
         sentence += f"; the best cubic test accuracy after {last_step:,.0f} steps is {best:.1%}"
-    return Claim("cubic polynomials do not generalize", verdict, sentence + ".", numbers)
+    name = "cubic polynomials do not generalize within the budget"
+    return Claim(name, verdict, sentence + ".", numbers)
 
 
-def judge_learnable(table: pd.DataFrame) -> list[Claim]:
+def judge_learnable(table: Runs) -> list[Claim]:
     """One remark for each other operation that generalizes in the paper."""
     claims = []
     for operation in (*LEARNABLE, *PERMUTATIONS):
-        runs = runs_where(table, table["operation"] == operation)
-        if runs.empty:
+        runs = where(table, operation=operation)
+        if not runs:
             continue
-        crossed = runs_where(runs, is_crossed(runs))
+        crossed = where(runs, is_crossed)
         sentence = f"{len(crossed)} of {len(runs)} runs cross 95 %"
         first = smallest_of(crossed, "grokking_time")
         sentence += _not_crossed(runs) if first is None else f", the first at step {first:,.0f}"
@@ -224,7 +244,7 @@ def judge_learnable(table: pd.DataFrame) -> list[Claim]:
     return claims
 
 
-def _not_crossed(runs: pd.DataFrame) -> str:
+def _not_crossed(runs: Runs) -> str:
     """Say how far runs came of which none generalized."""
     text = (
         f" by step {smallest_of(runs, 'last_step') or 0:,.0f}; the best ends at a test accuracy "
@@ -239,39 +259,38 @@ def _not_crossed(runs: pd.DataFrame) -> str:
     return text
 
 
-def summary_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
+def summary_by(runs: Runs, column: str) -> pd.DataFrame:
     """One row for each operation or fraction, in the order of the plan."""
     rows = []
-    for value, runs in groups_of(table, column):
-        crossed = is_crossed(runs)
+    for value, at in by(runs, column).items():
         rows.append(
             {
                 column: value,
-                "n_runs": len(runs),
-                "n_memorized": len(values_of(runs, "memorization_step")),
-                "n_crossed": int(crossed.sum()),
-                "median_memorization_step": median_of(runs, "memorization_step"),
-                "median_grokking_time": median_time(runs),
-                "median_first_crossing_99": median_of(runs, "first_crossing_99"),
-                "not_by_step": smallest_of(runs_where(runs, ~crossed), "last_step"),
-                "max_test_accuracy": largest_of(runs, "test_accuracy"),
-                "max_test_accuracy_mirrored": largest_of(runs, "test_accuracy_mirrored"),
-                "max_test_accuracy_unmirrored": largest_of(runs, "test_accuracy_unmirrored"),
-                "outcomes": outcomes_of(runs),
+                "n_runs": len(at),
+                "n_memorized": count(at, has("memorization_step")),
+                "n_crossed": count(at, is_crossed),
+                "median_memorization_step": median_of(at, "memorization_step"),
+                "median_grokking_time": median_time(at),
+                "median_first_crossing_99": median_of(at, "first_crossing_99"),
+                "not_by_step": smallest_of(where(at, is_censored), "last_step"),
+                "max_test_accuracy": largest_of(at, "test_accuracy"),
+                "max_test_accuracy_mirrored": largest_of(at, "test_accuracy_mirrored"),
+                "max_test_accuracy_unmirrored": largest_of(at, "test_accuracy_unmirrored"),
+                "outcomes": outcomes_of(at),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _fraction_chart(fractions: pd.DataFrame) -> Chart:
+def _fraction_chart(fractions: Runs) -> Chart:
     series = tuple(
         Series(
             f"seed {seed}",
-            x=runs["train_fraction"],
-            y=runs["grokking_time"],
-            is_censored=~is_crossed(runs),
+            x=[run["train_fraction"] for run in runs],
+            y=[run["grokking_time"] for run in runs],
+            is_censored=[is_censored(run) for run in runs],
         )
-        for seed, runs in groups_of(fractions, "seed")
+        for seed, runs in by(fractions, "seed").items()
     )
     return Chart(
         name="time-against-training-fraction",
@@ -284,17 +303,17 @@ def _fraction_chart(fractions: pd.DataFrame) -> Chart:
     )
 
 
-def _operation_chart(operations: pd.DataFrame) -> Chart:
+def _operation_chart(operations: Runs) -> Chart:
     """T against the memorization step, one colour for each operation."""
-    memorized = runs_where(operations, operations["memorization_step"].notna())
+    memorized = where(operations, has("memorization_step"))
     series = tuple(
         Series(
             str(operation),
-            x=runs["memorization_step"],
-            y=runs["grokking_time"],
-            is_censored=~is_crossed(runs),
+            x=[run["memorization_step"] for run in runs],
+            y=[run["grokking_time"] for run in runs],
+            is_censored=[is_censored(run) for run in runs],
         )
-        for operation, runs in groups_of(memorized, "operation")
+        for operation, runs in by(memorized, "operation").items()
     )
     return Chart(
         name="time-by-operation",
@@ -310,7 +329,7 @@ def _operation_chart(operations: pd.DataFrame) -> Chart:
     )
 
 
-NOTES = (
+_NOTES = (
     "For a commutative operation a network that memorizes and knows x o y = y o x already scores "
     "about the training fraction on the test pairs; so test accuracies of 50 to 80 % are no "
     "partial grokking, and the accuracies on mirrored and unmirrored pairs stand apart in the "

@@ -28,7 +28,8 @@ Criterion
 A run has slingshots when it has at least 2 spikes. Every claim needs at least 2 seeds of each
 condition that it compares, or it is inconclusive. Shares are of seeds.
 
-- (1) Confirmed when at least half have slingshots; otherwise not confirmed.
+- (1) Confirmed when at least half have slingshots; otherwise inconclusive, since spikes may come
+  later. (Earlier criterion: otherwise not confirmed.)
 - (2) Of the runs with slingshots. Confirmed when in at least half the norm of the unembedding grows
   more than 3 times as fast per step around the spikes (from 50 steps before the onset to 50
   after the end) as on the rest from the first spike on; not confirmed when in fewer;
@@ -39,10 +40,11 @@ condition that it compares, or it is inconclusive. Shares are of seeds.
 - (5) By the accuracy on test pairs whose mirror image is not trained, the best over checkpoints,
   since those with a trained mirror image need no generalization. Confirmed when at least half
   of the runs of claim 1 pass .95 there, after their first spike, and no run with epsilon 1e-4
-  or float64 does. Not confirmed when the latter pass .95 in at least half; or when at least
-  half of the runs of claim 1 have 4 spikes or more, none passes .95, and their median accuracy
-  is less than .10 above that of the runs without. Otherwise inconclusive: a run that has not
-  passed .95 is counted as "not by N steps", and the paper's runs took 100,000.
+  or float64 does. Not confirmed when the latter pass .95 in at least half. Otherwise
+  inconclusive: a run that has not passed .95 is counted as "not by N steps", and the paper's
+  runs took 100,000. (Earlier criterion: also not confirmed when at least half of the runs of
+  claim 1 have 4 spikes or more, none passes .95, and their median accuracy is less than .10
+  above that of the runs without.)
 
 All six are main claims.
 
@@ -52,7 +54,7 @@ Addition modulo 37, 75 % of the pairs, one block of width 32 (4 heads, 128 neuro
 norm), full batch, AdamW with learning rate .01, betas (.9, .98), no warm-up, loss in float32.
 Full: 10,000 steps, 3 seeds, each of: nothing changed; epsilon 1e-4; float64 loss; weight decay
 .1 and 1. Quick: 2,700 steps (two cycles), 2 seeds, without the decay of 1. A seed is that of
-split and first weights. The paper trains two blocks of width 128 on division modulo 97 in
+split and initial weights. The paper trains two blocks of width 128 on division modulo 97 in
 batches of 512, with learning rate .001, up to 500,000 steps, hours on this machine. Its decay
 acts on a ten times smaller learning rate: .1 here shrinks weights ten times faster per step.
 Only the logarithm of the softmax and the mean are in float64 where the loss is; the matrix
@@ -142,18 +144,18 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
     steps = np.array(run.steps)
     norms, accuracies = _along_checkpoints(run)
     growth = norm_growth(spikes, steps, norms)
-    told = {0, len(steps) - 1}
-    told |= {min(int(np.searchsorted(steps, step)), len(steps) - 1) for step in (100, 200, 500)}
+    shown = {0, len(steps) - 1}
+    shown |= {min(int(np.searchsorted(steps, step)), len(steps) - 1) for step in (100, 200, 500)}
     for spike in spikes:
         before = int(np.searchsorted(steps, spike.onset_step - 50, side="right")) - 1
         after = int(np.searchsorted(steps, spike.end_step + 50))
-        told |= {max(before, 0), min(after, len(steps) - 1)}
+        shown |= {max(before, 0), min(after, len(steps) - 1)}
     passed = np.flatnonzero(accuracies > GENERALIZED)
     return {
         "n_spikes": len(spikes),
         "spike_steps": " ".join(str(spike.onset_step) for spike in spikes),
         "spike_losses": " ".join(f"{spike.peak_loss:.3g}" for spike in spikes),
-        "norm_points": " ".join(f"{steps[i]}:{norms[i]:.3f}" for i in sorted(told)),
+        "norm_points": " ".join(f"{steps[i]}:{norms[i]:.3f}" for i in sorted(shown)),
         "growth_around": None if growth is None else 1000 * growth[0],
         "growth_between": None if growth is None else 1000 * growth[1],
         "best_unmirrored": float(accuracies.max()),
@@ -163,20 +165,11 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
 
 def _along_checkpoints(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Norm of the unembedding, and accuracy on unmirrored test pairs, at every checkpoint."""
-    import torch
+    from grokinterp.runs.accuracy import accuracy_on, rows_by_mirror
 
-    from grokinterp.models.pair_tables import pair_logits
-
-    rows = run.split.test[~run.split.is_mirrored[run.split.test]]
-    pairs, labels = torch.tensor(run.task.pairs[rows]), torch.tensor(run.task.labels[rows])
-    norms, accuracies = [], []
-    for step in run.steps:
-        parameters = run.parameters(step)
-        norms.append(parameters["unembed.W_U"].double().norm().item())
-        with torch.no_grad():
-            answers = pair_logits(parameters, run.spec, pairs).argmax(dim=-1)
-        accuracies.append((answers == labels).double().mean().item())
-    return np.array(norms), np.array(accuracies)
+    rows = rows_by_mirror(run)["unmirrored"]
+    norms = [run.parameters(step)["unembed.W_U"].double().norm().item() for step in run.steps]
+    return np.array(norms), np.array([accuracy_on(run, step, rows) for step in run.steps])
 
 
 EXPERIMENT = Experiment(

@@ -8,31 +8,43 @@ import numpy as np
 import pandas as pd
 
 from grokinterp.experiments.chart import Chart, Series
-from grokinterp.experiments.experiment import Claim, Findings, Number, Scale, Verdict
-from grokinterp.experiments.records import Record, count, last_step_of, median_of, records_of
+from grokinterp.experiments.claims import (
+    MIN_SEEDS,
+    Claim,
+    Findings,
+    Verdict,
+    at_least_half,
+    too_few,
+)
+from grokinterp.experiments.experiment import Scale
+from grokinterp.experiments.records import (
+    Record,
+    Runs,
+    by,
+    count,
+    has,
+    lacks,
+    last_step_of,
+    median_of,
+    records_of,
+    where,
+)
+from grokinterp.fields import Number
 
-MIN_SEEDS = 2
 MIN_SPIKES = 2
 """Spikes that make a run with slingshots."""
-MANY_SPIKES = 4
-"""Spikes after which generalization should have come."""
-SHARE_OF_SEEDS = 0.5
 GROWTH_RATIO = 3.0
 GENERALIZED = 0.95
-ACCURACY_GAIN = 0.10
 
 FREE = "no weight decay"
 """The condition that should have slingshots."""
 QUIET = ("epsilon 1e-4", "float64 loss")
 """Conditions without weight decay that should have none."""
-Runs = Sequence[Record]
 
 
 def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Compare the runs with the criterion."""
-    by_condition: dict[str, list[Record]] = {}
-    for run in records_of(table):
-        by_condition.setdefault(run["condition"], []).append(run)
+    by_condition = by(records_of(table), "condition")
     free = by_condition.get(FREE, [])
     spiking = _judge_spikes(free)
 
@@ -54,13 +66,14 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
 def _judge_spikes(free: Runs) -> Claim:
     name = "the training loss spikes again and again"
     if len(free) < MIN_SEEDS:
-        return _too_few(name, len(free))
+        return too_few(name, len(free))
     n_with = len(_with_slingshots(free))
     periods = [float(gap) for run in free for gap in np.diff(_numbers(run["spike_steps"]))]
     period = float(np.median(periods)) if periods else None
     return Claim(
         name,
-        "confirmed" if n_with >= SHARE_OF_SEEDS * len(free) else "not confirmed",
+        # A run without spikes may have them later.
+        "confirmed" if at_least_half(n_with, len(free)) else "inconclusive",
         f"{n_with} of {len(free)} runs without weight decay have at least {MIN_SPIKES} spikes by "
         f"step {last_step_of(free):,}; their spikes: {_counts(free)}"
         + ("." if period is None else f", {period:,.0f} steps apart in the median."),
@@ -76,8 +89,8 @@ def _judge_spikes(free: Runs) -> Claim:
 def _judge_norm(free: Runs) -> Claim:
     name = "the last layer's norm rises around spikes and rests between"
     if len(free) < MIN_SEEDS:
-        return _too_few(name, len(free))
-    known = [run for run in _with_slingshots(free) if run["growth_around"] is not None]
+        return too_few(name, len(free))
+    known = where(_with_slingshots(free), has("growth_around"))
     if not known:
         return Claim(name, "inconclusive", "No run has slingshots, so there is nothing to read.")
     n_stepwise = count(
@@ -86,7 +99,7 @@ def _judge_norm(free: Runs) -> Claim:
     around, between = (median_of(known, f"growth_{where}") for where in ("around", "between"))
     return Claim(
         name,
-        "confirmed" if n_stepwise >= SHARE_OF_SEEDS * len(known) else "not confirmed",
+        "confirmed" if at_least_half(n_stepwise, len(known)) else "not confirmed",
         f"In {n_stepwise} of {len(known)} runs with slingshots the norm of the unembedding grows "
         f"more than {GROWTH_RATIO:g} times as fast around the spikes: {around:.2f} per 1,000 steps "
         f"there and {between:.2f} on the plateaus (medians).",
@@ -102,9 +115,9 @@ def _judge_norm(free: Runs) -> Claim:
 def _judge_absence(name: str, runs: Runs, spiking: Claim) -> Claim:
     """Judge a condition that should have no spike at all."""
     # One that diverged was not followed to where its spikes would have been.
-    runs = [run for run in runs if run["diverged_at"] is None]
+    runs = where(runs, lacks("diverged_at"))
     if len(runs) < MIN_SEEDS:
-        return _too_few(name, len(runs))
+        return too_few(name, len(runs), of="a condition that did not diverge")
     n_with = count(runs, lambda run: run["n_spikes"] > 0)
     numbers: dict[str, Number] = {"n_runs": len(runs), "n_with_spikes": n_with}
     seen = (
@@ -117,30 +130,26 @@ def _judge_absence(name: str, runs: Runs, spiking: Claim) -> Claim:
     verdict: Verdict = "inconclusive"
     if n_with == 0:
         verdict = "confirmed"
-    elif n_with >= SHARE_OF_SEEDS * len(runs):
+    elif at_least_half(n_with, len(runs)):
         verdict = "not confirmed"
     return Claim(name, verdict, seen, numbers)
 
 
 def _judge_generalization(free: Runs, quiet_conditions: Sequence[Runs]) -> Claim:
     name = "generalization comes with the slingshots"
-    quiet_conditions = [
-        [run for run in runs if run["diverged_at"] is None] for runs in quiet_conditions
-    ]
+    quiet_conditions = [where(runs, lacks("diverged_at")) for runs in quiet_conditions]
     fewest = min(len(runs) for runs in (free, *quiet_conditions))
     if fewest < MIN_SEEDS:
-        return _too_few(name, fewest)
+        return too_few(name, fewest, of="a condition that did not diverge")
     quiet = [run for runs in quiet_conditions for run in runs]
     n_after = count(free, _generalized_after_a_spike)
-    n_free, n_quiet = (count(runs, _generalized) for runs in (free, quiet))
+    n_free, n_quiet = (count(runs, has("unmirrored_crossing_step")) for runs in (free, quiet))
     accuracies = [median_of(runs, "best_unmirrored") or 0.0 for runs in (free, quiet)]
     gain = accuracies[0] - accuracies[1]
-    n_long = count(free, lambda run: run["n_spikes"] >= MANY_SPIKES)
-    has_failed = n_long >= SHARE_OF_SEEDS * len(free) and not n_free and gain < ACCURACY_GAIN
     verdict: Verdict = "inconclusive"
-    if n_after >= SHARE_OF_SEEDS * len(free) and not n_quiet:
+    if at_least_half(n_after, len(free)) and not n_quiet:
         verdict = "confirmed"
-    elif n_quiet >= SHARE_OF_SEEDS * len(quiet) or has_failed:
+    elif at_least_half(n_quiet, len(quiet)):
         verdict = "not confirmed"
     return Claim(
         name,
@@ -159,25 +168,12 @@ def _judge_generalization(free: Runs, quiet_conditions: Sequence[Runs]) -> Claim
 
 
 def _with_slingshots(runs: Runs) -> list[Record]:
-    return [run for run in runs if run["n_spikes"] >= MIN_SPIKES]
-
-
-def _generalized(run: Record) -> bool:
-    return run["unmirrored_crossing_step"] is not None
+    return where(runs, lambda run: run["n_spikes"] >= MIN_SPIKES)
 
 
 def _generalized_after_a_spike(run: Record) -> bool:
-    spikes = _numbers(run["spike_steps"])
-    return bool(spikes) and _generalized(run) and run["unmirrored_crossing_step"] > spikes[0]
-
-
-def _too_few(name: str, n_runs: int) -> Claim:
-    return Claim(
-        name,
-        "inconclusive",
-        f"{n_runs} runs of a condition that did not diverge are too few; {MIN_SEEDS} are needed.",
-        {"n_runs": n_runs},
-    )
+    spikes, crossing = _numbers(run["spike_steps"]), run["unmirrored_crossing_step"]
+    return bool(spikes) and crossing is not None and crossing > spikes[0]
 
 
 def _numbers(cell: object) -> list[float]:
@@ -198,7 +194,7 @@ def _summary(by_condition: Mapping[str, Runs]) -> pd.DataFrame:
             "median_growth_around": median_of(runs, "growth_around"),
             "median_growth_between": median_of(runs, "growth_between"),
             "median_best_unmirrored": median_of(runs, "best_unmirrored"),
-            "n_not_generalized": count(runs, lambda run: not _generalized(run)),
+            "n_not_generalized": count(runs, lacks("unmirrored_crossing_step")),
             "last_step": last_step_of(runs),
         }
         for name, runs in by_condition.items()

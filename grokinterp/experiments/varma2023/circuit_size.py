@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokinterp.experiments.experiment import Number, PlannedRun
+from grokinterp.experiments.experiment import PlannedRun
+from grokinterp.fields import Number
 
 if TYPE_CHECKING:
     from grokinterp.circuits import Snapshot
@@ -39,11 +40,12 @@ def observe_circuit(run: Run, planned: PlannedRun) -> dict[str, Number]:
     Varma et al., "Explaining grokking through circuit efficiency", arXiv:2309.02390, section 4.
     """
     from grokinterp.circuits import take_snapshot
+    from grokinterp.runs.weights import trained_norm
 
-    norms = np.array([_norm(run, step) for step in _steps_of_last(run, LAST_PART)])
+    norms = np.array([trained_norm(run, step) for step in _steps_of_last(run, LAST_PART)])
     last = take_snapshot(run)
     logit = _correct_logit(last)
-    norm_there = _norm(run, last.step)
+    norm_there = trained_norm(run, last.step)
     return {
         "norm": float(np.median(norms)),
         "norm_drift": float((norms.max() - norms.min()) / np.median(norms)),
@@ -56,15 +58,6 @@ def observe_circuit(run: Run, planned: PlannedRun) -> dict[str, Number]:
 
 def _steps_of_last(run: Run, part: float) -> list[int]:
     return [step for step in run.steps if step >= (1 - part) * run.last_step]
-
-
-def _norm(run: Run, step: int) -> float:
-    from grokinterp.runs.network import Network
-    from grokinterp.training.modifiers import norm_of
-
-    network = Network(run.spec, run.task)
-    weights = run.parameters(step)
-    return norm_of({name: w for name, w in weights.items() if network.is_trained(name)})
 
 
 def _correct_logit(snapshot: Snapshot) -> float:
@@ -84,20 +77,12 @@ def _share_of_sum(snapshot: Snapshot) -> float:
 
 def _unmirrored_accuracies(run: Run) -> dict[str, Number]:
     """Accuracies along the end of training on pairs that commutativity alone cannot answer."""
+    from grokinterp.runs.accuracy import accuracy_on, rows_by_mirror
+
     names = ("late_accuracy", "lowest_accuracy", "highest_accuracy")
-    rows = run.split.test[~run.split.is_mirrored[run.split.test]]
-    if not run.task.operation.is_commutative or not len(rows):
+    rows = rows_by_mirror(run)["unmirrored"]
+    if not len(rows):
         return dict.fromkeys(names)
-    half = [_accuracy(run, step, rows) for step in _steps_of_last(run, 0.5)]
+    half = [accuracy_on(run, step, rows) for step in _steps_of_last(run, 0.5)]
     late = half[-len(_steps_of_last(run, LAST_PART)) :]
     return dict(zip(names, (float(np.median(late)), min(half), max(half)), strict=True))
-
-
-def _accuracy(run: Run, step: int, rows: np.ndarray) -> float:
-    import torch
-
-    from grokinterp.models.pair_tables import pair_logits
-
-    with torch.no_grad():
-        logits = pair_logits(run.parameters(step), run.spec, torch.tensor(run.task.pairs[rows]))
-    return float((logits.argmax(dim=-1) == torch.tensor(run.task.labels[rows])).double().mean())
