@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from grokinterp.circuits.memorization import excluded_loss as excluded_loss
     from grokinterp.circuits.trigonometric import restricted_loss as restricted_loss
     from grokinterp.citing import cite as cite
+    from grokinterp.comparison import compare as compare, compare_settings as compare_settings
     from grokinterp.errors import (
         CheckpointError as CheckpointError,
         ConfigError as ConfigError,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
         Reproduction as Reproduction,
         reproduce as reproduce,
     )
-    from grokinterp.experiments.setting_table import compare_settings as compare_settings
     from grokinterp.measures import (
         MEASURES as MEASURES,
         Measure as Measure,
@@ -101,7 +101,6 @@ if TYPE_CHECKING:
         find_phases as find_phases,
         write_tables as write_tables,
     )
-    from grokinterp.trajectory.comparison import compare as compare
 
 # In the order of the pipeline: what a run is, training it, reading it, explaining it.
 _HOMES = {
@@ -152,8 +151,8 @@ _HOMES = {
     "Analysis": "trajectory",
     "analyze_run": "trajectory",
     "write_tables": "trajectory",
-    "compare": "trajectory.comparison",
-    "compare_settings": "experiments.setting_table",
+    "compare": "comparison",
+    "compare_settings": "comparison",
     "write_report": "report",
     "write_images": "report",
     "write_comparison": "report",

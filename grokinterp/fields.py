@@ -19,6 +19,8 @@ MOST_SHOWN = 60
 """Characters of a value that a message shows."""
 LARGEST_SIZE = 2**16
 """Most neurons, dimensions or heads that one field may ask for."""
+Number = float | int | str | bool | None
+"""A value of a table's cell as JSON has it; None where there is none, never NaN."""
 
 
 def check_types(spec: Any) -> None:
@@ -171,6 +173,25 @@ def shown(value: Any) -> str:
     except Exception:  # the repr of somebody's object may fail
         text = f"<{type(value).__name__}>"
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
+
+
+def plain_number(value: Any) -> Number:
+    """Return a number of numpy, pandas or torch as Python's own.
+
+    NaN, pandas's NA and infinity become None, since JSON has none of them; texts stay texts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain_number(np.float32(0.5)), plain_number(np.int64(3)), plain_number(float("nan"))
+    (0.5, 3, None)
+    """
+    if hasattr(value, "item"):
+        value = value.item()
+    # By name, since importing pandas would take this module half a second.
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _MISFIT = object()

@@ -13,14 +13,13 @@ import pytest
 import grokinterp as gi
 from grokinterp import figures
 from grokinterp.commands import analyze
+from grokinterp.comparison import Comparison, comparison_of, names_of, setting_table
+from grokinterp.comparison.settings import find_settings
 from grokinterp.errors import ConfigError, FitError, GrokinterpError, RunFolderError
-from grokinterp.experiments.setting_table import setting_table
 from grokinterp.figures.run_looks import SCALE, _along
 from grokinterp.report import render_comparison, write_comparison
 from grokinterp.runs.config import ImportedConfig
 from grokinterp.training import train
-from grokinterp.trajectory.comparison import Comparison, comparison_of, names_of
-from grokinterp.trajectory.settings import find_settings
 from tests import synthetic, tiny
 
 EVIL = "<script>alert(1)</script><img src=x>\"'&%{y}"

@@ -13,7 +13,7 @@ from grokinterp.experiments.kumar2023 import (
     observe,
     plan,
 )
-from grokinterp.experiments.lazy_claims import judge
+from grokinterp.experiments.kumar2023.claims import judge
 from tests.tolerances import CHAINED64
 
 QUICK = Scale(is_quick=True)
@@ -26,7 +26,7 @@ DELAY, KERNEL, GROWTH, ADDITION = range(4)
 def test_the_kernel_of_a_committee_is_the_closed_form_of_the_paper():
     import torch
 
-    from grokinterp.experiments.tangent_kernel import tangent_kernel
+    from grokinterp.experiments.kumar2023.tangent_kernel import tangent_kernel
     from grokinterp.models import MlpSpec
 
     n, dimension, alpha, epsilon = 7, 5, 3.0, 0.4
@@ -58,7 +58,7 @@ def test_the_kernel_of_pairs_sums_over_outputs_and_trained_weights():
     """Against one gradient after the other, by autograd."""
     import torch
 
-    from grokinterp.experiments.tangent_kernel import tangent_kernel
+    from grokinterp.experiments.kumar2023.tangent_kernel import tangent_kernel
     from grokinterp.models import MlpSpec
     from grokinterp.models.mlp import first_mlp_parameters, mlp_outputs
 
@@ -231,13 +231,13 @@ def test_a_norm_that_shrinks_while_it_groks_refutes_growth():
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({(0.3, 1.0): {"first_crossing_step": None}}, "not confirmed"),
+        ({(0.3, 1.0): {"first_crossing_step": None}}, "inconclusive"),
         ({(1.0, 1.0): {"first_crossing_step": 900}}, "not confirmed"),
         ({(0.3, 10.0): {"first_crossing_step": 900}}, "not confirmed"),
         ({(0.3, 1.0): {"first_crossing_step": 150}}, "inconclusive"),
         ({(1.0, 1.0): {"fit_step": None}}, "inconclusive"),
     ],
-    ids=["rich does not", "large weights do", "large output does", "no delay", "does not fit"],
+    ids=["rich does not yet", "large weights do", "large output does", "no delay", "does not fit"],
 )
 def test_addition_has_to_grok_from_small_weights_alone(changes, expected):
     assert verdicts(planted(addition=changes))[ADDITION] == expected
@@ -246,6 +246,14 @@ def test_addition_has_to_grok_from_small_weights_alone(changes, expected):
 def test_one_seed_is_too_few_and_an_empty_table_too():
     assert verdicts(planted(n_seeds=1)) == ["inconclusive"] * 4
     assert verdicts(pd.DataFrame()) == ["inconclusive"] * 4
+
+
+def test_a_delay_is_not_compared_with_one_that_is_not_over():
+    """At alpha 5 the runs lasted 1.2 times as long as fitting, at alpha 0.1 the delay is 1.25."""
+    short = {5.0: {"fit_step": 5000, "fall_step": None}}
+    assert verdicts(planted(short))[DELAY] == "inconclusive"
+    over = {5.0: {"fit_step": 5000, "fall_step": 5500}}
+    assert verdicts(planted(over))[DELAY] == "not confirmed"
 
 
 @pytest.mark.parametrize("is_quick", [True, False])
@@ -328,11 +336,11 @@ def test_laziness_switches_the_claims_off(tiny_runs):
     # One run stands for alpha 5 and 20, so that the kernel does not fall strictly between them.
     assert on[KERNEL:] == ["inconclusive", "confirmed", "confirmed"]
     off = found("lazy", "lazy", "large weights")
-    assert off[KERNEL:] == ["not confirmed", "inconclusive", "not confirmed"]
+    assert off[KERNEL:] == ["not confirmed", "inconclusive", "inconclusive"]
 
 
 def test_a_run_with_classes_has_no_path_of_kernels(tiny_runs):
-    from grokinterp.experiments.tangent_kernel import kernel_path
+    from grokinterp.experiments.kumar2023.tangent_kernel import kernel_path
 
     with pytest.raises(ConfigError, match="regression"):
         kernel_path(tiny_runs["small weights"][0], n_points=5, n_checkpoints=2)

@@ -9,8 +9,8 @@ import pytest
 
 from grokinterp.experiments import PlannedRun, Scale, experiment_of
 from grokinterp.experiments.nanda2023 import judge, plan
-from grokinterp.experiments.progress_charts import progress_charts
-from grokinterp.experiments.progress_steps import half_way_steps, observe_progress
+from grokinterp.experiments.nanda2023.charts import progress_charts
+from grokinterp.experiments.nanda2023.progress_steps import half_way_steps, observe_progress
 from grokinterp.runs import PRESETS
 from grokinterp.training import train
 from tests import synthetic, tiny
@@ -59,7 +59,7 @@ def test_the_claims_are_confirmed_where_they_were_planted():
         (0, {"excluded_lead": -100}),
         (0, {"restricted_lead": 0}),
         (0, {"excluded_lead": math.nan}),
-        (1, {"cleanup_weight_ratio": 0.99}),
+        (1, {"cleanup_weight_ratio": 1.05}),
         (1, {"circuit_formation_steps": math.nan}),
         (2, {"n_key_frequencies": 12}),
         (2, {"final_variance_explained": 0.5}),
@@ -71,6 +71,13 @@ def test_each_claim_falls_with_its_own_effect_alone(claim, changes):
     expected = ["confirmed"] * 4
     expected[claim] = "not confirmed"
     assert found == expected
+
+
+@pytest.mark.parametrize("changes", [{"cleanup_weight_ratio": 0.99}, {"cleanup_steps": math.nan}])
+def test_a_cleanup_that_was_not_followed_to_its_end_refutes_nothing(changes):
+    claim = judge(table(*(row(seed, **changes) for seed in range(3))), FULL).claims[1]
+    assert claim.verdict == "inconclusive"
+    assert "3 more had not finished their cleanup by their last step" in claim.sentence
 
 
 def test_seeds_that_disagree_are_inconclusive():

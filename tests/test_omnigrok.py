@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from grokinterp.experiments import Scale
-from grokinterp.experiments.norm_claims import judge
 from grokinterp.experiments.omnigrok import (
     EXPERIMENT,
     addition_config,
@@ -15,6 +14,7 @@ from grokinterp.experiments.omnigrok import (
     observe,
     plan,
 )
+from grokinterp.experiments.omnigrok.claims import judge
 
 QUICK = Scale(is_quick=True)
 LANDSCAPE, DELAY, CLAMP, CLOCK = range(4)
@@ -134,6 +134,17 @@ def test_a_held_norm_that_delays_as_much_as_decay_refutes_the_paper():
     assert verdicts(planted(decayed=grokked(105)))[CLAMP] == "not confirmed"
     assert verdicts(planted(decayed=grokked(180)))[CLAMP] == "inconclusive"
     assert verdicts(planted(censored_from=1.0))[CLAMP] == "not confirmed"
+
+
+def test_runs_that_ended_too_early_to_show_a_delay_show_none():
+    """Held at norm 1 a run has not grokked: by 1.8 times T_fit, or by 80 times."""
+    table = planted(censored_from=1.0)
+    table.loc[table["arm"] == "norm held", "last_step"] = 180
+    assert verdicts(table)[CLAMP] == "inconclusive"
+    assert verdicts(planted(censored_from=1.0))[CLAMP] == "not confirmed"
+    early = {"crossing_85_step": None, "last_step": 700}
+    assert verdicts(planted(standard=early))[DELAY] == "inconclusive"
+    assert verdicts(planted(standard=early | {"last_step": 1000}))[DELAY] == "not confirmed"
 
 
 def test_times_that_do_not_depend_on_the_norm_refute_the_clock():

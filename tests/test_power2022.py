@@ -147,10 +147,10 @@ def test_each_plan_asks_for_what_the_judge_compares(question, is_quick):
     planned = question.plan(Scale(is_quick=is_quick))
     labels = pd.DataFrame([one.labels for one in planned])
     operations = labels[labels["part"] == "operations"]
-    compared = {name for pair in question.COMPARISONS for name in pair}
-    assert compared | set(question.EASY) < set(operations["operation"])
+    compared = {name for pair in question.claims.COMPARISONS for name in pair}
+    assert compared | set(question.claims.EASY) < set(operations["operation"])
     assert (operations.groupby("operation")["seed"].nunique()[list(compared)] >= 2).all()
-    assert labels[labels["operation"].isin(question.CUBIC)].shape[0] >= 2
+    assert labels[labels["operation"].isin(question.claims.CUBIC)].shape[0] >= 2
     hashes = {one.config.hash() for one in planned}
     assert len(hashes) < len(planned), "addition at the shared fraction is one run for both parts"
 
@@ -160,7 +160,7 @@ def test_the_full_plan_has_every_operation_of_the_paper_modulo_97(question):
 
     specs = [one.config.task for one in question.plan(Scale(is_quick=False))]
     modular = {spec.operation for spec in specs if spec.p == 97}
-    assert modular == {*question.EASY, *question.LEARNABLE, *question.CUBIC}
+    assert modular == {*question.claims.EASY, *question.claims.LEARNABLE, *question.claims.CUBIC}
     assert {spec.operation for spec in specs if spec.degree == 4} == {
         "permutation_composition",
         "permutation_conjugation",

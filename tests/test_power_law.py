@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from grokinterp.errors import ConfigError
-from grokinterp.experiments.power_law import fit_power_law
+from grokinterp.laws.power_law import fit_power_law
 from tests.tolerances import EXACT64
 
 

@@ -13,8 +13,8 @@ import pytest
 import grokinterp as gi
 from grokinterp import figures
 from grokinterp.commands.analyze import main
+from grokinterp.comparison import comparison_of
 from grokinterp.report import images, render_comparison
-from grokinterp.trajectory.comparison import comparison_of
 from tests import synthetic
 from tests.browser import EXECUTABLE
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 import grokinterp as gi
+from grokinterp.comparison import comparison_of
 from grokinterp.experiments.experiment import Claim, Findings, Scale
 from grokinterp.experiments.reproduction import Reproduction
 from grokinterp.models.spec import ActivationName, Biases, InitName
 from grokinterp.reprs import MOST_LISTED, WIDTH, in_lines, listed
 from grokinterp.runs.config import ImportedConfig, OptimizerName
 from grokinterp.tasks import Split
-from grokinterp.trajectory.comparison import comparison_of
 from tests import synthetic, toy_experiment
 
 NAMES = {name: getattr(gi, name) for name in gi.__all__} | {"ImportedConfig": ImportedConfig}

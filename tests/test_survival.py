@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import f, norm
 
 from grokinterp.errors import FitError
-from grokinterp.experiments.survival import (
+from grokinterp.laws.survival import (
     CHI_SQUARE_95,
     fit_censored_power_law,
     median_with_censoring,

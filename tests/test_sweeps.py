@@ -188,7 +188,7 @@ def test_a_bug_in_an_observation_loses_no_other_run(planned, tmp_path):
 
 
 def test_runs_csv_grows_and_ends_in_the_order_of_the_plan(swept, planned, tmp_path, monkeypatch):
-    from grokinterp.experiments import sweep as sweep_module
+    from grokinterp.experiments.sweep import sweep as sweep_module
 
     sizes = []
 
@@ -326,7 +326,7 @@ def test_processes_and_a_dask_cluster_give_the_same_bits_as_one_process(swept, p
 
 def die_or_finish(task):
     """A worker that is killed by the one run whose seed is 1."""
-    from grokinterp.experiments.run_task import RunResult
+    from grokinterp.experiments.sweep.run_task import RunResult
 
     if task.planned[0][1].labels["seed"] == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -336,7 +336,7 @@ def die_or_finish(task):
 @pytest.mark.faults
 @pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
 def test_a_killed_process_costs_its_own_run_alone(planned, tmp_path, monkeypatch):
-    from grokinterp.experiments import pool
+    from grokinterp.experiments.sweep import pool
 
     monkeypatch.setattr(pool, "finish_run_in_worker", die_or_finish)
     result = sweep(planned, tmp_path, n_jobs=2)

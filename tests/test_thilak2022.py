@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from grokinterp.experiments import Scale
-from grokinterp.experiments.slingshot_claims import judge
 from grokinterp.experiments.thilak2022 import CONDITIONS, EXPERIMENT, observe, plan
+from grokinterp.experiments.thilak2022.claims import judge
 
 QUICK = Scale(is_quick=True)
 SPIKES, NORM, EPSILON, DECAY, GENERALIZATION, FLOAT64 = range(6)
@@ -61,7 +61,7 @@ def test_a_world_as_the_paper_has_it_is_confirmed_in_every_claim():
 def test_without_spikes_there_are_no_slingshots_and_nothing_to_remove():
     quiet = {"n_spikes": 0, "growth_around": None, "growth_between": None}
     found = verdicts(planted({"no weight decay": quiet}))
-    assert found[SPIKES] == "not confirmed"
+    assert found[SPIKES] == "inconclusive"
     assert [found[i] for i in (NORM, EPSILON, DECAY, FLOAT64)] == ["inconclusive"] * 4
 
 
@@ -103,7 +103,7 @@ def censored(**changes):
         (
             "many slingshots and no gain",
             {"no weight decay": censored(best_unmirrored=0.15)},
-            "not confirmed",
+            "inconclusive",
         ),
         (
             "no gain, but too few slingshots to tell",

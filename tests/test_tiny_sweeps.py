@@ -5,7 +5,6 @@ questions ask about the same runs, so that each is trained once.
 """
 
 import numpy as np
-import pandas as pd
 import pytest
 
 WEIGHT_DECAYS = (0.35, 0.9, 1.0)
@@ -66,46 +65,49 @@ def without_decay(row):
 @pytest.fixture(scope="module")
 def of_fractions(row):
     """Addition at four fractions and two seeds."""
-    return pd.DataFrame([row(fraction=f, seed=seed) for f in FRACTIONS for seed in SEEDS])
+    return [row(fraction=f, seed=seed) for f in FRACTIONS for seed in SEEDS]
 
 
 @pytest.fixture(scope="module")
 def weight_decay():
-    from grokinterp.experiments import weight_decay
+    from grokinterp.experiments.weight_decay import claims
 
-    return weight_decay
+    return claims
 
 
 @pytest.fixture(scope="module")
 def power2022():
-    from grokinterp.experiments import power_claims
+    from grokinterp.experiments.power2022 import claims
 
-    return power_claims
+    return claims
 
 
 def test_small_networks_obey_the_law_of_weight_decay(row, weight_decay):
     rows = [row(seed=seed, weight_decay=w) for w in WEIGHT_DECAYS for seed in SEEDS]
-    law = weight_decay.judge_slope(pd.DataFrame(rows))[1]
+    law = weight_decay.judge_slope(rows)[1]
     assert law.verdict == "confirmed", law.sentence
 
 
 def test_small_networks_never_generalize_without_weight_decay(without_decay, weight_decay):
-    none = weight_decay.judge_none(pd.DataFrame(without_decay))
+    none = weight_decay.judge_none(without_decay)
     assert none.verdict == "confirmed", none.sentence
 
 
 def test_the_law_breaks_when_the_weight_decay_is_switched_off(without_decay, weight_decay):
     rows = [one | {"weight_decay": w} for w in WEIGHT_DECAYS for one in without_decay]
-    law = weight_decay.judge_slope(pd.DataFrame(rows))[1]
+    law = weight_decay.judge_slope(rows)[1]
     assert law.verdict == "inconclusive" and law.numbers["n_censored"] == len(rows)
 
 
 def test_the_law_breaks_when_every_run_has_the_same_weight_decay(row, weight_decay):
     rows = [row(seed=s) | {"weight_decay": w} for w in WEIGHT_DECAYS for s in SEEDS]
-    table = pd.DataFrame(rows)
     # The same run three times has no scatter to judge by: give it that of different runs.
-    table["grokking_time"] *= np.exp(0.1 * np.random.default_rng(0).normal(size=len(table)))
-    assert weight_decay.judge_slope(table)[1].verdict == "not confirmed"
+    scatter = np.exp(0.1 * np.random.default_rng(0).normal(size=len(rows)))
+    rows = [
+        one | {"grokking_time": float(one["grokking_time"] * factor)}
+        for one, factor in zip(rows, scatter, strict=True)
+    ]
+    assert weight_decay.judge_slope(rows)[1].verdict == "not confirmed"
 
 
 def test_small_networks_generalize_long_after_the_fit_and_earlier_from_more_pairs(
@@ -116,25 +118,25 @@ def test_small_networks_generalize_long_after_the_fit_and_earlier_from_more_pair
 
 
 def test_no_plateau_ends_without_weight_decay(without_decay, power2022):
-    plateau = power2022.judge_plateau(pd.DataFrame(without_decay))
+    plateau = power2022.judge_plateau(without_decay)
     assert plateau.numbers["n_crossed"] == 0 and plateau.verdict == "inconclusive"
 
 
 def test_there_is_no_plateau_when_nearly_all_pairs_are_trained_on(of_fractions, power2022):
-    many = of_fractions[of_fractions["train_fraction"] == 0.9]
+    many = [one for one in of_fractions if one["train_fraction"] == 0.9]
     assert power2022.judge_plateau(many).verdict == "not confirmed"
 
 
 def test_the_order_breaks_when_fractions_are_exchanged(of_fractions, power2022):
-    exchanged = of_fractions.assign(train_fraction=1 - of_fractions["train_fraction"])
+    exchanged = [one | {"train_fraction": 1 - one["train_fraction"]} for one in of_fractions]
     assert power2022.judge_fraction(exchanged).verdict == "not confirmed"
 
 
 def test_small_networks_learn_addition_but_no_cubic_polynomial(row, power2022):
     rows = [row(seed=seed) for seed in SEEDS]
     rows += [row("cubic", seed=seed, n_steps=300) for seed in SEEDS]
-    assert power2022.judge_cubic(pd.DataFrame(rows)).verdict == "confirmed"
+    assert power2022.judge_cubic(rows).verdict == "confirmed"
     # The same runs with the names exchanged: the verdict is of the runs, not of the names.
     names = {"addition": "cubic", "cubic": "addition"}
-    exchanged = pd.DataFrame([one | {"operation": names[one["operation"]]} for one in rows])
+    exchanged = [one | {"operation": names[one["operation"]]} for one in rows]
     assert power2022.judge_cubic(exchanged).verdict == "not confirmed"

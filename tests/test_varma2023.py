@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from grokinterp.experiments import PlannedRun, Scale, experiment_of
-from grokinterp.experiments.circuit_comparison import Circuits, circuit_charts
-from grokinterp.experiments.circuit_size import observe_circuit
+from grokinterp.experiments.records import records_of
 from grokinterp.experiments.varma2023 import config_of, judge, plan
+from grokinterp.experiments.varma2023.circuit_charts import circuit_charts
+from grokinterp.experiments.varma2023.circuit_comparison import Circuits
+from grokinterp.experiments.varma2023.circuit_size import observe_circuit
 from grokinterp.tasks import Task, draw_split
 from grokinterp.training import train
 
@@ -96,6 +98,25 @@ def test_forgetting_far_from_the_crossing_is_not_confirmed():
     assert verdicts(rows(forgets_at=850))[2:4] == ["not confirmed", "not confirmed"]
 
 
+def test_networks_that_have_not_forgotten_yet_refute_nothing_before_they_are_at_rest():
+    settled, moving = rows(forgets_at=1), rows(forgets_at=1)
+    moving.loc[moving["circuit"] == "generalizing", "norm_drift"] = 0.2
+    assert verdicts(settled)[2] == "not confirmed"
+    claim = judge(moving, FULL).claims[2]
+    assert claim.verdict == "inconclusive" and "not at rest yet" in claim.sentence
+    early = rows(forgets_at=160, crossing_by_decay={1.0: 350})
+    assert verdicts(early)[3] == "not confirmed"
+    early.loc[early["circuit"] == "generalizing", "norm_drift"] = 0.2
+    assert verdicts(early)[3] == "inconclusive"
+
+
+def test_runs_that_have_not_grokked_yet_may_still_semi_grok():
+    table = rows()
+    assert verdicts(table)[5] == "not confirmed"
+    table.loc[table["circuit"] == "from scratch", "norm_drift"] = 0.2
+    assert verdicts(table)[5] == "inconclusive"
+
+
 def test_forgetting_that_sets_in_elsewhere_is_not_confirmed():
     table = rows(forgets_at=160, crossing_by_decay={1.0: 350})
     assert verdicts(table)[3] == "not confirmed"
@@ -117,7 +138,7 @@ def test_runs_that_did_not_converge_are_counted_and_take_no_part_in_the_fit():
     table = rows()
     large = (table["circuit"] == "memorizing") & (table["n_train"] > 300)
     table.loc[large, ["train_loss", "norm"]] = [1e-3, 22.0]
-    circuits = Circuits.of(table, 1.0)
+    circuits = Circuits.of(records_of(table), 1.0)
     assert len(circuits.unconverged) == 6
     law = circuits.laws["memorizing"]
     assert law is not None and law.exponent == pytest.approx(0.31, abs=0.05)
@@ -135,7 +156,7 @@ def test_too_few_runs_or_none_are_inconclusive():
 
 def test_charts_show_every_run_and_the_crossing():
     table = rows()
-    norms, _, accuracies = circuit_charts(table, Circuits.of(table, 1.0))
+    norms, _, accuracies = circuit_charts(records_of(table), Circuits.of(records_of(table), 1.0))
     points = [series for series in norms.series if series.kind == "points"]
     n_shown = ((table["weight_decay"] == 1) & (table["circuit"] != "from scratch")).sum()
     assert sum(len(series.x) for series in points) == n_shown
@@ -198,11 +219,11 @@ def continued(tmp_path_factory):
 
 
 def test_a_tiny_grokked_network_forgets_on_few_pairs_and_keeps_on_many(continued):
-    assert Circuits.of(continued, 5.0).forgetting == (20, 120)
+    assert Circuits.of(records_of(continued), 5.0).forgetting == (20, 120)
 
 
 def test_without_weight_decay_it_forgets_nothing_of_that_kind(continued):
-    assert Circuits.of(continued, 0.0).forgetting == (None, None)
+    assert Circuits.of(records_of(continued), 0.0).forgetting == (None, None)
     with_decay, without = continued["norm"].iloc[0], continued["norm"].iloc[2]
     assert with_decay < 0.9 * without
 

@@ -130,6 +130,23 @@ def test_where_the_law_stops_is_the_first_value_above_it_that_is_twice_as_slow(q
     assert not claims[3].is_main
 
 
+@pytest.mark.parametrize(
+    ("time", "horizon", "expected"),
+    [(None, 300, "inconclusive"), (600, 4000, "not confirmed"), (None, 4000, "confirmed")],
+)
+def test_the_law_does_not_hold_on_where_runs_only_ended_early(
+    question, full, time, horizon, expected
+):
+    """At λ = 2 the law gives about 870 steps, so that 300 are short of twice that."""
+    rows = [
+        planted_rows.row(time, horizon=horizon, memorization=150, weight_decay=2.0, seed=seed)
+        for seed in SEEDS
+    ]
+    table = law_table()
+    table = pd.concat([table[table["weight_decay"] != 8.0], pd.DataFrame(rows)])
+    assert question.judge(table, full).claims[3].verdict == expected
+
+
 def test_full_plan_has_at_least_six_values_on_the_branch_and_five_seeds(question, full):
     labels = pd.DataFrame([planned.labels for planned in question.plan(full)])
     branch = labels[(labels["weight_decay"] > 0) & (labels["weight_decay"] <= 1)]

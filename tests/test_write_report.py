@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 import grokinterp as gi
+from grokinterp.comparison import comparison_of
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.experiment import Claim, Findings, Scale
 from grokinterp.experiments.reproduction import Reproduction
 from grokinterp.report import render_comparison, render_experiment_report, render_report
-from grokinterp.trajectory.comparison import comparison_of
 from tests import synthetic, toy_experiment
 
 

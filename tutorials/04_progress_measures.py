@@ -38,7 +38,7 @@ import pandas as pd
 
 import grokinterp as gi
 from grokinterp.experiments import Chart, Series
-from grokinterp.experiments.progress_steps import half_way_steps
+from grokinterp.experiments.nanda2023.progress_steps import half_way_steps
 
 # %% [markdown]
 # The network is that of [tutorial 01](01_watch_it_grok.ipynb), in the same folder.

@@ -21,9 +21,9 @@ from grokinterp.errors import ConfigError, GrokinterpError, RunFolderError
 from grokinterp.fields import shown
 
 if TYPE_CHECKING:
+    from grokinterp.comparison import Comparison
     from grokinterp.runs.run import Run
     from grokinterp.trajectory import Analysis
-    from grokinterp.trajectory.comparison import Comparison
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ def _analyze_all(
     jobs = [_job(command, path, _default_out(path)) for path in paths]
     # Only now: whatever is wrong with a path was said before anything is computed.
     _require_writable(together)
+    from grokinterp.comparison import Comparison, names_of
     from grokinterp.report.comparison_files import write_comparison
-    from grokinterp.trajectory.comparison import Comparison, names_of
 
     names = names_of(paths)
     done: list[tuple[str, _Job, Analysis]] = []

@@ -117,8 +117,8 @@ def _reproduce(command: Reproduce, experiment: Experiment) -> Reproduction:
 def _reproduce_all(command: Reproduce) -> None:
     """Run every question; whatever goes wrong with one is kept for the end."""
     from grokinterp.experiments.catalogue import EXPERIMENTS, experiment_of
-    from grokinterp.experiments.pool import check_workers
     from grokinterp.experiments.reproduction import VERDICT_COLUMNS, write_verdicts
+    from grokinterp.experiments.sweep.pool import check_workers
     from grokinterp.runs.atomic import make_folder
 
     check_workers(command.backend, command.jobs, command.scheduler)

@@ -5,14 +5,11 @@ One module per question; ``catalogue.py`` is the list.
 
 from grokinterp.experiments.catalogue import EXPERIMENTS, experiment_of
 from grokinterp.experiments.chart import Chart, Mark, Series
+from grokinterp.experiments.claims import VERDICTS, Claim, Findings, overall_verdict
 from grokinterp.experiments.experiment import (
-    VERDICTS,
-    Claim,
     Experiment,
-    Findings,
     PlannedRun,
     Scale,
-    overall_verdict,
 )
 
 __all__ = [

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from grokinterp.errors import ConfigError
-from grokinterp.experiments.chart import Chart
-from grokinterp.fields import check_types, shown
+from grokinterp.experiments.claims import Findings
+from grokinterp.fields import Number, check_types, shown
 from grokinterp.runs.config import TrainConfig
 
 if TYPE_CHECKING:
     from grokinterp.runs.run import Run
 
-Verdict = Literal["confirmed", "not confirmed", "inconclusive"]
-VERDICTS: tuple[str, ...] = get_args(Verdict)
-Number = float | int | str | bool | None
-"""A value of a claim or of a cell; None where there is none, never NaN."""
 MOST_SEEDS = 10_000
 """Seeds of every setting that may be asked for."""
 
@@ -105,68 +100,6 @@ class PlannedRun:
                 )
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A statement of the paper, and what these runs say about it."""
-
-    name: str
-    """Short, such as ``slope of the log-log fit``."""
-    verdict: Verdict
-    sentence: str
-    """What was seen, with its numbers."""
-    numbers: Mapping[str, Number] = field(default_factory=dict)
-    """The figures that the verdict rests on, by name."""
-    is_main: bool = True
-    """Whether the verdict on the question depends on it; False for a remark beside it."""
-
-    def __post_init__(self) -> None:
-        if self.verdict not in VERDICTS:
-            raise ConfigError(
-                f"verdict={self.verdict!r} is not known. Choose one of {', '.join(VERDICTS)}."
-            )
-        for name, number in self.numbers.items():
-            if isinstance(number, float) and math.isnan(number):
-                raise ConfigError(
-                    f"{name} of the claim {self.name!r} is NaN. Give None, and the reason in the "
-                    "sentence."
-                )
-
-
-@dataclass(frozen=True, eq=False)
-class Findings:
-    """What a judge makes of the table of runs."""
-
-    claims: tuple[Claim, ...]
-    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    """Summaries by name; each becomes a table of the report and ``NAME.csv``."""
-    charts: tuple[Chart, ...] = ()
-    notes: tuple[str, ...] = ()
-    """Sentences on what limits the claims, or is known against them, with sources."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """Verdict on the whole question: see :func:`overall_verdict`."""
-        return overall_verdict(self.claims)
-
-
-def overall_verdict(claims: Sequence[Claim]) -> Verdict:
-    """Return the verdict on a question whose claims were judged one by one.
-
-    Only main claims count. ``not confirmed`` as soon as one of them is; otherwise
-    ``inconclusive`` as soon as one of them is, or where there is none; otherwise ``confirmed``.
-
-    Examples
-    --------
-    >>> seen = Claim("a", "confirmed", "Seen."), Claim("b", "inconclusive", "Too few seeds.")
-    >>> overall_verdict(seen), overall_verdict(seen[:1])
-    ('inconclusive', 'confirmed')
-    """
-    verdicts = {claim.verdict for claim in claims if claim.is_main}
-    if "not confirmed" in verdicts:
-        return "not confirmed"
-    return "confirmed" if verdicts == {"confirmed"} else "inconclusive"
-
-
 @dataclass(frozen=True, eq=False)
 class Experiment:
     """A question of the literature.
@@ -177,7 +110,7 @@ class Experiment:
     """
 
     name: str
-    """Name of the command and of the module, such as ``power2022``."""
+    """Name of the command and of the package, such as ``power2022``."""
     docstring: str
     """``__doc__`` of the module."""
     paper: str
@@ -247,12 +180,3 @@ def section_of(docstring: str, title: str) -> str | None:
         if lines[start] == title:
             return "\n".join(lines[start + 2 : end]).strip() or None
     return None
-
-
-def plain_number(value: Any) -> Number:
-    """Return a number of numpy or pandas as Python's own, and NaN, NA and infinity as None."""
-    if hasattr(value, "item"):
-        value = value.item()
-    if value is None or value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    return value

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from grokinterp.experiments.experiment import Number, PlannedRun, plain_number
-from grokinterp.models.pair_tables import pair_logits
-from grokinterp.tasks import Task
+from grokinterp.experiments.experiment import PlannedRun
+from grokinterp.fields import Number, plain_number
+from grokinterp.runs.accuracy import accuracy_on, rows_by_mirror
 from grokinterp.trajectory.milestones import find_milestones, first_lasting
 from grokinterp.trajectory.mirrored import unmirrored_transition
 
@@ -96,19 +95,7 @@ def _last_values(curves: pd.DataFrame) -> dict[str, float | None]:
 
 def _mirrored_accuracies(run: Run) -> dict[str, float | None]:
     """Accuracy of the last checkpoint on both kinds of test pairs of a commutative operation."""
-    found: dict[str, float | None] = {
-        "test_accuracy_mirrored": None,
-        "test_accuracy_unmirrored": None,
+    return {
+        f"test_accuracy_{name}": accuracy_on(run, None, rows) if len(rows) and run.steps else None
+        for name, rows in rows_by_mirror(run).items()
     }
-    task, split = run.split.task, run.split
-    if not isinstance(task, Task) or not task.operation.is_commutative or not run.steps:
-        return found
-    parameters = run.parameters()
-    for name, is_mirrored in (("mirrored", True), ("unmirrored", False)):
-        rows = split.test[split.is_mirrored[split.test] == is_mirrored]
-        if len(rows):
-            with torch.no_grad():
-                logits = pair_logits(parameters, run.spec, torch.tensor(task.pairs[rows]))
-            is_right = logits.argmax(dim=-1) == torch.tensor(task.labels[rows])
-            found[f"test_accuracy_{name}"] = is_right.double().mean().item()
-    return found

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from grokinterp.comparison import Comparison, comparison_of, setting_table
+from grokinterp.comparison.settings import short_names, show_setting
 from grokinterp.errors import ConfigError, FitError
-from grokinterp.experiments.setting_table import setting_table
 from grokinterp.figures.charts import CENSORED_NAME
 from grokinterp.figures.lines import finite_points, set_log_axis, thin_points
 from grokinterp.figures.run_looks import DECADE, looks_of, numbers_of
@@ -29,8 +30,6 @@ from grokinterp.figures.style import (
 )
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.analysis import Analysis
-from grokinterp.trajectory.comparison import Comparison, comparison_of
-from grokinterp.trajectory.settings import short_names, show_setting
 
 Runs = Sequence[Analysis | Run | str | Path] | Comparison
 """What :func:`grokinterp.compare` takes, or a comparison that was made of it."""

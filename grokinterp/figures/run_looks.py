@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from grokinterp.comparison import Comparison
 from grokinterp.figures.style import KEY_COLORS
-from grokinterp.trajectory.comparison import Comparison
 
 SCALE = ((47, 107, 199), (124, 88, 196), (190, 66, 140), (214, 92, 58), (205, 133, 24))
 """Red, green, blue of values from small to large: all dark enough for a white page and light

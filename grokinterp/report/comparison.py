@@ -12,8 +12,10 @@ import plotly.graph_objects as go
 
 from grokinterp import figures
 from grokinterp.citing import cite
+from grokinterp.comparison import Comparison, comparison_of
+from grokinterp.comparison.setting_table import SUMMARIZED, setting_table
+from grokinterp.comparison.settings import short_names
 from grokinterp.errors import FitError
-from grokinterp.experiments.setting_table import SUMMARIZED, setting_table
 from grokinterp.report.page import Section, figure_block, paragraph, render_page
 from grokinterp.report.text import (
     escape,
@@ -26,8 +28,6 @@ from grokinterp.report.text import (
 )
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.analysis import Analysis
-from grokinterp.trajectory.comparison import Comparison, comparison_of
-from grokinterp.trajectory.settings import short_names
 
 _OUTCOMES = {
     "grokked": "grokked",

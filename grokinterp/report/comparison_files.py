@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from grokinterp.comparison import Comparison, comparison_of, setting_table
 from grokinterp.errors import ConfigError
-from grokinterp.experiments.setting_table import setting_table
 from grokinterp.fields import shown
 from grokinterp.report.comparison import render_comparison
 from grokinterp.report.text import is_missing
@@ -20,7 +20,6 @@ from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.runs.run import Run
 from grokinterp.runs.store import write_json
 from grokinterp.trajectory.analysis import Analysis
-from grokinterp.trajectory.comparison import Comparison, comparison_of
 from grokinterp.trajectory.outputs import table_as_csv
 
 KIND = "comparison"

@@ -9,13 +9,13 @@ from typing import Any, Literal, get_args
 
 import plotly.graph_objects as go
 
+from grokinterp.comparison import Comparison
 from grokinterp.errors import ConfigError
 from grokinterp.figures import all_figures
 from grokinterp.figures.embedding import without_slider
 from grokinterp.report.comparison import comparison_figures
 from grokinterp.runs.atomic import make_folder
 from grokinterp.trajectory.analysis import Analysis
-from grokinterp.trajectory.comparison import Comparison
 
 ImageFormat = Literal["png", "svg", "pdf"]
 WIDTH = 900

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
+from grokinterp.comparison import Comparison, comparison_of
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.reproduction import Reproduction
 from grokinterp.fields import checked, shown
@@ -17,7 +18,6 @@ from grokinterp.report.sections import analysis_sections
 from grokinterp.report.text import show_value
 from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.trajectory.analysis import Analysis
-from grokinterp.trajectory.comparison import Comparison, comparison_of
 
 Result = Analysis | Comparison | Reproduction
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from grokinterp.runs.config import TrainConfig
+from grokinterp.runs.weights import norm_of
 from grokinterp.training.dropout import generator_of
 
 
@@ -166,17 +167,6 @@ class NormClamp(Modifier):
         scale = self.norm / norm_of(trained)
         for value in trained.values():
             value.detach().mul_(scale)
-
-
-def norm_of(weights: Mapping[str, Tensor]) -> float:
-    """L2 norm of all weights together, summed in float64.
-
-    Examples
-    --------
-    >>> norm_of({"a": torch.tensor([3.0]), "b": torch.tensor([4.0])})
-    5.0
-    """
-    return sum(float(w.detach().double().square().sum()) for w in weights.values()) ** 0.5
 
 
 def modifiers_of(config: TrainConfig, initial: Mapping[str, Tensor]) -> list[Modifier]:

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 
 from grokinterp.errors import CheckpointError
-from grokinterp.models.pair_tables import pair_logits
+from grokinterp.runs.accuracy import accuracy_on, rows_by_mirror
 from grokinterp.runs.run import Run
-from grokinterp.tasks import Task
 from grokinterp.trajectory.course import follow_both
 from grokinterp.trajectory.lasting import Windows
 from grokinterp.trajectory.thresholds import Thresholds
@@ -48,11 +46,9 @@ def unmirrored_transition(
         the operation does not commute, every test pair is mirrored, or no test accuracy was
         recorded. Damaged checkpoints are left out.
     """
-    if not isinstance(run.split.task, Task):
-        return None
-    rows = run.split.unmirrored_test
+    rows = rows_by_mirror(run)["unmirrored"]
     tested = (run.curves if accuracies is None else accuracies).dropna(subset=["test_accuracy"])
-    if not run.task.operation.is_commutative or not len(rows) or tested.empty:
+    if not len(rows) or tested.empty:
         return None
     limits = thresholds or Thresholds()
     memorization, grokking = (
@@ -82,16 +78,12 @@ def unmirrored_transition(
 
 def _accuracy_on(run: Run, rows: np.ndarray) -> Callable[[int], dict[int, float]]:
     """A function from a step to its accuracy on some pairs; nothing for a damaged checkpoint."""
-    pairs, labels = torch.tensor(run.task.pairs[rows]), torch.tensor(run.task.labels[rows])
 
     def accuracy_at(step: int) -> dict[int, float]:
         try:
-            parameters = run.parameters(step)
+            return {step: accuracy_on(run, step, rows)}
         except CheckpointError:
             return {}
-        with torch.no_grad():
-            answers = pair_logits(parameters, run.spec, pairs).argmax(dim=-1)
-        return {step: (answers == labels).double().mean().item()}
 
     return accuracy_at
 
