@@ -14,17 +14,11 @@ import pandas as pd
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.catalogue import experiment_of
-from grokinterp.experiments.experiment import (
-    Experiment,
-    Findings,
-    Number,
-    Scale,
-    Verdict,
-    plain_number,
-)
+from grokinterp.experiments.claims import Findings, Verdict
+from grokinterp.experiments.experiment import Experiment, Scale
 from grokinterp.experiments.sweep import Failure, run_sweep, write_table
 from grokinterp.experiments.sweep.pool import Backend, check_workers
-from grokinterp.fields import checked
+from grokinterp.fields import Number, checked, plain_number
 from grokinterp.runs.atomic import make_folder, write_atomically
 
 STORE_NAME = "runs"

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from grokinterp.errors import FolderInUseError, GrokinterpError
-from grokinterp.experiments.experiment import Number, PlannedRun, plain_number
+from grokinterp.experiments.experiment import PlannedRun
+from grokinterp.fields import Number, plain_number
 from grokinterp.runs.config import TrainConfig
 
 PARENT_POLL_SECONDS = 0.25
