@@ -15,7 +15,8 @@ from grokinterp.circuits import Algorithm
 from grokinterp.citing import PRESET_SOURCES, PRESSURE_SOURCES, cite
 from grokinterp.errors import ConfigError
 from grokinterp.experiments import EXPERIMENTS, Scale, experiment_of
-from grokinterp.experiments.experiment import Findings, PlannedRun
+from grokinterp.experiments.claims import Findings
+from grokinterp.experiments.experiment import PlannedRun
 from grokinterp.experiments.reproduction import Reproduction
 from grokinterp.measures import MEASURES, measure
 from grokinterp.runs.config import PRESETS

@@ -249,7 +249,7 @@ def test_one_seed_is_too_few_and_an_empty_table_too():
 
 
 def test_a_delay_is_not_compared_with_one_that_is_not_over():
-    """At alpha 5 the runs lasted 1.2 times as long as fitting, at alpha 0.1 the delay is 1.25."""
+    """At alpha 5 the runs lasted 1.2 times as long as fitting; at alpha 0.1 the delay is 1.25."""
     short = {5.0: {"fit_step": 5000, "fall_step": None}}
     assert verdicts(planted(short))[DELAY] == "inconclusive"
     over = {5.0: {"fit_step": 5000, "fall_step": 5500}}

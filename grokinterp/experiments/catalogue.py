@@ -18,7 +18,7 @@ EXPERIMENTS: tuple[str, ...] = (
     "thilak2022",
     "conditions",
 )
-"""Names in the order in which they are told and run. Each is a module of this package whose
+"""Names in the order in which they are listed and run. Each is a package beside this one whose
 ``EXPERIMENT`` is the question; it is imported when it is asked for."""
 
 

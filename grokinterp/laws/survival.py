@@ -178,7 +178,7 @@ class _Likelihood:
     def maximum(self, log_t: np.ndarray, design: np.ndarray) -> tuple[float, np.ndarray]:
         """Maximize it for a design; return the maximum and theta."""
         rows = np.column_stack([log_t, -design])
-        theta = self._first_theta(log_t, design)
+        theta = self._initial_theta(log_t, design)
         value = self._value(rows @ theta, theta[0])
         for _ in range(MOST_ITERATIONS):
             gradient, curvature = self._derivatives(rows, theta)
@@ -200,7 +200,7 @@ class _Likelihood:
                 return trial, new
         return theta, value
 
-    def _first_theta(self, log_t: np.ndarray, design: np.ndarray) -> np.ndarray:
+    def _initial_theta(self, log_t: np.ndarray, design: np.ndarray) -> np.ndarray:
         """Least squares of the times that were seen."""
         seen = ~self._censored
         coefficients = np.linalg.lstsq(design[seen], log_t[seen], rcond=None)[0]

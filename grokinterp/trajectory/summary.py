@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from grokinterp.bibliography import reference
 from grokinterp.circuits import KeyFrequencies
+from grokinterp.fields import plain_number
 from grokinterp.measures import Measure
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
@@ -73,19 +73,13 @@ def unfinished(run: Run) -> str:
     return f"Not finished (step {run.last_step:,} of {n_steps:,}). "
 
 
-def plain_number(value: Any) -> float | int | None:
-    """Return a number for JSON: None where it is not finite."""
-    number = float(value)
-    if not math.isfinite(number):
-        return None
-    return int(number) if isinstance(value, int) else number
-
-
 def final_numbers(trajectory: pd.DataFrame) -> dict[str, float | int | None]:
     """Return the last row of a table of measures, None for what is not finite."""
     if trajectory.empty:
         return {}
-    row = {str(name): plain_number(value) for name, value in trajectory.iloc[-1].items()}
+    row: dict[str, Any] = {
+        str(name): plain_number(value) for name, value in trajectory.iloc[-1].items()
+    }
     return {**row, "step": int(trajectory["step"].iloc[-1])}
 
 

@@ -85,9 +85,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grokinterp.experiments.curve_cells import cell_of, spread_rows
-from grokinterp.experiments.experiment import Experiment, Number, PlannedRun, Scale
+from grokinterp.experiments.experiment import Experiment, PlannedRun, Scale
 from grokinterp.experiments.kumar2023.charts import ADDITION, COMMITTEE
 from grokinterp.experiments.kumar2023.claims import judge
+from grokinterp.fields import Number
 from grokinterp.models import MlpSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.tasks import PolynomialSpec, TaskSpec

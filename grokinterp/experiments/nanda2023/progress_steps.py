@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from grokinterp.experiments.experiment import Number, PlannedRun
+from grokinterp.experiments.experiment import PlannedRun
+from grokinterp.fields import Number
 
 if TYPE_CHECKING:
     from grokinterp.runs.run import Run
@@ -129,7 +130,7 @@ def _rise(steps: np.ndarray, loss: np.ndarray | None, least: float, jump: int | 
     if loss is None or jump is None:
         return None
     until = int(np.searchsorted(steps, jump, side="right"))
-    # The loss of the first weights is high too, for another reason: it counts from its minimum.
+    # The loss at initialization is high too, for another reason: it counts from its minimum.
     start = int(np.argmin(loss[:until]))
     low, high = loss[start], loss[start:].max()
     if not high - low >= least:

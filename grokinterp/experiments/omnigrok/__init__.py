@@ -85,7 +85,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grokinterp.experiments.curve_cells import cell_of, spread_rows
-from grokinterp.experiments.experiment import Experiment, Number, PlannedRun, Scale
+from grokinterp.experiments.experiment import Experiment, PlannedRun, Scale
 from grokinterp.experiments.omnigrok.charts import (
     CLAMPED,
     DECAYED,
@@ -95,6 +95,7 @@ from grokinterp.experiments.omnigrok.charts import (
     LANDSCAPE_MSE,
 )
 from grokinterp.experiments.omnigrok.claims import FITTED, judge
+from grokinterp.fields import Number
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.runs.pressures import PressureSpec

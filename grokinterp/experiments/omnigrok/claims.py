@@ -137,7 +137,8 @@ def _judge_delay(by_scale: dict[float, list[Record]]) -> Claim:
         verdict,
         f"With initial weights times {LARGE:g}, 85 % test accuracy comes {_times(ratio)} as late "
         f"as 99 % training accuracy ({n_not_by} of {len(large)} not by step "
-        f"{last_step_of(large):,}), from {_percent(at_fit)} at T_fit to {_percent(final)} at the end; with standard initial "
+        f"{last_step_of(large):,}), "
+        f"from {_percent(at_fit)} at T_fit to {_percent(final)} at the end; with standard initial "
         f"weights {_times(standard_ratio)}, with {_percent(standard_at_fit)} at T_fit (medians). A "
         "partial grok, on digits instead of MNIST.",
         {

@@ -11,9 +11,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from grokinterp.errors import ConfigError
-from grokinterp.experiments.experiment import Experiment, Number, PlannedRun
+from grokinterp.experiments.experiment import Experiment, PlannedRun
 from grokinterp.experiments.sweep.pool import Backend, Pool, open_pool
 from grokinterp.experiments.sweep.run_task import RunResult, RunTask
+from grokinterp.fields import Number
 from grokinterp.runs.atomic import make_folder, remove_leftovers, write_atomically
 from grokinterp.runs.config import TrainConfig
 from grokinterp.tasks.modular import TaskSpec

@@ -71,8 +71,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokinterp.experiments.experiment import Experiment, Number, PlannedRun, Scale
+from grokinterp.experiments.experiment import Experiment, PlannedRun, Scale
 from grokinterp.experiments.thilak2022.claims import FREE, GENERALIZED, judge
+from grokinterp.fields import Number
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import OptimizerSpec, TrainConfig
 from grokinterp.tasks import TaskSpec
