@@ -13,7 +13,13 @@ from grokinterp.measures import MEASURES, measure
 from grokinterp.runs import OptimizerSpec
 from grokinterp.runs.stored_run import load_run
 from grokinterp.training import train
-from grokinterp.trajectory import analyze_run, measuring, unmirrored_transition, write_tables
+from grokinterp.trajectory import (
+    Thresholds,
+    analyze_run,
+    measuring,
+    unmirrored_transition,
+    write_tables,
+)
 from tests import tiny
 
 COLUMNS = """step train_loss test_loss train_accuracy test_accuracy loss_all accuracy_all
@@ -72,7 +78,9 @@ def test_losses_along_the_trajectory_are_those_of_the_curves(tiny_analysis):
 
 
 def test_the_transition_alone_has_the_numbers_of_the_analysis(tiny_analysis):
-    alone = unmirrored_transition(tiny_analysis.run).set_index("step")
+    # A threshold that this run passes: it learns little more than a + b = b + a.
+    limits = Thresholds(grokking=0.7)
+    alone = unmirrored_transition(tiny_analysis.run, thresholds=limits).set_index("step")
     whole = tiny_analysis.trajectory.set_index("step")["test_accuracy_unmirrored"]
     assert len(alone) > 1
     assert (alone["test_accuracy_unmirrored"] == whole.loc[alone.index]).all()
@@ -80,8 +88,10 @@ def test_the_transition_alone_has_the_numbers_of_the_analysis(tiny_analysis):
 
 def test_the_verdict_does_not_depend_on_the_checkpoints_taken(tiny_run):
     fields = ("outcome", "outcome_kind", "transition_width", "transition_width_unmirrored")
-    all_of_them = analyze_run(tiny_run).summary
-    some = analyze_run(tiny_run, every=5).summary
+    limits = Thresholds(grokking=0.7)
+    all_of_them = analyze_run(tiny_run, thresholds=limits).summary
+    some = analyze_run(tiny_run, every=5, thresholds=limits).summary
+    assert all_of_them["transition_width"] is not None
     assert [some[name] for name in fields] == [all_of_them[name] for name in fields]
     assert some["n_checkpoints"] == all_of_them["n_checkpoints"] == len(tiny_run.steps)
     assert some["n_checkpoints_analyzed"] < all_of_them["n_checkpoints_analyzed"]
