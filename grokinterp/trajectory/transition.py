@@ -76,12 +76,12 @@ def find_transition(
     Examples
     --------
     >>> steps = np.arange(0, 10_000, 100)
-    >>> accuracy = np.interp(steps, [0, 4000, 6000], [0.1, 0.1, 1.0])
+    >>> accuracy = np.interp(steps, [0, 4050, 6050], [0.1, 0.1, 1.0])
     >>> found = find_transition(
     ...     steps, accuracy, memorization=100, delay=5800, limits=Thresholds()
     ... )
     >>> found.plateau, found.width
-    (0.1, 1600)
+    (0.1, 1700)
     """
     if delay <= 0:
         return Transition(reason="the test pairs came no later than the training pairs")
