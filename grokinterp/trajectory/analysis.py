@@ -175,12 +175,12 @@ def analyze_run(
     (9, 38, 45)
     """
     _require_arguments(run, measures, key_frequencies, every, thresholds)
+    cache = NumberCache(_cache_file(run, cache_folder), cache_context(run))
     catalogue, limits = tuple(map(as_measure, measures)), thresholds or Thresholds()
     failures: dict[str, str] = {}
     last = last_readable(run, failures)
     # A copy, so that what the rule looks at is not kept for the whole analysis.
     keys = choose_key_frequencies(replace(last), key_frequencies)
-    cache = NumberCache(_cache_file(run, cache_folder), cache_context(run))
     steps = _chosen_steps(run, every, last.step)
     along = measure_run(run, progress(steps) if progress else steps, catalogue, keys, cache)
     tables = look_into(last, keys, cache, deep=deep)
