@@ -124,7 +124,7 @@ class Analysis:
         return in_lines(
             f"Analysis of {self.run.task.spec.in_words}",
             {
-                "outcome": self.summary["outcome"],
+                "outcome": self.outcome,
                 "keys": listed(keys.names or keys.frequencies) or f"none: {keys.reason}",
                 "algorithm": f"{found.verdict}: {found.reason}" if found else None,
                 "trajectory": size,
@@ -191,12 +191,12 @@ def analyze_run(
     (2, 3)
     """
     _require_arguments(run, measures, key_frequencies, every, thresholds)
+    cache = NumberCache(_cache_file(run, cache_folder), cache_context(run))
     catalogue, limits = tuple(map(as_measure, measures)), thresholds or Thresholds()
     failures: dict[str, str] = {}
     last = last_readable(run, failures)
     # A copy, so that what the rule looks at is not kept for the whole analysis.
     keys = choose_key_frequencies(last.without_cache(), key_frequencies)
-    cache = NumberCache(_cache_file(run, cache_folder), cache_context(run))
     steps = _chosen_steps(run, every, last.step)
     along = measure_run(run, progress(steps) if progress else steps, catalogue, keys, cache)
     tables = look_into(last, keys, cache, deep=deep)
