@@ -59,8 +59,8 @@ config = gi.TrainConfig(
     task=gi.TaskSpec("addition", p=59, train_fraction=0.6, split_unit="unordered_pairs"),
     model=gi.ModelSpec(d_model=64, n_heads=4, d_head=16, d_mlp=256, init_seed=0),
     optimizer=gi.OptimizerSpec(learning_rate=5e-3, weight_decay=1.0),
-    n_steps=2000,
-    checkpoint_every=25,
+    n_steps=1800,
+    checkpoint_every=50,
 )
 task = gi.task_of(config.task)
 split = gi.draw_split(task)
@@ -99,7 +99,7 @@ decorate(figure, f"a + b modulo {p}", plot_height=330).update_layout(showlegend=
 # %%
 folder = Path("ckpts/addition_mod_59")
 run = gi.train(config, folder, n_threads=1, progress=False)
-run.curves.query("step in [0, 50, 100, 200, 400, 800, 1200, 1600, 2000]")
+run.curves.query("step in [0, 50, 100, 200, 400, 800, 1200, 1600, 1800]")
 
 # %% [markdown]
 # `run.curves` has the losses in nats. A network that knows nothing and says so has a loss of
@@ -184,8 +184,10 @@ assert accuracies["test_accuracy"].iloc[-1] > 0.99, "it did not generalize"
 # %%
 weights = analysis.trajectory.set_index("step")["sum_squared_weights"]
 at_grokking = weights[weights.index <= grokked].iloc[-1]
-print(f"sum of squared weights: {weights.max():,.0f} at most, {at_grokking:,.0f} at the grokking ")
-print(f"step, {weights.iloc[-1]:,.0f} at the end")
+print(
+    f"sum of squared weights: {weights.max():,.0f} at most, {at_grokking:,.0f} when it groks, "
+    f"{weights.iloc[-1]:,.0f} at the end"
+)
 
 assert weights.iloc[-1] < at_grokking < weights.max(), "the weights do not shrink"
 
