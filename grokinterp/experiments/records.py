@@ -62,8 +62,9 @@ def by(runs: Runs, *columns: str) -> dict[Any, list[Record]]:
     """
     found: dict[Any, list[Record]] = {}
     for run in runs:
-        key = tuple(run[name] for name in columns)
-        found.setdefault(key if len(key) > 1 else key[0], []).append(run)
+        values = [run[name] for name in columns]
+        key = tuple(values) if len(columns) > 1 else values[0]
+        found.setdefault(key, []).append(run)
     return found
 
 
