@@ -63,7 +63,8 @@ def by(runs: Runs, *columns: str) -> dict[Any, list[Record]]:
     found: dict[Any, list[Record]] = {}
     for run in runs:
         values = [run[name] for name in columns]
-        found.setdefault(values[0] if len(values) == 1 else tuple(values), []).append(run)
+        key = tuple(values) if len(columns) > 1 else values[0]
+        found.setdefault(key, []).append(run)
     return found
 
 
