@@ -223,3 +223,21 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert err.splitlines()[-1] == "interrupted. The same command resumes where it stopped."
     assert run("analyze", folder, "--quiet")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "unit"),
+    [
+        ([], "unordered_pairs"),
+        (["--task.operation", "multiplication"], "unordered_pairs"),
+        (["--task.operation", "subtraction"], "ordered_pairs"),
+        (["--task.operation=division"], "ordered_pairs"),
+        (["--preset", "nanda2023", "--task.operation", "addition"], "ordered_pairs"),
+    ],
+)
+def test_an_operation_that_does_not_commute_is_split_by_ordered_pairs(flags, unit):
+    from grokinterp.commands.train import _preset, _starting_from
+    from grokinterp.runs.config import PRESETS
+
+    config = _starting_from(PRESETS[_preset(flags)], flags)
+    assert config.task.split_unit == unit

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from grokinterp.analyze import summary_lines
 from grokinterp.circuits import (
     KeyFrequencies,
     find_algorithm,
@@ -15,6 +14,7 @@ from grokinterp.circuits import (
 from grokinterp.circuits.generalization import generalization_accuracy
 from grokinterp.circuits.key_frequencies import logit_power_shares
 from grokinterp.circuits.key_frequency_set import DENSE_CAVEAT
+from grokinterp.commands.analyze import summary_lines
 from grokinterp.errors import ConfigError
 from grokinterp.models import ModelSpec
 from grokinterp.report.key_frequencies import what_keys_hold

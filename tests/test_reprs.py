@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 import grokinterp as gi
 from grokinterp.comparison import comparison_of
-from grokinterp.experiments.experiment import Claim, Findings, Scale
+from grokinterp.experiments import Claim, Findings, Scale
 from grokinterp.experiments.reproduction import Reproduction
 from grokinterp.models.spec import ActivationName, Biases, InitName
 from grokinterp.reprs import MOST_LISTED, WIDTH, in_lines, listed

@@ -8,7 +8,7 @@ import pytest
 import grokinterp as gi
 from grokinterp.comparison import comparison_of
 from grokinterp.errors import ConfigError
-from grokinterp.experiments.experiment import Claim, Findings, Scale
+from grokinterp.experiments import Claim, Findings, Scale
 from grokinterp.experiments.reproduction import Reproduction
 from grokinterp.report import render_comparison, render_experiment_report, render_report
 from tests import synthetic, toy_experiment

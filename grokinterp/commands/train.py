@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 from grokinterp.runs.config import PRESETS, TrainConfig
+from grokinterp.tasks import OPERATIONS, TaskSpec
 
 DEFAULT_PRESET = "quick"
 
@@ -76,17 +77,35 @@ def main(arguments: list[str]) -> None:
 
 def _parse(arguments: list[str]) -> Train:
     preset = _preset(arguments)
-    default = Train(out=tyro.MISSING, config=PRESETS[preset], preset=preset)
+    config = _starting_from(PRESETS[preset], arguments)
+    default = Train(out=tyro.MISSING, config=config, preset=preset)
     return parse_command(Train, default, arguments, "grokinterp.train")
 
 
-def _preset(arguments: list[str]) -> str:
-    preset = DEFAULT_PRESET
+def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:
+    """Return the preset, split by ordered pairs if the operation asked for does not commute."""
+    task, operation = preset.task, OPERATIONS.get(_last_value("task.operation", arguments) or "")
+    is_asked_for = _last_value("task.split-unit", arguments) is not None
+    if operation is None or operation.is_commutative or is_asked_for:
+        return preset
+    if not isinstance(task, TaskSpec) or task.split_unit == "ordered_pairs":
+        return preset
+    return replace(preset, task=replace(task, split_unit="ordered_pairs"))
+
+
+def _last_value(flag: str, arguments: list[str]) -> str | None:
+    """Value of a flag before the arguments are parsed; None where it is not among them."""
+    value = None
     for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
-        if word == "--preset":
-            preset = following
-        elif word.startswith("--preset="):
-            preset = word.removeprefix("--preset=")
+        name, is_joined, joined = word.partition("=")
+        if name.replace("_", "-") == f"--{flag}":
+            value = joined if is_joined else following
+    return value
+
+
+def _preset(arguments: list[str]) -> str:
+    given = _last_value("preset", arguments)
+    preset = DEFAULT_PRESET if given is None else given
     if preset not in PRESETS:
         raise ConfigError(
             f"preset {shown(preset)} is not known. Choose one of {', '.join(PRESETS)}."

@@ -12,6 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from grokinterp.circuits.components import Component
+from grokinterp.errors import ConfigError
 from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.lines import Line, Panel, figure_of_panels
 from grokinterp.figures.style import LOSS_TITLE, SPLIT_COLORS, TOP_BARE, decorate
@@ -121,8 +122,18 @@ def _is_part(row: Mapping[Hashable, Any]) -> bool:
     """Whether a row removes a head, neurons or a path, with a loss that can be drawn."""
     if not str(row["intervention"]).startswith("removed from"):
         return False
-    is_wave = Component.parse(str(row["component"])).is_of_waves
-    return not is_wave and math.isfinite(row["loss_all"]) and row["loss_all"] > 0
+    return (
+        not _is_of_waves(str(row["component"]))
+        and math.isfinite(row["loss_all"])
+        and row["loss_all"] > 0
+    )
+
+
+def _is_of_waves(component: str) -> bool:
+    try:
+        return Component.parse(component).is_of_waves
+    except ConfigError:  # a row that somebody added to the table
+        return False
 
 
 def _fill(row: Mapping[Hashable, Any]) -> str:

@@ -43,10 +43,13 @@ def unmirrored_transition(
     DataFrame or None
         Columns ``step``, ``test_accuracy_unmirrored``; no rows for a run without a step of
         memorization and a later one of generalization. None where the run is not on pairs or
-        the operation does not commute, every test pair is mirrored, or no test accuracy was
-        recorded. Damaged checkpoints are left out.
+        the operation does not commute, every test pair is mirrored or none is, or no test
+        accuracy was recorded. Damaged checkpoints are left out.
     """
     rows = rows_by_mirror(run)["unmirrored"]
+    # Without a mirrored pair the test accuracy is that of these pairs, and its curve is finer.
+    if len(rows) == len(run.split.test):
+        return None
     tested = (run.curves if accuracies is None else accuracies).dropna(subset=["test_accuracy"])
     if not len(rows) or tested.empty:
         return None

@@ -10,6 +10,8 @@ from grokinterp.trajectory.milestones import Milestones
 if TYPE_CHECKING:
     from grokinterp.trajectory.analysis import Analysis
 
+NOT_FOUND = "the record does not show it"
+"""Said of a step whose milestones were made by hand, without a reason for it."""
 SPLIT_UNKNOWN = "it is not known which pairs were trained on"
 
 
@@ -52,16 +54,23 @@ def find_reasons(analysis: Analysis) -> dict[str, str]:
 
 def _of_steps(analysis: Analysis) -> dict[str, str]:
     milestones, operation = analysis.milestones, analysis.run.task.operation
+    split = analysis.run.split
     steps, known = steps_by_name(milestones), dict(milestones.reasons)
-    known["transition_width_unmirrored"] = known.pop("plateau_transition_width", "")
-    reasons = {name: known[name] for name, step in steps.items() if step is None}
+    if "plateau_transition_width" in known:
+        known["transition_width_unmirrored"] = known.pop("plateau_transition_width")
+    reasons = {name: NOT_FOUND for name, step in steps.items() if step is None} | known
     # The curves cannot tell these two: there are no such pairs, or nobody knows which they are.
     if milestones.plateau_transition_width is None:
-        if not analysis.run.split.is_known:
+        if not split.is_known:
             reasons["transition_width_unmirrored"] = SPLIT_UNKNOWN
         elif not operation.is_commutative:
             reasons["transition_width_unmirrored"] = (
                 f"{operation.words} does not commute, so no pair is mirrored"
+            )
+        elif not split.is_mirrored[split.test].any():
+            reasons["transition_width_unmirrored"] = (
+                "no test pair has a trained mirror image; transition_width is already that of "
+                "unmirrored pairs"
             )
     return reasons
 
