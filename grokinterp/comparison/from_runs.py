@@ -76,8 +76,8 @@ def compare(
     >>> table[["run", "grokking_step", "censored_at"]]
                     run  grokking_step  censored_at
     0  weight_decay=0.5           <NA>          800
-    1    weight_decay=1            5...         <NA>
-    2    weight_decay=2            2...         <NA>
+    1    weight_decay=1            ...         <NA>
+    2    weight_decay=2            ...         <NA>
     """
     compared = comparison_of(runs, by, format=format, progress=progress)
     return compared.table

@@ -58,8 +58,8 @@ def write_report(result: Result | Sequence[Analysis], path: str | Path) -> Path:
     >>> import grokinterp as gi
     >>> gi.write_report(analysis, "ckpts/analysis/report.html")
     PosixPath('ckpts/analysis/report.html')
-    >>> gi.write_report([one, another], "both.html")  # doctest: +SKIP
-    PosixPath('both.html')
+    >>> gi.write_report(analyses, "together.html")
+    PosixPath('together.html')
     """
     result = _readable(result)
     path = Path(checked("path", path, str | PathLike))
@@ -96,8 +96,9 @@ def write_experiment_report(result: Reproduction, path: str | Path) -> Path:
     Examples
     --------
     >>> import grokinterp as gi
-    >>> result = gi.reproduce("weight_decay", quick=True)  # doctest: +SKIP
-    >>> gi.write_experiment_report(result, "report.html")  # doctest: +SKIP
+    >>> result = gi.reproduce("weight_decay", quick=True)  # takes minutes  # doctest: +SKIP
+    >>> gi.write_experiment_report(result, "report.html")
+    PosixPath('report.html')
     """
     checked("result", result, Reproduction, "Make it of a question: gi.reproduce(name).")
     return write_report(result, path)
