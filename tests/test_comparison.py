@@ -416,7 +416,9 @@ def test_the_command_analyzes_each_run_as_alone_and_then_compares(runs, capsys):
     paths = [str(runs / "wd0.5"), str(runs / "wd2")]
     analyze.main([*paths, "--no-deep", "--every", "100"])
     out, err = capsys.readouterr()
-    assert f"report    {runs / 'comparison' / 'report.html'}" in out
+    # The command names a place by its shorter path, which may be the relative one.
+    reports = [line.split(maxsplit=1)[1] for line in out.splitlines() if line[:6] == "report"]
+    assert Path(reports[-1]).resolve() == (runs / "comparison" / "report.html").resolve()
     assert "1 of 2, wd0.5" in err and "2 of 2, wd2" in err
     for path in paths:
         assert {"report.html", "summary.json", "measures.csv"} <= names_in(Path(path) / "analysis")
