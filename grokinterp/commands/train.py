@@ -50,9 +50,8 @@ def main(arguments: list[str]) -> None:
     command = _parse(arguments)
     # Only now: usage errors and --help are answered before torch is imported.
     from grokinterp.models import ModelSpec
-    from grokinterp.tasks import Task
     from grokinterp.training import train
-    from grokinterp.trajectory import find_milestones, unmirrored_transition
+    from grokinterp.trajectory import milestones_of
 
     logging.basicConfig(level="INFO", format="%(message)s")
     run = train(
@@ -62,14 +61,7 @@ def main(arguments: list[str]) -> None:
         device=command.device,
         progress=not command.quiet,
     )
-    task = run.split.task
-    milestones = find_milestones(
-        run.curves,
-        diverged_at=run.diverged_at,
-        unmirrored=unmirrored_transition(run),
-        chance=1 / task.n_classes if isinstance(task, Task) else None,
-    )
-    tell(milestones.outcome)
+    tell(milestones_of(run).outcome)
     tell(f"{len(run.steps)} checkpoints in {command.out}")
     if isinstance(run.spec, ModelSpec):
         tell(f"Explain it: python -m grokinterp.analyze {command.out}")

@@ -6,6 +6,7 @@ from grokinterp.trajectory.milestones import Milestones, Thresholds, find_milest
 from grokinterp.trajectory.mirrored import unmirrored_transition
 from grokinterp.trajectory.outputs import write_tables
 from grokinterp.trajectory.phases import Phases, find_phases
+from grokinterp.trajectory.run_milestones import milestones_of
 
 __all__ = [
     "Analysis",
@@ -17,6 +18,7 @@ __all__ = [
     "find_circuit_steps",
     "find_milestones",
     "find_phases",
+    "milestones_of",
     "unmirrored_transition",
     "write_tables",
 ]

@@ -25,11 +25,11 @@ from grokinterp.trajectory.last_checkpoint import (
     look_into,
 )
 from grokinterp.trajectory.measuring import measure_run
-from grokinterp.trajectory.milestones import Milestones, Thresholds, find_milestones
-from grokinterp.trajectory.mirrored import unmirrored_transition
+from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases, find_phases
 from grokinterp.trajectory.reasons import find_reasons
 from grokinterp.trajectory.recorded import known_curves
+from grokinterp.trajectory.run_milestones import milestones_of
 from grokinterp.trajectory.summary import final_numbers, sources_of, summarize, unfinished
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -212,7 +212,7 @@ def analyze_run(
         circuit=tables.circuit,
         neurons=tables.neurons,
         phases=find_phases(losses, along.trajectory, thresholds=limits),
-        milestones=_milestones(run, accuracies, limits),
+        milestones=milestones_of(run, accuracies, limits),
         circuit_steps=find_circuit_steps(along.trajectory, limits),
         algorithm=find_algorithm(last, keys),
         thresholds=limits,
@@ -247,13 +247,3 @@ def _cache_file(run: Run, folder: Path | None) -> Path | None:
 def _chosen_steps(run: Run, every: int, last: int) -> list[int]:
     """Every k-th step, and the last that can be read, which need not be among them."""
     return sorted({*(step for step in run.steps[::every] if step < last), last})
-
-
-def _milestones(run: Run, accuracies: pd.DataFrame, thresholds: Thresholds) -> Milestones:
-    return find_milestones(
-        accuracies,
-        diverged_at=run.diverged_at,
-        unmirrored=unmirrored_transition(run, accuracies, thresholds),
-        thresholds=thresholds,
-        chance=1 / run.task.n_classes,
-    )
