@@ -23,6 +23,7 @@ def row(condition, seed, outcome, time=800, last_step=N_STEPS):
         "is_censored": is_censored,
         "grokking_time": last_step if is_censored else time,
         "memorization_step": fit,
+        "grokking_step": None if is_censored else time,
         "grokking_delay": None if is_censored else time - 150,
         "transition_width": None if is_censored else 200,
         "last_step": last_step if is_censored else time + 200,
@@ -117,6 +118,42 @@ def test_a_delay_that_is_too_long_already_refutes_without_delay():
     table = planted(outcomes={name: ["memorized"] * 3})
     table.loc[table["condition"] == name, "last_step"] = 290
     assert claims(table)[name].verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.name)
+def test_runs_that_have_not_settled_refute_nothing_and_confirm_nothing(condition):
+    found = claims(planted(outcomes={condition.name: ["not_settled"] * 3}))[condition.name]
+    assert found.verdict == "inconclusive" and found.numbers["n_conclusive"] == 0
+    assert "not settled x 3" in found.sentence and "not within" not in found.sentence
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda condition: condition.name)
+def test_a_collapse_counts_only_where_nothing_was_to_generalize(condition):
+    found = claims(planted(outcomes={condition.name: ["collapsed"] * 3}))[condition.name]
+    is_none_expected = set(condition.prediction) <= {"memorized", "did_not_fit"}
+    assert found.verdict == ("not confirmed" if is_none_expected else "inconclusive")
+    assert "collapsed x 3" in found.sentence
+
+
+def test_a_collapse_of_the_training_accuracy_alone_is_no_generalization():
+    names = ("no pressure", "L1 1e-4", "very high weight decay")
+    table = planted(outcomes={name: ["collapsed"] * 3 for name in names})
+    table.loc[table["outcome_kind"] == "collapsed", "grokking_step"] = None
+    found = claims(table)
+    assert [found[name].verdict for name in names] == [
+        "inconclusive",
+        "inconclusive",
+        "not confirmed",  # it did fit for a time
+    ]
+
+
+def test_before_memorizing_is_sooner_still_than_without_delay():
+    before = ["generalized_before_memorizing", "generalized_without_delay"]
+    table = planted(outcomes={"natural data": before, REFERENCE: before, "perpGrad": before})
+    found = claims(table)
+    assert found["natural data"].verdict == found["perpGrad"].verdict == "confirmed"
+    assert found[REFERENCE].verdict == "not confirmed"
+    assert "before memorizing, without delay" in found["natural data"].sentence
 
 
 def test_outcomes_that_nobody_knows_are_neither_for_nor_against():
@@ -228,7 +265,7 @@ def tiny_table(tmp_path_factory):
             task=dataclasses.replace(planned.config.task, p=23, train_fraction=0.75),
             model=dataclasses.replace(planned.config.model, **width),
             optimizer=dataclasses.replace(planned.config.optimizer, learning_rate=1e-2),
-            stop_patience=40,
+            stop_patience=100,
             n_steps=600,
         )
         run = train(config, tmp_path_factory.mktemp("run"), n_threads=1, progress=False)

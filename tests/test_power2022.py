@@ -93,6 +93,53 @@ def test_one_grokked_one_slow_and_one_censored_run_leave_the_plateau_open(questi
     assert verdicts(question, table, quick)[0] == "inconclusive"
 
 
+def plateau_of(question, quick, *kinds):
+    """Verdict on the plateau where the runs of the smallest fraction end like this."""
+    table = planted_table(seeds=range(len(kinds)))
+    smallest = (table["part"] == "fractions") & (table["train_fraction"] == 0.5)
+    for seed, kind in enumerate(kinds):
+        chosen = smallest & (table["seed"] == seed)
+        table.loc[chosen, "outcome_kind"] = kind
+        table.loc[chosen, "is_censored"] = kind == "memorized"
+    return verdicts(question, table, quick)[0]
+
+
+GROKKED, SLOW, AT_ONCE, BEFORE = (
+    "grokked",
+    "slow_convergence",
+    "generalized_without_delay",
+    "generalized_before_memorizing",
+)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        # At least half grokked.
+        ((GROKKED, SLOW), "confirmed"),
+        ((GROKKED, GROKKED, "memorized"), "confirmed"),
+        ((GROKKED, GROKKED, SLOW, SLOW), "confirmed"),
+        # Most generalize without being grokked.
+        ((GROKKED, SLOW, SLOW), "not confirmed"),
+        ((GROKKED, AT_ONCE, BEFORE), "not confirmed"),
+        ((BEFORE, BEFORE), "not confirmed"),
+        # Neither.
+        ((GROKKED, SLOW, "memorized"), "inconclusive"),
+        ((GROKKED, SLOW, "collapsed"), "inconclusive"),
+        ((GROKKED, SLOW, "not_settled"), "inconclusive"),
+        (("collapsed", "collapsed"), "inconclusive"),
+        (("not_settled", "not_settled"), "inconclusive"),
+        # Half of them have not crossed by their last step.
+        ((GROKKED, "memorized"), "inconclusive"),
+        ((SLOW, "memorized"), "inconclusive"),
+    ],
+)
+def test_the_plateau_is_judged_by_what_half_or_most_of_the_runs_did(
+    question, quick, kinds, expected
+):
+    assert plateau_of(question, quick, *kinds) == expected
+
+
 def test_times_that_grow_with_the_fraction_are_not_confirmed(question, quick):
     assert verdicts(question, planted_table(exponent=1.0), quick)[1] == "not confirmed"
 

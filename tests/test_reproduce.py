@@ -176,10 +176,10 @@ def test_the_report_quotes_what_was_written_beforehand_and_escapes_everything(re
     ):
         assert words in page.words
     assert not page.all("i") and not page.all("b") and page.outside_resources() == []
-    assert page.words.count("not by 60") == 2
-    classes = [attrs.get("class") for attrs in page.all("strong")]
+    assert page.words.count(f"not by {toy.N_STEPS}") == 2
+    classes = [node.attrs.get("class") for node in page.all("strong")]
     assert classes == ["verdict not-confirmed"]
-    papers = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
+    papers = [a.attrs["href"] for a in page.all("a") if not a.attrs["href"].startswith("#")]
     assert papers == ["https://arxiv.org/abs/2201.02177"]
 
 

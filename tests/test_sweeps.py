@@ -57,7 +57,7 @@ def test_a_row_has_the_labels_the_standard_columns_and_the_observations(swept, p
 
 def test_a_run_that_never_generalized_stays_in_the_table_as_censored(swept):
     table = swept[1].table
-    assert table["is_censored"].all() and (table["grokking_time"] == 60).all()
+    assert table["is_censored"].all() and (table["grokking_time"] == toy.N_STEPS).all()
     assert table["first_crossing_step"].isna().all()
     assert all(kind in ("memorized", "did_not_fit") for kind in table["outcome_kind"])
 
@@ -197,14 +197,14 @@ def test_runs_csv_grows_and_ends_in_the_order_of_the_plan(swept, planned, tmp_pa
         write_table(table, file)
 
     monkeypatch.setattr(sweep_module, "write_table", keep)
-    long = toy.planned(1e-2, seed=3, n_steps=80)
+    long = toy.planned(1e-2, seed=3, n_steps=200)
     table = sweep([*planned[:2], long], swept[0], table_file=tmp_path / "runs.csv").table
     # The longest run first, whatever its place in the plan.
     assert sizes == [[3], [0, 3], [0, 1, 3]]
     text = (tmp_path / "runs.csv").read_text()
     back = pd.read_csv(tmp_path / "runs.csv")
     assert list(back["train_loss"]) == list(table["train_loss"])
-    assert ",60,60,50," in text and "nan" not in text.lower()
+    assert ",120,120,50," in text and "nan" not in text.lower()
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ from grokinterp.experiments import (
 from tests import tiny
 
 LEARNING_RATES = (1e-2, 1e-5)
+N_STEPS = 120
+"""Enough for the training accuracy to stay up for 50 steps, which it has to at the end of a run."""
 
 
 def plan(scale: Scale):
@@ -35,7 +37,7 @@ def plan(scale: Scale):
     return [planned(rate, seed) for rate in LEARNING_RATES for seed in scale.seeds(1)]
 
 
-def planned(rate, seed, n_steps=60, **changes):
+def planned(rate, seed, n_steps=N_STEPS, **changes):
     """One run of the plan."""
     base = tiny.config(n_steps=n_steps, checkpoint_every=20)
     config = dataclasses.replace(

@@ -20,13 +20,19 @@ MIN_SEEDS = 2
 """Runs that every condition of a claim needs, or it is inconclusive."""
 LATE = ("grokked", "slow_convergence")
 """Outcomes of a run that generalized long after it knew its training set; the first is sharp."""
-AT_ONCE = ("generalized_without_delay",)
-"""Outcome of a run that generalized about when it knew its training set."""
+AT_ONCE = ("generalized_without_delay", "generalized_before_memorizing")
+"""Outcomes of a run that generalized about when it knew its training set, or before."""
 GENERALIZED = (*LATE, *AT_ONCE)
-"""Outcomes of a run that generalized, whenever and however sharply."""
+"""Outcomes of a run that generalized and kept it, whenever and however sharply."""
 NOT_GENERALIZED = ("memorized", "did_not_fit")
 """Outcomes of a run that had not generalized by its last step. Such a run is censored: it says
 "not within N steps", and a longer one may end otherwise."""
+COLLAPSED = "collapsed"
+"""Outcome of a run that lost for good what it had reached. It is in none of the groups above: it
+did generalize for a time, where it has a grokking step, and it has not kept it."""
+NOT_SETTLED = "not_settled"
+"""Outcome of a run that neither kept nor lost what it had reached. It is in none of the groups
+above either, and refutes nothing."""
 
 
 @dataclass(frozen=True)

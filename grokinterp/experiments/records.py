@@ -106,7 +106,11 @@ def lacks(column: str) -> Callable[[Record], bool]:
 
 
 def is_crossed(run: Record) -> bool:
-    """Whether a run reached the test accuracy that counts as generalized by its last step."""
+    """Whether the test accuracy of a run was above its threshold at a test by its last step.
+
+    It need not have stayed there: a run that collapsed or has not settled may have crossed, and
+    its time is that of the first crossing.
+    """
     return run["is_censored"] is not None and not run["is_censored"]
 
 

@@ -10,7 +10,9 @@ import pandas as pd
 from grokinterp.experiments.experiment import PlannedRun
 from grokinterp.fields import Number, plain_number
 from grokinterp.runs.accuracy import accuracy_on, rows_by_mirror
-from grokinterp.trajectory.milestones import find_milestones, first_lasting
+from grokinterp.tasks import Task
+from grokinterp.trajectory.lasting import first_lasting
+from grokinterp.trajectory.milestones import find_milestones
 from grokinterp.trajectory.mirrored import unmirrored_transition
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def row_of(run: Run, planned: PlannedRun) -> dict[str, Number]:
     ``memorization_step``, ``grokking_step``, ``first_crossing_step``, ``grokking_delay``, \
     ``transition_width``, ``outcome_kind``, ``outcome``
         As :class:`~grokinterp.trajectory.Milestones` has them; ``outcome`` is the sentence, and
-        says why a step is missing.
+        says why a step is missing. A run that generalized and collapsed has a ``grokking_step``.
     ``first_crossing_99``
         First tested step with a test accuracy of at least 99 %, Power et al.'s definition.
     ``is_censored``, ``grokking_time``
@@ -52,8 +54,13 @@ def row_of(run: Run, planned: PlannedRun) -> dict[str, Number]:
 
     What does not apply is None: a regression has no accuracies, and so no steps.
     """
+    task = run.split.task
     milestones = find_milestones(
-        run.curves, diverged_at=run.diverged_at, unmirrored=unmirrored_transition(run)
+        run.curves,
+        diverged_at=run.diverged_at,
+        unmirrored=unmirrored_transition(run),
+        # Digits are guessed at the share of the most frequent one, a regression not at all.
+        chance=1 / task.n_classes if isinstance(task, Task) else None,
     )
     tested = run.curves.dropna(subset=["test_accuracy"])
     crossing = milestones.first_crossing_step

@@ -42,7 +42,8 @@ Outcomes are those of ``outcome_kind``. "Generalizes late" is ``grokked`` or
 accuracy passed 99 % as that had taken. ``grokked`` is a sharp transition (from 10 to 90 % in at
 most half the delay, on test pairs whose mirror image is not trained) and counted apart:
 grokking is not smooth late convergence. "Memorizes" is ``memorized``, "does not fit"
-``did_not_fit``, "without delay" ``generalized_without_delay``.
+``did_not_fit``, "without delay" ``generalized_without_delay`` or
+``generalized_before_memorizing``, which is sooner still.
 
 A run that had not generalized by its last step is censored: not within N steps. It counts as one
 that memorizes, or does not fit, where that is predicted and it was followed for at least 3 times
@@ -50,7 +51,16 @@ the median grokking time of its reference: the weight decay row for transformers
 weights row for perceptrons, none for digits and for the references themselves. Against another
 prediction it counts only where a longer run could not agree with it: one that has fitted refutes
 "does not fit", and one that has been at it for twice as long as fitting took refutes "without
-delay". All other censored runs are inconclusive, as are runs whose outcome is not one of these.
+delay". All other censored runs are inconclusive.
+
+A run that collapsed has reached an accuracy and lost it for good. Where generalizing is predicted
+it is inconclusive: it did generalize for a time, or fit, and did not keep it. Where it is
+predicted that nothing generalizes, one that had generalized counts against that; where it is
+predicted that nothing fits, any that collapsed does. A run that has not settled is inconclusive
+whatever was predicted, and so is one whose outcome is not named here. A run that diverged counts
+against every prediction. (Earlier criterion: there were no such outcomes as collapsed and not
+settled.)
+
 (Earlier criterion: a run that was followed that long counted against every other prediction,
 so that gradient noise alone was not confirmed; the same configuration, seed 0, followed further,
 crosses 95 % at step 37,420.) Of the conclusive runs, a row is

@@ -11,8 +11,10 @@ import pandas as pd
 from grokinterp.experiments.chart import Chart, Series
 from grokinterp.experiments.claims import (
     AT_ONCE,
+    COLLAPSED,
     LATE,
     NOT_GENERALIZED,
+    NOT_SETTLED,
     Claim,
     Findings,
     Verdict,
@@ -46,8 +48,11 @@ WORDS = {
     "grokked": "grokked",
     "slow_convergence": "late, not sharp",
     "generalized_without_delay": "without delay",
+    "generalized_before_memorizing": "before memorizing",
     "memorized": "memorized",
     "did_not_fit": "did not fit",
+    COLLAPSED: "collapsed",
+    NOT_SETTLED: "not settled",
     "diverged": "diverged",
 }
 
@@ -76,10 +81,10 @@ def _judge_condition(condition: Condition, by_condition: Mapping[str, Runs]) -> 
     n_as_predicted = count(conclusive, lambda run: run["outcome_kind"] in condition.prediction)
     sentence = f"{condition.in_words}: {_outcomes(runs)}; predicted: {_prediction(condition)}"
     if len(conclusive) < len(runs):
-        sentence += (
-            f"; {len(runs) - len(conclusive)} of {len(runs)} inconclusive: not within "
-            f"{last_step_of(runs):,} steps"
-        )
+        sentence += f"; {len(runs) - len(conclusive)} of {len(runs)} inconclusive"
+        censored = where(runs, lambda run: run["outcome_kind"] in NOT_GENERALIZED)
+        if len(conclusive) + len(censored) >= len(runs):
+            sentence += f": not within {last_step_of(censored):,} steps"
     numbers: dict[str, Number] = {
         "n_runs": len(runs),
         "n_conclusive": len(conclusive),
@@ -95,8 +100,10 @@ def _judge_condition(condition: Condition, by_condition: Mapping[str, Runs]) -> 
 def _is_conclusive(run: Record, condition: Condition, by_condition: Mapping[str, Runs]) -> bool:
     """Whether a longer run could not have ended otherwise, as far as the prediction goes."""
     kind = run["outcome_kind"]
-    if kind not in WORDS:
+    if kind not in WORDS or kind == NOT_SETTLED:
         return False
+    if kind == COLLAPSED:
+        return _is_refuted_by_collapse(run, condition)
     if kind not in NOT_GENERALIZED:
         return True
     if kind in condition.prediction:
@@ -107,6 +114,13 @@ def _is_conclusive(run: Record, condition: Condition, by_condition: Mapping[str,
         condition.prediction == AT_ONCE and is_late
     )
     return kind == "memorized" and is_refuted
+
+
+def _is_refuted_by_collapse(run: Record, condition: Condition) -> bool:
+    """Whether what a run reached and lost was not to be reached at all."""
+    if not set(condition.prediction) <= set(NOT_GENERALIZED):
+        return False
+    return condition.prediction == ("did_not_fit",) or run["grokking_step"] is not None
 
 
 def _is_followed(run: Record, condition: Condition, by_condition: Mapping[str, Runs]) -> bool:

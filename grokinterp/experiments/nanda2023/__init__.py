@@ -30,7 +30,8 @@ is the jump less that step; a loss that is half way only at the jump or later ha
 less. Counted are the runs that generalized late, as `outcome_kind` has it: those that grokked,
 and those whose transition was slow (``slow_convergence``), which are counted apart beside them.
 Runs that did not generalize late
-within their steps stay in the table.
+within their steps stay in the table, and so do those that collapsed or have not settled: the jump
+that they lead up to was not kept, so they speak neither for a claim nor against it.
 
 Two things were mended after trial runs of the quick version and before any full run. Half way
 was first log(p) / 2 nats for every run; but modulo 37 the excluded loss never lies below that,

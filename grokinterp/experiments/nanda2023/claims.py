@@ -93,7 +93,9 @@ def _claim(
     if n_censored:
         sentence += f" {n_censored} more had not finished their cleanup by their last step."
     if counts["n_other"]:
-        sentence += f" {counts['n_other']} more did not generalize late within their steps."
+        sentence += (
+            f" {counts['n_other']} more did not generalize late, and keep it, within their steps."
+        )
     verdict = share_verdict(n_holds, len(runs), confirmed_from=ENOUGH, refuted_below=TOO_FEW)
     return Claim(name, verdict, sentence, {**counts, "n_holds": n_holds}, is_main)
 

@@ -21,7 +21,8 @@ Plateau: confirmed when the median T of addition at its smallest fraction is at 
 median memorization step and the outcome of at least half of those runs is grokked (late, and the
 transition on unmirrored pairs takes at most half of the delay); not confirmed when the ratio is
 below 5 or most runs generalize without being grokked; inconclusive with fewer than 2 runs, or when
-half of them or more do not generalize at all.
+half of them or more do not cross 95 % at all, and otherwise. A run that collapsed, or has not
+settled, counts as one that crossed if it did, and as neither grokked nor generalized otherwise.
 
 Fraction: of all pairs of addition runs with one seed and different fractions in which it is known
 which was earlier (with a censored run, only if the other was earlier than its last step), the share
@@ -31,12 +32,12 @@ inconclusive in between, with fewer than 8 such pairs or fewer than 2 seeds.
 Symmetry: over the seeds and the comparisons x - y with x + y and x / y with x * y, the share in
 which the asymmetric operation is later (a censored one counts as later than whatever came before
 its last step). Confirmed at 0.75 or more, not confirmed below 0.5, inconclusive in between or with
-fewer than 4 comparisons.
+fewer than 4 comparisons. Fraction and symmetry compare T, whether or not the accuracy stayed.
 
 Cubic: confirmed when every run of x^3 + xy (and x^3 + xy^2 + y in the full version) memorizes and
 none crosses 95 % by its last step, while at least three quarters of the runs of x + y, x * y and
-x^2 + y^2 at the same fraction cross; not confirmed when a cubic run crosses; inconclusive otherwise
-or with fewer than 2 cubic runs.
+x^2 + y^2 at the same fraction cross; not confirmed when a cubic run crosses, even if it does not
+stay above; inconclusive otherwise or with fewer than 2 cubic runs.
 
 Beside it, without weight in the verdict: whether each other operation that generalizes in the paper
 does so here. Where one does not within its steps, the verdict is inconclusive: budgets here are

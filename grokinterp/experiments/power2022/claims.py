@@ -37,7 +37,7 @@ from grokinterp.experiments.records import (
 
 PLATEAU = "memorization, plateau, generalization"
 OTHERWISE = ("slow_convergence", *AT_ONCE)
-"""Outcomes of runs that generalize without being grokked."""
+"""Outcomes of runs that generalize without being grokked. Collapsed and not settled are neither."""
 MIN_DELAY_RATIO = 5.0
 MIN_COMPARISONS = 4
 MIN_PAIRS = 8
@@ -103,7 +103,7 @@ def judge_plateau(fractions: Runs) -> Claim:
         verdict = "not confirmed" if is_refuted else "inconclusive"
     sentence = (
         f"Addition at training fraction {smallest or 0:g}: {n_crossed} of {len(runs)} runs "
-        f"generalize, {n_grokked} with the outcome grokked"
+        f"cross 95 %, {n_grokked} with the outcome grokked"
     )
     if memorization and time:
         sentence += (

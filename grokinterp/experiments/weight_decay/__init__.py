@@ -21,15 +21,18 @@ Slope: log T = a(seed) + slope log λ + noise by maximum likelihood, runs that d
 their last step right-censored, profile-likelihood 95 % interval. Confirmed when the interval
 contains -1 and lies below -0.5; not confirmed when it does not contain -1; inconclusive when it
 contains -1 and reaches -0.5, or with fewer than 2 seeds, fewer than 3 values of λ at which a run
-generalized, or more than 40 % of the runs censored.
+generalized, or more than 40 % of the runs censored. T is the first crossing: a run that did not
+stay above (collapsed, or not settled) has one like any other.
 
 No weight decay: confirmed when no run with λ = 0 crosses 95 % within its steps and the mean final
-accuracy on unmirrored test pairs is at most 0.10; not confirmed when one crosses; inconclusive
+accuracy on unmirrored test pairs is at most 0.10; not confirmed when one crosses, even if it does
+not stay above; inconclusive
 with fewer than 2 runs, when one did not memorize, or with a mean above 0.10.
 
 Too much: confirmed when every run with λ = 8 has the outcome did_not_fit (training accuracy does
-not stay above 99 % within its steps); not confirmed when half of them or more memorize;
-inconclusive in between or with fewer than 2 runs.
+not stay above 99 % within its steps); not confirmed when half of them or more memorize, which one
+that collapsed did for a time; inconclusive in between or with fewer than 2 runs. A run whose
+training accuracy has only just passed 99 % (not settled) did neither.
 
 Beside it, without weight in the verdict: the slope of T - T_memorized, the slope of a plain least
 squares fit that drops censored runs, and the smallest λ above 1 at which the median T is at least
