@@ -136,7 +136,7 @@ def seeds(condition, n_with, changes, n_seeds=3):
     return table
 
 
-ONE_SPIKE = {"n_spikes": 1, "spike_steps": "1200"}
+ONE_SPIKE = {"n_spikes": 1, "spike_steps": "1200", "spike_losses": "0.5"}
 
 
 @pytest.mark.parametrize(
