@@ -66,6 +66,8 @@ def test_the_summary_is_derived_from_the_fields_once(tiny_run, tiny_analysis):
     assert analysis.summary is summary
     assert summary["memorization_step"] == analysis.milestones.memorization_step is not None
     assert summary["transition_width_unmirrored"] == analysis.milestones.plateau_transition_width
+    assert summary["plateau_accuracy"] == analysis.milestones.plateau_accuracy
+    assert summary["lost_step"] == analysis.milestones.lost_step
     assert summary["outcome"] == analysis.outcome and summary["reasons"] == analysis.reasons
     assert summary["final"] == analysis.final and summary["citations"] == analysis.citations
     assert summary["phases"] == analysis.phases.as_dict()

@@ -160,6 +160,15 @@ def test_operations_that_do_not_commute_have_no_figure_of_mirrored_pairs(grokked
     assert "test, mirrored" not in [t.name for t in figures.plot_accuracies(without).data]
 
 
+def test_a_split_by_unordered_pairs_has_no_figure_of_mirrored_pairs(grokked):
+    from grokinterp.tasks import Task, TaskSpec, draw_split
+
+    split = draw_split(Task(TaskSpec(split_unit="unordered_pairs")))
+    run = dataclasses.replace(grokked.run, split=split)
+    with pytest.raises(FitError, match="No test pair has a trained mirror image"):
+        figures.plot_mirrored_accuracies(dataclasses.replace(grokked, run=run))
+
+
 def test_the_slider_shows_the_norms_of_at_most_sixty_checkpoints(grokked):
     figure = figures.plot_embedding_spectrum(grokked)
     shown = [int(frame.name) for frame in figure.frames]

@@ -10,10 +10,8 @@ import pandas as pd
 from grokinterp.experiments.experiment import PlannedRun
 from grokinterp.fields import Number, plain_number
 from grokinterp.runs.accuracy import accuracy_on, rows_by_mirror
-from grokinterp.tasks import Task
 from grokinterp.trajectory.lasting import first_lasting
-from grokinterp.trajectory.milestones import find_milestones
-from grokinterp.trajectory.mirrored import unmirrored_transition
+from grokinterp.trajectory.run_milestones import milestones_of
 
 if TYPE_CHECKING:
     from grokinterp.runs.run import Run
@@ -54,14 +52,7 @@ def row_of(run: Run, planned: PlannedRun) -> dict[str, Number]:
 
     What does not apply is None: a regression has no accuracies, and so no steps.
     """
-    task = run.split.task
-    milestones = find_milestones(
-        run.curves,
-        diverged_at=run.diverged_at,
-        unmirrored=unmirrored_transition(run),
-        # Digits are guessed at the share of the most frequent one, a regression not at all.
-        chance=1 / task.n_classes if isinstance(task, Task) else None,
-    )
+    milestones = milestones_of(run)
     tested = run.curves.dropna(subset=["test_accuracy"])
     crossing = milestones.first_crossing_step
     is_censored = crossing is None if len(tested) else None

@@ -103,7 +103,8 @@ def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure:
     Raises
     ------
     FitError
-        If the operation does not commute, or the two accuracies were not told apart.
+        If the operation does not commute, no test pair is mirrored, or the two accuracies
+        were not measured.
     """
     table = analysis.trajectory
     absent = ("The two accuracies were not told apart", "test_accuracy_mirrored")
@@ -111,6 +112,12 @@ def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure:
     if not operation.is_commutative:
         raise FitError(
             f"{operation.words} does not commute, so a pair says nothing about its mirror image."
+        )
+    split = analysis.run.split
+    if split.is_known and not split.is_mirrored[split.test].any():
+        raise FitError(
+            "No test pair has a trained mirror image, so the test accuracy is already that of "
+            "unmirrored pairs."
         )
     if not any(len(finite_points(table, line.column)[0]) for line in _MIRRORED):
         raise nothing_to_draw(analysis, *absent)

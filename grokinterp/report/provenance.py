@@ -22,8 +22,10 @@ def provenance_sections(analysis: Analysis) -> list[Section]:
 
 def _not_computed(analysis: Analysis) -> tuple[str, ...]:
     blocks = []
-    if analysis.reasons:
-        rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in analysis.reasons.items()]
+    # That nothing was lost is no gap in what is known.
+    reasons = {k: v for k, v in analysis.reasons.items() if k != "lost_step"}
+    if reasons:
+        rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in reasons.items()]
         blocks.append(table(("field", "reason"), rows, caption="Fields without a value"))
     if analysis.failures:
         rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in analysis.failures.items()]

@@ -24,6 +24,7 @@ def steps_by_name(milestones: Milestones) -> dict[str, int | None]:
         "grokking_delay": milestones.grokking_delay,
         "transition_width": milestones.transition_width,
         "transition_width_unmirrored": milestones.plateau_transition_width,
+        "lost_step": milestones.lost_step,
     }
 
 
@@ -58,7 +59,8 @@ def _of_steps(analysis: Analysis) -> dict[str, str]:
     steps, known = steps_by_name(milestones), dict(milestones.reasons)
     if "plateau_transition_width" in known:
         known["transition_width_unmirrored"] = known.pop("plateau_transition_width")
-    reasons = {name: NOT_FOUND for name, step in steps.items() if step is None} | known
+    found = {**steps, "plateau_accuracy": milestones.plateau_accuracy}
+    reasons = {name: NOT_FOUND for name, value in found.items() if value is None} | known
     # The curves cannot tell these two: there are no such pairs, or nobody knows which they are.
     if milestones.plateau_transition_width is None:
         if not split.is_known:

@@ -36,6 +36,6 @@ def milestones_of(
         diverged_at=run.diverged_at,
         unmirrored=unmirrored_transition(run, accuracies, thresholds),
         thresholds=thresholds,
-        # One right answer among the classes of the task; a regression has none.
+        # Digits are guessed at the share of the most frequent one, a regression not at all.
         chance=1 / task.n_classes if isinstance(task, Task) else None,
     )

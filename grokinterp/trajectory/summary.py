@@ -34,6 +34,7 @@ def summarize(analysis: Analysis) -> dict[str, Any]:
         **_keys(keys, run.task.has_representations),
         "key_frequency_rule": keys.rule,
         **steps_by_name(analysis.milestones),
+        "plateau_accuracy": analysis.milestones.plateau_accuracy,
         "grokking_threshold": analysis.thresholds.grokking,
         "phases": analysis.phases.as_dict(),
         "circuits": circuit_steps.as_dict() if circuit_steps else None,
