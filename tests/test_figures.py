@@ -155,7 +155,7 @@ def test_lines_that_wait_in_the_legend_are_drawn_where_there_are_no_others(grokk
 def test_operations_that_do_not_commute_have_no_figure_of_mirrored_pairs(grokked):
     columns = ["test_accuracy_mirrored", "test_accuracy_unmirrored"]
     without = dataclasses.replace(grokked, trajectory=grokked.trajectory.drop(columns=columns))
-    with pytest.raises(FitError, match="The two accuracies were not told apart"):
+    with pytest.raises(FitError, match="The two accuracies were not measured"):
         figures.plot_mirrored_accuracies(without)
     assert "test, mirrored" not in [t.name for t in figures.plot_accuracies(without).data]
 

@@ -229,7 +229,7 @@ def test_a_planted_split_is_found_by_its_losses(seed, has_log):
 def test_losses_that_tell_no_pairs_apart_leave_the_split_unknown():
     losses, _ = planted_losses(59, 0, 0.3, 1.0)
     found, how = find_split(reading_of(losses, 59))
-    assert not found.is_known and "could be told apart from chance" in how
+    assert not found.is_known and "could be distinguished from chance" in how
 
 
 def test_a_log_that_no_split_reproduces_leaves_the_split_unknown():

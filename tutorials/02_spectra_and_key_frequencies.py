@@ -267,7 +267,7 @@ gi.figures.plot_gini(analysis)
 #
 # Nothing in addition prefers one frequency to another: if p is prime, renaming the residues x to
 # kx turns frequency 1 into frequency k and leaves addition as it was. So chance decides, through
-# the first weights. The same task and the same split with another `init_seed`:
+# the initial weights. The same task and the same split with another `init_seed`:
 
 # %%
 other = dataclasses.replace(config, model=dataclasses.replace(config.model, init_seed=1))

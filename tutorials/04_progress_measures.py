@@ -67,7 +67,7 @@ print(analysis.outcome)
 # - **Restricted loss**: the loss of the key frequencies' waves alone. It falls when the
 #   trigonometric circuit comes to know the answers.
 # - **Excluded loss**: the loss on the *train* pairs with these waves taken out. It is low while
-#   the network answers its train pairs by heart, and rises as it comes to rely on the waves for
+#   the network answers its train pairs from memory, and rises as it comes to rely on the waves for
 #   them too.
 #
 # Both look ahead: the key frequencies are those of the last checkpoint. They explain a run, they
@@ -79,7 +79,7 @@ gi.figures.plot_restricted_and_excluded_loss(analysis)
 # %% [markdown]
 # Solid: the losses of the whole network, as everybody records them. Dashed, the restricted loss
 # falls from early on, while the full test loss stands high on its plateau. Dotted, the excluded
-# loss first falls a little, since something is learned by heart, and then rises above the loss of
+# loss first falls a little, since something is memorized, and then rises above the loss of
 # guessing: the train pairs, too, are now answered by waves. From outside nothing seems to happen
 # between memorization and grokking. Inside, this does.
 #
@@ -108,7 +108,7 @@ assert excluded.iloc[-1] > 2 * excluded.min(), "the train pairs do not come to r
 
 # %% [markdown]
 # `held_out` is the restricted loss with a caution. Restricted logits are averages over all pairs,
-# train pairs among them, so a little of what is known by heart gets into them. The held-out
+# train pairs among them, so a little of what is memorized gets into them. The held-out
 # version averages over test pairs that the network cannot have stored in either order. It leads
 # by less, and it leads.
 #

@@ -134,7 +134,7 @@ figure
 # ## Train and look
 #
 # The network is the one-layer transformer of the other walkthroughs. S_4 has few pairs, and
-# networks like to know them by heart; dropout, which hides nearly a third of what attention and
+# networks tend to memorize them; dropout, which hides nearly a third of what attention and
 # MLP write at every step, makes that costly and brings the solution within a minute. (Run the
 # notebook again and the finished run is read back.)
 
@@ -255,7 +255,7 @@ gi.figures.plot_ablations(analysis)
 # One warning, which holds for addition as well. The **restricted loss**, that of the key
 # representations alone, is taken from averages over all pairs, those trained on included. In a
 # small group it can be low before there is a circuit. The library also computes it from the test
-# pairs alone, `held_out_restricted_loss`: that one cannot fall because of what is known by heart.
+# pairs alone, `held_out_restricted_loss`: that one cannot fall because of what is memorized.
 
 # %%
 table = analysis.trajectory
@@ -267,7 +267,7 @@ assert lead > 0.3, "the circuit is not ahead of the network"
 
 # %% [markdown]
 # So this circuit is no shadow of the training pairs: at step 200, as the test pairs alone show
-# it, it answers most of them, and the network, which still listens to what it knows by heart,
+# it, it answers most of them, and the network, which still relies on what it has memorized,
 # few.
 #
 # ## What you saw

@@ -60,7 +60,7 @@ len(run.steps), "checkpoints"
 # ## An idea
 #
 # Take two test pairs with the same answer, such as 3 + 4 and 30 + 8 modulo 31. A network that
-# adds has every reason to treat them alike; one that only knows its training pairs by heart seems
+# adds has every reason to treat them alike; one that has only memorized its training pairs seems
 # to have none, and whether that is so a control will have to say. So ask how alike the **logits**
 # of such pairs are: their cosine, averaged over all pairs of test pairs with the same answer. We
 # call it **agreement**. It is near 0 for a network at random and 1 for one that sees nothing but
@@ -163,8 +163,8 @@ assert 2 * early < late, "the measure does not move first"
 # ## Two controls
 #
 # A measure that rises in every run would tell nothing. With **random labels** there is nothing to
-# generalize: two pairs with the same answer have only that in common. The same network learns
-# them by heart, and the agreement has to stay where it is.
+# generalize: two pairs with the same answer have only that in common. The same network
+# memorizes them, and the agreement has to stay where it is.
 
 # %%
 import dataclasses
@@ -183,7 +183,7 @@ assert control_analysis.trajectory["agreement"].iloc[-1] < 0.1, "chance agrees w
 
 # %% [markdown]
 # The measure has passed, but the test was too easy: addition has a structure that random labels
-# lack. The control that counts is **the same task, known by heart alone**. Without weight decay
+# lack. The control that counts is **the same task, memorized and no more**. Without weight decay
 # this network learns its training pairs and stays there.
 
 # %%
@@ -213,7 +213,7 @@ assert end["agreement"] < plateau["agreement"] < table["agreement"].iloc[-1] - 0
 # alike to a network that has only learned many such pairs. What goes with generalizing is the rest
 # of the way, which the run with weight decay makes together with the accuracy; its plateau already
 # lies a little above the control. Without the second control this tutorial would have told you
-# something false. Try every measure on a network that knows the same task by heart.
+# something false. Try every measure on a network that has memorized the same task.
 
 # %% [markdown]
 # ## A measure with a name, a source and a version
@@ -352,8 +352,9 @@ assert abs(none) < 0.05, "logits drawn pair by pair do not agree"
 # - A measure is a function of a snapshot and the key frequencies; a tuple with it goes to
 #   `gi.analyze_run`, and its column is in the trajectory, the CSV file and the report.
 # - Agreement asks for no Fourier basis and no right answers, and makes half of its way long before
-#   the test accuracy does. That looks like an early sign and is none: a network that knows the
-#   same task by heart makes two thirds of the way. A control must have the structure of the task.
+#   the test accuracy does. That looks like an early sign and is none: a network that has
+#   memorized the same task makes two thirds of the way. A control must have the structure of the
+#   task.
 # - With a source and a version its numbers are kept; raising the version computes them again.
 # - Where a measure has no meaning its column is absent.
 #

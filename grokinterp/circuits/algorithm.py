@@ -31,7 +31,7 @@ PIZZA_SYMMETRICITY = 0.98
 CLOCK_SYMMETRICITY = 0.5
 """A clock's is below this: halfway between a clock of circles alone, whose mean over all triples
 is 0 because the two gradients are at the angle w_k(a - b), and a pizza's 1. A line of this
-library's; the paper's clock has .334."""
+library's; the paper's clock has 0.334."""
 PIZZA_IRRELEVANCE = 0.6
 """A pizza's distance irrelevance is below this line of Zhong et al. 2023."""
 CLOCK_IRRELEVANCE = 0.4
@@ -65,7 +65,7 @@ class Algorithm:
     """See :func:`distance_irrelevance`; NaN when all correct logits are equal."""
     circularity: float | None = None
     """See :func:`~grokinterp.circuits.circles.circularity`. No part of the rule: clocks and
-    pizzas both have circles; far below .995 neither describes the network."""
+    pizzas both have circles; far below 0.995 neither describes the network."""
     variance_explained: Mapping[Formula, float] | None = None
     """Fraction of the variance of the whole logits that each formula explains. No part of the
     rule: the logits of an accompanied pizza look like a clock's."""
@@ -107,8 +107,8 @@ def find_algorithm(
     =====================================  ===============  ===============
     evidence                               clock            pizza
     =====================================  ===============  ===============
-    gradient symmetricity                  below .5         above .98
-    distance irrelevance                   above .4         below .6
+    gradient symmetricity                  below 0.5         above 0.98
+    distance irrelevance                   above 0.4         below 0.6
     formula that explains more of the      clock            pizza_product
     logits of a circle alone (mean over
     the key frequencies)
@@ -141,7 +141,7 @@ def find_algorithm(
     References
     ----------
     Zhong et al., "The clock and the pizza: two stories in mechanistic explanation of neural
-    networks", NeurIPS 2023, arXiv:2306.17844. The lines .98 and .6 are theirs;
+    networks", NeurIPS 2023, arXiv:2306.17844. The lines 0.98 and 0.6 are theirs;
     the other two, and asking the formulas, are this library's.
 
     Examples

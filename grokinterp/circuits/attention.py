@@ -59,7 +59,7 @@ def fit_attention(snapshot: Snapshot, frequencies: Iterable[int] | None = None) 
     ----------
     Nanda et al., "Progress measures for grokking via mechanistic interpretability",
     ICLR 2023, arXiv:2301.05217, appendix C.1: one frequency explains over 97 % in every head
-    of their network, and ``=`` attends to itself by at most .4 %.
+    of their network, and ``=`` attends to itself by at most 0.4 %.
 
     Examples
     --------

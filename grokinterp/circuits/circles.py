@@ -29,8 +29,8 @@ def circularity(snapshot: Snapshot) -> float:
     \left|\sum_j v_{lj} e^{2 \pi i jk/n}\right|^2`, where :math:`v_l` is the l-th principal
     component of the residues' embeddings, in the order of the cyclic view: the largest share of
     its power that one frequency holds. 1 if each of the four is a cosine of one frequency, as
-    for two circles; from .995 on an embedding is called circular. Noise does not give 0 but the
-    largest of n//2 random shares, about .08 at n = 113.
+    for two circles; from 0.995 on an embedding is called circular. Noise does not give 0 but the
+    largest of n//2 random shares, about 0.08 at n = 113.
 
     Not a measure of how many circles there are, nor low only where there are none: components
     of equal variance come in any mixture, so m circles of exactly the same size can give as

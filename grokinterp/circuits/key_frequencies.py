@@ -183,7 +183,7 @@ def character_similarities(snapshot: Snapshot) -> Float[Tensor, " component"]:
     References
     ----------
     Chughtai et al., "A toy model of universality", ICML 2023, arXiv:2302.03025, section 5;
-    published code calls a representation key when this exceeds .005.
+    published code calls a representation key when this exceeds 0.005.
     """
     n = snapshot.require_view().order
     logits = snapshot.logits_by_sum[:, :, snapshot.class_tokens].double()

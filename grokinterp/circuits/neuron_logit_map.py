@@ -59,7 +59,7 @@ def neuron_logit_map(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Neu
     References
     ----------
     Nanda et al., "Progress measures for grokking via mechanistic interpretability",
-    ICLR 2023, arXiv:2301.05217, section 4.2: rank 10 leaves under .55 % of W_L, and 93 to
+    ICLR 2023, arXiv:2301.05217, section 4.2: rank 10 leaves under 0.55 % of W_L, and 93 to
     98 % of the variance of every direction is one wave.
 
     Examples

@@ -19,9 +19,10 @@ VERDICTS: tuple[str, ...] = get_args(Verdict)
 MIN_SEEDS = 2
 """Runs that every condition of a claim needs, or it is inconclusive."""
 LATE = ("grokked", "slow_convergence")
-"""Outcomes of a run that generalized long after it knew its training set; the first is sharp."""
+"""Outcomes of a run that generalized long after it memorized its training set; the first is
+sharp."""
 AT_ONCE = ("generalized_without_delay", "generalized_before_memorizing")
-"""Outcomes of a run that generalized about when it knew its training set, or before."""
+"""Outcomes of a run that generalized about when it memorized its training set, or before."""
 GENERALIZED = (*LATE, *AT_ONCE)
 """Outcomes of a run that generalized and kept it, whenever and however sharply."""
 NOT_GENERALIZED = ("memorized", "did_not_fit")

@@ -70,7 +70,7 @@ def plot_circuit_strength(analysis: Analysis) -> go.Figure:
             ),
         ),
     )
-    absent = ("The two circuits were not told apart", "circuits")
+    absent = ("The two circuits were not separated", "circuits")
     return figure_of_panels(analysis, panels, title="Circuits against each other", absent=absent)
 
 

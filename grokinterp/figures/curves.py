@@ -107,7 +107,7 @@ def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure:
         were not measured.
     """
     table = analysis.trajectory
-    absent = ("The two accuracies were not told apart", "test_accuracy_mirrored")
+    absent = ("The two accuracies were not measured", "test_accuracy_mirrored")
     operation = analysis.run.task.operation
     if not operation.is_commutative:
         raise FitError(

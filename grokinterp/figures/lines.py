@@ -22,7 +22,7 @@ from grokinterp.figures.style import (
 from grokinterp.trajectory.analysis import Analysis
 
 MAX_POINTS = 1600
-"""Points of one line; more cannot be told apart on a screen."""
+"""Points of one line; more cannot be distinguished on a screen."""
 
 # Below this many points the points themselves are worth seeing, and one point alone has no line.
 _FEW_POINTS = 40

@@ -12,7 +12,7 @@ from grokinterp.figures.style import KEY_COLORS
 
 SCALE = ((47, 107, 199), (124, 88, 196), (190, 66, 140), (214, 92, 58), (205, 133, 24))
 """Red, green, blue of values from small to large: all dark enough for a white page and light
-enough for a black one, and told apart by the eye that sees no red or no green."""
+enough for a black one, and distinguished by the eye that sees no red or no green."""
 
 MOST_ENTRIES = 8
 """Entries of the legend for values of a number; more are a scale, and every other one will do."""
@@ -36,7 +36,7 @@ def looks_of(compared: Comparison) -> list[Look]:
     """Colours of all runs, in their order."""
     groups = compared.groups()
     if len(groups) == 1:
-        # Nothing but seeds and lengths differs, so the runs themselves are told apart.
+        # Nothing but seeds and lengths differs, so the runs themselves are distinguished.
         groups = {label: [i] for i, label in enumerate(compared.labels)}
     values = numbers_of(compared, groups)
     colors = _colors(len(groups)) if values is None else [on_scale(at) for at in _along(values)]

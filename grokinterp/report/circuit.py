@@ -91,7 +91,7 @@ def strength_section(analysis: Analysis) -> Section:
         "training pairs both, on the test pairs what the memorization circuit does there. Then "
         "the accuracy of each alone, and the share of the logits' power that is not in the "
         "trigonometric circuit. The trigonometric circuit is read off test pairs that the network "
-        "cannot know by heart, so that memorizing alone does not show as a circuit. In a run that "
+        "cannot have memorized, so that memorizing alone does not show as a circuit. In a run that "
         "groks the dotted lines rise first and fall in cleanup."
     )
     blocks = [figure_block("figure-circuit-strength", figure, caption)]

@@ -29,14 +29,14 @@ def describe_figure(figure: go.Figure) -> str:
     title = plain_text(layout.title.text) or "Figure"
     parts = [title, *_axes(figure)]
     shown = [trace for trace in _traces(figure) if trace.visible in (None, True)]
-    told: dict[str, None] = {}
+    said: dict[str, None] = {}
     for trace in shown:
         if words := _course(trace):
-            told[words] = None
-    if len(told) > _MAX_TRACES:
-        rest = len(told) - _MAX_TRACES
-        told = dict.fromkeys([*list(told)[:_MAX_TRACES], f"and {rest} more"])
-    return " ".join(f"{part.rstrip('.')}." for part in (*parts, *told))
+            said[words] = None
+    if len(said) > _MAX_TRACES:
+        rest = len(said) - _MAX_TRACES
+        said = dict.fromkeys([*list(said)[:_MAX_TRACES], f"and {rest} more"])
+    return " ".join(f"{part.rstrip('.')}." for part in (*parts, *said))
 
 
 def plain_text(markup: str | None) -> str:

@@ -49,7 +49,7 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
             "phases",
             "Memorization: the test loss rises. Circuit formation: it falls to half its highest "
             "value, while the circuit that generalizes grows. Cleanup: weight decay removes what "
-            "was learned by heart.",
+            "was memorized.",
         ),
     ]
     circuit = [

@@ -30,7 +30,7 @@ class SpikeRule:
     """The earlier value is that of so many steps before."""
     peak_loss: float = 0.01
     """Nats; a rise that stays below this is noise of a loss that is zero for all purposes. The
-    lowest peak of the published run is .019."""
+    lowest peak of the published run is 0.019."""
     fall_steps: int = 500
     """Steps after the onset within which the loss has to come down below peak / factor."""
     rest_steps: int = 100

@@ -16,10 +16,10 @@ Transformer on addition modulo 37, weight decay 1 unless said:
 - large initialization (3 times), no weight decay: memorizes (Liu et al.)
 - dataset too small (20 % of the pairs): memorizes (Nanda et al., Varma et al.)
 - very high weight decay (8): does not fit (Liu et al.)
-- dropout only (.3; .1): generalizes late (Nanda et al., with .2 and .5)
+- dropout only (0.3; 0.1): generalizes late (Nanda et al., with 0.2 and 0.5)
 - L1 penalty only (1e-4; 1e-5): memorizes or does not fit (Nanda et al.: "never groks")
 - gradient noise only (1e-3): generalizes, late or not (Power et al.: noise helps)
-- small initialization (.3 times), with and without weight decay: generalizes without delay (Liu
+- small initialization (0.3 times), with and without weight decay: generalizes without delay (Liu
   et al.: below the right norm there is no grokking)
 - beside the table: Grokfast with weight decay generalizes, and sooner than without (Lee et al.
   2024, arXiv:2405.20233); perpGrad alone and StableMax alone generalize, late or not (Prieto et
@@ -28,10 +28,10 @@ Transformer on addition modulo 37, weight decay 1 unless said:
 Two-layer perceptron with squared activations on addition modulo 23, squared loss, no weight
 decay:
 
-- small weights (.3): generalizes late (Kumar et al.: rich after lazy, without weight decay)
+- small weights (0.3): generalizes late (Kumar et al.: rich after lazy, without weight decay)
 - large initialization (1), and large output scale (100): memorizes (Kumar et al.: lazy)
 
-Perceptron on 1,200 handwritten digits, weight decay .3:
+Perceptron on 1,200 handwritten digits, weight decay 0.3:
 
 - natural data: generalizes without delay (Power et al., Liu et al.: grokking has to be provoked)
 
@@ -77,17 +77,17 @@ crossing in at least 2/3 of the seeds that have both; not confirmed in at most 1
 Settings
 --------
 Transformer: p = 37, 60 % of the pairs, one block of width 32 (4 heads, 128 neurons, no layer
-norm), full batch, AdamW, learning rate .003, betas (.9, .98), 10 steps of warm-up. Perceptron:
-p = 23, 75 % of the pairs, 256 neurons, initial weights .3 N(0, 1) in mean-field scaling, Adam with
-learning rate .003. Digits: scikit-learn's 8 x 8 images instead of MNIST, so what is said of
-natural data is said of these; two layers of 100 ReLU neurons, learning rate .001. A run ends
+norm), full batch, AdamW, learning rate 0.003, betas (0.9, 0.98), 10 steps of warm-up. Perceptron:
+p = 23, 75 % of the pairs, 256 neurons, initial weights 0.3 N(0, 1) in mean-field scaling, Adam with
+learning rate 0.003. Digits: scikit-learn's 8 x 8 images instead of MNIST, so what is said of
+natural data is said of these; two layers of 100 ReLU neurons, learning rate 0.001. A run ends
 200 steps (digits: 500) after its test accuracy came to stay above 95 %. Full: at most 5,000
-steps, 5 seeds. Quick: at most 1,800 steps, 2 seeds, without dropout .1, L1 1e-5, the small
+steps, 5 seeds. Quick: at most 1,800 steps, 2 seeds, without dropout 0.1, L1 1e-5, the small
 initialization with weight decay, and StableMax. The papers train p = 97 or 113 for tens of
 thousands of steps, which takes hours on this machine.
 
 The settings were chosen after measurements on small networks and single trial runs of some rows.
-They showed late but wide transitions at p = 37 (.5 to .8 of the delay, where p = 113 has about
+They showed late but wide transitions at p = 37 (0.5 to 0.8 of the delay, where p = 113 has about
 .4), which is why a late outcome of either kind counts and sharpness is asked apart; and that L1
 alone generalizes, that gradient noise and a small initialization alone do not within 5,000 steps.
 Those rows are stated as their sources have them, and were known to be in doubt.

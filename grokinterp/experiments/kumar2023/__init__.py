@@ -14,40 +14,40 @@ Committee, f = (alpha / N) sum_i phi(w_i . x) less its value at the initial weig
 phi(h) = h + (epsilon / 2) h^2, target y = (beta . x)^2 / 2:
 
 1. The larger alpha, the later the test loss falls after the training loss: there is no delay at
-   alpha .1, a delay at alpha 5, and at alpha 20 the test loss stays high.
+   alpha 0.1, a delay at alpha 5, and at alpha 20 the test loss stays high.
 2. The kernel moves less the larger alpha is (relative drift |K - K_0| / |K_0| on test points), and
    so do the weights (|w - w_0| / |w_0|); at small alpha the kernel aligns with the targets.
 3. At small alpha the norm of the weights grows, without any decay, while the test loss falls.
 
 Addition modulo 23, activation h^2, no decay:
 
-4. It groks at initial weights of .3 and does not at 1 (laziness grows as their square times
-   alpha), and at .3 it stops grokking when the output scale is 10.
+4. It groks at initial weights of 0.3 and does not at 1 (laziness grows as their square times
+   alpha), and at 0.3 it stops grokking when the output scale is 10.
 
 Criterion
 ---------
-The training loss has fallen at its first tested step below .01 (the mean of y^2 is 3/4), the test
+The training loss has fallen at its first tested step below 0.01 (the mean of y^2 is 3/4), the test
 loss at the first step after its largest value where it is below 10 % of that. A run's delay is
 the ratio of the two steps; one whose test loss has not fallen counts with its last step, as a
 lower bound. Medians are over seeds, and every claim needs at least 2 seeds in each of its
 conditions, or it is inconclusive; so it is when half of the runs of a condition of the committee
 do not fit.
 
-1. Confirmed when the median delay is at most 1.5 at alpha .1 and at least 3 at alpha 5, the median
-   of (last test loss / largest test loss) at alpha 20 is at least .25, and the median delays of
+1. Confirmed when the median delay is at most 1.5 at alpha 0.1 and at least 3 at alpha 5, the median
+   of (last test loss / largest test loss) at alpha 20 is at least 0.25, and the median delays of
    rising alpha never fall by more than a tenth (where half of the runs have not fallen, the delay
-   is a lower bound and not lower than another). Not confirmed when the median delay at alpha .1 is
+   is a lower bound and not lower than another). Not confirmed when the median delay at alpha 0.1 is
    at least that at alpha 5 (where most of those have fallen) or at least 3, or when at least half
    of the runs at alpha 20 have fallen. Otherwise inconclusive.
 2. On medians at the last checkpoint. Confirmed when drift and weight movement fall strictly with
    every larger alpha and the largest of each is at least 3 times the smallest, and the alignment
-   at the smallest alpha has grown by at least .10 and by more than at the largest. Not confirmed
+   at the smallest alpha has grown by at least 0.10 and by more than at the largest. Not confirmed
    when drift or movement is not smaller at the largest alpha than at the smallest, or the
    alignment at the smallest does not grow. Otherwise inconclusive.
 3. At alpha 1. Confirmed when at least half of the runs have a fallen test loss, and the median of
    (norm when it has fallen / first norm) is above 1.05. Not confirmed when that is at most 1.
    Otherwise inconclusive, and also when fewer than half have fallen.
-4. Confirmed when at least half of the runs at initial weights .3 and output scale 1 pass 95 % test
+4. Confirmed when at least half of the runs at initial weights 0.3 and output scale 1 pass 95 % test
    accuracy at least 1.5 times as late as 99 % training accuracy, and less than half of the runs
    with initial weights 1, and of those with output scale 10, pass it at all, though at least half
    of each fit. Not confirmed when at least half of either other condition do. Otherwise
@@ -60,24 +60,24 @@ All four are main claims.
 Settings
 --------
 Committee: D = 50 dimensions, 320 training points and 1,000 test points, N = 150 neurons,
-epsilon .1, initial weights N(0, 1), readout fixed at 1, squared error, full-batch gradient descent
+epsilon 0.1, initial weights N(0, 1), readout fixed at 1, squared error, full-batch gradient descent
 without momentum or decay. The gradient of f to one weight is of order alpha / N, so a step of size
 eta moves f by eta alpha^2 / N times the kernel: the learning rate is 8 N / alpha^2, which makes
 time in function space the same for every alpha (the paper's eta = eta_0 / alpha^2). The network
 begins at zero at every alpha, so that nothing but laziness is varied; the paper subtracts the
-first output where alpha is large. Paper: D = 100, 550 points, N = 500, epsilon .02 and .25,
-100,000 steps. Kernels are of the first 150 test points. alpha .1, 1, 5, 20 (full: .3 and 2 as
+first output where alpha is large. Paper: D = 100, 550 points, N = 500, epsilon 0.02 and 0.25,
+100,000 steps. Kernels are of the first 150 test points. alpha 0.1, 1, 5, 20 (full: 0.3 and 2 as
 well), for 600, 2,000, 6,000 and 6,000 steps in quick and up to 20,000 in full, 2 and 3 seeds.
 Addition: 75 % of the pairs, 256 neurons, one matrix for each operand and a trained readout, all
 N(0, 1) times the factor, the sum of the two rows divided by the root of 2 and the output by 256,
 squared error, where the paper has 100 neurons and plain gradient descent at rate 100: here Adam
-with learning rate .003, which is much quicker, at most 2,000 (quick) and 5,000 steps. A seed is
+with learning rate 0.003, which is much quicker, at most 2,000 (quick) and 5,000 steps. A seed is
 that of data, split and initial weights.
 
 The settings were chosen after measurements on small networks and trial runs with seed 0. With 225
-points the delay was 3.6 at alpha .1 and 6.8 at alpha 1 (there the points are too few for a rich
+points the delay was 3.6 at alpha 0.1 and 6.8 at alpha 1 (there the points are too few for a rich
 network, too), with 450 there was none up to alpha 1; with 320 it was 1.3, 1.6, more than 3.7 and
-more than 1.5 at alpha .1, 1, 5 and 20.
+more than 1.5 at alpha 0.1, 1, 5 and 20.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
     Returns
     -------
     dict[str, Number]
-        ``fit_step``: training loss below .01, or on addition training accuracy of 99 %;
+        ``fit_step``: training loss below 0.01, or on addition training accuracy of 99 %;
         ``fall_step``: test loss below 10 % of its largest value, after it. ``norm_ratio``, last
         norm over first, and ``norm_ratio_at_fall``, at the first checkpoint from ``fall_step``
         on. Of the committee also, on test points: ``kernel_drift``, ``kernel_cosine`` and

@@ -47,7 +47,7 @@ sharp transitions were counted first; but most of those modulo 37 are slow ones.
    grown, is censored and not counted. (Earlier criterion: such a run counted as one without
    three phases.)
 3. confirmed when at least 80 % of these runs have 1 to 8 key frequencies and a fraction of
-   the logits' variance of .9 or more; not confirmed when fewer than half have; inconclusive
+   the logits' variance of 0.9 or more; not confirmed when fewer than half have; inconclusive
    between, or with fewer than 2 of them.
 4. A remark that the verdict does not hang on: the circuit as the test pairs alone show it. With
    much of the table trained, the projection that restricts the logits also averages over
@@ -58,7 +58,7 @@ Settings
 --------
 Quick: addition modulo 37 with half of the pairs trained, d_model 32 and 128 neurons, AdamW at
 3e-3, weight decay 1, 4 seeds of weights and split, at most 5,000 steps; a run ends 600 steps
-after its test accuracy has settled above .98, so that most of the cleanup is seen. Full: 5 seeds
+after its test accuracy has settled above 0.98, so that most of the cleanup is seen. Full: 5 seeds
 of that with 10,000 steps, 3 seeds modulo 59 with 40 % trained, d_model 64 and 256 neurons, and
 one run with exactly the paper's network and optimizer modulo 113 (30 % trained, 25,000 steps;
 the paper trained 40,000). The small networks are there for seeds: their grokking takes a tenth

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from grokinterp.trajectory import Analysis
 
 MAX_CHECKPOINTS = 130
-"""More are thinned out: a checkpoint modulo 113 costs .3 s."""
+"""More are thinned out: a checkpoint modulo 113 costs 0.3 s."""
 JUMP_ACCURACY = 0.5
 CURVES = (
     "excluded_loss_train",

@@ -16,7 +16,7 @@ Prediction
    least twice as large at both ends.
 2. Digits, initial weights times 8, with weight decay: the test accuracy passes 85 % at least 3
    times as late as the training accuracy passes 99 %; with standard initial weights it does not
-   come later. This is a partial grok, from about .7, not from chance.
+   come later. This is a partial grok, from about 0.7, not from chance.
 3. Addition, norm held at that of standard initial weights, no decay: T_grok / T_fit is near 1 (in
    the paper 300 to 350 steps against 260), while with weight decay 1 and a free norm it is 2 or
    more.
@@ -31,14 +31,14 @@ test accuracy above 95 %. Every claim needs at least 2 seeds in each of its cond
 inconclusive; medians are over seeds, a run that did not get there counting as later than all.
 
 1. On the medians at each w. Confirmed when the training loss at the smallest w is at least 10
-   times that where the test loss is lowest, the training loss at the largest w is at most .01 of
+   times that where the test loss is lowest, the training loss at the largest w is at most 0.01 of
    that at the smallest, and the test loss at each end is at least 2 times its lowest. Not
    confirmed when the lowest test loss is at an end, an end is below 1.2 times the lowest, or the
-   training loss at the largest w is above .1 of that at the smallest. Otherwise inconclusive.
+   training loss at the largest w is above 0.1 of that at the smallest. Otherwise inconclusive.
    Judged for cross-entropy; the same with squared error is a remark.
 2. Confirmed when the median of (step to 85 % test) / T_fit is at least 3 at 8 times the first
    weights and at most 1 at 1 times, and the median test accuracy at T_fit at 8 times is at most
-   .80. Not confirmed when the ratio at 8 times is below 1.5, or that at 1 times is above that at 8
+   0.80. Not confirmed when the ratio at 8 times is below 1.5, or that at 1 times is above that at 8
    times; a run at 1 times that did not pass 85 % has a ratio of last step / T_fit at least.
    Inconclusive otherwise, and when half of the runs at 8 times do not pass 85 % or do not fit.
 3. Confirmed when the median T_grok / T_fit is at most 1.5 with the norm held at that of standard
@@ -53,29 +53,29 @@ inconclusive; medians are over seeds, a run that did not get there counting as l
    tell delayed from removed.
 
 Claims 1 to 4 are main claims. Beside them, in the full version alone: claim 1 with squared error;
-and claim 2 with squared error, width 200 and weight decay .1 (confirmed when the median test
-accuracy at T_fit is at most .40 and 80 % is passed at least 3 times as late; inconclusive when
+and claim 2 with squared error, width 200 and weight decay 0.1 (confirmed when the median test
+accuracy at T_fit is at most 0.40 and 80 % is passed at least 3 times as late; inconclusive when
 half of the runs do not pass 80 %; otherwise not confirmed).
 
 Settings
 --------
 Digits: the 8 x 8 images of scikit-learn, 200 trained on, instead of MNIST with 1,000; a ReLU
 perceptron 64-100-100-10 with the initial weights and biases of torch.nn.Linear times a factor;
-full batch, learning rate .001. Landscape: Adam without decay for 1,500 steps (the paper: 10,000),
-so that the loss is near, not at, the lowest of its norm. Delay: AdamW with decay .3 and
-cross-entropy, where the paper has squared error and decay .01: 3,000 steps (quick), 8,000 (full).
+full batch, learning rate 0.001. Landscape: Adam without decay for 1,500 steps (the paper: 10,000),
+so that the loss is near, not at, the lowest of its norm. Delay: AdamW with decay 0.3 and
+cross-entropy, where the paper has squared error and decay 0.01: 3,000 steps (quick), 8,000 (full).
 Addition modulo 37, 60 % of the pairs, one block of width 32 (4 heads, 128 neurons, no layer norm,
-no biases), AdamW with learning rate .003, betas (.9, .98), float64 loss; the paper has p = 113 and
-30 %. Its clamp lies 10 % above the norm at which its decayed run ends; here that norm is about
-that of standard initial weights, which is why the factor is 1 and not the paper's .8. Runs end
+no biases), AdamW with learning rate 0.003, betas (0.9, 0.98), float64 loss; the paper has p = 113
+and 30 %. Its clamp lies 10 % above the norm at which its decayed run ends; here that norm is about
+that of standard initial weights, which is why the factor is 1 and not the paper's 0.8. Runs end
 once the test accuracy stayed above 95 % for 100 steps. Quick: 2 seeds, fewer factors; full: 3
 seeds of digits and 5 of addition. A seed is that of split and initial weights. All of it is smaller
 than the paper's to fit minutes on two cores.
 
 The settings were chosen after measurements on small networks and trial runs of single settings
-with seed 0: held at .5 and .7 addition did not fit in 2,500 steps, at 1, 1.2 and 1.3 it grokked at
-200, 340 and 620, at 1.5 not by 1,200; five norms of the digits had the L and the U. At 95 % test
-accuracy the pairs whose mirror image is not trained are at .87 at least, so a network that knows
+with seed 0: held at 0.5 and 0.7 addition did not fit in 2,500 steps, at 1, 1.2 and 1.3 it grokked
+at 200, 340 and 620, at 1.5 not by 1,200; five norms of the digits had the L and the U. At 95 % test
+accuracy the pairs whose mirror image is not trained are at 0.87 at least, so a network that knows
 no more than a + b = b + a is not counted.
 """
 

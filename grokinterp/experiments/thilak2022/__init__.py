@@ -13,11 +13,11 @@ Prediction
 With Adam's epsilon at 1e-8, a float32 loss and no weight decay:
 
 - (1) The training loss spikes again and again. A spike is a rise by more than a factor 10 within
-  20 steps to at least .01 nats, which falls back below a tenth of its peak, for at least 20
+  20 steps to at least 0.01 nats, which falls back below a tenth of its peak, for at least 20
   steps, within 500 steps of its onset; rises within 100 steps of its end are its aftershocks.
 - (2) The last layer's norm rises around the spikes and keeps to a plateau between them.
 - (3) With epsilon 1e-4 there are no spikes (paper: 1e-5 has none).
-- (4) With weight decay .1 there are no spikes (paper: both are gone at .1).
+- (4) With weight decay 0.1 there are no spikes (paper: both are gone at 0.1).
 - (5) Generalization comes with the slingshots: after some of them the test accuracy passes 95 %,
   and it does not where there are none and no weight decay.
 - (6) With the loss in float64 there are no spikes. This is the later finding, against the reading
@@ -36,14 +36,14 @@ condition that it compares, or it is inconclusive. Shares are of seeds.
   inconclusive when no run has slingshots.
 - (3), (4) and (6) Confirmed when no seed has a single spike; not confirmed when at least half have
   one; inconclusive in between, and also when claim 1 is not confirmed, since then there is
-  nothing to remove. (4) is judged at weight decay .1.
+  nothing to remove. (4) is judged at weight decay 0.1.
 - (5) By the accuracy on test pairs whose mirror image is not trained, the best over checkpoints,
   since those with a trained mirror image need no generalization. Confirmed when at least half
-  of the runs of claim 1 pass .95 there, after their first spike, and no run with epsilon 1e-4
-  or float64 does. Not confirmed when the latter pass .95 in at least half. Otherwise
-  inconclusive: a run that has not passed .95 is counted as "not by N steps", and the paper's
+  of the runs of claim 1 pass 0.95 there, after their first spike, and no run with epsilon 1e-4
+  or float64 does. Not confirmed when the latter pass 0.95 in at least half. Otherwise
+  inconclusive: a run that has not passed 0.95 is counted as "not by N steps", and the paper's
   runs took 100,000. (Earlier criterion: also not confirmed when at least half of the runs of
-  claim 1 have 4 spikes or more, none passes .95, and their median accuracy is less than .10
+  claim 1 have 4 spikes or more, none passes 0.95, and their median accuracy is less than 0.10
   above that of the runs without.)
 
 All six are main claims.
@@ -51,12 +51,12 @@ All six are main claims.
 Settings
 --------
 Addition modulo 37, 75 % of the pairs, one block of width 32 (4 heads, 128 neurons, no layer
-norm), full batch, AdamW with learning rate .01, betas (.9, .98), no warm-up, loss in float32.
+norm), full batch, AdamW with learning rate 0.01, betas (0.9, 0.98), no warm-up, loss in float32.
 Full: 10,000 steps, 3 seeds, each of: nothing changed; epsilon 1e-4; float64 loss; weight decay
 .1 and 1. Quick: 2,700 steps (two cycles), 2 seeds, without the decay of 1. A seed is that of
 split and initial weights. The paper trains two blocks of width 128 on division modulo 97 in
-batches of 512, with learning rate .001, up to 500,000 steps, hours on this machine. Its decay
-acts on a ten times smaller learning rate: .1 here shrinks weights ten times faster per step.
+batches of 512, with learning rate 0.001, up to 500,000 steps, hours on this machine. Its decay
+acts on a ten times smaller learning rate: 0.1 here shrinks weights ten times faster per step.
 Only the logarithm of the softmax and the mean are in float64 where the loss is; the matrix
 products stay in float32.
 

@@ -28,31 +28,31 @@ Accuracies are those of test pairs whose mirror image (b, a) is not trained, as 
 checkpoints of the last quarter of training, and so are norms. A run on random labels counts as
 converged when its training loss ends below 1e-5 and its norm moves by less than 3 % over the
 last quarter; the others stay in the table, are counted, and take no part in fits. A
-generalizing run counts for the fits when its accuracy is above .95 and more than 95 % of the
+generalizing run counts for the fits when its accuracy is above 0.95 and more than 95 % of the
 power of its logits (centered per pair and per answer) depends on the pair through a + b alone.
 Fits are log-log, with an intercept for each seed and t intervals at 95 %. D_crit solves
 norm(D) = median norm of the generalizing runs, in each seed, with the common exponent; its value
 is the geometric mean over seeds. Claims 1 to 4 are judged at weight decay 1.
 
-1. confirmed when the interval of m lies above .1; not confirmed when it lies below .1;
+1. confirmed when the interval of m lies above 0.1; not confirmed when it lies below 0.1;
    inconclusive otherwise, or with fewer than 4 converged runs or 3 sizes.
 2. confirmed when the interval of g lies within +-.08; not confirmed when it lies outside;
    inconclusive otherwise, or with fewer than 4 such runs or 2 sizes.
-3. at sizes below D_crit / 1.7 every run should end below .5, at sizes above 1.7 D_crit every one
-   above .95: confirmed when that is so; not confirmed when half of the runs on either side fail
+3. at sizes below D_crit / 1.7 every run should end below 0.5, at sizes above 1.7 D_crit every one
+   above 0.95: confirmed when that is so; not confirmed when half of the runs on either side fail
    it; inconclusive otherwise, or without a run on each side. A run that has not forgotten and is
    not at rest (its norm moves by 3 % or more over the last quarter) may forget later: it is
    censored, and no run that fails. (Earlier criterion: it failed.)
-4. D_low is the largest size at and below which every run ends below .5, D_high the smallest at
-   and above which every one ends above .95. Confirmed when D_high <= 4 D_low and
+4. D_low is the largest size at and below which every run ends below 0.5, D_high the smallest at
+   and above which every one ends above 0.95. Confirmed when D_high <= 4 D_low and
    D_low / 1.5 <= D_crit <= 1.5 D_high; not confirmed when D_crit lies outside of that;
    inconclusive when there is no D_low or D_high, or they are further apart, or when D_crit lies
    above and a run from D_high up to D_crit has not forgotten and is not at rest. (Earlier
    criterion: that was not confirmed.)
 5. confirmed when the two D_crit differ by a factor below 1.5, not confirmed when it is above 2,
    inconclusive between, or where one of them is missing. Full version only.
-6. A run is semi-grokked when it knows its training pairs (above .99) and all checkpoints of the
-   second half of training have an accuracy between .2 and .9. Confirmed when two runs are; not
+6. A run is semi-grokked when it knows its training pairs (above 0.99) and all checkpoints of the
+   second half of training have an accuracy between 0.2 and 0.9. Confirmed when two runs are; not
    confirmed when none is although some run of the grid grokked and some came to rest without;
    inconclusive otherwise, and when a run neither grokked nor came to rest. (Earlier criterion:
    not confirmed also where the others had merely not grokked by their last step.) A remark that
@@ -61,7 +61,7 @@ is the geometric mean over seeds. Claims 1 to 4 are judged at weight decay 1.
 Settings
 --------
 Addition modulo 37 (1,369 pairs) instead of 113, a one-layer transformer with d_model 32 and 128
-neurons, AdamW at 3e-3 with the betas .9 and .98, weight decay 1: small, so that every size and
+neurons, AdamW at 3e-3 with the betas 0.9 and 0.98, weight decay 1: small, so that every size and
 seed takes seconds. Quick: 2 seeds, 4 sizes of random labels for 2,500 steps, 4 of continued
 networks for 2,000. Full: 3 seeds, 6 and 7 sizes, 3,000 steps; 2 seeds of the same at weight
 decay 2; and 2 runs from scratch at each of 5 sizes for 6,000 steps. The continued networks

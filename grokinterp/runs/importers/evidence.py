@@ -126,7 +126,7 @@ def find_split(
         best = max(trials, key=lambda t: t.z)
         if best.z >= Z_OF_PROOF:
             return _drawn(best, _ranks(best))
-    unknown = f"None of the {len(trials)} published splits tried could be told apart from chance"
+    unknown = f"None of the {len(trials)} published splits tried could be distinguished from chance"
     if log:
         unknown = f"None of the {len(trials)} published splits tried reproduces the logged losses"
     return Split.unknown(reading.task), f"{unknown}, so the split is not known."
