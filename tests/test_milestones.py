@@ -114,7 +114,7 @@ def test_a_slow_rise_from_above_ten_percent_is_slow(every, chance):
 
 def test_a_plateau_above_chance_is_said_beside_it():
     said = find_milestones(curves(low=0.4), chance=0.02).outcome
-    assert "The plateau before it lies at a test accuracy of 40.0%, where guessing has 2.0%" in said
+    assert "On the plateau before it the test accuracy is 40.0%; guessing has 2.0%" in said
     assert "guessing" not in find_milestones(curves(low=0.4)).outcome
 
 

@@ -94,7 +94,7 @@ decorate(figure, f"a + b modulo {p}", plot_height=330).update_layout(showlegend=
 # **weight decay**: every step also shrinks every weight a little. A **step** is one update; step
 # 0 is the network before the first. The run is written into a folder as it goes. If you run this
 # notebook a second time, the finished run is read from there and nothing is trained again; if you
-# interrupt it, it goes on where it stopped.
+# interrupt it, it resumes where it stopped.
 
 # %%
 folder = Path("ckpts/addition_mod_59")
@@ -102,7 +102,7 @@ run = gi.train(config, folder, n_threads=1, progress=False)
 run.curves.query("step in [0, 50, 100, 200, 400, 800, 1200, 1600, 1800]")
 
 # %% [markdown]
-# `run.curves` has the losses in nats. A network that knows nothing and says so has a loss of
+# `run.curves` has the losses in nats. A network that predicts every answer alike has a loss of
 # log p. Here is the whole run in one figure, on logarithmic axes, since the first hundred steps
 # matter as much as the last thousand.
 
@@ -130,11 +130,11 @@ gi.figures.plot_chart(
 )
 
 # %% [markdown]
-# The train loss falls within a hundred steps: the network knows its train pairs. The test loss
-# does the opposite: it *rises* far above that of guessing. The network is not ignorant of the
-# test pairs, it is sure of wrong answers. That is **memorization**. For more than a thousand steps
-# the test loss stays there. Then, long after all train pairs are right, it falls by many powers of
-# ten.
+# The train loss falls within a hundred steps: the network has memorized its train pairs. The
+# test loss does the opposite: it *rises* far above that of guessing. The network is not ignorant
+# of the test pairs, it is sure of wrong answers. That is **memorization**. For more than a
+# thousand steps the test loss stays there. Then, long after all train pairs are right, it falls
+# by many powers of ten.
 #
 # ## The steps
 #
@@ -162,7 +162,7 @@ gi.figures.plot_accuracies(analysis)
 # 1. **Memorized.** The train accuracy is 1 within a hundred steps.
 # 2. **Plateau.** The test accuracy stays at chance, 1/p, for more than ten times as long.
 # 3. **Jump.** It goes from chance to 1 within a few hundred steps.
-# 4. **Cleanup.** Both accuracies are 1, and the weights go on shrinking: what was memorized is no
+# 4. **Cleanup.** Both accuracies are 1, and the weights keep shrinking: what was memorized is no
 #    longer needed and decays.
 #
 # The shaded phases are explained in [tutorial 04](04_progress_measures.ipynb). The first three
@@ -229,7 +229,7 @@ print(
 )
 
 assert last["test_accuracy"] > 0.2, "no plateau above chance"
-assert last["test_accuracy_mirrored"] > 0.8, "it does not know the mirrored pairs"
+assert last["test_accuracy_mirrored"] > 0.8, "it has not learned the mirrored pairs"
 assert last["test_accuracy_unmirrored"] < 1 / p, "it learned addition already"
 
 # %% [markdown]
@@ -238,8 +238,10 @@ assert last["test_accuracy_unmirrored"] < 1 / p, "it learned addition already"
 # A test accuracy that creeps up from the first step to the last also crosses 95 % late. That is
 # slow convergence, and needs no explanation beyond patience. Grokking is late *and* sharp. The
 # rule that is used here: `grokked` when the delay is longer than the memorization took, and the
-# test accuracy goes from 10 % to 90 % in at most half of the delay; if it takes longer, the
-# outcome is `slow_convergence`; and without a delay, `generalized_without_delay`.
+# test accuracy goes from 10 % to 90 % of the way from its plateau to 1 in at most half of the
+# delay. If it takes longer, the outcome is `slow_convergence`; without a delay,
+# `generalized_without_delay`. A run that lost what it had reached has `collapsed`, and one that
+# neither kept nor lost it is `not_settled`.
 
 # %%
 width, delay = milestones.transition_width, milestones.grokking_delay
@@ -291,10 +293,10 @@ gi.figures.plot_chart(
 )
 
 # %% [markdown]
-# Without weight decay the network knows its train pairs too, and on the test pairs it stays at
-# chance or below. Its loss is as good as zero, so nothing pushes it anywhere. Weight decay is what
-# keeps changing the network after it has memorized. What it changes is the subject of the next
-# tutorials.
+# Without weight decay the network memorizes its train pairs too, and on the test pairs it stays
+# at chance or below. Its loss is as good as zero, so nothing pushes it anywhere. Weight decay is
+# what keeps changing the network after it has memorized. What it changes is the subject of the
+# next tutorials.
 
 # %%
 last = control_analysis.trajectory.iloc[-1]

@@ -73,10 +73,10 @@ def wave(k):
     line = Series(f"cos w<sub>{k}</sub> x", x, np.cos(2 * np.pi * k * x / p), kind="line")
     at_residues = np.cos(2 * np.pi * k * residues / p)
     points = Series(f"at the residues, k = {k}", residues, at_residues)
-    colour = {1: 0, 4: 1}[k]
+    color = {1: 0, 4: 1}[k]
     return (
-        dataclasses.replace(line, color_index=colour),
-        dataclasses.replace(points, color_index=colour),
+        dataclasses.replace(line, color_index=color),
+        dataclasses.replace(points, color_index=color),
     )
 
 
@@ -92,7 +92,7 @@ gi.figures.plot_chart(
 )
 
 # %% [markdown]
-# Only the points count: the network knows x at the residues and nowhere else. That is why there
+# Only the points count: the network sees x at the residues and nowhere else. That is why there
 # are no more than p // 2 frequencies. A hand that goes p - k steps of 1/p forward each time is,
 # at the residues, the mirror image of one that goes k steps, as a wheel in a film seems to turn
 # backwards.

@@ -14,7 +14,7 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/03_the_trigonometric_circuit.ipynb)
 #
 # You add two numbers with nothing but cosines, see that a grokked network does the same, and
-# prove it by **ablation**: take the waves out and it knows nothing, take everything else out and
+# prove it by **ablation**: take the waves out and it fails, take everything else out and
 # it misses nothing. You learn to ablate with one line, and with hooks of your own.
 #
 # It takes about half a minute, or a minute if the network has to be trained first.
@@ -167,7 +167,7 @@ decorate(figure, "The residues in the embedding", plot_height=230).update_layout
 
 # %% [markdown]
 # Each panel is a clock face: the residues stand on a ring, in the order in which a hand of that
-# frequency meets them (every sixth is named). No one told the network that its tokens have an
+# frequency meets them (every sixth is named). Nothing in the data says that the tokens have an
 # order. But a ring in the embedding proves nothing yet: something may be there and not be used.
 #
 # ## Follow the circuit

@@ -302,7 +302,7 @@ for name, other in runs.items():
 gi.figures.plot_key_frequency_evidence(analysis)
 
 # %% [markdown]
-# The frequencies were found by a rule and not by eye: in the first panel the coloured points hold
+# The frequencies were found by a rule and not by eye: in the first panel the colored points hold
 # the logits' power, and all others lie below both lines, the smallest share that counts and what
 # permuted pairs reach. The panels below were not asked and agree. A different seed gives other
 # frequencies; four ways of storing one network do not.

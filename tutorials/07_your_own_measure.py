@@ -106,7 +106,7 @@ assert agreement(last, keys) > 0.8, "the trained network does not agree with its
 # `gi.analyze_run` takes a tuple of measures. The library's own are `gi.MEASURES`; add yours. It
 # is a column of `analysis.trajectory` beside the others. Compare it with
 # `test_accuracy_unmirrored`, the accuracy on the test pairs (a, b) for which (b, a) is no
-# training pair either: the others a network gets right merely by knowing that a + b = b + a.
+# training pair either: the others a network gets right once it has learned that a + b = b + a.
 
 # %%
 analysis = gi.analyze_run(run, measures=(*gi.MEASURES, agreement), deep=False)
@@ -116,7 +116,7 @@ print(table[columns][::4].round(3).to_string())
 
 # %% [markdown]
 # A figure of your own next to the losses takes a few lines of plotly. `gi.figures.style` has the
-# library's template and colours, so that it looks like its neighbours.
+# library's template and colors, so that it looks like its neighbors.
 
 # %%
 import plotly.graph_objects as go
@@ -162,7 +162,7 @@ assert 2 * early < late, "the measure does not move first"
 # %% [markdown]
 # ## Two controls
 #
-# A measure that rises in every run would tell nothing. With **random labels** there is nothing to
+# A measure that rises in every run would show nothing. With **random labels** there is nothing to
 # generalize: two pairs with the same answer have only that in common. The same network
 # memorizes them, and the agreement has to stay where it is.
 
@@ -212,8 +212,8 @@ assert end["agreement"] < plateau["agreement"] < table["agreement"].iloc[-1] - 0
 # the early rise was **memorization**, and no sign of what was to come: pairs with one answer look
 # alike to a network that has only learned many such pairs. What goes with generalizing is the rest
 # of the way, which the run with weight decay makes together with the accuracy; its plateau already
-# lies a little above the control. Without the second control this tutorial would have told you
-# something false. Try every measure on a network that has memorized the same task.
+# lies a little above the control. Without the second control this tutorial would have drawn
+# a false conclusion. Try every measure on a network that has memorized the same task.
 
 # %% [markdown]
 # ## A measure with a name, a source and a version

@@ -48,7 +48,7 @@ def generalization_accuracy(snapshot: Snapshot) -> GeneralizationAccuracy:
     -------
     GeneralizationAccuracy
         On all test pairs where each has a trained mirror image. On all pairs, which memorizing
-        can answer, where there are no test pairs or nobody knows which they are; `pairs` says so.
+        can answer, where there are no test pairs or the split is not known; `pairs` says so.
 
     Examples
     --------

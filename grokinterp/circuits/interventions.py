@@ -3,7 +3,7 @@
 At every site the activation is split in two, the component and the rest. An intervention
 takes one of the two, the component to remove it or the rest to keep the component alone, and
 gives it another value: its mean over the pairs, zero, or its value at another pair drawn at
-random. The network goes on from there.
+random. The network runs on from there.
 """
 
 from __future__ import annotations

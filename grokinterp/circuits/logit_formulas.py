@@ -26,7 +26,7 @@ With i and j the indices of a pair in the cyclic view (a and b for addition), n 
 
 An accompanied pizza is a clock to look at: :math:`|\cos t| - \beta \cos 2t` is nearly constant
 at :math:`\beta = \frac{4}{3\pi}`, so **its whole logits are explained by the clock's formula**.
-Only a circle alone (:func:`~grokinterp.circuits.circles.isolate_circle`) tells the two apart,
+Only a circle alone (:func:`~grokinterp.circuits.circles.isolate_circle`) distinguishes the two,
 and ``pizza_accompanied``, which can imitate a clock, distinguishes nothing.
 
 Each formula has one amplitude per frequency (``pizza_accompanied`` two) and is fitted by least

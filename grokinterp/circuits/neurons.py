@@ -98,7 +98,7 @@ def representation_shares(
     References
     ----------
     Chughtai et al., "A toy model of universality", ICML 2023, arXiv:2302.03025, section 5,
-    which tells neurons apart by :math:`\rho(a), \rho(b), \rho(ab)`.
+    which distinguishes neurons by :math:`\rho(a), \rho(b), \rho(ab)`.
     """
     flat = rows.reshape(-1)
     grid = neurons[flat].unflatten(0, rows.shape)

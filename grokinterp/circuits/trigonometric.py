@@ -104,7 +104,7 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: 
     pairs are trained and the more dimensions are key, the more: logits of 25 on the training
     pairs alone give 4.1 of log 113 = 4.7 at p = 113 with 30 % and five frequencies, but 0.6 of
     log 120 = 4.8 in S_5 with 80 % and three representations (33 of 119 dimensions). The
-    excluded loss on the training pairs, low for such a network, tells the two apart.
+    excluded loss on the training pairs, low for such a network, distinguishes the two.
 
     References
     ----------

@@ -76,7 +76,7 @@ class Comparison:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The shortest name that tells each run apart."""
+        """The shortest name that distinguishes each run."""
         return self.settings.labels
 
     def steps_of(self, column: str) -> np.ndarray:
@@ -112,7 +112,7 @@ class Comparison:
 
 
 def names_of(paths: Sequence[Path | None]) -> tuple[str, ...]:
-    """Return the ends of paths that tell them apart; ``run 2`` for the second if it has none.
+    """Return the ends of paths that distinguish them; ``run 2`` for the second if it has none.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def _row(analysis: Analysis) -> dict[str, Any]:
 
 
 def censored_at(analysis: Analysis) -> int | None:
-    """Last step of a run that never grokked; None for one that did, and where nobody knows.
+    """Last step of a run that never grokked; None for one that did, and where it is not known.
 
     A test accuracy that is above its threshold where the record begins says nothing about
     later: that run is not censored from above.

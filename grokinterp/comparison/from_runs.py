@@ -45,7 +45,7 @@ def compare(
         One row per run, with a plain index:
 
         ``run``
-            The shortest name that tells it apart: the fields that differ, or its folder.
+            The shortest name that distinguishes it: the fields that differ, or its folder.
         the config fields that differ
             Under their dotted names; empty where a value is not known.
         ``outcome_kind``, ``memorization_step``, ``first_crossing_step``, ``grokking_step``, \

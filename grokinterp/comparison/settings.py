@@ -1,4 +1,4 @@
-"""What differs between the configs of runs, and the names that tell runs apart."""
+"""What differs between the configs of runs, and the names that distinguish runs."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Settings:
     settings: tuple[str, ...]
     """Name of the setting of each run; ``""`` where all runs have the same."""
     labels: tuple[str, ...]
-    """The shortest name that tells each run apart."""
+    """The shortest name that distinguishes each run."""
 
 
 def find_settings(
@@ -139,7 +139,7 @@ def find_settings(
         Of :func:`config_fields`.
     names
         A different name for each run, such as that of its folder: the label where configs
-        do not tell runs apart, or only in many words.
+        do not distinguish runs, or only in many words.
     by
         Fields that make the setting; None: all that differ but seeds and :data:`WATCHING`.
 
@@ -191,7 +191,7 @@ def _labels(
     fields: Sequence[str],
     of_setting: Sequence[str],
 ) -> tuple[str, ...]:
-    """Name runs by as few fields as tell them apart, or else by their own names."""
+    """Name runs by as few fields as distinguish them, or else by their own names."""
     others = [field for field in fields if field not in of_setting]
     told_apart: list[str] = []
     # What makes a setting says more than a seed, and a seed more than a length.

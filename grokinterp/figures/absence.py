@@ -7,7 +7,7 @@ from grokinterp.trajectory.analysis import Analysis
 
 
 def nothing_to_draw(analysis: Analysis, fact: str, *fields: str) -> FitError:
-    """Error with the fact and the first reason that the analysis knows for these fields.
+    """Error with the fact and the first reason that the analysis has for these fields.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What tells a clock from a pizza at a glance: the correct logit by sum and difference."""
+"""What distinguishes a clock from a pizza at a glance: the correct logit by sum and difference."""
 
 from __future__ import annotations
 

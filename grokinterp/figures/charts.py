@@ -53,7 +53,7 @@ def plot_chart(chart: Chart) -> go.Figure:
     figure = go.Figure()
     n_numbered = 0
     for series in chart.series:
-        # Only series that have no colour of their own take the next one.
+        # Only series that have no color of their own take the next one.
         position = n_numbered if series.color_index is None else series.color_index
         n_numbered += series.color_index is None and series.role is None
         _add_series(figure, series, _shown(chart, series), position)

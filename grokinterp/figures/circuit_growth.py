@@ -87,7 +87,7 @@ def plot_logits_explained(analysis: Analysis) -> go.Figure:
 
 
 def plot_further_measures(analysis: Analysis) -> go.Figure:
-    """Effective rank, and what tells a clock from a pizza, where they are present.
+    """Effective rank, and what distinguishes a clock from a pizza, where they are present.
 
     Gradient symmetricity is near 1 for a pizza and lower for a clock; distance irrelevance is
     low for a pizza and higher for a clock; circularity is near 1 for both. Columns that are not of
@@ -129,7 +129,7 @@ def _panels_of_added_measures(analysis: Analysis) -> list[Panel]:
     own = {"step", *(column for measure in MEASURES for column in measure.columns)}
     panels = []
     for index, column in enumerate(c for c in analysis.trajectory.columns if c not in own):
-        # Plotly reads a few HTML tags in texts, and the name is whatever the user chose.
+        # Plotly reads a few HTML tags in strings, and the name is whatever the user chose.
         name = html.escape(str(column))
         line = Line(str(column), name, key_color(index), key_dash(index))
         panels.append(Panel(name, analysis.trajectory, (line,)))

@@ -40,7 +40,7 @@ _CIRCUITS = (
 def plot_restricted_and_excluded_loss(analysis: Analysis) -> go.Figure:
     """Loss of the trigonometric circuit alone, and loss without it, beside the full losses.
 
-    Colours say which pairs (train, test, all), dashes which circuit is left: solid for the
+    Colors say which pairs (train, test, all), dashes which circuit is left: solid for the
     full network, dashed for restricted, dotted for excluded.
 
     Returns

@@ -41,8 +41,8 @@ MOST_POINTS = 30_000
 def plot_compared_losses(runs: Runs, *, by: str | Sequence[str] | None = None) -> go.Figure:
     """Train (dashed) and test loss (solid) of all runs, on a logarithmic axis.
 
-    Runs of one setting share a colour, and its seeds differ in how strong it is. Where one
-    number makes the setting, colours go along its values, by their logarithms where they span
+    Runs of one setting share a color, and its seeds differ in how strong it is. Where one
+    number makes the setting, colors go along its values, by their logarithms where they span
     more than a factor of 8.
 
     Parameters
@@ -70,7 +70,7 @@ def plot_compared_losses(runs: Runs, *, by: str | Sequence[str] | None = None) -
 def plot_compared_accuracies(runs: Runs, *, by: str | Sequence[str] | None = None) -> go.Figure:
     """Train (dashed) and test accuracy (solid) of all runs.
 
-    Parameters and colours are those of :func:`plot_compared_losses`.
+    Parameters and colors are those of :func:`plot_compared_losses`.
 
     Returns
     -------

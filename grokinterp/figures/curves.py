@@ -92,8 +92,8 @@ def plot_accuracies(analysis: Analysis) -> go.Figure:
 def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure:
     """Test accuracy apart for the pairs (a, b) whose mirror image (b, a) is trained on.
 
-    A network that memorizes and knows only a∘b = b∘a is right on the mirrored pairs and at
-    chance on the others.
+    A network that has memorized its pairs and learned only a∘b = b∘a is right on the mirrored
+    pairs and at chance on the others.
 
     Returns
     -------

@@ -40,7 +40,7 @@ def plot_embedding_spectrum(analysis: Analysis, *, max_frames: int = MAX_FRAMES)
     Returns
     -------
     plotly.graph_objects.Figure
-        One bar per frequency, key frequencies in their colours, one frame per shown
+        One bar per frequency, key frequencies in their colors, one frame per shown
         checkpoint (see :func:`chosen_steps`).
 
     Raises
@@ -126,7 +126,7 @@ def plot_embedding_heatmap(analysis: Analysis) -> go.Figure:
         lambda words: words.update(font={"color": "#ffffff"}, bgcolor="rgba(40, 20, 60, 0.55)"),
         selector={"textangle": -90},
     )
-    # Shading would change the colours of the map; names above it and lines across it do not.
+    # Shading would change the colors of the map; names above it and lines across it do not.
     layout: Any = figure.layout
     layout.shapes = tuple(s for s in layout.shapes or () if s.type != "rect")
     return figure

@@ -1,4 +1,4 @@
-"""Which colour the lines of each run have when many runs are laid over each other."""
+"""Which color the lines of each run have when many runs are laid over each other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Look:
 
 
 def looks_of(compared: Comparison) -> list[Look]:
-    """Colours of all runs, in their order."""
+    """Colors of all runs, in their order."""
     groups = compared.groups()
     if len(groups) == 1:
         # Nothing but seeds and lengths differs, so the runs themselves are distinguished.
@@ -76,14 +76,14 @@ def _along(values: Sequence[float]) -> np.ndarray:
 
 
 def on_scale(at: float) -> str:
-    """Colour at a place in [0, 1] of the scale."""
+    """Color at a place in [0, 1] of the scale."""
     places = np.linspace(0, 1, len(SCALE))
     parts = [round(float(np.interp(at, places, part))) for part in zip(*SCALE, strict=True)]
     return "#" + "".join(f"{part:02x}" for part in parts)
 
 
 def _colors(n: int) -> list[str]:
-    """Colours of settings that are no numbers; of many, neighbours on the scale."""
+    """Colors of settings that are no numbers; of many, neighbors on the scale."""
     if n <= len(KEY_COLORS):
         return list(KEY_COLORS[:n])
     return [on_scale(at) for at in np.linspace(0, 1, n)]

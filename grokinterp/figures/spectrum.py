@@ -27,7 +27,7 @@ class Spectrum:
     wave: str
     """One of them in HTML, as a function of the pair and the class."""
     colored: tuple[int, ...] | tuple[str, ...]
-    """What has a colour of its own, in the order of the colours: the key frequencies, or all
+    """What has a color of its own, in the order of the colors: the key frequencies, or all
     representations, which are few."""
 
 

@@ -1,4 +1,4 @@
-"""How every figure looks: one colour for one thing, on light and on dark pages."""
+"""How every figure looks: one color for one thing, on light and on dark pages."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KEY_COLORS = (
     "#B9A44C",
     "#3D7A3D",
 )
-"""Colours of the key frequencies in ascending order, after Okabe and Ito."""
+"""Colors of the key frequencies in ascending order, after Okabe and Ito."""
 
 OTHER_COLOR = "#9AA0A6"
 """Whatever is not a key frequency."""
 
-# A second mark beside the colour, for readers who see colours differently and for the ninth
-# key frequency, which takes the first colour again.
+# A second mark beside the color, for readers who see colors differently and for the ninth
+# key frequency, which takes the first color again.
 KEY_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 KEY_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
 
@@ -44,7 +44,7 @@ MATRIX_STYLES = {
     "b_U": ("#6741D9", "dot"),
     "W_L": ("#8C3A20", "dash"),
 }
-"""Colour and dash of each matrix: one colour per part of the network."""
+"""Color and dash of each matrix: one color per part of the network."""
 
 PHASE_TINTS = {
     "memorization": "rgba(128, 128, 128, 0.16)",
@@ -117,7 +117,7 @@ TEMPLATE = go.layout.Template(
 
 
 def key_color(index: int) -> str:
-    """Colour of the key frequency at a position (from 0) of the sorted set."""
+    """Color of the key frequency at a position (from 0) of the sorted set."""
     return KEY_COLORS[index % len(KEY_COLORS)]
 
 

@@ -58,9 +58,9 @@ def train_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float
     source=_POWER,
     needs=("split",),
     misleads=(
-        "Of a commutative operation a network that memorizes and knows a∘b = b∘a scores about "
-        "the training fraction (0.55 at 60 %, without weight decay): that is no partial "
-        "grokking."
+        "Of a commutative operation a network that has memorized its pairs and learned a∘b = b∘a "
+        "scores about the training fraction (0.55 at 60 %, without weight decay): that is no "
+        "partial grokking."
     ),
 )
 def test_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -107,8 +107,8 @@ def test_accuracy_by_mirror(
 ) -> dict[str, float]:
     """Accuracy on the test pairs (a, b) whose mirror image (b, a) is trained, and on the rest.
 
-    A network that memorizes and knows that a∘b = b∘a is right on the first kind alone; a
-    pair (a, a) is of the second. NaN where a kind has no pairs, as when the split keeps
+    A network that has memorized its pairs and learned a∘b = b∘a is right on the first kind
+    alone; a pair (a, a) is of the second. NaN where a kind has no pairs, as when the split keeps
     (a, b) and (b, a) on the same side.
     """
     masks = masks_of(snapshot.split)

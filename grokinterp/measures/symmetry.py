@@ -64,7 +64,8 @@ def circularity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     needs=("frequencies", "key_frequencies"),
     misleads=(
         "A clock has a high value too (80 % in the published one, 8/π² = 81 % in an ideal one). "
-        "Only which of the two formulas explains more of a lone circle tells clock from pizza."
+        "Only which of the two formulas explains more of a lone circle distinguishes clock and "
+        "pizza."
     ),
 )
 def fraction_logit_variance_explained_pizza(

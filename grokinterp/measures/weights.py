@@ -19,7 +19,7 @@ _SECTION_5 = f"{reference('nanda2023progress')}, section 5"
     columns=("sum_squared_weights", *(f"sum_squared_weights_{name}" for name in _MATRICES)),
     misleads=(
         "It also falls in networks that never generalize, and it can rise while they do: 3.35 "
-        "times the first norm in the run of kumar2023 without weight decay. At a held norm "
+        "times the initial norm in the run of kumar2023 without weight decay. At a held norm "
         "generalization is delayed and not prevented."
     ),
 )

@@ -131,7 +131,7 @@ def _outcome(compared: Comparison) -> Section:
     sentence = f"{n_generalized} of {n_runs} runs generalized, suddenly or slowly."
     if n_censored:
         words = "One has not by its" if n_censored == 1 else f"{n_censored} have not by their"
-        sentence += f" {words} last step; the grokking step, if there is one, lies above."
+        sentence += f" {words} last step; the grokking step, if there is one, is later."
     facts = [("runs", show_value(n_runs)), ("settings", show_value(len(compared.groups())))]
     for kind, words in _OUTCOMES.items():
         if kind in kinds:
@@ -173,7 +173,7 @@ def _runs(compared: Comparison, links: Sequence[str | None]) -> Section:
     rows = list(zip(*columns.values(), strict=True))
     note = paragraph(
         "Each name leads to the report of that run. A run that never generalized shows its "
-        "last step: its grokking step, if it has one, lies above."
+        "last step: its grokking step, if it has one, is later."
     )
     block = table(header, rows, caption="All runs (compare.csv has every column)", n_text=n_text)
     return Section("runs", "Runs", (note, block))
@@ -226,7 +226,7 @@ def _settings(compared: Comparison) -> Section | None:
     note = paragraph(
         "Median of the runs of a setting, and their range. Runs of one setting differ in their "
         "seeds, or in how long they were watched. The median of the grokking step counts a "
-        "run that had not generalized as one whose step lies above its last (Kaplan and Meier)."
+        "run that had not generalized as one whose step is later than its last (Kaplan and Meier)."
     )
     rows = list(zip(*columns.values(), strict=True))
     block = table(list(columns), rows, caption="Settings (settings.csv)", n_text=1)
@@ -258,15 +258,15 @@ def _grokking_steps(compared: Comparison) -> Section | None:
         compared,
         "grokking-steps",
         "One point per run. Open triangles are runs that had not generalized by their last step: "
-        "the grokking step lies above. The line, where there are several runs of a setting, goes "
+        "the grokking step is later. The line, where there are several runs of a setting, goes "
         "through the medians and has a gap where too few runs have generalized for one.",
     )
     return Section("grokking-steps", "When the runs generalized", (block,)) if block else None
 
 
 _COLORS = (
-    "Runs of one setting share a colour; the seeds of a setting differ in how strong it is. "
-    "Clicking on a setting in the legend takes its runs out, a double click leaves them alone."
+    "Runs of one setting share a color; the seeds of a setting differ in how strong it is. "
+    "Clicking on a setting in the legend takes its runs out; a double click shows them alone."
 )
 
 

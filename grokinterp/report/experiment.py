@@ -283,7 +283,7 @@ def _again(result: Reproduction) -> Section:
         paragraph(f"<code>{escape(result.command)}</code>"),
         paragraph(
             f"This call took {show_value(round(result.seconds))} s. Runs that are in the store "
-            "are not trained again; the same command goes on where it was stopped."
+            "are not trained again; the same command resumes where it was stopped."
         ),
     ]
     environment = _environment(result)

@@ -47,7 +47,7 @@ def figure_block(name: str, figure: go.Figure, caption: str, *, followed_by: str
     name
         Its id.
     figure
-        Drawn with the page's own colours of text and background.
+        Drawn with the page's own colors of text and background.
     caption
         What to see, as HTML.
     followed_by

@@ -266,16 +266,17 @@ def _further_measures(analysis: Analysis) -> Section:
 
 def _mirrored_accuracy(analysis: Analysis) -> Section:
     why = paragraph(
-        "A network that memorizes and knows only a∘b = b∘a is right on most test pairs (a, b) "
-        "whose mirror image (b, a) is trained, and near chance on the others: it scores about the "
-        "train fraction on the test pairs. Such an accuracy is no partial grokking."
+        "A network that has memorized its pairs and learned only a∘b = b∘a is right on most test "
+        "pairs (a, b) whose mirror image (b, a) is trained, and near chance on the others. It "
+        "scores about the train fraction on the test pairs. Such an accuracy is no partial "
+        "grokking."
     )
     block = figure_or_reason(
         analysis,
         "mirrored-accuracy",
-        "While most mirrored pairs are right and the unmirrored ones near chance, the network has "
-        "learned that the operation commutes and no more. The unmirrored line shows when it has "
-        "learned the operation.",
+        "While most mirrored pairs are right and the unmirrored ones are near chance, the network "
+        "has learned that the operation commutes and no more. The unmirrored line shows when it "
+        "has learned the operation.",
     )
     commutes = analysis.run.task.operation.is_commutative
     blocks = (why, block) if commutes else (block,)

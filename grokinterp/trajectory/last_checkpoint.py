@@ -103,7 +103,7 @@ def look_into(
     snapshot
         Usually of the last checkpoint.
     key_frequencies
-        What tells the circuits apart.
+        What distinguishes the circuits.
     cache
         Where tables of these weights may be known already.
     deep

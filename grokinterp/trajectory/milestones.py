@@ -34,7 +34,7 @@ class Milestones:
     plateau_transition_width: int | None
     """The same on the test pairs whose mirror image is not trained, where that is known."""
     outcome_kind: OutcomeKind | None
-    """Which kind of run this was; None where the record begins too late to tell, or is empty."""
+    """Which kind of run this was; None where the record begins too late to show it, or is empty."""
     outcome: str
     """The same as a sentence."""
     reasons: dict[str, str] = field(default_factory=dict)

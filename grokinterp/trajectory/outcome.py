@@ -86,7 +86,7 @@ def name_outcome(facts: Facts) -> tuple[OutcomeKind | None, str]:
     Returns
     -------
     tuple
-        No kind, and a sentence with the reason, where the record begins too late to tell.
+        No kind, and a sentence with the reason, where the record begins too late to show it.
     """
     kind = _kind(facts)
     if kind in _OF_DELAY and (said := _begins_too_late(facts)):
@@ -184,7 +184,8 @@ def _say_not_settled(facts: Facts) -> str:
     elif facts.test.state == "swinging":
         said += f", and its test accuracy passes {line} again and again without staying above"
     else:
-        said += ", but did not keep them to the end"
+        above = f"{facts.limits.memorization:.0%}"
+        said += f", but its training accuracy did not stay above {above} to the end"
     return f"{said}. {remedy}"
 
 
@@ -224,7 +225,7 @@ def _say_slow(facts: Facts) -> str:
     said = f"Converged slowly: {_say_late(facts)}"
     if facts.transition.width is None:
         return (
-            f"{said}: late, but it cannot be said to be sharp, since {facts.transition.reason}."
+            f"{said}: late, but whether it is sharp is not known, since {facts.transition.reason}."
             f"{_say_plateau(facts)}"
         )
     return f"{said}{_took(facts)}: late, but not sharp.{_say_plateau(facts)}"
@@ -236,8 +237,8 @@ def _say_plateau(facts: Facts) -> str:
     if abs(facts.plateau - facts.chance) <= _LEAST_DIFFERENCE:
         return ""
     return (
-        f" The plateau before it lies at a test accuracy of {facts.plateau:.1%}, where guessing "
-        f"has {facts.chance:.1%}."
+        f" On the plateau before it the test accuracy is {facts.plateau:.1%}; guessing has "
+        f"{facts.chance:.1%}."
     )
 
 

@@ -61,7 +61,7 @@ def _of_steps(analysis: Analysis) -> dict[str, str]:
         known["transition_width_unmirrored"] = known.pop("plateau_transition_width")
     found = {**steps, "plateau_accuracy": milestones.plateau_accuracy}
     reasons = {name: NOT_FOUND for name, value in found.items() if value is None} | known
-    # The curves cannot tell these two: there are no such pairs, or nobody knows which they are.
+    # The curves do not distinguish these: there are no such pairs, or the split is not known.
     if milestones.plateau_transition_width is None:
         if not split.is_known:
             reasons["transition_width_unmirrored"] = SPLIT_UNKNOWN

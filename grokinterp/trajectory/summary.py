@@ -87,7 +87,7 @@ def final_numbers(trajectory: pd.DataFrame) -> dict[str, float | int | None]:
 def sources_of(measures: tuple[Measure, ...], trajectory: pd.DataFrame) -> dict[str, str]:
     """Return what phases, algorithm and the measures that have a column were taken from.
 
-    Of a measure of a user's own nobody knows the columns: it was certainly asked for.
+    The columns of a measure of a user's own are not known: it was certainly asked for.
     """
     columns = set(trajectory.columns)
     taken = [m for m in measures if not m.columns or columns & set(m.columns)]
