@@ -95,7 +95,7 @@ task = gi.TaskSpec(operation="addition", p=p, train_fraction=0.7)
 split = gi.draw_split(gi.Task(task))
 pairs, answers = torch.tensor(split.task.pairs), torch.tensor(split.task.labels)
 
-torch.manual_seed(0)
+torch.manual_seed(2)
 adder = Adder()
 optimizer = torch.optim.AdamW(adder.parameters(), lr=3e-3, weight_decay=1.0, betas=(0.9, 0.98))
 kept, n_steps = {}, 800
