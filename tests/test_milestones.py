@@ -1,10 +1,13 @@
 """Steps, widths and outcomes on curves of known kind, each beside one of the other kind."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 
+from grokinterp.errors import ConfigError
 from grokinterp.trajectory import Thresholds, find_milestones
 from tests.foreign import data_file
 
@@ -65,7 +68,7 @@ def test_nine_of_142_later_tests_below_are_no_failure_to_fit(seed):
     found = find_milestones(frame)
     assert (found.memorization_step, found.grokking_step) == (160, 500)
     half = frame.assign(train_accuracy=np.where(steps % 60 == 0, train, 0.985))
-    assert kind(half) == "did_not_fit"
+    assert kind(half) == "not_settled"
 
 
 @pytest.mark.parametrize("every", SPACINGS)
@@ -448,3 +451,75 @@ def test_a_checkpoint_that_does_not_fit_is_told_as_before():
 def test_a_record_from_the_start_is_told_as_before():
     found = find_milestones(record((0, 1.0, 1.0), (10, 1.0, 1.0)))
     assert (found.memorization_step, found.outcome_kind) == (0, "generalized_without_delay")
+
+
+SPARSE = np.arange(0, 20_000, 100)
+
+
+def curves_of(train, test):
+    return pd.DataFrame({"step": SPARSE, "train_accuracy": train, "test_accuracy": test})
+
+
+MEMORIZED = np.where(SPARSE >= 200, 1.0, 0.1)
+GENERALIZED = np.where(SPARSE >= 10_000, 1.0, 0.1)
+
+
+def test_a_collapse_is_one_whether_or_not_the_training_pairs_were_memorized():
+    lost = np.where((SPARSE > 5000) & (SPARSE < 12_000), 1.0, 0.1)
+    found = find_milestones(curves_of(np.minimum(MEMORIZED, 0.985), lost))
+    assert (found.outcome_kind, found.memorization_step, found.lost_step) == (
+        "collapsed",
+        None,
+        12_000,
+    )
+    assert found.outcome.startswith(
+        "Collapsed: it reached a test accuracy above 95% at step 5,100; it"
+    )
+    # Its neighbor keeps what it reached.
+    kept = find_milestones(curves_of(np.minimum(MEMORIZED, 0.985), GENERALIZED))
+    assert kept.outcome_kind == "did_not_fit" and kept.lost_step is None
+    assert "It reached a test accuracy above 95% at step 10,000." in kept.outcome
+
+
+def test_a_training_accuracy_that_swings_is_not_settled_and_a_low_one_did_not_fit():
+    swinging = np.where((SPARSE // 100) % 3 < 1, 1.0, 0.3)
+    found = find_milestones(curves_of(swinging, GENERALIZED))
+    assert found.outcome_kind == "not_settled" and "again and again" in found.outcome
+    low = find_milestones(curves_of(np.full(len(SPARSE), 0.3), np.full(len(SPARSE), 0.1)))
+    assert low.outcome_kind == "did_not_fit"
+
+
+def test_a_threshold_is_named_with_its_digits():
+    limits = Thresholds(grokking=0.995)
+    said = find_milestones(curves_of(MEMORIZED, GENERALIZED), thresholds=limits).outcome
+    assert "above 99.5%" in said and "100%." not in said.split("At step")[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"train_accuracy": MEMORIZED * 100}, "train_accuracy goes from .* a percentage"),
+        ({"test_accuracy": GENERALIZED - 1}, "test_accuracy goes from -0.9"),
+    ],
+)
+def test_accuracies_that_are_no_fractions_are_refused(change, words):
+    with pytest.raises(ConfigError, match=words):
+        find_milestones(curves_of(MEMORIZED, GENERALIZED).assign(**change))
+
+
+@pytest.mark.parametrize("chance", [-1.0, 5.0, math.nan])
+def test_a_chance_outside_of_its_range_is_refused(chance):
+    with pytest.raises(ConfigError, match="chance="):
+        find_milestones(curves_of(MEMORIZED, GENERALIZED), chance=chance)
+
+
+def test_a_missing_column_is_named_and_the_order_of_rows_does_not_matter():
+    curves = curves_of(MEMORIZED, GENERALIZED)
+    with pytest.raises(ConfigError, match="no column test_accuracy"):
+        find_milestones(curves.drop(columns="test_accuracy"))
+    assert find_milestones(curves.sample(frac=1, random_state=0)) == find_milestones(curves)
+
+
+def test_a_share_of_dips_that_a_kept_accuracy_exceeds_is_refused():
+    with pytest.raises(ConfigError, match="dip_share=1.0 .* It must be below end_share"):
+        Thresholds(dip_share=1.0)

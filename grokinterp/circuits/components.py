@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from grokinterp.errors import ConfigError
+from grokinterp.fields import checked
 
 Site = Literal["logits", "neurons", "embedding", "heads", "paths"]
 SITES: tuple[Site, ...] = get_args(Site)
@@ -63,7 +64,7 @@ _KINDS_AT: dict[Site, tuple[Kind, ...]] = {
     "paths": PATHS,
 }
 
-_NUMBER, _NAME = r"[0-9]+", r"[0-9]*[a-z]\w*"
+_NUMBER, _NAME = r"[0-9]{1,9}", r"[0-9]*[a-z]\w*"
 _WHICH: dict[Kind, str] = {
     "frequency": _NUMBER,
     "representation": _NAME,
@@ -104,7 +105,8 @@ class Component:
         ConfigError
             If it is none.
         """
-        layer = re.match(r"layer_([0-9]+)_", text)
+        text = checked("component", text, str)
+        layer = re.match(r"layer_([0-9]{1,9})_", text)
         rest = text[layer.end() :] if layer else text
         for kind in _LAYERED if layer else get_args(Kind):
             which = re.fullmatch(f"{kind}_({_WHICH[kind]})", rest) if kind in _WHICH else None

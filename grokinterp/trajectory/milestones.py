@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from grokinterp.errors import ConfigError
+from grokinterp.fields import checked, shown
 from grokinterp.trajectory.course import Course, follow_both
 from grokinterp.trajectory.lasting import first_lasting
 from grokinterp.trajectory.outcome import Facts, OutcomeKind, name_outcome
@@ -79,6 +81,11 @@ def find_milestones(
     chance
         Accuracy of guessing, in [0, 1]: the outcome says where the plateau differs from it.
 
+    Raises
+    ------
+    ConfigError
+        If a column is missing, or an accuracy or `chance` is outside [0, 1].
+
     Examples
     --------
     >>> steps = range(0, 5000, 500)
@@ -95,7 +102,9 @@ def find_milestones(
     datasets", arXiv:2201.02177 (the first crossing alone).
     """
     limits = thresholds or Thresholds()
-    tested = curves.dropna(subset=["train_accuracy", "test_accuracy"])
+    _require_fractions(curves, unmirrored, chance)
+    tested = curves.dropna(subset=["step", "train_accuracy", "test_accuracy"])
+    tested = tested.sort_values("step", kind="stable")
     courses = follow_both(tested, limits)
     if courses is None:
         return _nothing_recorded(diverged_at)
@@ -128,6 +137,32 @@ def find_milestones(
         )
     crossing = first_lasting(steps, test > limits.grokking, 0)
     return _milestones(facts, crossing, (overall, honest), kind, sentence)
+
+
+def _require_fractions(
+    curves: pd.DataFrame, unmirrored: pd.DataFrame | None, chance: float | None
+) -> None:
+    """Refuse what cannot be judged, such as accuracies in per cent."""
+    checked("curves", curves, pd.DataFrame, "Pass run.curves, or a table with these columns.")
+    tables: list[tuple[pd.DataFrame, tuple[str, ...]]]
+    tables = [(curves, ("train_accuracy", "test_accuracy"))]
+    if unmirrored is not None:
+        checked("unmirrored", unmirrored, pd.DataFrame)
+        tables.append((unmirrored, ("test_accuracy_unmirrored",)))
+    for table, names in tables:
+        for name in ("step", *names):
+            if name not in table:
+                needed = ", ".join(("step", *names))
+                raise ConfigError(f"the table has no column {name}. It needs {needed}.")
+        for name in names:
+            known = table[name].dropna().to_numpy(dtype=float)
+            if len(known) and not (known.min() >= 0 and known.max() <= 1):
+                raise ConfigError(
+                    f"{name} goes from {known.min():g} to {known.max():g}, outside [0, 1]. It is a "
+                    "fraction, not a percentage."
+                )
+    if chance is not None and not 0 <= checked("chance", chance, float | int) <= 1:
+        raise ConfigError(f"chance={shown(chance)} is outside [0, 1]. For p answers it is 1/p.")
 
 
 def _transition(

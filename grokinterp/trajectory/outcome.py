@@ -72,7 +72,8 @@ def name_outcome(facts: Facts) -> tuple[OutcomeKind | None, str]:
         An accuracy that was reached was lost for good.
     ``not_settled``
         An accuracy was reached and neither kept nor lost, swings, or is above its threshold
-        only at the very end of the record.
+        only at the very end of the record. A training accuracy that sinks by no more than
+        `dip_depth` does not count.
     ``did_not_fit``, ``memorized``
         The training accuracy, the test accuracy, never lasts above its threshold.
     ``generalized_before_memorizing``
@@ -98,10 +99,10 @@ def _kind(facts: Facts) -> OutcomeKind:
     train, test, limits = facts.train, facts.test, facts.limits
     if facts.diverged_at is not None:
         return "diverged"
-    if train.reached is None:
-        return "not_settled" if train.state == "rising" else "did_not_fit"
     if "lost" in (train.state, test.state):
         return "collapsed"
+    if train.reached is None:
+        return "not_settled" if train.state in ("rising", "swinging") else "did_not_fit"
     if train.state == "shaky" or test.state in _UNSETTLED:
         return "not_settled"
     if facts.delay is None:
@@ -120,7 +121,7 @@ def _begins_too_late(facts: Facts) -> str:
     if first is None or first not in (memorized, generalized):
         return ""
     assert memorized is not None and generalized is not None
-    above = f"a test accuracy above {facts.limits.grokking:.0%}"
+    above = _above(facts)
     already, then = "had memorized its training pairs", ""
     if memorized > first:
         already, then = f"had {above}", f"; it memorized its training pairs at step {memorized:,}"
@@ -137,8 +138,19 @@ def _memorized(facts: Facts) -> str:
     return f"it memorized its training pairs {at} step {step:,}"
 
 
+def _percent(fraction: float) -> str:
+    """A threshold in per cent, with as many digits as it has."""
+    return f"{100 * fraction:g}%"
+
+
 def _above(facts: Facts) -> str:
-    return f"a test accuracy above {facts.limits.grokking:.0%}"
+    return f"a test accuracy above {_percent(facts.limits.grokking)}"
+
+
+def _generalized(facts: Facts) -> str:
+    step = facts.test.reached
+    at = "by" if step == facts.begins_at else "at"
+    return f"reached {_above(facts)} {at} step {step:,}"
 
 
 def _say_diverged(facts: Facts) -> str:
@@ -146,8 +158,9 @@ def _say_diverged(facts: Facts) -> str:
 
 
 def _say_did_not_fit(facts: Facts) -> str:
-    line = f"{facts.limits.memorization:.0%}"
-    return f"Did not fit: the training accuracy never stays above {line}."
+    line = _percent(facts.limits.memorization)
+    said = f"Did not fit: the training accuracy never stays above {line}"
+    return f"{said}. It {_generalized(facts)}." if facts.test.reached is not None else f"{said}."
 
 
 def _say_memorized(facts: Facts) -> str:
@@ -155,9 +168,10 @@ def _say_memorized(facts: Facts) -> str:
 
 
 def _say_collapsed(facts: Facts) -> str:
-    said = f"Collapsed: {_memorized(facts)}"
+    reached = [_memorized(facts)] if facts.train.reached is not None else []
     if facts.test.reached is not None:
-        said += f" and reached {_above(facts)} at step {facts.test.reached:,}"
+        reached.append(_generalized(facts) if reached else f"it {_generalized(facts)}")
+    said = f"Collapsed: {' and '.join(reached)}"
     lost = [
         f"the {name} accuracy at step {course.lost:,}"
         for name, course in (("training", facts.train), ("test", facts.test))
@@ -167,25 +181,25 @@ def _say_collapsed(facts: Facts) -> str:
 
 
 def _say_not_settled(facts: Facts) -> str:
-    remedy = "Train longer, or test more often, to see whether it stays."
-    line = f"{facts.limits.grokking:.0%}"
+    remedy = "Train longer, or test more often, to see where it settles."
+    line = _percent(facts.limits.grokking)
+    again = "again and again without staying above"
     if facts.train.reached is None:
-        line = f"{facts.limits.memorization:.0%}"
-        return f"Not settled: the training accuracy has only just passed {line}. {remedy}"
+        line = _percent(facts.limits.memorization)
+        is_swinging = facts.train.state == "swinging"
+        passes = f"passes {line} {again}" if is_swinging else f"has only just passed {line}"
+        return f"Not settled: the training accuracy {passes}. {remedy}"
     said = f"Not settled: {_memorized(facts)}"
     if facts.test.state in ("shaky", "sunk"):
         assert facts.test.reached is not None
-        said += (
-            f" and reached {_above(facts)} at step {facts.test.reached:,}, but did not keep it to "
-            "the end"
-        )
+        said += f" and {_generalized(facts)}, but has not kept it since"
     elif facts.test.state == "rising":
         said += f", and its test accuracy has only just passed {line}"
     elif facts.test.state == "swinging":
-        said += f", and its test accuracy passes {line} again and again without staying above"
+        said += f", and its test accuracy passes {line} {again}"
     else:
-        above = f"{facts.limits.memorization:.0%}"
-        said += f", but its training accuracy did not stay above {above} to the end"
+        above = _percent(facts.limits.memorization)
+        said += f", but its training accuracy has not stayed above {above} since"
     return f"{said}. {remedy}"
 
 
@@ -236,8 +250,9 @@ def _say_plateau(facts: Facts) -> str:
         return ""
     if abs(facts.plateau - facts.chance) <= _LEAST_DIFFERENCE:
         return ""
+    which = "accuracy on all test pairs" if facts.is_unmirrored else "test accuracy"
     return (
-        f" On the plateau before it the test accuracy is {facts.plateau:.1%}; guessing has "
+        f" On the plateau before it the {which} is {facts.plateau:.1%}; guessing has "
         f"{facts.chance:.1%}."
     )
 

@@ -58,6 +58,9 @@ class Thresholds:
             require(self, name, getattr(self, name) >= 0, "Use a ratio of 0 or more.")
         for name in ("lasting_share", "end_share", "dip_depth", "dip_share", "unsettled_share"):
             require(self, name, 0 <= getattr(self, name) <= 1, "Use a value in [0, 1].")
+        # What is lost lies above in at most dip_share of its tests, what is kept in end_share.
+        is_fine = self.dip_share < self.end_share
+        require(self, "dip_share", is_fine, f"It must be below end_share={self.end_share:g}.")
         for name in ("least_tests", "least_unbroken"):
             require(self, name, getattr(self, name) >= 1, "Use 1 or more tests.")
         low, high = self.rise
