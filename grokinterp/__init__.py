@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     from grokinterp.circuits.memorization import excluded_loss as excluded_loss
     from grokinterp.circuits.trigonometric import restricted_loss as restricted_loss
     from grokinterp.citing import cite as cite
-    from grokinterp.comparison import compare as compare, compare_settings as compare_settings
+    from grokinterp.comparison import (
+        Comparison as Comparison,
+        compare as compare,
+        compare_settings as compare_settings,
+        comparison_of as comparison_of,
+    )
     from grokinterp.errors import (
         CheckpointError as CheckpointError,
         ConfigError as ConfigError,
@@ -152,6 +157,8 @@ _HOMES = {
     "analyze_run": "trajectory",
     "write_tables": "trajectory",
     "compare": "comparison",
+    "Comparison": "comparison",
+    "comparison_of": "comparison",
     "compare_settings": "comparison",
     "write_report": "report",
     "write_images": "report",

@@ -112,7 +112,8 @@ def _readable(result: Result | Sequence[Analysis]) -> Result:
         return comparison_of(result)
     raise ConfigError(
         f"result={shown(result)} is of the wrong type. It takes an Analysis, a list of them, a "
-        "Comparison or a Reproduction. Make one: gi.analyze_run(run), or gi.reproduce(name)."
+        "Comparison or a Reproduction. Make one: gi.analyze_run(run), gi.comparison_of(runs) or "
+        "gi.reproduce(name)."
     )
 
 
