@@ -164,7 +164,7 @@ def test_a_description_has_the_ends_of_every_line_that_is_drawn(page):
     # What waits in the legend is not told, nor is a level point by point.
     assert "mirrored" not in page.figures["accuracy"].label
     assert told["accuracy"].count("0.00885") == 3
-    # Bars are told by name with their value, maps by their range.
+    # Bars are described by name and value, maps by their range.
     assert {"52", "8.3"} <= set(told["embedding-spectrum"] + told["ablations"])
     correct = synthetic.grokked_analysis(8).algorithm.correct_logits
     assert told["correct-logits"][-2:] == [f"{v:.3g}" for v in (correct.min(), correct.max())]
