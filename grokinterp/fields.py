@@ -95,6 +95,37 @@ def checked(name: str, value: Any, kind: Any, remedy: str = "") -> Any:
     raise ConfigError(f"{fact} {remedy}".rstrip())
 
 
+def later_field(default: Any) -> Any:
+    """Field of a spec that came after configs were first written; see :func:`settled`.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Spec:
+    ...     p: int = 113
+    ...     normalization: str = later_field("none")
+    >>> settled(Spec()), settled(Spec(normalization="LN"))
+    ({'p': 113}, {'p': 113, 'normalization': 'LN'})
+    """
+    return dataclasses.field(default=default, metadata={_LATER: True})
+
+
+def settled(spec: Any) -> dict[str, Any]:
+    """Fields of a spec as a nested table, without later fields that have their default.
+
+    A digest of this names the same config before and after a field was added, so that finished
+    sweeps are still found.
+    """
+    table: dict[str, Any] = {}
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if field.metadata.get(_LATER) and value == field.default:
+            continue
+        table[field.name] = settled(value) if dataclasses.is_dataclass(value) else value
+    return table
+
+
 def require(spec: Any, name: str, is_fine: bool, remedy: str) -> None:
     """Refuse a field's value unless it is fine.
 
@@ -194,6 +225,7 @@ def plain_number(value: Any) -> Number:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+_LATER = "came later"
 _MISFIT = object()
 _NUMBER_WORDS = ("no", "one", "two", "three", "four")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from grokinterp.errors import ConfigError
+from grokinterp.fields import later_field, settled
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs import PRESETS, OptimizerSpec, PressureSpec, TrainConfig
 from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
@@ -77,6 +78,31 @@ def test_an_unknown_kind_of_input_or_attention_is_refused(field, without_type_ch
 def test_the_hash_tells_configs_apart():
     config = PRESETS["quick"]
     assert dataclasses.replace(config, n_steps=7).hash() != config.hash()
+
+
+WRITTEN_BEFORE = {
+    "quick": "bbe20288592a",
+    "nanda2023": "d6f4b0d42c1f",
+    "s5": "4df6a5413a91",
+    "perceptron": "8c15ef67e8bb",
+    "digits": "1b78d823048e",
+}
+"""Hashes of presets as folders of finished sweeps carry them."""
+
+
+@pytest.mark.parametrize("name", WRITTEN_BEFORE)
+def test_a_field_that_came_later_leaves_the_hash_of_earlier_configs_alone(name):
+    assert PRESETS[name].hash() == WRITTEN_BEFORE[name]
+
+
+def test_a_later_field_with_another_value_is_in_the_hash():
+    @dataclasses.dataclass(frozen=True)
+    class Spec:
+        p: int = 113
+        outputs: str = later_field("answers")
+
+    assert settled(Spec()) == {"p": 113}
+    assert settled(Spec(outputs="tokens")) == {"p": 113, "outputs": "tokens"}
 
 
 def test_checkpoints_are_dense_early_then_regular_with_first_and_last():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
-from grokinterp.fields import build, check_types, require, shown
+from grokinterp.fields import build, check_types, require, settled, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.reprs import spec_repr
 from grokinterp.runs.pressures import PressureSpec
@@ -170,7 +170,7 @@ class TrainConfig:
 
     def hash(self) -> str:
         """Return 12 hexadecimal digits that name this config."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True)
+        canonical = json.dumps(settled(self), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     def checkpoint_steps(self) -> list[int]:

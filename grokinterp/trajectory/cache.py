@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from grokinterp.errors import RunFolderError
+from grokinterp.fields import settled
 from grokinterp.runs.atomic import append_durably, whole_lines
 from grokinterp.runs.run import Run
 
@@ -93,8 +94,14 @@ def _are_numbers(values: Any) -> bool:
 
 def cache_context(run: Run) -> str:
     """Digest of what numbers depend on besides weights: task, network and split."""
-    digest = hashlib.sha256(json.dumps(run.config.to_dict()["task"], sort_keys=True).encode())
-    digest.update(json.dumps(run.config.to_dict()["model"], sort_keys=True).encode())
+    digest = hashlib.sha256()
+    table = settled(run.config)
+    if run.is_imported:
+        # What is not known stands for nothing, so it must not distinguish two runs.
+        known = run.config.to_dict()
+        table = {part: {k: known[part][k] for k in table[part]} for part in ("task", "model")}
+    for part in ("task", "model"):
+        digest.update(json.dumps(table[part], sort_keys=True).encode())
     digest.update(run.split.train.tobytes())
     return digest.hexdigest()[:16]
 
