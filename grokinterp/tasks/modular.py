@@ -145,9 +145,14 @@ class Task(Examples):
         return self.spec.p
 
     @property
+    def n_tokens(self) -> int:
+        """Number of tokens that may stand as a or b."""
+        return self.spec.p
+
+    @property
     def d_vocab(self) -> int:
-        """Number of input tokens: the residues and ``=``."""
-        return self.spec.p + 1
+        """Number of input tokens: those of a and b, and ``=``."""
+        return self.n_tokens + 1
 
     @property
     def n_pairs(self) -> int:
