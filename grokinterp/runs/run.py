@@ -172,7 +172,7 @@ class Run:
         torch.Size([2, 13])
         """
         task = self.task
-        pairs = torch.from_numpy(task.pairs if rows is None else task.pairs[np.asarray(rows)])
+        pairs = torch.tensor(task.pairs if rows is None else task.pairs[np.asarray(rows)])
         with torch.no_grad():
             return pair_logits(self.parameters(step), self.spec, pairs)[:, : task.n_classes]
 
