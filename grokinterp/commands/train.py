@@ -75,10 +75,13 @@ def _parse(arguments: list[str]) -> Train:
 
 
 def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:
-    """Return the preset, split by ordered pairs if the operation asked for does not commute."""
-    task, operation = preset.task, OPERATIONS.get(_last_value("task.operation", arguments) or "")
+    """Return the preset, split by ordered pairs if the operation asked for may not commute."""
+    task, name = preset.task, _last_value("task.operation", arguments) or ""
+    operation = OPERATIONS.get(name)
     is_asked_for = _last_value("task.split-unit", arguments) is not None
-    if operation is None or operation.is_commutative or is_asked_for:
+    # Whether a table commutes is not known before it is read.
+    may_not_commute = name == "table" or (operation is not None and not operation.is_commutative)
+    if not may_not_commute or is_asked_for:
         return preset
     if not isinstance(task, TaskSpec) or task.split_unit == "ordered_pairs":
         return preset
