@@ -10,6 +10,8 @@ import torch
 from grokinterp.circuits import Snapshot
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import parameter_shapes
+from grokinterp.models.pair_tables import PairActivations
+from grokinterp.models.transformer_parts import TransformerParts
 from grokinterp.tasks import Split, Task, TaskSpec, draw_split
 
 
@@ -66,7 +68,24 @@ def snapshot(logits: torch.Tensor, split: Split, neurons: torch.Tensor | None = 
     if neurons is None:
         neurons = noise(task.n_pairs, spec.d_mlp, seed=99).relu()
     pattern = torch.full((task.n_pairs, spec.n_heads, 3), 1 / 3)
-    return Snapshot(task, split, spec, 0, "", parameters, pattern, neurons, logits)
+    pairs = torch.tensor(task.pairs)
+    activations = PairActivations(pattern, neurons, logits)
+    network = TransformerParts(parameters, spec, pairs, task.n_tokens, task.n_classes, activations)
+    return Snapshot(task, split, 0, "", network, logits)
+
+
+def with_activations(base: Snapshot, **changes: torch.Tensor) -> Snapshot:
+    """The snapshot with another pattern, other neurons or other logits; weights stay."""
+    network = base.transformer
+    activations = dataclasses.replace(network.activations, **changes)
+    network = dataclasses.replace(network, activations=activations)
+    return dataclasses.replace(base, network=network, logits=activations.logits)
+
+
+def with_parameters(base: Snapshot, parameters: dict[str, torch.Tensor]) -> Snapshot:
+    """The snapshot with other weights, which did not make its logits."""
+    network = dataclasses.replace(base.transformer, parameters=parameters)
+    return dataclasses.replace(base, network=network)
 
 
 def trigonometric_snapshot(
@@ -95,8 +114,7 @@ def with_embedding(base: Snapshot, rows: torch.Tensor) -> Snapshot:
     W_E = base.parameters["embed.W_E"].clone()
     W_E[base.class_tokens] = torch.zeros(len(rows), d_model)
     W_E[base.class_tokens, : rows.shape[1]] = rows.float()
-    parameters = {**base.parameters, "embed.W_E": W_E}
-    return dataclasses.replace(base, parameters=parameters)
+    return with_parameters(base, {**base.parameters, "embed.W_E": W_E})
 
 
 def pizza_spec(frequencies: list[int], n_phases: int = 16) -> ModelSpec:

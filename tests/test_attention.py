@@ -1,4 +1,3 @@
-import dataclasses
 import math
 
 import numpy as np
@@ -24,7 +23,7 @@ def snapshot_with_pattern(p, to_a, to_b, operation="addition"):
             values = torch.as_tensor(function(i, j)).expand(n, n)
             pattern[snapshot.pair_rows, head, position] = values.flatten()
     pattern[:, :, 2] = 0.01
-    return dataclasses.replace(snapshot, pattern=pattern)
+    return planted.with_activations(snapshot, pattern=pattern)
 
 
 def wave(p, k, of="a", phase=0.4, size=0.3):

@@ -199,13 +199,15 @@ def test_squared_weights_count_every_parameter_and_scale_with_the_square():
     snapshot.parameters["blocks.0.mlp.b_in"].fill_(2.0)
     measure = BY_NAME["sum_squared_weights"]
     keys = keys_of(snapshot)
-    row = measure.values(snapshot, keys)
+    by_matrix = BY_NAME["sum_squared_weights_by_matrix"]
+    row = measure.values(snapshot, keys) | by_matrix.values(snapshot, keys)
     expected = sum(float((v.double() ** 2).sum()) for v in snapshot.parameters.values())
     assert row["sum_squared_weights"] == pytest.approx(expected, **EXACT64)
-    matrices = sum(row[column] for column in measure.columns[1:])
+    matrices = sum(row[column] for column in by_matrix.columns)
     assert row["sum_squared_weights"] - matrices == pytest.approx(24 * 4.0, **CHAINED64)
     tripled = {name: 3 * value for name, value in snapshot.parameters.items()}
-    scaled = measure.values(dataclasses.replace(snapshot, parameters=tripled), keys)
+    larger = planted.with_parameters(snapshot, tripled)
+    scaled = measure.values(larger, keys) | by_matrix.values(larger, keys)
     for column, value in row.items():
         assert scaled[column] == pytest.approx(9 * value, **FLOAT32)
 
@@ -216,7 +218,7 @@ def test_squared_weights_are_the_same_bits_in_whatever_order_the_parameters_come
     names, found = list(snapshot.parameters), set()
     for shift in range(len(names)):
         shuffled = {n: snapshot.parameters[n] for n in names[shift:] + names[:shift]}
-        again = dataclasses.replace(snapshot, parameters=shuffled)
+        again = planted.with_parameters(snapshot, shuffled)
         found.add(measure.values(again, keys_of(snapshot))["sum_squared_weights"])
     assert len(found) == 1
 
@@ -224,7 +226,7 @@ def test_squared_weights_are_the_same_bits_in_whatever_order_the_parameters_come
 def test_matrices_of_all_blocks_count_under_one_name():
     deep = dataclasses.replace(SPEC, n_layers=2)
     snapshot = random_snapshot(5, spec=deep)
-    row = BY_NAME["sum_squared_weights"].values(snapshot, keys_of(snapshot))
+    row = BY_NAME["sum_squared_weights_by_matrix"].values(snapshot, keys_of(snapshot))
     expected = sum(
         float((snapshot.parameters[f"blocks.{i}.mlp.W_in"].double() ** 2).sum()) for i in (0, 1)
     )

@@ -149,16 +149,6 @@ def test_a_regression_has_losses_and_no_accuracies(tmp_path):
     assert not torch.equal(first["layers.0.W"], last["layers.0.W"])
 
 
-def test_analysis_of_a_perceptron_is_refused_in_one_line(tmp_path):
-    from grokinterp.trajectory import analyze_run
-
-    run = train(config(n_steps=2), tmp_path / "run", progress=False)
-    with pytest.raises(ConfigError, match="circuits are read off transformers only"):
-        analyze_run(run)
-    with pytest.raises(ConfigError, match="transformers only"):
-        run.model()
-
-
 def test_a_run_that_starts_from_another_begins_with_its_last_weights(tmp_path):
     parent = train(config(n_steps=20), tmp_path / "parent", progress=False)
     smaller = dataclasses.replace(parent.config.task, train_fraction=0.3)

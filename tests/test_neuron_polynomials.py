@@ -1,4 +1,3 @@
-import dataclasses
 import math
 
 import numpy as np
@@ -118,7 +117,7 @@ def test_a_dead_neuron_has_no_frequency():
     snapshot = random_snapshot()
     neurons = snapshot.neurons.clone()
     neurons[:, 3] = 0
-    table = neuron_table(dataclasses.replace(snapshot, neurons=neurons))
+    table = neuron_table(planted.with_activations(snapshot, neurons=neurons))
     before = neuron_table(snapshot)["frequency"].isna()
     assert not before[3]
     assert table["frequency"].isna().tolist() == [i == 3 or before[i] for i in range(10)]

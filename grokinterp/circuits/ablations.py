@@ -25,6 +25,7 @@ from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.memory import return_free_memory
 from grokinterp.circuits.snapshot import ON, On, Snapshot
 from grokinterp.models import ModelSpec
+from grokinterp.models.network_parts import PartName
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +172,7 @@ def ablate_with_hooks(
     Raises
     ------
     ConfigError
-        If a hook point is behind a flag that is off.
+        If a hook point is behind a flag that is off, or the network has no hook points.
 
     Examples
     --------
@@ -189,6 +190,7 @@ def ablate_with_hooks(
     model = HookedTransformer.from_parameters(snapshot.spec, snapshot.parameters)
     with torch.no_grad():
         logits = model.run_with_hooks(snapshot.tokens, fwd_hooks=list(fwd_hooks))[:, -1]
+        logits = logits[:, : snapshot.task.n_classes]
     points = ", ".join(str(point) for point, _ in fwd_hooks)
     return evaluate_logits(
         snapshot, logits[evaluated_rows(snapshot)], name, f"hooks at {points}", ()
@@ -233,7 +235,9 @@ def ablation_table(
 def standard_interventions(
     snapshot: Snapshot, key_frequencies: KeyFrequencies, site: Site
 ) -> list[Intervention]:
-    """List what :func:`ablation_table` does at a site, in order."""
+    """List what :func:`ablation_table` does at a site, in order; nothing where it is no part."""
+    if not snapshot.has(*_PARTS_AT[site]):
+        return []
     if site == "paths":
         return _removed(site, [Component(path) for path in PATHS])
     if site == "heads":
@@ -253,6 +257,15 @@ def standard_interventions(
     if site == "neurons":
         found += _of_neurons(snapshot, key_frequencies)
     return found
+
+
+_PARTS_AT: dict[Site, tuple[PartName, ...]] = {
+    "logits": (),
+    "neurons": ("neurons", "way_from_neurons"),
+    "embedding": ("operands", "way_from_operands"),
+    "heads": ("blocks",),
+    "paths": ("blocks", "neurons"),
+}
 
 
 def _names(key_frequencies: KeyFrequencies) -> tuple[int | str, ...]:

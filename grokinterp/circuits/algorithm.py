@@ -127,7 +127,8 @@ def find_algorithm(
     Parameters
     ----------
     snapshot
-        Of a network of any depth and attention.
+        Of any network. Without a way back from changed operands the verdict is ``none``, with
+        the evidence that the logits give.
     key_frequencies
         The circles to look at alone; one forward pass each.
     n_triples, seed
@@ -154,6 +155,8 @@ def find_algorithm(
     reason = _why_not_asked(snapshot, key_frequencies)
     if reason:
         return Algorithm("none", reason)
+    if not snapshot.has("operands", "way_from_operands"):
+        return _unseen(snapshot, key_frequencies)
     symmetricity = gradient_symmetricity(snapshot, n_triples=n_triples, seed=seed)
     irrelevance = distance_irrelevance(snapshot)
     by_circle = {
@@ -175,6 +178,19 @@ def find_algorithm(
         circularity=circularity(snapshot),
         variance_explained=variance_explained_by_formula(snapshot, key_frequencies.frequencies),
         variance_explained_by_circle=by_circle,
+        correct_logits=_by_sum_and_difference(snapshot),
+    )
+
+
+def _unseen(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Algorithm:
+    """What logits alone say, where no operand can be changed."""
+    missing = snapshot.network.missing
+    why = missing.get("operands") or missing["way_from_operands"]
+    return Algorithm(
+        "none",
+        f"two of the three pieces of evidence change what the tokens bring in, and {why}",
+        distance_irrelevance=distance_irrelevance(snapshot),
+        variance_explained=variance_explained_by_formula(snapshot, key_frequencies.frequencies),
         correct_logits=_by_sum_and_difference(snapshot),
     )
 

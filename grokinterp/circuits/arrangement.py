@@ -60,6 +60,14 @@ class Arrangement:
         """Answer of the pairs with product s."""
         return torch.from_numpy(self._view.class_tokens.copy())
 
+    @cached_property
+    def second_tokens(self) -> Int[Tensor, " x"]:
+        """Token of each element of the group where it stands as b, in the order of the view.
+
+        Other than `class_tokens` where the product is that of a and the inverse of b.
+        """
+        return self.pairs[self.pair_rows[: self._view.order], 1]
+
     @property
     def _view(self) -> GroupView:
         assert self.view is not None  # snapshots ask require_view() first

@@ -33,7 +33,7 @@ class AttentionFit:
     """Mean attention to each position over the pairs."""
     pattern: Float[Tensor, "row head pos"]
     """The fitted pattern, rows as in ``snapshot.pair_rows``: at positions a and b the fit, at
-    ``=`` (if there is one) the mean."""
+    others (such as ``=``) the mean."""
 
 
 def fit_attention(snapshot: Snapshot, frequencies: Iterable[int] | None = None) -> AttentionFit:
@@ -69,10 +69,11 @@ def fit_attention(snapshot: Snapshot, frequencies: Iterable[int] | None = None) 
     ((2,), (3,), (3,), (2,))
     """
     n = snapshot.require_cyclic_view().order
+    of_operands = list(snapshot.transformer.operand_positions)
     pattern = snapshot.pattern[snapshot.pair_rows].double()
     mean = pattern.mean(dim=0)
-    grid = pattern[:, :, :2].unflatten(0, (n, n))
-    centered = grid - mean[:, :2]
+    grid = pattern[:, :, of_operands].unflatten(0, (n, n))
+    centered = grid - mean[:, of_operands]
     basis, of_row = fourier_basis(n), component_frequencies(n)
     # A wave of one index is found in the means over the other.
     along_a = torch.einsum("fi,ihp->fhp", basis, centered.mean(dim=1))
@@ -90,7 +91,7 @@ def fit_attention(snapshot: Snapshot, frequencies: Iterable[int] | None = None) 
         is_in = torch.isin(of_row, torch.tensor(ks, dtype=torch.long))
         by_a = basis[is_in].T @ along_a[is_in, head]
         by_b = basis[is_in].T @ along_b[is_in, head]
-        fitted[:, head, :2] += (by_a[:, None] + by_b[None, :]).flatten(0, 1)
+        fitted[:, head, of_operands] += (by_a[:, None] + by_b[None, :]).flatten(0, 1)
         chosen.append(ks)
         explained.append(float(power[list(ks), head].sum() / total[head]) if ks else math.nan)
     fitted = fitted.to(snapshot.pattern.dtype)

@@ -116,17 +116,12 @@ def isolate_circle(
         raise ConfigError(f"frequency {frequency} is not one of 1 .. {highest}. Name one of them.")
     embeddings = _residue_embeddings(snapshot)
     isolate = _one_frequency if isolation == "fourier" else _two_principal_components
-    (name,) = [key for key in snapshot.parameters if key.endswith("W_E")]
-    W_E = snapshot.parameters[name].clone()
-    W_E[snapshot.class_tokens] = isolate(embeddings, frequency).to(W_E.dtype)
-    return Snapshot.from_parameters(
-        {**snapshot.parameters, name: W_E}, snapshot.split, snapshot.spec, step=snapshot.step
-    )
+    return snapshot.with_operand_rows(isolate(embeddings, frequency))
 
 
 def _residue_embeddings(snapshot: Snapshot) -> Float[Tensor, "x d_model"]:
     snapshot.require_cyclic_view()
-    return snapshot.weight("W_E")[snapshot.class_tokens].double()
+    return snapshot.operand_rows.double()
 
 
 def _principal_components(

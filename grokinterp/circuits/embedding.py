@@ -39,10 +39,11 @@ def embedding_spectrum(snapshot: Snapshot) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per frequency 1 .. n//2: ``frequency``; ``cosine_norm`` and ``sine_norm`` of W_E
+        A row per frequency 1 .. n//2: ``frequency``; ``cosine_norm`` and ``sine_norm`` of W_E,
+        or of the tables of a and b side by side where each has its own,
         in the orthonormal basis (no sine at the highest frequency of an even n: empty);
         ``W_E_norm``, both together; ``through_heads_norm``, both of
-        :func:`embedding_through_heads`.
+        :func:`embedding_through_heads`, of a transformer alone.
 
     Raises
     ------
@@ -62,16 +63,19 @@ def embedding_spectrum(snapshot: Snapshot) -> pd.DataFrame:
     [2, 3]
     """
     n = snapshot.require_cyclic_view().order
-    rows = snapshot.weight("W_E")[snapshot.class_tokens]
+    rows = snapshot.operand_rows
     norms = component_norms(rows)
     sines = torch.full((n // 2,), torch.nan, dtype=torch.float64)
     sines[: (n - 1) // 2] = norms[2::2]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "frequency": range(1, n // 2 + 1),
             "cosine_norm": norms[1::2].numpy(),
             "sine_norm": sines.numpy(),
             "W_E_norm": norms_by_frequency(rows).numpy(),
-            "through_heads_norm": norms_by_frequency(embedding_through_heads(snapshot)).numpy(),
         }
     )
+    if not snapshot.has("blocks", "neurons"):
+        return table
+    through_heads = norms_by_frequency(embedding_through_heads(snapshot))
+    return table.assign(through_heads_norm=through_heads.numpy())

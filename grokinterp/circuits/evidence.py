@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import SupportsFloat
 
@@ -33,6 +34,7 @@ from grokinterp.circuits.trigonometric import (
     restricted_logits,
     trigonometric_component,
 )
+from grokinterp.models.network_parts import PartName
 from grokinterp.spectra import block_component, component_norms, gini
 
 CIRCUIT_COLUMNS = ("stage", "quantity", "frequency", "head", "value", "unit")
@@ -98,7 +100,9 @@ def circuit_table(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> pd.Dat
     """
     rows = _Rows()
     if snapshot.task.cyclic_view is not None and key_frequencies.frequencies:
-        for stage, add in zip(STAGES, _ADDERS, strict=True):
+        for stage, (needed, add) in zip(STAGES, _ADDERS, strict=True):
+            if not snapshot.has(*needed):
+                continue
             rows.stage = stage
             # What a stage needs is large, and no other stage needs it.
             add(rows, snapshot.without_cache(), key_frequencies)
@@ -115,6 +119,8 @@ def _add_embedding(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> Non
     spectrum = embedding_spectrum(snapshot)
     is_key = spectrum["frequency"].isin(keys.frequencies).to_numpy()
     for column, name in (("W_E_norm", "W_E"), ("through_heads_norm", "W_E W_V W_O W_in")):
+        if column not in spectrum:
+            continue
         norms = spectrum[column].to_numpy()
         for k in keys.frequencies:
             rows.add(f"norm in {name}", norms[k - 1], "norm", frequency=k)
@@ -124,8 +130,8 @@ def _add_embedding(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> Non
             other = int(np.where(is_key, -1, norms).argmax())
             what = f"norm in {name} of the strongest other frequency"
             rows.add(what, norms[other], "norm", frequency=other + 1)
-    W_E = snapshot.weight("W_E")[snapshot.class_tokens]
-    rows.add("Gini coefficient of W_E", gini(component_norms(W_E)), "fraction")
+    norms = component_norms(snapshot.operand_rows)
+    rows.add("Gini coefficient of W_E", gini(norms), "fraction")
 
 
 def _add_attention(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
@@ -167,7 +173,8 @@ def _add_neurons(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
     others = int(counts.sum()) - of_keys
     rows.add("neurons with over 85 % in another frequency", others, "count")
     rows.add("neurons without a frequency", n_neurons - int(counts.sum()), "count")
-    for shape, shares in activation_fits(snapshot).items():
+    fits = activation_fits(snapshot) if snapshot.has("pre_activations") else {}
+    for shape, shares in fits.items():
         what = f"variance explained by a {shape} function of the pre-activation, median"
         rows.add(what, shares.nanmedian(), "fraction")
     polynomials = polynomial_neurons(snapshot)
@@ -282,11 +289,13 @@ def memorization_share(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> f
     return float(1 - len(circuit) * circuit.square().sum() / total)
 
 
-_ADDERS = (
-    _add_network,
-    _add_embedding,
-    _add_attention,
-    _add_neurons,
-    _add_neuron_logit_map,
-    _add_logits,
+_Adder = Callable[[_Rows, Snapshot, KeyFrequencies], None]
+_ADDERS: tuple[tuple[tuple[PartName, ...], _Adder], ...] = (
+    ((), _add_network),
+    (("operands",), _add_embedding),
+    (("pattern", "blocks"), _add_attention),
+    (("neurons", "way_from_neurons"), _add_neurons),
+    (("neurons", "readout", "way_from_neurons"), _add_neuron_logit_map),
+    ((), _add_logits),
 )
+"""Parts that each stage needs, and who adds its rows."""

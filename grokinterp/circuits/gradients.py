@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from grokinterp.circuits.snapshot import Snapshot
-from grokinterp.models import ModelSpec
-from grokinterp.models.pair_tables import has_pair_tables
-from grokinterp.models.transformer import ACTIVATIONS, transformer_logits
 
 N_TRIPLES = 2000
 """Triples that :func:`gradient_symmetricity` draws."""
@@ -68,12 +64,12 @@ def gradient_symmetricity(
     >>> gradient_symmetricity(snapshot, n_triples=100).mean
     -0.1...
     """
+    snapshot.network.require("operands", "way_from_operands")
     rows, classes = _triples(snapshot, n_triples, seed)
-    tokens = snapshot.tokens
     with torch.enable_grad():
         cosines = torch.cat(
             [
-                _cosines(snapshot, tokens[row], c)
+                _cosines(snapshot, row, c)
                 for row, c in zip(
                     rows.split(_TRIPLES_AT_A_TIME), classes.split(_TRIPLES_AT_A_TIME), strict=True
                 )
@@ -101,59 +97,14 @@ def _triples(
 
 
 def _cosines(
-    snapshot: Snapshot, tokens: Int[Tensor, "triple pos"], classes: Int[Tensor, " triple"]
+    snapshot: Snapshot, rows: Int[Tensor, " triple"], classes: Int[Tensor, " triple"]
 ) -> Float[Tensor, " triple"]:
-    weights = {name: value.detach() for name, value in snapshot.parameters.items()}
-    operands = weights["embed.W_E"][tokens[:, :2]].requires_grad_()
-    logits_of = _one_layer_logits if has_pair_tables(snapshot.spec) else _any_logits
-    logits = logits_of(weights, snapshot.spec, operands, tokens, classes)
-    (gradient,) = torch.autograd.grad(logits.sum(), operands)
+    tables, pairs = snapshot.operands, snapshot.arrangement.pairs[rows]
+    a = tables.a.detach()[pairs[:, 0]].requires_grad_()
+    b = tables.b.detach()[pairs[:, 1]].requires_grad_()
+    logits = snapshot.network.chosen_logits(a, b, rows, classes)
+    gradients = torch.autograd.grad(logits.sum(), [a, b])
     # Scaled to a largest entry of one, so that no square leaves the range of float32; a
     # gradient of zeros gives NaN here and is left out by the caller.
-    gradient = gradient / gradient.abs().amax(dim=2, keepdim=True)
-    return F.cosine_similarity(gradient[:, 0], gradient[:, 1], dim=1).double()
-
-
-def _any_logits(
-    weights: Mapping[str, Tensor],
-    spec: ModelSpec,
-    operands: Float[Tensor, "triple 2 d_model"],
-    tokens: Int[Tensor, "triple pos"],
-    classes: Int[Tensor, " triple"],
-) -> Float[Tensor, " triple"]:
-    def use_operands(name: str, activation: Tensor) -> Tensor:
-        if name != "hook_embed":
-            return activation
-        return torch.cat([operands, activation[:, 2:]], dim=1)
-
-    logits = transformer_logits(weights, tokens, spec, use_operands)
-    return logits[:, -1].gather(1, classes[:, None])[:, 0]
-
-
-def _one_layer_logits(
-    weights: Mapping[str, Tensor],
-    spec: ModelSpec,
-    operands: Float[Tensor, "triple 2 d_model"],
-    tokens: Int[Tensor, "triple pos"],
-    classes: Int[Tensor, " triple"],
-) -> Float[Tensor, " triple"]:
-    # The query is that of ``=`` in every triple, only the last position is read, and of the
-    # logits only one: W_O W_in and W_out W_U are multiplied before they meet the triples.
-    w = {name.rsplit(".", 1)[-1]: value for name, value in weights.items()}
-    equals = w["W_E"][-1] + w["W_pos"][2]
-    residual = torch.cat([operands + w["W_pos"][:2], equals.expand(len(operands), 1, -1)], dim=1)
-    query = torch.einsum("m,hmd->hd", equals, w["W_Q"]) + w["b_Q"]
-    key_direction = torch.einsum("hmd,hd->mh", w["W_K"], query) / math.sqrt(spec.d_head)
-    # What b_K adds is the same at every position and drops out of the softmax.
-    pattern = (residual @ key_direction).softmax(dim=1)
-    W_V = w["W_V"].movedim(0, 1).flatten(1)
-    values = (residual @ W_V + w["b_V"].flatten()).unflatten(-1, (spec.n_heads, spec.d_head))
-    z = (pattern[..., None] * values).sum(dim=1).flatten(1)
-    constant = equals + w["b_O"]
-    W_O = w["W_O"].flatten(0, 1)
-    pre = z @ (W_O @ w["W_in"]) + constant @ w["W_in"] + w["b_in"]
-    W_L, W_OU = w["W_out"] @ w["W_U"], W_O @ w["W_U"]
-    through_mlp = (ACTIVATIONS[spec.act_fn](pre) * W_L.T[classes]).sum(dim=1)
-    around_mlp = (z * W_OU.T[classes]).sum(dim=1)
-    offset = (constant + w["b_out"]) @ w["W_U"] + w["b_U"]
-    return through_mlp + around_mlp + offset[classes]
+    first, second = (g / g.abs().amax(dim=1, keepdim=True) for g in gradients)
+    return F.cosine_similarity(first, second, dim=1).double()

@@ -166,22 +166,46 @@ def _at_neurons(
     snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
 ) -> Float[Tensor, "row c"]:
     rows = evaluated_rows(snapshot)
+    if not snapshot.has("readout") or snapshot.network.readout.scale is not None:
+        changed = _changed_neurons(snapshot, rows, frequencies, intervention)
+        return snapshot.network.logits_from_neurons(changed, rows).double()
     # From the neurons on the network is affine, so that everything that is done to them can be
     # done to what they write into the logits.
     written = snapshot.written_by_neurons[rows]
     if intervention.component.is_of_waves:
-        n = snapshot.require_view().order
-        grid = written.unflatten(0, (n, n))
-        waves = torch.zeros_like(grid)
-        for k in frequencies:
-            chosen = torch.tensor([0, k])
-            waves += block_component(grid, snapshot.harmonics.waves(chosen))
-        component = _named(intervention, written, waves.flatten(0, 1))
+        component = _named(intervention, written, _blocks(snapshot, written, frequencies))
     else:
         chosen = _neuron_mask(snapshot, frequencies, intervention)
-        component = snapshot.through_W_L(snapshot.neurons[rows][:, chosen], chosen)
+        component = snapshot.through_W_L(snapshot.neurons[rows][:, chosen], rows, chosen)
     logits = snapshot.logits[rows] - written
     return logits.add_(replaced(written, component, intervention))
+
+
+def _changed_neurons(
+    snapshot: Snapshot,
+    rows: Int[Tensor, " row"],
+    frequencies: tuple[int, ...],
+    intervention: Intervention,
+) -> Float[Tensor, "row neuron"]:
+    """Activations after an intervention, for networks that are not affine from there on."""
+    neurons = snapshot.neurons[rows].double()
+    if intervention.component.is_of_waves:
+        component = _named(intervention, neurons, _blocks(snapshot, neurons, frequencies))
+    else:
+        component = neurons * _neuron_mask(snapshot, frequencies, intervention)
+    return replaced(neurons, component, intervention).to(snapshot.neurons.dtype)
+
+
+def _blocks(
+    snapshot: Snapshot, values: Float[Tensor, "row x"], frequencies: tuple[int, ...]
+) -> Float[Tensor, "row x"]:
+    """Blocks of some frequencies in a function on all pairs of the view."""
+    n = snapshot.require_view().order
+    grid = values.unflatten(0, (n, n))
+    waves = torch.zeros_like(grid)
+    for k in frequencies:
+        waves += block_component(grid, snapshot.harmonics.waves(torch.tensor([0, k])))
+    return waves.flatten(0, 1)
 
 
 def _neuron_mask(
@@ -214,21 +238,17 @@ def _require_rest(intervention: Intervention) -> None:
 def _at_embedding(
     snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
 ) -> Float[Tensor, "row c"]:
-    tokens = snapshot.class_tokens
     chosen = snapshot.harmonics.waves(torch.tensor(frequencies, dtype=torch.long))
-    embedding = snapshot.weight("W_E").clone()
-    rows = embedding[tokens].double()
+    rows = snapshot.operand_rows.double()
     waves = chosen.T @ (chosen @ rows)
     changed = replaced(rows, _named(intervention, rows, waves), intervention)
-    embedding[tokens] = changed.to(embedding.dtype)
-    parameters = dict(snapshot.parameters) | {"embed.W_E": embedding}
-    again = Snapshot.from_parameters(parameters, snapshot.split, snapshot.spec, step=snapshot.step)
-    return again.logits[evaluated_rows(snapshot)]
+    return snapshot.with_operand_rows(changed).logits[evaluated_rows(snapshot)]
 
 
 def _at_heads(
     snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
 ) -> Float[Tensor, "row c"]:
+    snapshot.network.require("blocks")
     layer, head = _layer_and_head(snapshot, intervention)
     rows = evaluated_rows(snapshot)
 
@@ -274,7 +294,7 @@ def _with_hook(
             transformer_logits(snapshot.parameters, part, snapshot.spec, put)[:, -1]
             for part in parts
         ]
-    return torch.cat(logits)
+    return torch.cat(logits)[:, : snapshot.task.n_classes]
 
 
 def _layer_and_head(snapshot: Snapshot, intervention: Intervention) -> tuple[int, int | None]:

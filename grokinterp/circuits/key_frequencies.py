@@ -94,7 +94,7 @@ def find_key_frequencies(
     Raises
     ------
     ConfigError
-        If the rule is not known.
+        If the rule is not known, or asks for a part that the network has not.
 
     References
     ----------
@@ -165,8 +165,8 @@ def neurons_by_frequency(snapshot: Snapshot) -> Int[Tensor, " freq"]:
 
 
 def embedding_norms(snapshot: Snapshot) -> Float[Tensor, " freq"]:
-    """Norm of each frequency in the embedding of the residues: cosine, sine and d_model."""
-    return snapshot.harmonics.power(snapshot.weight("W_E")[snapshot.class_tokens]).sqrt()
+    """Norm of each frequency in what the residues bring in: cosine, sine and every coordinate."""
+    return snapshot.harmonics.power(snapshot.operand_rows).sqrt()
 
 
 def character_similarities(snapshot: Snapshot) -> Float[Tensor, " component"]:
@@ -206,7 +206,6 @@ def _evidence(snapshot: Snapshot, *, n_permutations: int, seed: int) -> pd.DataF
         n_permutations=n_permutations,
         seed=seed,
     )
-    W_L = snapshot.W_L[:, snapshot.class_tokens].T
     null_share = null_power / power.sum().item() if power.sum() > 0 else float("nan")
     numbers: dict[str, Any] = {"frequency": range(1, harmonics.n_components + 1)}
     if harmonics.names is not None:
@@ -215,16 +214,15 @@ def _evidence(snapshot: Snapshot, *, n_permutations: int, seed: int) -> pd.DataF
             "dimension": harmonics.dimensions[1:],
             "character_similarity": character_similarities(snapshot).numpy(),
         }
-    return pd.DataFrame(
-        {
-            **numbers,
-            "logit_power_share": shares(power).numpy(),
-            "null_share": null_share,
-            "embedding_norm": embedding_norms(snapshot).numpy(),
-            "n_neurons": neurons_by_frequency(snapshot).numpy(),
-            "W_L_norm": harmonics.power(W_L).sqrt().numpy(),
-        }
-    )
+    numbers |= {"logit_power_share": shares(power).numpy(), "null_share": null_share}
+    if snapshot.has("operands"):
+        numbers["embedding_norm"] = embedding_norms(snapshot).numpy()
+    if snapshot.has("neurons"):
+        numbers["n_neurons"] = neurons_by_frequency(snapshot).numpy()
+    if snapshot.has("readout"):
+        W_L = snapshot.W_L[:, snapshot.class_tokens].T
+        numbers["W_L_norm"] = harmonics.power(W_L).sqrt().numpy()
+    return pd.DataFrame(numbers)
 
 
 @dataclass(frozen=True)
@@ -239,6 +237,7 @@ def _choose(snapshot: Snapshot, rule: KeyFrequencyRule, evidence: pd.DataFrame) 
     if rule == "neurons":
         return _Choice(_strongest_of_neurons(snapshot))
     if rule == "embedding_norm":
+        snapshot.network.require("operands")
         norms = evidence["embedding_norm"]
         return _Choice(tuple(k + 1 for k, norm in enumerate(norms) if norm > norms.max() / 4))
     accuracy = generalization_accuracy(snapshot)

@@ -83,7 +83,7 @@ def neuron_logit_map(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Neu
     in_basis = W_L @ waves.T
     directions = (in_basis * amplitude).T
     rows_by_sum = snapshot.rows_by_sum.flatten().split(_PAIRS_AT_A_TIME)
-    along = torch.cat([snapshot.neurons[part].double() @ directions.T for part in rows_by_sum])
+    along = torch.cat([_as_read(snapshot, part) @ directions.T for part in rows_by_sum])
     along = along.unflatten(0, (n, n))
     spread = (along - along.mean(dim=(0, 1))).square().sum(dim=(0, 1))
     in_wave = (waves.T * along.mean(dim=1)).sum(dim=0)
@@ -123,6 +123,12 @@ def projected_neurons(
         projected = (neurons @ span) @ span.T
         parts.append((projected if keep else neurons - projected).to(snapshot.neurons.dtype))
     return torch.cat(parts)
+
+
+def _as_read(snapshot: Snapshot, rows: Int[Tensor, " row"]) -> Float[Tensor, "row neuron"]:
+    """Activations as the readout meets them: divided by the scale of a norm before it."""
+    neurons, scale = snapshot.neurons[rows].double(), snapshot.network.readout.scale
+    return neurons if scale is None else neurons / scale[rows, None]
 
 
 _PAIRS_AT_A_TIME = 8192

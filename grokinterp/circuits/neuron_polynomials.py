@@ -95,13 +95,10 @@ def activation_fits(snapshot: Snapshot) -> dict[str, Float[Tensor, " neuron"]]:
     ConfigError
         If the task has no group view.
     """
-    block = snapshot.last_block
-    W_in, b_in = block.weights["W_in"], block.weights["b_in"]
-    mlp_in = snapshot.in_view(block.resid_mid)
     fits = []
-    # What all neurons receive and answer at all pairs would be two large arrays more.
-    for some in torch.arange(W_in.shape[1]).split(_NEURONS_AT_A_TIME):
-        pre = mlp_in @ W_in[:, some] + b_in[some]
+    # What all neurons receive and answer at all pairs would be two large arrays more in float64.
+    for some in torch.arange(snapshot.neurons.shape[1]).split(_NEURONS_AT_A_TIME):
+        pre = snapshot.in_view(snapshot.network.pre_activations_of(some))
         post = snapshot.in_view(snapshot.neurons[:, some])
         fits.append(_line_and_parabola(pre.double(), post.double()))
     linear, quadratic = (torch.cat(shares) for shares in zip(*fits, strict=True))
@@ -126,15 +123,18 @@ def _line_and_parabola(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
 def logits_of_neurons(
     snapshot: Snapshot, neurons: Float[Tensor, "row neuron"]
 ) -> Float[Tensor, "row c"]:
-    """Logits with other activations in the neurons' place; the way around the MLP stays.
+    """Logits with other activations in the neurons' place; whatever passes them by stays.
 
     Returns
     -------
     Tensor
         (n*n, c) float64, rows as in ``snapshot.pair_rows``.
     """
+    rows = snapshot.pair_rows
+    if not snapshot.has("readout") or snapshot.network.readout.scale is not None:
+        return snapshot.network.logits_from_neurons(neurons, rows).double()
     change = neurons - snapshot.in_view(snapshot.neurons)
-    return snapshot.in_view(snapshot.logits) + snapshot.through_W_L(change)
+    return snapshot.in_view(snapshot.logits) + snapshot.through_W_L(change, rows)
 
 
 def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
@@ -150,6 +150,9 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
         ``fraction_active`` (pairs on which it is above zero); ``W_L_norm``; ``loss_zero`` and
         ``loss_mean``, the loss over all pairs in nats with the neuron at zero and at its mean;
         ``accuracy_zero``, ``accuracy_mean``.
+
+        Without a linear readout the columns from ``W_L_norm`` on are absent. Where a norm stands
+        before the logits, its scale is held while a neuron changes.
 
     Notes
     -----
@@ -178,12 +181,15 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
     mean = snapshot.neurons.double().mean(dim=0)
     table["mean_activation"] = mean.numpy()
     table["fraction_active"] = (snapshot.neurons > 0).double().mean(dim=0).numpy()
+    if not snapshot.has("readout"):
+        return table
     table["W_L_norm"] = snapshot.W_L.norm(dim=1).numpy()
     return table.assign(**_without_each(snapshot, mean.float()))
 
 
 def _without_each(snapshot: Snapshot, mean: Float[Tensor, " neuron"]) -> dict[str, list[float]]:
     n_pairs, n_neurons = snapshot.neurons.shape
+    scale = snapshot.network.readout.scale
     losses = torch.zeros(2, n_neurons, dtype=torch.float64)
     n_correct = torch.zeros(2, n_neurons, dtype=torch.long)
     # As many pairs at a time as the processor's cache holds.
@@ -193,6 +199,8 @@ def _without_each(snapshot: Snapshot, mean: Float[Tensor, " neuron"]) -> dict[st
         above = (logits - logits.gather(1, answers)).scatter_(1, answers, -torch.inf)
         for fill, put in enumerate((torch.zeros_like(mean), mean)):
             changes = (put - snapshot.neurons[rows]).float()
+            if scale is not None:
+                changes = changes / scale[rows, None].float()
             for neuron, row in enumerate(snapshot.W_L.float()):
                 loss, correct = _after_change(above, changes[:, neuron, None], row, answers)
                 losses[fill, neuron] += loss

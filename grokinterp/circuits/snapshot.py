@@ -12,15 +12,16 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from grokinterp.circuits.arrangement import Arrangement, arrangement_of, masks_of
-from grokinterp.circuits.last_block import LastBlock
 from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.neurons import frequency_shares, representation_shares
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked
-from grokinterp.models import ModelSpec
-from grokinterp.models.pair_tables import PairActivations, forward_pairs, has_pair_tables
-from grokinterp.models.transformer import input_tokens
+from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.models.last_block import LastBlock
+from grokinterp.models.network_parts import NetworkParts, Operands, PartName
+from grokinterp.models.transformer_parts import TransformerParts
 from grokinterp.reprs import in_lines
+from grokinterp.runs.parts import network_parts
 from grokinterp.runs.run import Run
 from grokinterp.spectra import GroupHarmonics, cyclic_harmonics, symmetric_harmonics
 from grokinterp.tasks import GroupView, Split, Task
@@ -34,9 +35,11 @@ _PAIRS_AT_A_TIME = 8192
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The weights of one checkpoint and what they compute on all pairs of the task.
+    """One checkpoint of a network and what it computes on all pairs of the task.
 
-    Rows of `pattern`, `neurons` and `logits` are the rows of ``task.pairs``. What belongs to
+    Logits are always there; every other part (:mod:`grokinterp.models.network_parts`) is there if
+    the network has it, and raises a ConfigError with the reason if not. Rows of `pattern`,
+    `neurons` and `logits` are the rows of ``task.pairs``. What belongs to
     the task's view of a group is arranged by the product s of a pair's two elements, in a
     cyclic group the sum of their indices: entry ``[s, i]`` is the pair with elements i and
     i^-1 s, in a cyclic group i and s - i, whose answer is ``view.class_tokens[s]``.
@@ -45,78 +48,127 @@ class Snapshot:
     --------
     >>> import grokinterp as gi
     >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))
-    >>> snapshot.logits.shape
-    torch.Size([169, 13])
+    >>> snapshot.logits.shape, snapshot.has("pattern")
+    (torch.Size([169, 13]), True)
     """
 
     task: Task
     """All pairs with their answers."""
     split: Split
     """Which of them were trained on."""
-    spec: ModelSpec
-    """Shape of the network."""
     step: int
     """Updates applied so far."""
     checksum: str
     """Digest of the weights; names this snapshot in a cache. Empty if there is none."""
-    parameters: Mapping[str, Tensor]
-    """Weights under their TransformerLens names, float32 on the CPU."""
-    pattern: Float[Tensor, "pair head pos"]
-    """Attention of the last position to all: a, b and ``=`` if there is one (last block)."""
-    neurons: Float[Tensor, "pair neuron"]
-    """Activations after the nonlinearity (last block)."""
+    network: NetworkParts
+    """The network and its parts."""
     logits: Float[Tensor, "pair c"]
-    """Logits of the p answers, float32."""
+    """Logits of the answers, float32."""
 
     def __repr__(self) -> str:
-        tensors = {"pattern": self.pattern, "neurons": self.neurons, "logits": self.logits}
+        shapes = {"logits": tuple(self.logits.shape)}
+        for part in ("neurons", "pattern"):
+            if self.has(part):
+                shapes[part] = tuple(getattr(self, part).shape)
         return in_lines(
             f"Snapshot of {self.task.spec.in_words} at step {self.step:,}",
             {
                 "split": repr(self.split).partition(": ")[2],
-                "network": self.spec.in_words,
-                "tensors": ", ".join(f"{name} {tuple(t.shape)}" for name, t in tensors.items()),
+                "network": self.network.in_words,
+                "tensors": ", ".join(f"{name} {shape}" for name, shape in shapes.items()),
                 "accuracy": f"{self.accuracy_all:.3g} on all pairs",
             },
         )
+
+    @classmethod
+    def of(
+        cls, network: NetworkParts, split: Split, *, step: int = 0, checksum: str = ""
+    ) -> Snapshot:
+        """Make a snapshot of a network that was run on all pairs of ``split.task``.
+
+        Raises
+        ------
+        CheckpointError
+            If a weight or a logit is not finite.
+        """
+        for name, value in network.weights.items() if "weights" not in network.missing else ():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise CheckpointError(
+                    f"step {step} has non-finite weights in {name}. The run diverged before it; "
+                    "analyze an earlier checkpoint."
+                )
+        if "weights" in network.missing and not torch.isfinite(network.logits).all():
+            raise CheckpointError(
+                f"step {step} has logits that are not finite. Leave that step out, or analyze an "
+                "earlier one."
+            )
+        return cls(split.task, split, step, checksum, network, network.logits)
 
     @classmethod
     def from_parameters(
         cls,
         parameters: Mapping[str, Tensor],
         split: Split,
-        spec: ModelSpec,
+        spec: ModelSpec | MlpSpec,
         *,
         step: int = 0,
         checksum: str = "",
     ) -> Snapshot:
-        """Run the network once on all pairs of ``split.task``.
+        """Run a transformer or a perceptron once on all pairs of ``split.task``.
 
         Raises
         ------
         CheckpointError
             If a weight is not finite.
         """
-        for name, value in parameters.items():
-            if not torch.isfinite(value).all():
-                raise CheckpointError(
-                    f"step {step} has non-finite weights in {name}. The run diverged before it; "
-                    "analyze an earlier checkpoint."
-                )
-        task = split.task
-        with torch.no_grad():
-            activations = _forward(parameters, spec, arrangement_of(task).pairs)
-        return cls(
-            task,
-            split,
-            spec,
-            step,
-            checksum,
-            dict(parameters),
-            activations.pattern,
-            activations.neurons,
-            activations.logits,
-        )
+        network = network_parts(spec, parameters, split.task)
+        return cls.of(network, split, step=step, checksum=checksum)
+
+    def has(self, *parts: PartName) -> bool:
+        """Whether the network has these parts."""
+        return not any(part in self.network.missing for part in parts)
+
+    def with_network(self, network: NetworkParts) -> Snapshot:
+        """Return what another network does on the same pairs; without a checksum."""
+        return replace(self, network=network, logits=network.logits, checksum="")
+
+    @property
+    def neurons(self) -> Float[Tensor, "pair neuron"]:
+        """Activations of the last hidden layer after its nonlinearity."""
+        return self.network.neurons
+
+    @property
+    def pattern(self) -> Float[Tensor, "pair head pos"]:
+        """Attention of the position that is read to all (last block)."""
+        return self.network.pattern
+
+    @property
+    def operands(self) -> Operands:
+        """What each token brings in, as a and as b."""
+        return self.network.operands
+
+    @property
+    def parameters(self) -> Mapping[str, Tensor]:
+        """Weights by name, float32 on the CPU; of a transformer TransformerLens's names."""
+        return self.network.weights
+
+    @property
+    def transformer(self) -> TransformerParts:
+        """The network as a transformer with TransformerLens's names.
+
+        Raises
+        ------
+        ConfigError
+            If it is none.
+        """
+        self.network.require("blocks")
+        assert isinstance(self.network, TransformerParts)
+        return self.network
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Shape of a transformer."""
+        return self.transformer.spec
 
     def weight(self, name: str) -> Tensor:
         """Return a weight by its short name (``W_E``); the last block's where there are several.
@@ -137,7 +189,7 @@ class Snapshot:
         Neurons by frequency, logits by sum and the edges of the last block are large, and what
         one table keeps the next rarely needs.
         """
-        return replace(self)
+        return replace(self, network=self.network.without_cache())
 
     # What every task has.
 
@@ -175,13 +227,13 @@ class Snapshot:
 
     @property
     def tokens(self) -> Int[Tensor, "pair pos"]:
-        """Input sequence of every pair."""
-        return input_tokens(self.arrangement.pairs, self.spec, len(self.parameters["embed.W_E"]))
+        """Input sequence of every pair, of a transformer."""
+        return self.transformer.tokens
 
-    @cached_property
+    @property
     def last_block(self) -> LastBlock:
-        """Every edge from the last block's residual stream to the logits."""
-        return LastBlock.of(self.parameters, self.spec, self.tokens)
+        """Every edge from the last block's residual stream to the logits, of a transformer."""
+        return self.transformer.last_block
 
     # What only a task with a view of a group has.
 
@@ -296,26 +348,56 @@ class Snapshot:
             return frequency_shares(self.neurons, rows)
         return representation_shares(self.neurons, rows, self.harmonics)
 
-    @cached_property
+    @property
     def W_L(self) -> Float[Tensor, "neuron c"]:
-        """Neuron-logit map ``W_out @ W_U`` of the last block, float64."""
-        return self.weight("W_out").double() @ self.weight("W_U").double()
+        """Linear map from neurons to logits, float64: ``W_out @ W_U`` of a last block."""
+        return self.network.readout.W_L
 
     @cached_property
     def written_by_neurons(self) -> Float[Tensor, "pair c"]:
-        """What the last block's neurons add to the logits: ``neurons @ W_L``, float64."""
-        return self.through_W_L(self.neurons)
+        """What the neurons add to the logits: ``neurons @ W_L``, float64."""
+        return self.through_W_L(self.neurons, torch.arange(len(self.neurons)))
 
     def through_W_L(
-        self, neurons: Float[Tensor, "row chosen"], chosen: Bool[Tensor, " neuron"] | None = None
+        self,
+        neurons: Float[Tensor, "row chosen"],
+        rows: Int[Tensor, " row"],
+        chosen: Bool[Tensor, " neuron"] | None = None,
     ) -> Float[Tensor, "row c"]:
         """Effect of activations of some neurons (None: all) on the logits, in float64.
 
         A few thousand rows at a time: a float64 copy of all activations is the largest array
-        that an analysis would hold.
+        that an analysis would hold. Where a norm stands before the logits its scale at each of
+        the pairs `rows` is held.
         """
         W_L = self.W_L if chosen is None else self.W_L[chosen]
-        return torch.cat([part.double() @ W_L for part in neurons.split(_PAIRS_AT_A_TIME)])
+        written = torch.cat([part.double() @ W_L for part in neurons.split(_PAIRS_AT_A_TIME)])
+        scale = self.network.readout.scale
+        return written if scale is None else written.div_(scale[rows, None])
+
+    @property
+    def operand_rows(self) -> Float[Tensor, "x d"]:
+        """What each element of the group brings in, in the order of the view.
+
+        Rows of the one table that a and b share, or of both tables side by side.
+        """
+        tables, arrangement = self.operands, self._arranged()
+        first = tables.a[arrangement.class_tokens]
+        if tables.is_shared:
+            return first
+        return torch.cat([first, tables.b[arrangement.second_tokens]], dim=1)
+
+    def with_operand_rows(self, rows: Float[Tensor, "x d"]) -> Snapshot:
+        """Run the network with other :attr:`operand_rows`; tokens outside the view keep theirs."""
+        tables, arrangement = self.operands, self._arranged()
+        a = tables.a.clone()
+        width = a.shape[1]
+        a[arrangement.class_tokens] = rows[:, :width].to(a.dtype)
+        if tables.is_shared:
+            return self.with_network(self.network.with_operands(Operands(a, a)))
+        b = tables.b.clone()
+        b[arrangement.second_tokens] = rows[:, width:].to(b.dtype)
+        return self.with_network(self.network.with_operands(Operands(a, b)))
 
     def mask_by_sum(self, on: On) -> Bool[Tensor, "s i"]:
         """Pairs of the view that `on` names, by product."""
@@ -355,23 +437,7 @@ def take_snapshot(run: Run, step: int | None = None) -> Snapshot:
     """
     checked("run", run, Run, "Load it first: gi.load_run(folder).")
     step = run.resolve_step(step)
-    return Snapshot.from_parameters(
-        run.parameters(step), run.split, run.transformer, step=step, checksum=run.checksum(step)
-    )
-
-
-def _forward(
-    parameters: Mapping[str, Tensor], spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
-) -> PairActivations:
-    if has_pair_tables(spec):
-        return forward_pairs(parameters, spec, pairs)
-    # Networks without tables keep all positions of every activation while they run.
-    parts = [forward_pairs(parameters, spec, part) for part in pairs.split(_PAIRS_AT_A_TIME)]
-    return PairActivations(
-        torch.cat([part.pattern for part in parts]),
-        torch.cat([part.neurons for part in parts]),
-        torch.cat([part.logits for part in parts]),
-    )
+    return Snapshot.of(run.network(step), run.split, step=step, checksum=run.checksum(step))
 
 
 def _block_of(name: str) -> int:

@@ -5,6 +5,8 @@ The rows of by_frequency.csv and of by_representation.csv.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -16,6 +18,7 @@ from grokinterp.circuits.key_frequencies import (
 from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.memorization import excluded_losses_by_frequency
 from grokinterp.circuits.snapshot import Snapshot, has_frequencies
+from grokinterp.models.network_parts import PartName
 from grokinterp.tasks import Split
 
 BY_FREQUENCY_VERSION = 1
@@ -33,14 +36,23 @@ BY_FREQUENCY_COLUMNS = (
 )
 
 
-def by_frequency_columns(split: Split) -> tuple[str, ...]:
-    """Columns of :func:`by_frequency_table`: without a split there is none of training pairs."""
-    return tuple(c for c in BY_FREQUENCY_COLUMNS if split.is_known or c != "excluded_loss_train")
+def by_frequency_columns(split: Split, missing: Collection[PartName] = ()) -> tuple[str, ...]:
+    """Columns of :func:`by_frequency_table`.
+
+    None of training pairs where the split is not known, nor of a part that is missing.
+    """
+    absent = {column for part, column in _OF_PARTS.items() if part in missing}
+    if not split.is_known:
+        absent.add("excluded_loss_train")
+    return tuple(column for column in BY_FREQUENCY_COLUMNS if column not in absent)
 
 
-def by_representation_columns(split: Split) -> tuple[str, ...]:
+def by_representation_columns(split: Split, missing: Collection[PartName] = ()) -> tuple[str, ...]:
     """Columns of :func:`by_representation_table`, likewise."""
-    return ("step", "representation", "dimension", *by_frequency_columns(split)[2:])
+    return ("step", "representation", "dimension", *by_frequency_columns(split, missing)[2:])
+
+
+_OF_PARTS: dict[PartName, str] = {"operands": "embedding_norm", "neurons": "n_neurons"}
 
 
 def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
@@ -73,7 +85,8 @@ def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
     [2, 3]
     """
     if not has_frequencies(snapshot.task):
-        return pd.DataFrame(columns=pd.Index(by_frequency_columns(snapshot.split)))
+        columns = by_frequency_columns(snapshot.split, snapshot.network.missing)
+        return pd.DataFrame(columns=pd.Index(columns))
     numbers = range(1, snapshot.harmonics.n_components + 1)
     return pd.DataFrame({"step": snapshot.step, "frequency": numbers, **_columns(snapshot)})
 
@@ -104,7 +117,8 @@ def by_representation_table(snapshot: Snapshot) -> pd.DataFrame:
     (['standard', 'sign'], [2, 1])
     """
     if not snapshot.task.has_representations:
-        return pd.DataFrame(columns=pd.Index(by_representation_columns(snapshot.split)))
+        columns = by_representation_columns(snapshot.split, snapshot.network.missing)
+        return pd.DataFrame(columns=pd.Index(columns))
     harmonics = snapshot.harmonics
     names = {"representation": (harmonics.names or ())[1:], "dimension": harmonics.dimensions[1:]}
     return pd.DataFrame({"step": snapshot.step, **names, **_columns(snapshot)})
@@ -113,9 +127,13 @@ def by_representation_table(snapshot: Snapshot) -> pd.DataFrame:
 def _columns(snapshot: Snapshot) -> dict[str, np.ndarray]:
     excluded = excluded_losses_by_frequency(snapshot)
     sides = ("all", "train") if snapshot.split.is_known else ("all",)
+    of_parts = {}
+    if snapshot.has("operands"):
+        of_parts["embedding_norm"] = embedding_norms(snapshot).numpy()
+    if snapshot.has("neurons"):
+        of_parts["n_neurons"] = neurons_by_frequency(snapshot).numpy()
     return {
-        "embedding_norm": embedding_norms(snapshot).numpy(),
-        "n_neurons": neurons_by_frequency(snapshot).numpy(),
+        **of_parts,
         "logit_power_share": logit_power_shares(snapshot).numpy(),
         "logit_coefficient": logit_coefficients(snapshot).numpy(),
         **{f"excluded_loss_{on}": excluded[on].numpy() for on in sides},

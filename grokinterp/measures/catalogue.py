@@ -41,6 +41,7 @@ from grokinterp.measures.weights import (
     gini_W_E,
     gini_W_L,
     sum_squared_weights,
+    sum_squared_weights_by_matrix,
 )
 
 MEASURES: tuple[Measure, ...] = (
@@ -58,6 +59,7 @@ MEASURES: tuple[Measure, ...] = (
     circuit_logits,
     fraction_logit_power_memorization,
     sum_squared_weights,
+    sum_squared_weights_by_matrix,
     gini_W_E,
     gini_W_L,
     fraction_logit_variance_explained,

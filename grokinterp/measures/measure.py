@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
@@ -12,6 +12,7 @@ from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 from grokinterp.measures.needs import Need, check_needs, refuse_removed, why_not
+from grokinterp.models.network_parts import PartName
 from grokinterp.tasks import Task
 
 MeasureFunction = Callable[[Snapshot, KeyFrequencies], Any]
@@ -70,9 +71,17 @@ class Measure:
             object.__setattr__(self, "needs", (*self.needs, "split"))
 
     def why_not(
-        self, task: Task, key_frequencies: KeyFrequencies, *, split_is_known: bool = True
+        self,
+        task: Task,
+        key_frequencies: KeyFrequencies,
+        *,
+        split_is_known: bool = True,
+        missing: Mapping[PartName, str] | None = None,
     ) -> str | None:
         """Why the measure has no meaning here, so that its columns are absent; None if it has.
+
+        `missing` has the reasons for the parts that the network has not, such as
+        ``run.missing_parts``.
 
         Examples
         --------
@@ -82,14 +91,20 @@ class Measure:
         >>> circularity.why_not(Task(TaskSpec("sum_of_squares", 13)), KeyFrequencies(13, ()))
         'sum of squares modulo 13 is no sum in a cyclic group, so there are no frequencies'
         """
-        reasons = (why_not(n, task, key_frequencies, split_is_known) for n in self.needs)
+        reasons = (why_not(n, task, key_frequencies, split_is_known, missing) for n in self.needs)
         return next((reason for reason in reasons if reason is not None), None)
 
     def applies_to(
-        self, task: Task, key_frequencies: KeyFrequencies, *, split_is_known: bool = True
+        self,
+        task: Task,
+        key_frequencies: KeyFrequencies,
+        *,
+        split_is_known: bool = True,
+        missing: Mapping[PartName, str] | None = None,
     ) -> bool:
         """Whether the measure has a meaning here; see :meth:`why_not`."""
-        return self.why_not(task, key_frequencies, split_is_known=split_is_known) is None
+        reason = self.why_not(task, key_frequencies, split_is_known=split_is_known, missing=missing)
+        return reason is None
 
     def columns_where(self, split_is_known: bool) -> tuple[str, ...]:
         """Columns that can be computed where the split is known, or where it is not."""
@@ -142,7 +157,9 @@ def measure(
         What the measure cannot do without; where it is missing the columns are absent. The
         words are the keys of :data:`~grokinterp.measures.needs.NEEDS`: ``"split"``,
         ``"frequencies"``, ``"group"``, ``"representations"``, ``"key_frequencies"``,
-        ``"commutative_operation"``.
+        ``"commutative_operation"``, and the parts of a network: ``"operands"``, ``"neurons"``,
+        ``"pre_activations"``, ``"readout"``, ``"pattern"``, ``"way_from_operands"``,
+        ``"way_from_neurons"``, ``"weights"``, ``"blocks"``.
     split_columns
         Columns that average over training or test pairs, where the others do not; all of them
         if `needs` has ``"split"``.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, get_args
+from typing import Literal, cast
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import has_frequencies, has_spectrum
 from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
+from grokinterp.models.network_parts import PartName
 from grokinterp.tasks import Task
 
-Need = Literal[
+TaskNeed = Literal[
     "split",
     "frequencies",
     "group",
@@ -19,6 +20,7 @@ Need = Literal[
     "key_frequencies",
     "commutative_operation",
 ]
+Need = TaskNeed | PartName
 
 NEEDS: dict[Need, str] = {
     "split": "which pairs were trained on",
@@ -27,13 +29,25 @@ NEEDS: dict[Need, str] = {
     "representations": "answers that are products of permutations",
     "key_frequencies": "key frequencies, or key representations",
     "commutative_operation": "an operation with a∘b = b∘a",
+    "operands": "a table of what each token brings in",
+    "neurons": "a last hidden layer after its nonlinearity",
+    "pre_activations": "the same before its nonlinearity",
+    "readout": "a linear map from neurons to logits",
+    "pattern": "an attention pattern",
+    "way_from_operands": "logits from changed operands",
+    "way_from_neurons": "logits from changed neurons",
+    "weights": "parameters under names",
+    "blocks": "a transformer under TransformerLens's names",
 }
-"""What each word stands for. A part that only some networks have is one more line here and in
-the reasons below."""
+"""What each word stands for: of the task first, then the parts of a network."""
 
 
 def why_not(
-    need: Need, task: Task, key_frequencies: KeyFrequencies, split_is_known: bool
+    need: Need,
+    task: Task,
+    key_frequencies: KeyFrequencies,
+    split_is_known: bool,
+    missing: Mapping[PartName, str] | None = None,
 ) -> str | None:
     """Return the reason why something a measure needs is missing, or None if it is there.
 
@@ -45,8 +59,12 @@ def why_not(
     'subtraction does not commute, so no pair is mirrored'
     >>> why_not("key_frequencies", subtraction, keys, True) is None
     True
+    >>> why_not("neurons", subtraction, keys, True, {"neurons": "an LSTM has none"})
+    'an LSTM has none'
     """
-    return _REASONS[need](task, key_frequencies, split_is_known)
+    if need in _REASONS:
+        return _REASONS[need](task, key_frequencies, split_is_known)
+    return (missing or {}).get(cast(PartName, need))
 
 
 def _without_split(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
@@ -84,7 +102,7 @@ def _not_commutative(task: Task, keys: KeyFrequencies, split_is_known: bool) -> 
     return f"{task.operation.words} does not commute, so no pair is mirrored"
 
 
-_REASONS: dict[Need, Callable[[Task, KeyFrequencies, bool], str | None]] = {
+_REASONS: dict[str, Callable[[Task, KeyFrequencies, bool], str | None]] = {
     "split": _without_split,
     "frequencies": _without_frequencies,
     "group": _without_group,
@@ -105,7 +123,7 @@ def check_needs(needs: Iterable[str]) -> None:
     if isinstance(needs, str):
         raise ConfigError(f"needs={shown(needs)} is one word. Write a tuple: needs=({needs!r},).")
     for need in needs:
-        if need not in get_args(Need):
+        if need not in NEEDS:
             raise ConfigError(
                 f"needs={shown(need)} is not known. Choose some of {', '.join(NEEDS)}."
             )

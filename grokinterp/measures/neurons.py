@@ -12,7 +12,7 @@ from grokinterp.measures.measure import measure
 
 @measure(
     source=f"{reference('nanda2023progress')}, section 4.1",
-    needs=("frequencies",),
+    needs=("frequencies", "neurons"),
     misleads=(
         "A neuron counts in whatever frequency it has, key or not, read or not; dead neurons "
         "lower it. The circuit does without: 61 % in `nanda2023` where the published network "
@@ -29,7 +29,7 @@ def fraction_single_frequency_neurons(snapshot: Snapshot, key_frequencies: KeyFr
 
 @measure(
     source=f"{reference('chughtai2023toy')}, section 5",
-    needs=("representations",),
+    needs=("representations", "neurons"),
     misleads=(
         "The circuit does without: in the S_5 run of the documentation 117 of 512 neurons "
         "belong to a key representation, and without those representations not one pair is "

@@ -14,6 +14,7 @@ _ZHONG = reference("zhong2023clock")
 @measure(
     source=f"{_ZHONG}, section 4",
     columns=("gradient_symmetricity", "gradient_symmetricity_standard_error"),
+    needs=("operands", "way_from_operands"),
     misleads=(
         "A network that has learned nothing looks like a pizza: 1.000 at the initial weights of "
         "`nanda2023`, since attention is still uniform. Read it once the pairs are answered."
@@ -47,7 +48,7 @@ def distance_irrelevance(snapshot: Snapshot, key_frequencies: KeyFrequencies) ->
 
 @measure(
     source=_ZHONG,
-    needs=("frequencies",),
+    needs=("frequencies", "operands"),
     misleads=(
         "Clocks and pizzas both have circles. m circles of exactly the same size mix in the "
         "principal components and can give as little as 1/m, and noise gives 0.07 at p = 113, "

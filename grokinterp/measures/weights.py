@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from grokinterp.bibliography import reference
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import Snapshot
@@ -16,33 +18,49 @@ _SECTION_5 = f"{reference('nanda2023progress')}, section 5"
 
 @measure(
     source=_SECTION_5,
-    columns=("sum_squared_weights", *(f"sum_squared_weights_{name}" for name in _MATRICES)),
+    needs=("weights",),
     misleads=(
         "It also falls in networks that never generalize, and it can rise while they do: 3.35 "
         "times the initial norm in the run of kumar2023 without weight decay. At a held norm "
         "generalization is delayed and not prevented."
     ),
 )
-def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
-    """Sum of squares of all parameters, biases included, and of every matrix.
+def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Sum of squares of all parameters, biases included."""
+    return math.fsum(_squares(snapshot).values())
 
-    The matrices of all blocks count under one name; the biases are in the total alone.
-    """
-    squares = {
-        name: float(value.double().square().sum()) for name, value in snapshot.parameters.items()
-    }
-    by_matrix = {
+
+@measure(
+    source=_SECTION_5,
+    columns=tuple(f"sum_squared_weights_{name}" for name in _MATRICES),
+    needs=("blocks",),
+    misleads=(
+        "The matrices of all blocks count under one name, and the biases under none. A matrix "
+        "may shrink because another grows: only products such as W_L act on the logits."
+    ),
+)
+def sum_squared_weights_by_matrix(
+    snapshot: Snapshot, key_frequencies: KeyFrequencies
+) -> dict[str, float]:
+    """Sum of squares of every matrix of a transformer, of all blocks together."""
+    squares = _squares(snapshot)
+    return {
         f"sum_squared_weights_{matrix}": math.fsum(
             square for name, square in squares.items() if name.rsplit(".", 1)[-1] == matrix
         )
         for matrix in _MATRICES
     }
-    return {"sum_squared_weights": math.fsum(squares.values()), **by_matrix}
+
+
+def _squares(snapshot: Snapshot) -> dict[str, float]:
+    return {
+        name: float(value.double().square().sum()) for name, value in snapshot.parameters.items()
+    }
 
 
 @measure(
     source=f"{_SECTION_5}; Gini of {reference('hurley2009comparing')}",
-    needs=("frequencies",),
+    needs=("frequencies", "operands"),
     misleads=(
         "A sparse embedding need not be used: in one p = 113 run W_E is strong in 18, 23 and "
         "37, which the logits do not use. The norms of n components are compared, so it cannot "
@@ -52,14 +70,15 @@ def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> 
 def gini_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Gini coefficient of the norms of the embedding's Fourier components, constant included.
 
-    Cosine and sine are two components. NaN for an embedding of zeros.
+    Cosine and sine are two components. Of the tables of a and b side by side where each has its
+    own. NaN for an embedding of zeros.
     """
-    return gini(component_norms(snapshot.weight("W_E")[snapshot.class_tokens]))
+    return gini(component_norms(snapshot.operand_rows))
 
 
 @measure(
     source=f"{_SECTION_5}; Gini of {reference('hurley2009comparing')}",
-    needs=("frequencies",),
+    needs=("frequencies", "readout"),
     misleads=(
         "What attention writes past the neurons is not in W_L. Sparse is not clean: it is 0.60 "
         "in the published low-precision network, of whose W_L 64 % of the norm lies outside the "
@@ -69,13 +88,14 @@ def gini_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 def gini_W_L(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Gini coefficient of the norms of the Fourier components of W_L over its output columns.
 
-    W_L = W_out W_U of the last block. NaN for a map of zeros.
+    W_L = W_out W_U of the last block, or the last matrix of a perceptron. NaN for a map of zeros.
     """
     return gini(component_norms(snapshot.W_L[:, snapshot.class_tokens].T))
 
 
 @measure(
     source=f"{reference('roy2007effective')}, on squared singular values",
+    needs=("operands",),
     misleads=(
         "The mean embedding counts as a direction, and so do circles that nothing reads. It "
         "says how many directions there are and not that they are waves: a random table of low "
@@ -85,6 +105,8 @@ def gini_W_L(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 def effective_rank_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Exponential of the entropy of the squared singular values of the residues' embedding.
 
-    NaN for an embedding of zeros.
+    Of the tables of a and b side by side where each has its own. NaN for an embedding of zeros.
     """
-    return effective_rank(snapshot.weight("W_E")[: snapshot.task.n_classes])
+    tables = snapshot.operands
+    rows = tables.a if tables.is_shared else torch.cat([tables.a, tables.b], dim=1)
+    return effective_rank(rows)

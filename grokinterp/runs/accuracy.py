@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.run import Run
 from grokinterp.tasks import Task
 
@@ -47,8 +46,5 @@ def accuracy_on(run: Run, step: int | None, rows: np.ndarray) -> float:
     CheckpointError
         If there is no checkpoint at that step, or it is damaged.
     """
-    pairs, labels = torch.tensor(run.task.pairs[rows]), torch.tensor(run.task.labels[rows])
-    parameters = run.parameters(step)
-    with torch.no_grad():
-        answers = pair_logits(parameters, run.spec, pairs).argmax(dim=-1)
-    return (answers == labels).double().mean().item()
+    answers = run.logits(step, rows).argmax(dim=-1)
+    return (answers == torch.tensor(run.task.labels[rows])).double().mean().item()

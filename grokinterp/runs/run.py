@@ -11,14 +11,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.models.network_parts import NetworkParts, PartName
+from grokinterp.models.pair_tables import pair_logits
 from grokinterp.reprs import in_lines
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.importers.state_dicts import run_from_state_dicts
+from grokinterp.runs.parts import missing_parts, network_parts
 from grokinterp.runs.record import CURVE_COLUMNS, Checkpoints, ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task, TaskSpec
 
@@ -104,10 +108,73 @@ class Run:
         """
         if not isinstance(self.spec, ModelSpec):
             raise ConfigError(
-                f"{self.origin} has a multilayer perceptron, and circuits are read off "
-                "transformers only. run.curves and run.parameters(step) are there for any."
+                f"{self.origin} has no transformer but a {self.spec.in_words}. run.network(step) "
+                "has the parts of any network."
             )
         return self.spec
+
+    @property
+    def missing_parts(self) -> Mapping[PartName, str]:
+        """Why a part of the network is not there, for each that is not.
+
+        Examples
+        --------
+        >>> gi.load_run("ckpts/").missing_parts
+        {}
+        """
+        return missing_parts(self.spec)
+
+    def network(
+        self, step: int | None = None, parameters: Mapping[str, Tensor] | None = None
+    ) -> NetworkParts:
+        """Run the network of a step on all pairs (None: the last kept) and return its parts.
+
+        Parameters
+        ----------
+        step
+            A checkpointed step.
+        parameters
+            The weights of that step, if they were read already.
+
+        Raises
+        ------
+        CheckpointError
+            If nothing was kept at that step, or its file is damaged.
+        ConfigError
+            If the run is not on pairs.
+
+        Examples
+        --------
+        >>> gi.load_run("ckpts/").network().neurons.shape
+        torch.Size([169, 64])
+        """
+        weights = self.parameters(step) if parameters is None else parameters
+        return network_parts(self.spec, weights, self.task)
+
+    def logits(self, step: int | None = None, rows: Any = None) -> Tensor:
+        """Logits of the answers at a step (None: the last kept) on all pairs, or on some rows.
+
+        Returns
+        -------
+        Tensor
+            (n, answers) float32; computed without keeping what lies between.
+
+        Raises
+        ------
+        CheckpointError
+            If nothing was kept at that step, or its file is damaged.
+        ConfigError
+            If the run is not on pairs.
+
+        Examples
+        --------
+        >>> gi.load_run("ckpts/").logits(800, rows=[0, 1]).shape
+        torch.Size([2, 13])
+        """
+        task = self.task
+        pairs = torch.from_numpy(task.pairs if rows is None else task.pairs[np.asarray(rows)])
+        with torch.no_grad():
+            return pair_logits(self.parameters(step), self.spec, pairs)[:, : task.n_classes]
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -201,20 +201,20 @@ class Task(Examples):
 
     @property
     def n_tokens(self) -> int:
-        """Number of operands: of tokens that a and b can be."""
+        """Number of tokens that may stand as a or b."""
         return self.spec.p
 
     @property
     def n_classes(self) -> int:
         """Number of possible answers, which is also the number of output columns.
 
-        As many as operands, except of a table.
+        As many as tokens, except of a table.
         """
         return self.spec.p if self.spec.n_answers is None else self.spec.n_answers
 
     @property
     def d_vocab(self) -> int:
-        """Number of input tokens: the operands and ``=``."""
+        """Number of input tokens: those of a and b, and ``=``."""
         return self.n_tokens + 1
 
     @property

@@ -14,6 +14,7 @@ from grokinterp.circuits import (
     circuit_table,
     find_key_frequencies,
     neuron_table,
+    take_snapshot,
 )
 from grokinterp.circuits.ablations import full_network
 from grokinterp.circuits.components import SITES
@@ -57,13 +58,7 @@ def last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
     run.resolve_step(None)
     for step in reversed(run.steps):
         try:
-            return Snapshot.from_parameters(
-                run.parameters(step),
-                run.split,
-                run.transformer,
-                step=step,
-                checksum=run.checksum(step),
-            )
+            return take_snapshot(run, step)
         except CheckpointError as error:
             failures[run.checkpoints.name(step)] = str(error)
     raise CheckpointError(
@@ -138,11 +133,12 @@ def look_into(
             lambda: circuit_table(snapshot.without_cache(), key_frequencies),
             *CIRCUIT_COLUMNS,
         ),
-        remembered(
+        pd.DataFrame()
+        if not snapshot.has("neurons")
+        else remembered(
             "neurons",
             lambda: neuron_table(snapshot.without_cache()),
             "neuron",
-            "loss_zero",
-            "loss_mean",
+            *(("loss_zero", "loss_mean") if snapshot.has("readout") else ()),
         ),
     )

@@ -97,15 +97,16 @@ def measure_checkpoint(
     def on_snapshot() -> Snapshot:
         nonlocal snapshot
         if snapshot is None:
-            snapshot = Snapshot.from_parameters(
-                parameters, run.split, run.transformer, step=step, checksum=weights
-            )
+            network = run.network(step, parameters)
+            snapshot = Snapshot.of(network, run.split, step=step, checksum=weights)
         return snapshot
 
     values: dict[str, float] = {}
+    is_known, missing = run.split.is_known, run.missing_parts
     for measure in measures:
-        is_known = run.split.is_known
-        if not measure.applies_to(run.task, key_frequencies, split_is_known=is_known):
+        if not measure.applies_to(
+            run.task, key_frequencies, split_is_known=is_known, missing=missing
+        ):
             continue
         is_of_keys = "key_frequencies" in measure.needs
         keys = key_frequencies.frequencies if is_of_keys else None
@@ -135,7 +136,7 @@ def _by_component(
         make = by_representation_table
     key = cache_key(name, BY_FREQUENCY_VERSION, None)
     known = cache.find(weights, key)
-    if known is None or set(known) != set(columns(run.split)):
+    if known is None or set(known) != set(columns(run.split, run.missing_parts)):
         known = make(on_snapshot()).to_dict(orient="list")
         cache.keep(weights, key, known)
     # Two steps can have the same weights (a warm-up's first update changes nothing).

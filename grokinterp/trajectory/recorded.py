@@ -8,7 +8,6 @@ import torch
 
 from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.errors import CheckpointError
-from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.run import CURVE_COLUMNS, Run
 
 
@@ -41,16 +40,14 @@ def checkpoint_curves(run: Run) -> pd.DataFrame:
         step, train_loss, test_loss (nats), train_accuracy, test_accuracy. No rows where the
         split is not known; damaged checkpoints are left out.
     """
-    pairs, labels = torch.tensor(run.task.pairs), torch.tensor(run.task.labels)
+    labels = torch.tensor(run.task.labels)
     sides = {"train": torch.tensor(run.split.train), "test": torch.tensor(run.split.test)}
     rows = []
     for step in run.steps if run.split.is_known else ():
         try:
-            parameters = run.parameters(step)
+            logits = run.logits(step)
         except CheckpointError:
             continue
-        with torch.no_grad():
-            logits = pair_logits(parameters, run.spec, pairs)
         losses, correct = pair_losses(logits, labels), are_correct(logits, labels).double()
         rows.append(
             {

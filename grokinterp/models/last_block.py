@@ -15,7 +15,7 @@ residual paths are all changes of these terms, at any depth of the network.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -56,9 +56,16 @@ class LastBlock:
 
     @classmethod
     def of(
-        cls, parameters: Mapping[str, Tensor], spec: ModelSpec, tokens: Int[Tensor, "pair pos"]
+        cls,
+        parameters: Mapping[str, Tensor],
+        spec: ModelSpec,
+        tokens: Int[Tensor, "pair pos"],
+        n_answers: int,
     ) -> LastBlock:
-        """Run a network of any depth on token sequences and keep its last block."""
+        """Run a network of any depth on token sequences and keep its last block.
+
+        Logits are those of the answers, the first `n_answers` outputs.
+        """
         prefix = f"blocks.{spec.n_layers - 1}."
         kept: dict[str, list[Tensor]] = {"resid_pre": [], "pattern": [], "values": []}
 
@@ -76,7 +83,17 @@ class LastBlock:
                 transformer_logits(parameters, part, spec, keep)
         names = [name for name in parameters if name.startswith((prefix, "unembed."))]
         weights = {name.rsplit(".", 1)[-1]: parameters[name] for name in names}
+        weights |= {name: weights[name][..., :n_answers] for name in ("W_U", "b_U")}
         return cls(weights, spec.act_fn, **{name: torch.cat(x) for name, x in kept.items()})
+
+    def of_rows(self, rows: Int[Tensor, " row"]) -> LastBlock:
+        """Return the block on some of its pairs."""
+        return replace(
+            self,
+            resid_pre=self.resid_pre[rows],
+            pattern=self.pattern[rows],
+            values=self.values[rows],
+        )
 
     @cached_property
     def heads(self) -> Float[Tensor, "pair head d_model"]:

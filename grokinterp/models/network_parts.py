@@ -1,0 +1,213 @@
+"""What a network computes on all pairs, part by part, whatever kind of network it is.
+
+Logits are always there. Everything else is a part that a network may have:
+
+===================== ==========================================================================
+part                  what it is
+===================== ==========================================================================
+``operands``          what the token of a and the token of b bring in: a table each, or one for
+                      both
+``neurons``           the last hidden layer after its nonlinearity
+``pre_activations``   the same before its nonlinearity
+``readout``           the linear map from neurons to logits, W_L
+``pattern``           attention of the position that is read
+``way_from_operands`` logits from changed operands, differentiable
+``way_from_neurons``  logits from changed neurons
+``weights``           parameters under names
+``blocks``            residual stream and heads under TransformerLens's names
+===================== ==========================================================================
+
+Whoever needs a part asks for it by its name; where it is missing there is one reason.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.errors import ConfigError
+
+PartName = Literal[
+    "operands",
+    "neurons",
+    "pre_activations",
+    "readout",
+    "pattern",
+    "way_from_operands",
+    "way_from_neurons",
+    "weights",
+    "blocks",
+]
+PARTS: tuple[PartName, ...] = get_args(PartName)
+
+_ROWS_AT_A_TIME = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Operands:
+    """What each token brings in as a and as b.
+
+    Examples
+    --------
+    >>> table = torch.eye(5)
+    >>> Operands(table, table).is_shared, Operands(table, 2 * table).is_shared
+    (True, False)
+    """
+
+    a: Float[Tensor, "token d"]
+    """Row of every token that may stand as a."""
+    b: Float[Tensor, "token e"]
+    """Row of every token that may stand as b; the very table of a where both share one."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether a and b are read from one table."""
+        return self.a is self.b
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """The linear map from neurons to logits.
+
+    The part of the logits that the neurons write is ``neurons @ W_L``, divided by `scale` where
+    a norm stands between. That scale depends on the pair, through the neurons too; it is held at
+    its value, so that what is left is linear.
+    """
+
+    W_L: Float[Tensor, "neuron c"]
+    """float64."""
+    scale: Float[Tensor, " pair"] | None = None
+    """What the last norm divides each pair by, float64; None where no norm stands between."""
+
+
+class NetworkParts(ABC):
+    """One checkpoint of a network, run once on all pairs.
+
+    Rows are pairs in the order of ``task.pairs``. A part that is asked for and missing raises a
+    ConfigError with the reason in `missing`.
+    """
+
+    logits: Float[Tensor, "pair c"]
+    """Logits of the answers, float32."""
+    in_words: str
+    """What kind of network it is, in a few words."""
+    missing: Mapping[PartName, str]
+    """Why a part is not there, for each that is not."""
+
+    def require(self, *parts: PartName) -> None:
+        """Refuse to go on without some parts.
+
+        Raises
+        ------
+        ConfigError
+            With the reason of the first that is missing.
+        """
+        for part in parts:
+            if part in self.missing:
+                raise ConfigError(self.missing[part])
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """Parameters by name."""
+        return self._absent("weights")
+
+    @property
+    def operands(self) -> Operands:
+        """Tables of a and b."""
+        return self._absent("operands")
+
+    @property
+    def neurons(self) -> Float[Tensor, "pair neuron"]:
+        """Activations of the last hidden layer after its nonlinearity."""
+        return self._absent("neurons")
+
+    @property
+    def pre_activations(self) -> Float[Tensor, "pair neuron"]:
+        """What these neurons receive before their nonlinearity."""
+        return self._absent("pre_activations")
+
+    def pre_activations_of(self, neurons: Int[Tensor, " some"]) -> Float[Tensor, "pair some"]:
+        """What some neurons receive, for code that cannot hold all of them."""
+        return self.pre_activations[:, neurons]
+
+    @property
+    def readout(self) -> Readout:
+        """Linear map from neurons to logits."""
+        return self._absent("readout")
+
+    @property
+    def pattern(self) -> Float[Tensor, "pair head pos"]:
+        """Attention of the position that is read to all."""
+        return self._absent("pattern")
+
+    def logits_from_operands(
+        self,
+        a: Float[Tensor, "row d"],
+        b: Float[Tensor, "row e"],
+        rows: Int[Tensor, " row"],
+    ) -> Float[Tensor, "row c"]:
+        """Logits of some pairs with other operands, one row of each for every pair.
+
+        Differentiable in `a` and `b` under ``torch.enable_grad()``.
+        """
+        return self._absent("way_from_operands")
+
+    def chosen_logits(
+        self,
+        a: Float[Tensor, "row d"],
+        b: Float[Tensor, "row e"],
+        rows: Int[Tensor, " row"],
+        classes: Int[Tensor, " row"],
+    ) -> Float[Tensor, " row"]:
+        """One logit of each of these pairs with other operands; differentiable likewise."""
+        return self.logits_from_operands(a, b, rows).gather(1, classes[:, None])[:, 0]
+
+    def with_operands(self, operands: Operands) -> NetworkParts:
+        """Run the network on all pairs with other tables of a and b."""
+        return self._absent("way_from_operands")
+
+    def logits_from_neurons(
+        self, neurons: Float[Tensor, "row neuron"], rows: Int[Tensor, " row"]
+    ) -> Float[Tensor, "row c"]:
+        """Logits of some pairs with other activations in the place of the neurons."""
+        return self._absent("way_from_neurons")
+
+    def without_cache(self) -> NetworkParts:
+        """Return the same parts without what they keep for later."""
+        return self
+
+    def _absent(self, part: PartName) -> Any:
+        self.require(part)
+        raise NotImplementedError(f"{type(self).__name__} does not say how it has {part}")
+
+
+@dataclass(frozen=True, eq=False)
+class LogitParts(NetworkParts):
+    """Logits and nothing else."""
+
+    logits: Float[Tensor, "pair c"]
+    in_words: str = "a network of which only the logits are known"
+    missing: Mapping[PartName, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        reasons = {part: f"{self.in_words} has no {PART_WORDS[part]}" for part in PARTS}
+        object.__setattr__(self, "missing", {**reasons, **self.missing})
+
+
+PART_WORDS: dict[PartName, str] = {
+    "operands": "table of what each token brings in",
+    "neurons": "neurons",
+    "pre_activations": "neurons before their nonlinearity",
+    "readout": "linear map from neurons to logits",
+    "pattern": "attention pattern",
+    "way_from_operands": "way back from changed operands to the logits",
+    "way_from_neurons": "way back from changed neurons to the logits",
+    "weights": "weights",
+    "blocks": "residual stream with heads",
+}
+"""Each part in words that follow ``has no``."""
