@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -76,7 +77,7 @@ def _path_of_a_table(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] |
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar="PATH",
-        instance_from_str=lambda words: words[0],
+        instance_from_str=lambda words: Path(words[0]),
         is_instance=lambda value: value is None or isinstance(value, AnswerTable),
         str_from_instance=lambda value: [str(value)],
     )

@@ -16,7 +16,7 @@ from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 from grokinterp.runs.config import PRESETS, TrainConfig
-from grokinterp.tasks import OPERATIONS, TaskSpec
+from grokinterp.tasks import OPERATIONS, AnswerTable, TaskSpec
 
 DEFAULT_PRESET = "quick"
 
@@ -75,13 +75,14 @@ def _parse(arguments: list[str]) -> Train:
 
 
 def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:
-    """Return the preset, split by ordered pairs if the operation asked for may not commute."""
+    """Return the preset, split by ordered pairs if the operation asked for does not commute."""
     task, name = preset.task, _last_value("task.operation", arguments) or ""
-    operation = OPERATIONS.get(name)
+    operation, labels = OPERATIONS.get(name), _last_value("task.labels", arguments)
+    if name == "table" and labels is not None:
+        # Also so that what is wrong with a file is said here: tyro would break its name over lines.
+        operation = AnswerTable.of(Path(labels)).operation
     is_asked_for = _last_value("task.split-unit", arguments) is not None
-    # Whether a table commutes is not known before it is read.
-    may_not_commute = name == "table" or (operation is not None and not operation.is_commutative)
-    if not may_not_commute or is_asked_for:
+    if operation is None or operation.is_commutative or is_asked_for:
         return preset
     if not isinstance(task, TaskSpec) or task.split_unit == "ordered_pairs":
         return preset

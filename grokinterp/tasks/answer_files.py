@@ -35,7 +35,7 @@ def read_answers(path: Path) -> Any:
     ConfigError
         With the file and what is wrong with it.
     """
-    where = f"labels={shown(str(path))}"
+    where = f"labels={str(path)!r}"
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise ConfigError(
@@ -65,8 +65,13 @@ def read_answers(path: Path) -> Any:
 
 
 def _from_npy(path: Path) -> np.ndarray:
-    # Mapped, so that a header that promises more than the file has is refused, and so are objects.
-    return np.array(np.lib.format.open_memmap(path, mode="r"))
+    try:
+        # Mapped, so that a header that promises more than the file has is refused, as objects are.
+        return np.array(np.lib.format.open_memmap(path, mode="r"))
+    except OSError:
+        raise
+    except Exception as error:  # the header is a literal of Python, and numpy's parser raises all
+        raise ValueError(str(error)) from None
 
 
 def _from_safetensors(path: Path) -> np.ndarray:

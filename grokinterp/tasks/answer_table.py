@@ -96,7 +96,7 @@ class AnswerTable:
             return known
         if isinstance(given, str | PathLike):
             path = Path(given)
-            return cls(read_answers(path), f"labels={shown(str(path))}")
+            return cls(read_answers(path), f"labels={str(path)!r}")
         return cls(given)
 
     @property
@@ -136,7 +136,7 @@ class AnswerTable:
         return Operation(
             "table",
             "⋆",
-            "the entry in row a and column b of a table",
+            "entry (a, b) of a table of answers",
             "a table of answers",
             self.is_commutative,
             lambda a, b, p: self.entries[a, b].astype(np.int64),
@@ -197,7 +197,7 @@ def _as_array(given: Any, where: str) -> np.ndarray:
         if hasattr(given, "detach"):  # a tensor, without importing torch
             given = given.detach().cpu().numpy()
         if isinstance(given, np.ma.MaskedArray):
-            given = given.filled(HOLE)
+            given = given.astype(float).filled(np.nan)
         return np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:
         is_ragged = "inhomogeneous" in str(error)
