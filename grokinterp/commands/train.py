@@ -16,7 +16,7 @@ from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 from grokinterp.runs.config import PRESETS, TrainConfig
-from grokinterp.tasks import OPERATIONS, TaskSpec
+from grokinterp.tasks import OPERATIONS, AnswerTable, TaskSpec
 
 DEFAULT_PRESET = "quick"
 
@@ -76,7 +76,11 @@ def _parse(arguments: list[str]) -> Train:
 
 def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:
     """Return the preset, split by ordered pairs if the operation asked for does not commute."""
-    task, operation = preset.task, OPERATIONS.get(_last_value("task.operation", arguments) or "")
+    task, name = preset.task, _last_value("task.operation", arguments) or ""
+    operation, labels = OPERATIONS.get(name), _last_value("task.labels", arguments)
+    if name == "table" and labels is not None:
+        # Also so that what is wrong with a file is said here: tyro would break its name over lines.
+        operation = AnswerTable.of(Path(labels)).operation
     is_asked_for = _last_value("task.split-unit", arguments) is not None
     if operation is None or operation.is_commutative or is_asked_for:
         return preset

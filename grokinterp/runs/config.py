@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
-from grokinterp.fields import build, check_types, require, settled, shown
+from grokinterp.fields import build, check_types, in_json, require, settled, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.reprs import spec_repr
 from grokinterp.runs.pressures import PressureSpec
@@ -136,7 +136,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary, as written to config.json."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        return json.loads(json.dumps(dataclasses.asdict(self), default=in_json))
 
     @property
     def ancestors(self) -> tuple[TrainConfig, ...]:
@@ -245,7 +245,7 @@ class ImportedConfig:
         for part in ("task", "model"):
             values = dataclasses.asdict(getattr(self, part))
             known[part] = {k: None if f"{part}.{k}" in self.unknown else values[k] for k in values}
-        return json.loads(json.dumps(known))
+        return json.loads(json.dumps(known, default=in_json))
 
 
 PRESETS: dict[str, TrainConfig] = {
