@@ -187,7 +187,7 @@ class Run:
         if isinstance(self.checkpoints, ForeignNetworks):
             chosen = None if rows is None else torch.arange(task.n_pairs)[np.asarray(rows)]
             return self.checkpoints.logits(self.resolve_step(step), chosen)
-        pairs = torch.from_numpy(task.pairs if rows is None else task.pairs[np.asarray(rows)])
+        pairs = torch.tensor(task.pairs if rows is None else task.pairs[np.asarray(rows)])
         with torch.no_grad():
             return pair_logits(self.parameters(step), self._own_spec, pairs)[:, : task.n_classes]
 
