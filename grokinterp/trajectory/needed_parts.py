@@ -40,7 +40,7 @@ def needed_parts(measures: Sequence[Measure] = MEASURES) -> dict[str, tuple[Part
         for measure in measures
         for column in measure.columns
     }
-    of_tables = {
+    of_tables: dict[str, tuple[PartName, ...]] = {
         f"{table}.{column}": (PART_OF_COLUMNS[column],) if column in PART_OF_COLUMNS else ()
         for table in ("by_frequency", "by_representation")
         for column in BY_FREQUENCY_COLUMNS[2:]
