@@ -102,7 +102,7 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
     names = list(dict.fromkeys(_words(row) for row in parts))
     decorate(
         figure,
-        "Ablations of heads, neurons and paths",
+        f"Ablations of {_places(parts)}",
         plot_height=30 * len(names) + 20,
         above=TOP_BARE,
     )
@@ -121,9 +121,16 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
     return figure
 
 
+def _places(rows: Sequence[Mapping[Hashable, Any]]) -> str:
+    """Where something was taken out, in words: ``heads, neurons and paths``."""
+    done = {str(row["intervention"]).removeprefix("removed from ").split()[0] for row in rows}
+    places = [place for place in ("heads", "neurons", "paths") if place in done]
+    return " and ".join([", ".join(places[:-1]), places[-1]] if places[1:] else places) or "parts"
+
+
 def _is_part(row: Mapping[Hashable, Any]) -> bool:
     """Whether a row removes a head, neurons or a path, with a loss that can be drawn."""
-    if not str(row["intervention"]).startswith("removed from"):
+    if not str(row["intervention"]).startswith("removed from "):
         return False
     return (
         not _is_of_waves(str(row["component"]))
