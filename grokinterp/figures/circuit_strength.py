@@ -123,27 +123,26 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
 
 def _places(rows: Sequence[Mapping[Hashable, Any]]) -> str:
     """Where something was taken out, in words: ``heads, neurons and paths``."""
-    done = {str(row["intervention"]).removeprefix("removed from ").split()[0] for row in rows}
-    places = [place for place in ("heads", "neurons", "paths") if place in done]
-    return " and ".join([", ".join(places[:-1]), places[-1]] if places[1:] else places) or "parts"
+    components = [component for row in rows if (component := _component(row))]
+    done = {site for component in components for site in component.sites}
+    places = [place for place in ("heads", "neurons", "paths") if place in done] or ["parts"]
+    return " and ".join([", ".join(places[:-1]), places[-1]] if places[1:] else places)
 
 
 def _is_part(row: Mapping[Hashable, Any]) -> bool:
     """Whether a row removes a head, neurons or a path, with a loss that can be drawn."""
-    if not str(row["intervention"]).startswith("removed from "):
+    if not str(row["intervention"]).startswith("removed from"):
         return False
-    return (
-        not _is_of_waves(str(row["component"]))
-        and math.isfinite(row["loss_all"])
-        and row["loss_all"] > 0
-    )
+    component = _component(row)
+    is_of_waves = component is not None and component.is_of_waves
+    return not is_of_waves and math.isfinite(row["loss_all"]) and row["loss_all"] > 0
 
 
-def _is_of_waves(component: str) -> bool:
+def _component(row: Mapping[Hashable, Any]) -> Component | None:
     try:
-        return Component.parse(component).is_of_waves
+        return Component.parse(str(row["component"]))
     except ConfigError:  # a row that somebody added to the table
-        return False
+        return None
 
 
 def _fill(row: Mapping[Hashable, Any]) -> str:
