@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import pandas as pd
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.models.module_spec import Parts
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.record import CURVE_COLUMNS, WeightsInMemory
@@ -49,9 +51,38 @@ def logits_alone() -> Run:
     return Run.from_logits(logits, task=TASK, train_pairs=run.split.train)
 
 
+class Summed(nn.Module):
+    """A perceptron of someone's own on the sum of two embeddings."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed = nn.Embedding(TASK.p, 16)
+        self.hidden, self.act, self.unembed = nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, TASK.p)
+        for value in self.parameters():
+            value.data *= factor
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        a, b = pairs.unbind(1)
+        return self.unembed(self.act(self.hidden(self.embed(a) + self.embed(b))))
+
+
+def module(**parts: str) -> Run:
+    """A run of that module with some of its parts named."""
+    return Run.from_modules(
+        {0: Summed(1.0), 1: Summed(1.1)},
+        task=TASK,
+        inputs="a b",
+        parts=Parts(**parts),
+        train_pairs=draw_split(Task(TASK)).train,
+    )
+
+
 KINDS: dict[str, Callable[[], Run]] = {
     "transformer": clock,
     "perceptron": lambda: of_initial_weights(MlpSpec(widths=(32,), act_fn="square")),
+    "module, all parts": lambda: module(operands="embed", neurons="act", readout="unembed"),
+    "module, neurons only": lambda: module(neurons="act"),
     "logits alone": logits_alone,
 }
 """Kinds of networks in the order of the page. A new kind is one line here; then
