@@ -73,13 +73,14 @@ def circuit_section(analysis: Analysis) -> Section:
         "network's own; a loss far above it is something the account leaves out."
         + (f" Last checkpoint, step {show_value(step)}." if step is not None else "")
     )
+    has_heads = bool(circuit["head"].notna().any())
     blocks = [lead, *_stages_left_out(analysis), _losses(circuit)]
     for stage, (name, text) in _STAGES.items():
         rows = [row for row in circuit.to_dict(orient="records") if row["stage"] == stage]
         if rows:
             if has_transformer_names(analysis):
                 text += _OF_TRANSFORMERS.get(stage, "")
-            body = paragraph(escape(text)) + _stage_table(rows, name)
+            body = paragraph(escape(text)) + _stage_table(rows, name, has_heads=has_heads)
             blocks.append(
                 f"<details><summary>{escape(name)}: all numbers</summary>{body}</details>"
             )
@@ -172,18 +173,18 @@ def _losses(circuit: pd.DataFrame) -> str:
     return table(header, rows, caption="What each replacement costs; losses in nats", n_text=2)
 
 
-def _stage_table(rows: list[dict], name: str) -> str:
+def _stage_table(rows: list[dict], name: str, *, has_heads: bool) -> str:
+    which = ("frequency", "head") if has_heads else ("frequency",)
     cells = [
         (
             escape(row["quantity"]),
-            show_value(row["frequency"]) if not pd.isna(row["frequency"]) else "",
-            show_value(row["head"]) if not pd.isna(row["head"]) else "",
+            *("" if pd.isna(row[column]) else show_value(row[column]) for column in which),
             show_value(row["value"]),
             escape(row["unit"]),
         )
         for row in rows
     ]
-    header = ("quantity", "frequency", "head", "value", "unit")
+    header = ("quantity", *which, "value", "unit")
     return table(header, cells, caption=name, n_text=1)
 
 
