@@ -48,8 +48,8 @@ class Place:
                 f"{part}={shown(name)} ends in {shown(':' + side)}. Write the name of a submodule "
                 "for its output, or add ':input'."
             )
-        names = [path for path, _ in module.named_modules() if path]
-        if path not in names:
+        if not path or not _has(module, path):
+            names = [name for name, _ in module.named_modules(remove_duplicate=False) if name]
             near = difflib.get_close_matches(path, names, _MOST_NEAR, 0.4)
             ends = [n for n in names if path and n.rpartition(".")[2] == path.rpartition(".")[2]]
             choices = list(dict.fromkeys([*ends, *near]))[:_MOST_NEAR] or names[:_MOST_NEAR]
@@ -122,6 +122,16 @@ def tensor_in(value: Any, place: Place) -> Tensor:
             f"submodule {place.path} {what} {kind}, not a tensor of floats. Name another submodule."
         )
     return first
+
+
+def _has(module: nn.Module, path: str) -> bool:
+    """Whether there is a submodule, under its name or, in TransformerLens, under another one."""
+    try:
+        module.get_submodule(path)
+    # Whatever a property of that name raises.
+    except Exception:
+        return False
+    return True
 
 
 def _after(handler: Handler) -> Callable[..., Any]:

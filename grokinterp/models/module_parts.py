@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError
 from grokinterp.models.module_forward import ModuleForward, inputs_in_words, weights_of
@@ -182,6 +182,24 @@ class ModuleParts(NetworkParts):
         return self.forward.logits(pairs, handlers)
 
 
+def named_places(module: nn.Module, parts: Parts) -> dict[str, tuple[Place, ...]]:
+    """Return the places that are named, by the field of `parts`; none where it is None.
+
+    Raises
+    ------
+    ConfigError
+        If a name is no submodule.
+    """
+    given = {part.name: getattr(parts, part.name) or () for part in fields(parts)}
+    return {
+        part: tuple(
+            Place.named(name, module, part)
+            for name in (names if isinstance(names, tuple) else (names,))
+        )
+        for part, names in given.items()
+    }
+
+
 def find_places(forward: ModuleForward, parts: Parts) -> PartPlaces:
     """Find the named parts of a module by what it does on all pairs.
 
@@ -191,31 +209,25 @@ def find_places(forward: ModuleForward, parts: Parts) -> PartPlaces:
         If a name is no submodule, what passes it cannot be such a part, or the logits of a pair
         depend on which other pairs are run beside it.
     """
-    spec = spec_of(forward, parts)
-    module, missing = forward.module, _not_named(spec, parts)
-    operands = neurons = pattern = None
-    if parts.operands is not None:
-        names = (parts.operands,) if isinstance(parts.operands, str) else parts.operands
-        places = tuple(Place.named(name, module, "operands") for name in names)
-        operands = find_operands(forward, places)
-    if parts.neurons is not None:
-        neurons = find_neurons(forward, Place.named(parts.neurons, module, "neurons"))
-    if parts.pattern is not None:
-        pattern = find_pattern(forward, Place.named(parts.pattern, module, "pattern"))
-    readout = None if parts.readout is None else Place.named(parts.readout, module, "readout")
+    spec, named = spec_of(forward, parts), named_places(forward.module, parts)
+    operands = find_operands(forward, named["operands"]) if named["operands"] else None
+    neurons = find_neurons(forward, *named["neurons"]) if named["neurons"] else None
+    pattern = find_pattern(forward, *named["pattern"]) if named["pattern"] else None
     has_pre = neurons is not None and is_activation(forward, neurons)
+    missing = _not_named(spec, parts)
     if has_pre:
         del missing["pre_activations"]
-    found = PartPlaces(spec, operands, neurons, pattern, has_pre, None, missing)
+    found = PartPlaces(spec, operands, neurons, pattern, has_pre, missing=missing)
     network = ModuleParts.of(forward, found)
     _require_own_rows(network)
     if operands is not None:
         missing = missing | _fault_of_operands(network)
     if neurons is not None:
         missing = missing | _fault_of_neurons(network)
-    is_exact = readout is not None and _is_readout(network, readout)
-    path = readout.path if readout is not None and is_exact else None
-    return replace(found, missing=missing, readout=path if "readout" not in missing else None)
+    readout = None
+    if named["readout"] and "readout" not in missing and _is_readout(network, *named["readout"]):
+        readout = named["readout"][0].path
+    return replace(found, missing=missing, readout=readout)
 
 
 def spec_of(forward: ModuleForward, parts: Parts) -> ModuleSpec:
@@ -318,6 +330,12 @@ def _require_own_rows(network: ModuleParts) -> None:
 def _fault_of_operands(network: ModuleParts) -> dict[PartName, str]:
     """Return why there is no way back from the operands, if there is none."""
     rows, tables = _checked_rows(network), network.operands
+    widths = tables.a.shape[1], tables.b.shape[1]
+    if widths[0] != widths[1]:
+        reason = f"a and b have tables of {widths[0]} and {widths[1]} columns"
+        return {
+            "way_from_operands": f"{reason}, so changes of one cannot be held against the other"
+        }
     pairs = network.forward.pairs[rows]
     a, b = tables.a[pairs[:, 0]].clone(), tables.b[pairs[:, 1]].clone()
     if not _is_same(network, network._from_operands(a, b, rows), rows):

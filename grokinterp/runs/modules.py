@@ -20,7 +20,13 @@ from grokinterp.models.module_forward import (
     inputs_in_words,
     unwrapped,
 )
-from grokinterp.models.module_parts import ModuleParts, PartPlaces, find_places, spec_of
+from grokinterp.models.module_parts import (
+    ModuleParts,
+    PartPlaces,
+    find_places,
+    named_places,
+    spec_of,
+)
 from grokinterp.models.module_spec import Parts
 from grokinterp.models.network_parts import PARTS, PartName
 from grokinterp.runs.config import ImportedConfig
@@ -117,6 +123,7 @@ def run_from_modules(
         step: ModuleForward(module, inputs, pairs, n_tokens, n_answers)
         for step, module in networks.items()
     }
+    named_places(networks[max(networks)], parts)
     places = _places(forwards, parts)
     width = forwards[max(forwards)].n_outputs()
     cut = f"Of {width:,} outputs the first {n_answers:,} were read." if width > n_answers else ""
