@@ -78,7 +78,7 @@ def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:
     """Return the preset, split by ordered pairs if the operation asked for does not commute."""
     task, name = preset.task, _last_value("task.operation", arguments) or ""
     operation, labels = OPERATIONS.get(name), _last_value("task.labels", arguments)
-    if name == "table" and labels is not None:
+    if name == "table" and labels is not None and not labels.startswith("--"):
         # Also so that what is wrong with a file is said here: tyro would break its name over lines.
         operation = AnswerTable.of(Path(labels)).operation
     is_asked_for = _last_value("task.split-unit", arguments) is not None
