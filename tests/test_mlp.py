@@ -81,6 +81,74 @@ def test_the_mean_field_scales_pairs_by_root_two_and_the_output_by_the_width():
     )
 
 
+@pytest.mark.parametrize("combination", ["concatenated", "summed"])
+@pytest.mark.parametrize("embedding", ["none", "shared", "separate"])
+@pytest.mark.parametrize("init", ["normal", "torch_linear", "mean_field"])
+def test_every_input_form_is_its_formula(embedding, combination, init):
+    p, width = 7, {} if embedding == "none" else {"d_embed": 4}
+    spec = MlpSpec(
+        widths=(6,), act_fn="silu", embedding=embedding, combination=combination, init=init, **width
+    )
+    parameters = first_mlp_parameters(spec, 2 * p, p)
+    one_hot = torch.eye(p)
+    tables = [parameters[name] for name in spec.embedding_names] or [one_hot]
+    pairs = torch.tensor([[0, 6], [3, 3], [5, 1]])
+    a, b = tables[0][pairs[:, 0]], tables[-1][pairs[:, 1]]
+    read = a + b if combination == "summed" else torch.cat([a, b], dim=1)
+    mean_field = init == "mean_field"
+    n_parts = 2 * (1 if embedding == "none" else 4)
+    hidden = F.silu(read @ parameters["layers.0.W"] / (n_parts**0.5 if mean_field else 1))
+    expected = hidden @ parameters["layers.1.W"] / (6 if mean_field else 1)
+    torch.testing.assert_close(mlp_outputs(parameters, pairs, spec), expected)
+    network = Network(spec, Task(TaskSpec(p=p)))
+    assert {n: tuple(v.shape) for n, v in parameters.items()} == network.shapes
+    swapped = mlp_outputs(parameters, pairs.flip(1), spec)
+    commutes = combination == "summed" and embedding != "separate"
+    assert torch.allclose(swapped, expected, atol=1e-6) == commutes
+
+
+@pytest.mark.parametrize(
+    ("init", "deviation"), [("normal", 2 / 50**0.5), ("torch_linear", 2.0), ("mean_field", 2.0)]
+)
+def test_first_embeddings_have_the_deviation_of_their_name(init, deviation):
+    spec = MlpSpec(embedding="separate", d_embed=50, init=init, init_scale=2.0)
+    weights = first_mlp_parameters(spec, 2 * 800, 3)
+    for name in spec.embedding_names:
+        # 40,000 draws, as above.
+        assert weights[name].std().item() == pytest.approx(deviation, rel=0.02)
+    assert not torch.equal(weights["embed.W_A"], weights["embed.W_B"])
+    if init == "torch_linear":
+        assert weights["layers.0.W"].abs().max().item() <= 2 / math.sqrt(100)
+
+
+def test_the_draws_of_a_network_without_embeddings_do_not_depend_on_the_new_fields():
+    plain = first_mlp_parameters(MlpSpec(widths=(5,), init_seed=3), 8, 4)
+    drawn = torch.empty(8, 5).normal_(0, 8**-0.5, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(plain["layers.0.W"], drawn)
+
+
+def test_new_fields_at_their_default_leave_the_hash_of_a_config_alone():
+    table = dataclasses.asdict(config())
+    old = {k: v for k, v in table["model"].items() if k not in ("embedding", "d_embed")}
+    del old["combination"]
+    read = TrainConfig.from_dict({**config().to_dict(), "model": old})
+    assert read.hash() == config().hash() == "d3e871c66b98"
+    embedded = config(model=MlpSpec(widths=(32,), embedding="shared"))
+    assert embedded.hash() != config().hash()
+    assert TrainConfig.from_dict(embedded.to_dict()) == embedded
+
+
+def test_gelu_new_is_its_formula_and_not_gelu():
+    x = torch.linspace(-3, 3, 13)[:, None]
+    weights = {"layers.0.W": torch.ones(1, 1), "layers.1.W": torch.ones(1, 1)}
+    formula = 0.5 * x * (1 + torch.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3)))
+    outputs = mlp_outputs(weights, x, MlpSpec(widths=(1,), act_fn="gelu_new"))
+    torch.testing.assert_close(outputs, formula)
+    assert (
+        outputs - mlp_outputs(weights, x, MlpSpec(widths=(1,), act_fn="gelu"))
+    ).abs().max() > 1e-4
+
+
 @pytest.mark.parametrize(
     ("init", "expected"),
     [("normal", 2 / math.sqrt(100)), ("mean_field", 2.0), ("torch_linear", 2 / math.sqrt(300))],
@@ -194,6 +262,12 @@ def test_a_run_killed_within_the_patience_stops_where_it_would_have(tmp_path):
         (lambda: MlpSpec(widths=(0,)), "all 1 to 65,536"),
         (lambda: MlpSpec(act_fn="sine"), "act_fn='sine' is not known"),
         (lambda: MlpSpec(output_scale=0.0), "output_scale=0.0 is not allowed"),
+        (lambda: MlpSpec(embedding="own"), "Choose one of none, shared, separate"),
+        (lambda: MlpSpec(combination="added"), "Choose one of concatenated, summed"),
+        (lambda: MlpSpec(d_embed=32), "d_embed=32 is not allowed. It is of an embedding"),
+        (lambda: MlpSpec(embedding="shared", d_embed=0), "d_embed=0 is too small"),
+        (lambda: config(task=DigitsSpec(), model=MlpSpec(embedding="shared")), "has vectors"),
+        (lambda: config(task=DigitsSpec(), model=MlpSpec(combination="summed")), "has vectors"),
         (lambda: ModelSpec(init_scale=-1.0), "init_scale=-1.0 is not allowed"),
         (lambda: OptimizerSpec(algorithm="lion"), "Choose one of adamw, adam, sgd"),
         (lambda: OptimizerSpec(momentum=0.9), "It is of sgd; adamw has betas"),

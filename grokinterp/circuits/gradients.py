@@ -40,17 +40,24 @@ def gradient_symmetricity(
     :math:`s_g = \mathrm{mean}_{(a,b,c)} \cos(\partial Q_{abc}/\partial E_a,\,
     \partial Q_{abc}/\partial E_b)`, where :math:`Q_{abc}` is logit c of the pair (a, b) and
     the two embeddings are those at their positions, also where a = b. Near 1 for a pizza,
-    clearly below for a clock.
+    clearly below for a clock. Exactly 1 wherever what the two tokens bring in is summed.
 
     Parameters
     ----------
     snapshot
-        Of a network of any kind.
+        Of a network that reads a and b in the same coordinates: the cosine of gradients in two
+        bases that have nothing to do with each other means nothing.
     n_triples
         Triples drawn, the pair uniform over the task's pairs and c uniform over the classes;
         None for all of them: 1.4 million at p = 113, about half a minute.
     seed
         Of the draw, by a generator of its own. The same triples for every checkpoint.
+
+    Raises
+    ------
+    ConfigError
+        If the network has no operands, no way back from them, or reads a and b in different
+        coordinates.
 
     References
     ----------
@@ -64,7 +71,7 @@ def gradient_symmetricity(
     >>> gradient_symmetricity(snapshot, n_triples=100).mean
     -0.1...
     """
-    snapshot.network.require("operands", "way_from_operands")
+    snapshot.network.require("operands", "same_coordinates", "way_from_operands")
     rows, classes = _triples(snapshot, n_triples, seed)
     with torch.enable_grad():
         cosines = torch.cat(

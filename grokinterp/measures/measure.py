@@ -157,9 +157,10 @@ def measure(
         What the measure cannot do without; where it is missing the columns are absent. The
         words are the keys of :data:`~grokinterp.measures.needs.NEEDS`: ``"split"``,
         ``"frequencies"``, ``"group"``, ``"representations"``, ``"key_frequencies"``,
-        ``"commutative_operation"``, and the parts of a network: ``"operands"``, ``"neurons"``,
-        ``"pre_activations"``, ``"readout"``, ``"pattern"``, ``"way_from_operands"``,
-        ``"way_from_neurons"``, ``"weights"``, ``"blocks"``.
+        ``"commutative_operation"``, and the parts of a network: ``"operands"``,
+        ``"same_coordinates"``, ``"neurons"``, ``"pre_activations"``, ``"readout"``,
+        ``"pattern"``, ``"way_from_operands"``, ``"way_from_neurons"``, ``"weights"``,
+        ``"blocks"``.
     split_columns
         Columns that average over training or test pairs, where the others do not; all of them
         if `needs` has ``"split"``.

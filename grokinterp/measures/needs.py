@@ -30,6 +30,7 @@ NEEDS: dict[Need, str] = {
     "key_frequencies": "key frequencies, or key representations",
     "commutative_operation": "an operation with a∘b = b∘a",
     "operands": "a table of what each token brings in",
+    "same_coordinates": "a and b read in the same coordinates",
     "neurons": "a last hidden layer after its nonlinearity",
     "pre_activations": "the same before its nonlinearity",
     "readout": "a linear map from neurons to logits",

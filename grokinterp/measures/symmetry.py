@@ -14,7 +14,7 @@ _ZHONG = reference("zhong2023clock")
 @measure(
     source=f"{_ZHONG}, section 4",
     columns=("gradient_symmetricity", "gradient_symmetricity_standard_error"),
-    needs=("operands", "way_from_operands"),
+    needs=("operands", "same_coordinates", "way_from_operands"),
     misleads=(
         "A network that has learned nothing looks like a pizza: 1.000 at the initial weights of "
         "`nanda2023`, since attention is still uniform. Read it once the pairs are answered."

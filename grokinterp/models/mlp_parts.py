@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.models.mlp import mlp_outputs
+from grokinterp.models.mlp import (
+    first_outputs,
+    mlp_outputs,
+    outputs_of_neurons,
+    outputs_of_operands,
+)
 from grokinterp.models.mlp_spec import MlpSpec
-from grokinterp.models.network_parts import PART_WORDS, NetworkParts, PartName, Readout
+from grokinterp.models.network_parts import NetworkParts, Operands, PartName, Readout
 
 _PAIRS_AT_A_TIME = 8192
 
 
 @dataclass(frozen=True, eq=False)
 class MlpParts(NetworkParts):
-    """A perceptron's weights and what it computes on all pairs."""
+    """A perceptron's weights and what it computes on all pairs.
+
+    Operands are rows of tables as the weights hold them: of the embeddings, or of the first
+    matrix where tokens enter as one-hot vectors (its first half for a, its second for b, or all
+    of it for both where the two vectors are summed). What ``mean_field`` divides them by comes
+    behind the tables.
+
+    Examples
+    --------
+    >>> from grokinterp.models.mlp import first_mlp_parameters
+    >>> spec = MlpSpec(widths=(16,), embedding="shared", d_embed=8, combination="summed")
+    >>> weights = first_mlp_parameters(spec, n_inputs=10, n_outputs=5)
+    >>> pairs = torch.cartesian_prod(torch.arange(5), torch.arange(5))
+    >>> parts = MlpParts.of(weights, spec, pairs, n_tokens=5)
+    >>> parts.logits.shape, parts.operands.a.shape, parts.readout.W_L.shape
+    (torch.Size([25, 5]), torch.Size([5, 8]), torch.Size([16, 5]))
+    """
 
     parameters: Mapping[str, Tensor]
     """Weights under the names of ``MlpSpec.parameter_shapes``."""
@@ -29,9 +50,9 @@ class MlpParts(NetworkParts):
     """Tokens a and b of every pair."""
     n_tokens: int
     """Tokens that may stand as a or b."""
-    logits: Float[Tensor, "pair c"]
+    logits: Float[Tensor, "pair c"] = field(repr=False)
     """Outputs of all pairs."""
-    hidden: Float[Tensor, "pair neuron"]
+    hidden: Float[Tensor, "pair neuron"] = field(repr=False)
     """Last hidden layer after its nonlinearity."""
 
     @classmethod
@@ -71,10 +92,38 @@ class MlpParts(NetworkParts):
         """Weights by name."""
         return self.parameters
 
+    @cached_property
+    def operands(self) -> Operands:
+        """Rows of the embeddings, or of the first matrix for one-hot vectors."""
+        if self.spec.is_embedded:
+            first, *others = (self.parameters[name] for name in self.spec.embedding_names)
+            return Operands(first, others[0] if others else first)
+        first = self.parameters["layers.0.W"]
+        if self.spec.combination == "summed":
+            return Operands(first, first)
+        return Operands(first[: self.n_tokens], first[self.n_tokens :])
+
     @property
     def neurons(self) -> Float[Tensor, "pair neuron"]:
         """Activations of the last hidden layer."""
         return self.hidden
+
+    @cached_property
+    def pre_activations(self) -> Float[Tensor, "pair neuron"]:
+        """What the last hidden layer receives, its bias included."""
+        kept: list[Tensor] = []
+        last = f"layers.{len(self.spec.widths) - 1}.hook_pre"
+
+        def keep(name: str, activation: Tensor) -> Tensor:
+            if name == last:
+                kept.append(activation)
+            return activation
+
+        plain = replace(self.spec, is_centered=False)
+        with torch.no_grad():
+            for part in self.pairs.split(_PAIRS_AT_A_TIME):
+                mlp_outputs(self.parameters, part, plain, keep)
+        return torch.cat(kept)
 
     @cached_property
     def readout(self) -> Readout:
@@ -83,15 +132,70 @@ class MlpParts(NetworkParts):
         divisor = len(W) if self.spec.init == "mean_field" else 1
         return Readout(W * (self.spec.output_scale / divisor))
 
+    def logits_from_operands(
+        self, a: Float[Tensor, "row d"], b: Float[Tensor, "row e"], rows: Int[Tensor, " row"]
+    ) -> Float[Tensor, "row c"]:
+        """Logits with other rows of the tables of a and b."""
+        outputs = outputs_of_operands(self._constants, a, b, self.spec)
+        return self._centered(outputs, rows)
+
+    def with_operands(self, operands: Operands) -> MlpParts:
+        """Run the network on all pairs with other tables of a and b.
+
+        Raises
+        ------
+        ValueError
+            If a and b are given different tables where the network has one for both.
+        """
+        if self.operands.is_shared and not operands.is_shared:
+            raise ValueError("this perceptron reads a and b from one table")
+        tables = (operands.a,) if self.operands.is_shared else (operands.a, operands.b)
+        names = self.spec.embedding_names
+        if not names:
+            names, tables = ("layers.0.W",), (torch.cat(tables),)
+        changed = {
+            name: table.to(self.parameters[name].dtype)
+            for name, table in zip(names, tables, strict=True)
+        }
+        return MlpParts.of({**self.parameters, **changed}, self.spec, self.pairs, self.n_tokens)
+
+    def logits_from_neurons(
+        self, neurons: Float[Tensor, "row neuron"], rows: Int[Tensor, " row"]
+    ) -> Float[Tensor, "row c"]:
+        """Logits with other activations of the last hidden layer."""
+        weight = self.parameters["layers.0.W"]
+        outputs = outputs_of_neurons(self._constants, neurons.to(weight.dtype), self.spec)
+        return self._centered(outputs, rows)
+
+    def without_cache(self) -> MlpParts:
+        """Return the same parts without what the neurons receive."""
+        return replace(self)
+
+    def _centered(self, outputs: Tensor, rows: Int[Tensor, " row"]) -> Tensor:
+        if not self.spec.is_centered:
+            return outputs
+        return outputs - first_outputs(self.parameters, self.pairs[rows], self.spec)
+
+    @property
+    def _constants(self) -> dict[str, Tensor]:
+        return {name: value.detach() for name, value in self.parameters.items()}
+
 
 def missing_in_mlp(spec: MlpSpec) -> dict[PartName, str]:
-    """Return why a part is not there, for each that such a perceptron has not."""
-    absent: tuple[PartName, ...] = (
-        "operands",
-        "pre_activations",
-        "pattern",
-        "way_from_operands",
-        "way_from_neurons",
-        "blocks",
-    )
-    return {part: f"a multilayer perceptron has no {PART_WORDS[part]}" for part in absent}
+    """Return why a part is not there, for each that such a perceptron has not.
+
+    Examples
+    --------
+    >>> list(missing_in_mlp(MlpSpec()))
+    ['pattern', 'blocks']
+    """
+    missing: dict[PartName, str] = {
+        "pattern": "a multilayer perceptron has no attention",
+        "blocks": "a multilayer perceptron has no attention and no residual stream",
+    }
+    if spec.embedding == "separate" and spec.combination == "concatenated":
+        missing["same_coordinates"] = (
+            "a and b have an embedding each, side by side, so their gradients are in different "
+            "coordinates"
+        )
+    return missing

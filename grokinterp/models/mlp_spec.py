@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from grokinterp.fields import LARGEST_SIZE, check_seed, check_types, require
+from grokinterp.fields import (
+    LARGEST_SIZE,
+    check_seed,
+    check_types,
+    later_field,
+    require,
+    require_sizes,
+)
 from grokinterp.models.spec import MOST_LAYERS
 from grokinterp.reprs import listed, spec_repr
 
-MlpActivation = Literal["relu", "gelu", "tanh", "square", "linear_quadratic"]
+MlpActivation = Literal["relu", "gelu", "gelu_new", "silu", "tanh", "square", "linear_quadratic"]
 MlpInit = Literal["torch_linear", "normal", "mean_field"]
+MlpEmbedding = Literal["none", "shared", "separate"]
+Combination = Literal["concatenated", "summed"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,8 @@ class MlpSpec:
     --------
     >>> MlpSpec(widths=(200, 200)).parameter_shapes(n_inputs=226, n_outputs=113)["layers.2.W"]
     (200, 113)
+    >>> MlpSpec(embedding="shared", d_embed=16).parameter_shapes(n_inputs=226, n_outputs=113)
+    {'embed.W_E': (113, 16), 'layers.0.W': (32, 256), 'layers.1.W': (256, 113)}
     """
 
     architecture: Literal["mlp"] = "mlp"
@@ -38,7 +49,9 @@ class MlpSpec:
     """``normal``: N(0, 1/fan_in), biases zero. ``torch_linear``: uniform within
     1/sqrt(fan_in), biases too, as ``torch.nn.Linear``. ``mean_field``: N(0, 1) throughout;
     hidden layers after the first are divided by sqrt(fan_in), the output by the last width, and
-    a pair of one-hot vectors by sqrt(2)."""
+    a pair of one-hot vectors by sqrt(2). Embeddings are N(0, 1), as ``torch.nn.Embedding``, of
+    ``normal`` N(0, 1/d_embed), so that a row has about the norm of a one-hot vector; behind
+    those of ``mean_field`` the first layer is divided by sqrt(2 d_embed)."""
     init_scale: float = 1.0
     """Multiplies every initial weight and bias (Omnigrok's alpha)."""
     output_scale: float = 1.0
@@ -49,6 +62,15 @@ class MlpSpec:
     """False: the last matrix stays at 1 (Kumar et al.'s committee of neurons)."""
     init_seed: int = 0
     """Seed of the initial weights alone."""
+    embedding: MlpEmbedding = later_field("none")
+    """What the tokens of a pair enter through: ``none``, as one-hot vectors; ``shared``, one
+    table ``embed.W_E`` for both; ``separate``, a table each, ``embed.W_A`` and ``embed.W_B``.
+    Tasks on vectors have no tokens and take ``none``."""
+    d_embed: int = later_field(64)
+    """Width of an embedding."""
+    combination: Combination = later_field("concatenated")
+    """How the two meet: ``concatenated`` side by side, or ``summed``. Of one-hot vectors the sum
+    has as many entries as there are tokens, so that a and b are read through the same rows."""
 
     __repr__ = spec_repr
 
@@ -60,16 +82,54 @@ class MlpSpec:
         for name in ("init_scale", "output_scale"):
             require(self, name, getattr(self, name) > 0, "It must be positive and finite.")
         check_seed("init_seed", self.init_seed)
+        require_sizes(self, "d_embed")
+        is_used = self.is_embedded or self.d_embed == type(self).d_embed
+        require(self, "d_embed", is_used, "It is of an embedding; choose shared or separate.")
 
     @property
     def in_words(self) -> str:
-        """``multilayer perceptron: widths 100, 100, relu``."""
-        return f"multilayer perceptron: widths {listed(self.widths)}, {self.act_fn}"
+        """``multilayer perceptron: widths 100, 100, relu``, and how tokens enter if embedded."""
+        words = f"multilayer perceptron: widths {listed(self.widths)}, {self.act_fn}"
+        if self.is_embedded:
+            plural = "s" if self.embedding == "separate" else ""
+            return (
+                f"{words}, {self.embedding} embedding{plural} of {self.d_embed} {self.combination}"
+            )
+        return words + (", one-hot vectors summed" if self.combination == "summed" else "")
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether tokens enter through an embedding."""
+        return self.embedding != "none"
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether the inputs have to be pairs of tokens; vectors have none."""
+        return self.is_embedded or self.combination == "summed"
+
+    @property
+    def embedding_names(self) -> tuple[str, ...]:
+        """Names of the tables of embeddings, that of a first."""
+        names = {"none": (), "shared": ("embed.W_E",), "separate": ("embed.W_A", "embed.W_B")}
+        return names[self.embedding]
 
     def parameter_shapes(self, n_inputs: int, n_outputs: int) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter, in the order of drawing: ``layers.0.W``, ``layers.0.b``, ..."""
-        sizes = (n_inputs, *self.widths, n_outputs)
-        shapes: dict[str, tuple[int, ...]] = {}
+        """Shape of every parameter, in the order of drawing.
+
+        Embeddings first, then ``layers.0.W``, ``layers.0.b``, ...
+
+        Parameters
+        ----------
+        n_inputs
+            Entries of a vector; of a pair of tokens twice the number of tokens.
+        n_outputs
+            Outputs.
+        """
+        shapes: dict[str, tuple[int, ...]] = {
+            name: (n_inputs // 2, self.d_embed) for name in self.embedding_names
+        }
+        n_read = 2 * self.d_embed if self.is_embedded else n_inputs
+        sizes = (n_read // 2 if self.combination == "summed" else n_read, *self.widths, n_outputs)
         for layer, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
             shapes[f"layers.{layer}.W"] = (fan_in, fan_out)
             if self.biases:

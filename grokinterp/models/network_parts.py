@@ -7,6 +7,8 @@ part                  what it is
 ===================== ==========================================================================
 ``operands``          what the token of a and the token of b bring in: a table each, or one for
                       both
+``same_coordinates``  both read in the same coordinates, so that a direction of one table means
+                      the same in the other
 ``neurons``           the last hidden layer after its nonlinearity
 ``pre_activations``   the same before its nonlinearity
 ``readout``           the linear map from neurons to logits, W_L
@@ -34,6 +36,7 @@ from grokinterp.errors import ConfigError
 
 PartName = Literal[
     "operands",
+    "same_coordinates",
     "neurons",
     "pre_activations",
     "readout",
@@ -201,6 +204,7 @@ class LogitParts(NetworkParts):
 
 PART_WORDS: dict[PartName, str] = {
     "operands": "table of what each token brings in",
+    "same_coordinates": "coordinates in which both a and b are read",
     "neurons": "neurons",
     "pre_activations": "neurons before their nonlinearity",
     "readout": "linear map from neurons to logits",

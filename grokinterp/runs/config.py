@@ -130,6 +130,11 @@ class TrainConfig:
             raise ConfigError(
                 f"a transformer cannot learn {self.task.in_words}. Use an MlpSpec as the model."
             )
+        if isinstance(self.model, MlpSpec) and self.model.needs_tokens and not is_of_pairs:
+            raise ConfigError(
+                f"{self.task.in_words} has vectors and no pairs of tokens. Use embedding=none and "
+                "combination=concatenated."
+            )
         if isinstance(self.task, PolynomialSpec):
             require(self, "loss", self.loss == "mse", "A regression needs loss=mse.")
             is_fine = self.stop_accuracy is None
