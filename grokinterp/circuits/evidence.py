@@ -299,3 +299,7 @@ _ADDERS: tuple[tuple[tuple[PartName, ...], _Adder], ...] = (
     ((), _add_logits),
 )
 """Parts that each stage needs, and who adds its rows."""
+PARTS_OF_STAGES: dict[str, tuple[PartName, ...]] = {
+    stage: parts for stage, (parts, _) in zip(STAGES, _ADDERS, strict=True)
+}
+"""Parts of a network without which the table has no rows of a stage."""

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from grokinterp.circuits.components import Component
 from grokinterp.errors import ConfigError
 from grokinterp.figures.absence import nothing_to_draw
+from grokinterp.figures.drawn import FIELDS_OF_FIGURES
 from grokinterp.figures.lines import Line, Panel, figure_of_panels
 from grokinterp.figures.style import LOSS_TITLE, SPLIT_COLORS, TOP_BARE, decorate
 from grokinterp.trajectory.analysis import Analysis
@@ -70,7 +71,8 @@ def plot_circuit_strength(analysis: Analysis) -> go.Figure:
             ),
         ),
     )
-    absent = ("The two circuits were not separated", "circuits")
+    fields = FIELDS_OF_FIGURES["circuit-strength"]
+    absent = ("The two circuits were not separated", *fields, "circuits")
     return figure_of_panels(analysis, panels, title="Circuits against each other", absent=absent)
 
 
@@ -90,7 +92,8 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
     rows = analysis.ablations.to_dict(orient="records")
     parts = [row for row in rows if _is_part(row)]
     if not parts:
-        raise nothing_to_draw(analysis, "No head, neuron or path was ablated", "ablations")
+        fields = FIELDS_OF_FIGURES["component-ablations"]
+        raise nothing_to_draw(analysis, "No head, neuron or path was ablated", *fields)
     figure = go.Figure()
     for fill in FILL_COLORS:
         marks = [row for row in parts if _fill(row) == fill]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from grokinterp import figures
 from grokinterp.errors import FitError
+from grokinterp.report.network_words import has_transformer_names
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import (
     MISSING,
@@ -21,8 +22,7 @@ from grokinterp.trajectory.analysis import Analysis
 _STAGES = {
     "embedding": (
         "Embedding",
-        "Each token is read as cosines and sines of the key frequencies; what the neurons can "
-        "see of it, through values and heads, is cleaner than W_E itself.",
+        "Each token is read as cosines and sines of the key frequencies.",
     ),
     "attention": (
         "Attention",
@@ -36,13 +36,18 @@ _STAGES = {
     ),
     "neuron_logit_map": (
         "Neuron-logit map",
-        "W_L = W_out W_U along the key frequencies: two directions u and v of the neurons for "
-        "each, from which the logits read a cosine and a sine of a+b.",
+        "W_L along the key frequencies: two directions u and v of the neurons for each, from "
+        "which the logits read a cosine and a sine of a+b.",
     ),
     "logits": (
         "Logits",
         "The logits against a sum of cosines of a+b−c with one amplitude per key frequency.",
     ),
+}
+_OF_TRANSFORMERS = {
+    "embedding": " What the neurons can see of it, through values and heads, is cleaner than W_E "
+    "itself.",
+    "neuron_logit_map": " W_L = W_out W_U.",
 }
 _CIRCUIT_STEPS = {
     "memorization_works_from": "memorization circuit alone right on train from",
@@ -68,15 +73,31 @@ def circuit_section(analysis: Analysis) -> Section:
         "network's own; a loss far above it is something the account leaves out."
         + (f" Last checkpoint, step {show_value(step)}." if step is not None else "")
     )
-    blocks = [lead, _losses(circuit)]
+    blocks = [lead, *_stages_left_out(analysis), _losses(circuit)]
     for stage, (name, text) in _STAGES.items():
         rows = [row for row in circuit.to_dict(orient="records") if row["stage"] == stage]
         if rows:
+            if has_transformer_names(analysis):
+                text += _OF_TRANSFORMERS.get(stage, "")
             body = paragraph(escape(text)) + _stage_table(rows, name)
             blocks.append(
                 f"<details><summary>{escape(name)}: all numbers</summary>{body}</details>"
             )
     return Section("circuit", title, tuple(blocks))
+
+
+def _stages_left_out(analysis: Analysis) -> list[str]:
+    """One note on the stages that the network does not show; nothing where it shows all."""
+    left_out = [n.lower() for s, (n, _) in _STAGES.items() if analysis.why(f"circuit.{s}")]
+    if not left_out:
+        return []
+    return [
+        paragraph(
+            f"Of this network the account leaves out: {', '.join(left_out)}. The reasons stand "
+            'under <a href="#not-computed">What could not be computed</a>.',
+            kind="note",
+        )
+    ]
 
 
 def strength_section(analysis: Analysis) -> Section:

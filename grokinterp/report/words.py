@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from grokinterp.figures.spectrum import spectrum_of
+from grokinterp.report.network_words import weight_words
 from grokinterp.report.text import escape
 from grokinterp.trajectory.analysis import Analysis
 
@@ -68,7 +69,7 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
         ),
     ]
     algorithm = [] if task.has_representations else _terms_of_algorithm()
-    return [*common, *_terms_of_spectrum(analysis), *circuit, *algorithm, *_terms_of_weights()]
+    return [*common, *_terms_of_spectrum(analysis), *circuit, *algorithm, *weight_words(analysis)]
 
 
 def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:
@@ -129,16 +130,5 @@ def _terms_of_algorithm() -> list[tuple[str, str]]:
             "circle alone",
             "The network run again with nothing of the embeddings of the tokens but their mean and "
             "one key frequency; the formulas of clock and pizza are compared on its logits.",
-        ),
-    ]
-
-
-def _terms_of_weights() -> list[tuple[str, str]]:
-    return [
-        (
-            "W_E, W_pos, W_Q, W_K, W_V, W_O, W_in, W_out, W_U",
-            "Weights under their TransformerLens names: embedding of tokens and of positions; "
-            "queries, keys, values and output of the attention; into and out of the neurons; to "
-            "the logits. W_L = W_out W_U leads from the neurons to the logits.",
         ),
     ]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from grokinterp.errors import ConfigError
 from grokinterp.fields import build, check_types, in_json, require, settled, shown
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.models.module_spec import LogitsSpec, ModuleSpec
 from grokinterp.reprs import spec_repr
 from grokinterp.runs.pressures import PressureSpec
 from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
@@ -230,7 +231,7 @@ class ImportedConfig:
     """
 
     task: TaskSpec
-    model: ModelSpec
+    model: ModelSpec | ModuleSpec | LogitsSpec
     unknown: tuple[str, ...] = ()
     """Fields such as ``task.split_seed`` whose values here stand for nothing."""
 
