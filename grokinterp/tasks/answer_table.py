@@ -196,7 +196,7 @@ def _as_array(given: Any, where: str) -> np.ndarray:
         if hasattr(given, "detach"):  # a tensor, without importing torch
             given = given.detach().cpu().numpy()
         if isinstance(given, np.ma.MaskedArray):
-            given = given.astype(float).filled(np.nan)
+            given = np.ma.filled(given.astype(float), np.nan)
         return np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:
         is_ragged = "inhomogeneous" in str(error)
