@@ -641,6 +641,39 @@ def test_state_dicts_of_a_network_on_a_table_become_a_run(analyzed):
     assert run.config.to_dict()["task"]["labels"] == str(run.task.spec.table)
 
 
+@pytest.mark.parametrize(("embedding", "n_parts"), [("none", 2), ("shared", 3), ("separate", 4)])
+def test_a_perceptron_on_a_table_with_holes_is_followed_however_tokens_enter(
+    tmp_path, embedding, n_parts
+):
+    from grokinterp.trajectory import analyze_run
+
+    labels = SUMS.copy()
+    labels[4] = labels[:, 4] = labels[2, 3] = HOLE  # token 4 never occurs; 7 answers are left
+    model = MlpSpec(widths=(16,), embedding=embedding)
+    run = train(perceptron(table_spec(labels), model=model), tmp_path / "run")
+    weights = run.parameters()
+    assert len(weights) == n_parts and weights["layers.1.W"].shape == (16, 7)
+    analysis = analyze_run(run)
+    is_right = run.logits().argmax(dim=1).numpy() == run.task.pairs.sum(axis=1)
+    assert len(is_right) == 15
+    assert analysis.trajectory["accuracy_all"].iloc[-1] == is_right.mean()
+    assert not analysis.failures
+
+
+def test_logits_on_a_table_are_followed_where_there_is_nothing_else(trained):
+    from grokinterp.runs.run import Run
+    from grokinterp.trajectory import analyze_run
+
+    logits = {step: trained.logits(step) for step in (0, 20)}
+    task, rows = trained.task.spec, trained.split.train
+    run = Run.from_logits(logits, task=task, train_pairs=rows)
+    found, expected = analyze_run(run).trajectory, analyze_run(trained, every=3).trajectory
+    assert found["loss_all"].iloc[-1] == expected["loss_all"].iloc[-1]
+    assert found["accuracy_all"].iloc[-1] == expected["accuracy_all"].iloc[-1]
+    with pytest.raises(GrokinterpError, match=r"\b9\b"):
+        Run.from_logits({0: logits[0][:, :5]}, task=task)
+
+
 # --- the command line -----------------------------------------------------------------------
 
 
