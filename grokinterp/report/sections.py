@@ -248,7 +248,16 @@ def _neurons(analysis: Analysis) -> Section:
         f"In a run that groks, neurons gather around the key {plural}. A neuron counts as "
         f"single-{noun} when over 85% of its centered activation lies in one {noun}.",
     )
-    return Section("neurons", "Neurons", (block,))
+    phases = _figure_if_any(
+        analysis,
+        "neuron-phases",
+        "Each neuron holds a wave of a + b, and it writes a wave of c to the logits. On the dashed "
+        "line the two phases are equal, and the waves of all neurons add up at the right answer. "
+        "Phases are periodic: the corners at the upper left and the lower right are on that line "
+        f"too. Shown are the neurons of which one {noun} holds over 85% of what depends on a + b "
+        "alone, in the last checkpoint.",
+    )
+    return Section("neurons", "Neurons", (block, *phases))
 
 
 def _logits_explained(analysis: Analysis) -> Section:
