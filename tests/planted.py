@@ -8,7 +8,7 @@ import math
 import torch
 
 from grokinterp.circuits import Snapshot
-from grokinterp.models import ModelSpec
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.initialization import parameter_shapes
 from grokinterp.models.pair_tables import PairActivations
 from grokinterp.models.transformer_parts import TransformerParts
@@ -237,3 +237,57 @@ def clock_snapshot(p: int, frequencies: list[int], **changes) -> Snapshot:
     return Snapshot.from_parameters(
         clock_parameters(p, frequencies, **changes), split(p), clock_spec(frequencies)
     )
+
+
+def gromov_spec(n_neurons: int = 500) -> MlpSpec:
+    return MlpSpec(widths=(n_neurons,), act_fn="square")
+
+
+def gromov_frequencies(n: int = 97, n_neurons: int = 500) -> torch.Tensor:
+    """Frequencies of the neurons: all in turn, but for the highest of an even n."""
+    return torch.arange(n_neurons) % ((n - 1) // 2) + 1
+
+
+def gromov_phases(n_neurons: int = 500, seed: int = 0) -> torch.Tensor:
+    """Random phi_1, phi_2 of every neuron, and one more that has nothing to do with them."""
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * math.pi * torch.rand(3, n_neurons, generator=generator, dtype=torch.float64)
+
+
+def gromov_parameters(
+    n: int = 97, n_neurons: int = 500, seed: int = 0, is_fitting: bool = True
+) -> dict[str, torch.Tensor]:
+    r"""Weights of Gromov's solution of addition modulo n (arXiv:2301.02679, section 3).
+
+    Neuron m has a frequency k and two random phases: its input weights are
+    cos(2 pi k a / n + phi_1) and cos(2 pi k b / n + phi_2), its output weights
+    cos(-2 pi k c / n - phi_1 - phi_2). With `is_fitting` false the phases of the output are
+    random too.
+    """
+    phi_1, phi_2, other = gromov_phases(n_neurons, seed)
+    waves = torch.arange(n).double()[:, None] * gromov_frequencies(n, n_neurons)
+    angles = 2 * math.pi * waves / n
+    written = -phi_1 - phi_2 if is_fitting else other
+    return {
+        "layers.0.W": torch.cat([torch.cos(angles + phi_1), torch.cos(angles + phi_2)]),
+        "layers.1.W": torch.cos(-angles + written).T,
+    }
+
+
+def gromov_snapshot(
+    p: int = 97, n_neurons: int = 500, operation: str = "addition", **changes
+) -> Snapshot:
+    """Gromov's network on a task with a cyclic view; each token stands where its index does."""
+    parts = split(p, operation)
+    task, view = parts.task, parts.task.cyclic_view
+    assert view is not None
+    n = view.order
+    planted = gromov_parameters(n, n_neurons, **changes)
+    pairs, rows = torch.tensor(task.pairs), torch.tensor(view.pair_rows)
+    first, second = torch.tensor(view.class_tokens), pairs[rows[:n], 1]
+    W_in = torch.zeros(2 * task.n_tokens, n_neurons, dtype=torch.float64)
+    W_out = torch.zeros(n_neurons, task.n_classes, dtype=torch.float64)
+    W_in[first], W_in[task.n_tokens + second] = planted["layers.0.W"].split(n)
+    W_out[:, first] = planted["layers.1.W"]
+    weights = {"layers.0.W": W_in, "layers.1.W": W_out}
+    return Snapshot.from_parameters(weights, parts, gromov_spec(n_neurons))

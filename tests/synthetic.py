@@ -109,6 +109,7 @@ def trajectory(steps: np.ndarray, p: int = 113, *, groks: bool = True) -> pd.Dat
         "gini_W_L": 0.2 + 0.7 * formed,
         "fraction_logit_variance_explained": 0.95 * formed,
         "fraction_single_frequency_neurons": 0.85 * formed,
+        "phase_coherence": 0.98 * formed,
         "fraction_logit_variance_explained_pizza": 0.77 * formed,
         "circularity": 0.1 + 0.85 * formed,
         "gradient_symmetricity": 0.5 - 0.3 * formed,
@@ -253,6 +254,21 @@ def algorithm(p: int, keys: tuple[int, ...]) -> Algorithm:
     )
 
 
+def neurons(keys: tuple[int, ...], n_neurons: int = 64) -> pd.DataFrame:
+    """A row per neuron: all but every eighth have a wave of a key frequency whose phases fit."""
+    rng = np.random.default_rng(2)
+    phase = rng.uniform(-np.pi, np.pi, n_neurons)
+    error = rng.normal(0, 0.1, n_neurons)
+    number = np.arange(n_neurons)
+    table = pd.DataFrame({"neuron": number})
+    table["frequency"] = pd.array(np.resize(keys, n_neurons), dtype="Int64")
+    table["phase_sum"] = phase
+    table["fraction_sum_explained"] = np.where(number % 8 == 7, 0.4, 0.97)
+    table["phase_out"] = np.pi - (np.pi - phase - error) % (2 * np.pi)
+    table["phase_error"] = error
+    return table
+
+
 def _run(config: TrainConfig, table: pd.DataFrame, steps: np.ndarray, origin: str) -> Run:
     return Run(
         config=config,
@@ -301,6 +317,7 @@ def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
         by_frequency=by_frequency(steps, p, keys),
         ablations=ablations(keys),
         circuit=circuit(keys),
+        neurons=neurons(keys),
         phases=Phases((0, 1_400), (1_400, 8_550), (8_550, 14_600)),
         milestones=MILESTONES,
         circuit_steps=CIRCUIT_STEPS,
@@ -312,6 +329,7 @@ REPRESENTATIONS = {"standard": 4, "5d_b": 5, "6d": 6, "5d_a": 5, "standard_sign"
 """Those of S_5 but the trivial one, with their dimensions."""
 KEY_REPRESENTATIONS = ("standard", "sign")
 _WITHOUT_FREQUENCIES = (
+    "phase_coherence",
     "gini_W_E",
     "gini_W_L",
     "distance_irrelevance",
@@ -359,6 +377,7 @@ def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
         by_representation=by_representation(steps),
         ablations=removed,
         circuit=pd.DataFrame(),
+        neurons=pd.DataFrame({"neuron": range(8), "representation": ["standard"] * 8}),
         milestones=dataclasses.replace(base.milestones, plateau_transition_width=None),
         algorithm=Algorithm("none", "permutations are no sums in a cyclic group"),
     )
@@ -508,6 +527,7 @@ def empty_analysis() -> Analysis:
         run=dataclasses.replace(base.run, curves=table),
         trajectory=blank,
         by_frequency=frequency,
+        neurons=base.neurons.assign(phase_sum=np.nan, phase_out=np.nan, phase_error=np.nan),
         ablations=base.ablations.assign(loss_all=np.nan, loss_train=np.nan, loss_test=np.nan),
     )
 

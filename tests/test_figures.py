@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from grokinterp import figures
-from grokinterp.circuits import Algorithm
+from grokinterp.circuits import Algorithm, KeyFrequencies
 from grokinterp.errors import FitError
 from grokinterp.figures import lines, style
 from grokinterp.figures.embedding import chosen_steps
@@ -17,7 +17,7 @@ from tests import synthetic
 # A chart of an experiment is drawn from its own data, not from an analysis.
 PLOTS = list(figures.FIGURES.values())
 UNITS = ("(nats)", "(updates)", "(fraction)", "(count)", "(no unit)", "(weight units)", "(cycles)")
-UNITS = (*UNITS, "(logits)", "(dimensions)")
+UNITS = (*UNITS, "(logits)", "(dimensions)", "(radians)", "(mean cosine)")
 
 
 @pytest.fixture(scope="module")
@@ -326,6 +326,41 @@ def test_correct_logits_are_the_table_of_the_verdict(grokked):
         figures.plot_correct_logits(unasked)
 
 
+def test_phases_are_those_of_the_table_by_frequency(grokked):
+    figure, table = figures.plot_neuron_phases(grokked), grokked.neurons
+    for key in synthetic.KEYS:
+        chosen = table[(table["frequency"] == key) & (table["fraction_sum_explained"] > 0.85)]
+        drawn = trace(figure, f"k = {key}")
+        assert list(drawn.x) == chosen["phase_sum"].tolist()
+        assert list(drawn.y) == chosen["phase_out"].tolist()
+    shown = sum(len(t.x) for t in figure.data if t.mode == "markers")
+    assert 0 < shown == (table["fraction_sum_explained"] > 0.85).sum() < len(table)
+    # Phases are periodic: all three lines are where output and sum are equal.
+    for line in (t for t in figure.data if t.mode == "lines"):
+        turns = (np.array(line.y) - np.array(line.x)) / (2 * np.pi)
+        np.testing.assert_allclose(turns, round(turns[0]), atol=1e-12)
+
+
+def test_of_many_key_frequencies_the_phases_share_a_color_scale(grokked):
+    keys = KeyFrequencies(113, tuple(range(1, 57)), is_dense=True)
+    figure = figures.plot_neuron_phases(dataclasses.replace(grokked, key_frequencies=keys))
+    (points,) = (t for t in figure.data if t.mode == "markers")
+    table = grokked.neurons[grokked.neurons["fraction_sum_explained"] > 0.85]
+    assert list(points.marker.color) == table["frequency"].tolist()
+    assert "frequency" in points.marker.colorbar.title.text
+
+
+def test_without_phases_the_reason_is_given(grokked, of_permutations):
+    noisy = grokked.neurons.assign(fraction_sum_explained=0.5)
+    for analysis, reason in (
+        (dataclasses.replace(grokked, neurons=noisy), "no frequency holds over 85% in any of the"),
+        (dataclasses.replace(grokked, neurons=pd.DataFrame()), "were not looked into"),
+        (of_permutations, "permutations have representations and no frequencies"),
+    ):
+        with pytest.raises(FitError, match=reason):
+            figures.plot_neuron_phases(analysis)
+
+
 def test_ablations_are_bars_and_dots_of_the_table(grokked):
     figure = figures.plot_ablations(grokked)
     assert figure.layout.xaxis.type == "log" and figure.layout.xaxis.title.text == "loss (nats)"
@@ -419,7 +454,7 @@ def test_what_never_happened_is_not_marked():
 
 def test_panels_share_the_phases_and_one_legend_entry_per_name(grokked):
     figure = figures.plot_neurons(grokked)
-    assert len([s for s in figure.layout.shapes if s.type == "rect"]) == 2 * 3
+    assert len([s for s in figure.layout.shapes if s.type == "rect"]) == 3 * 3
     shown = [t.name for t in figure.data if t.showlegend]
     assert len(shown) == len(set(shown))
 

@@ -1,18 +1,28 @@
 """Perceptrons explained: their parts, the phases of their neurons, what analyze says of them."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
 
-from grokinterp.circuits import Snapshot
+from grokinterp.circuits import Snapshot, find_key_frequencies, neuron_table
 from grokinterp.circuits.gradients import gradient_symmetricity
+from grokinterp.circuits.neuron_phases import (
+    input_phases,
+    neuron_phases,
+    phase_coherence,
+    sum_phases,
+    wrap,
+)
 from grokinterp.errors import ConfigError
 from grokinterp.models import MlpSpec
 from grokinterp.models.mlp import first_mlp_parameters
 from grokinterp.models.mlp_parts import MlpParts
 from grokinterp.models.network_parts import Operands
+from grokinterp.tasks import Task, TaskSpec, draw_split
 from tests import planted
+from tests.tolerances import EXACT64
 
 P = 7
 FORMS = [
@@ -154,3 +164,153 @@ def test_what_a_perceptron_has_not_has_one_reason():
     with pytest.raises(ConfigError, match="a multilayer perceptron has no attention"):
         _ = network.pattern
     assert isinstance(network, MlpParts) and dataclasses.is_dataclass(network)
+
+
+# Neurons and their phases. Gromov's network has them by construction.
+
+
+@pytest.fixture(scope="module")
+def gromov():
+    return planted.gromov_snapshot()
+
+
+def test_gromovs_solution_is_right_on_every_pair_and_uses_all_frequencies(gromov):
+    assert gromov.accuracy_all == 1.0
+    found = find_key_frequencies(gromov)
+    assert found.frequencies == tuple(range(1, 49)) and found.is_dense
+    other = planted.gromov_snapshot(is_fitting=False)
+    # Chance is 1 / 97; the phases of the output are all that differs.
+    assert other.accuracy_all < 3 / 97
+    assert not find_key_frequencies(other).frequencies
+    torch.testing.assert_close(other.neurons, gromov.neurons)
+
+
+@pytest.mark.parametrize("operation", ["addition", "subtraction", "multiplication", "division"])
+def test_planted_frequencies_and_phases_come_out_exactly(operation):
+    snapshot = planted.gromov_snapshot(operation=operation)
+    n = snapshot.require_cyclic_view().order
+    phi_1, phi_2, _ = planted.gromov_phases()
+    phases = neuron_phases(snapshot)
+    assert torch.equal(phases.frequency, planted.gromov_frequencies(n))
+    of_a, of_b = input_phases(snapshot, phases.frequency)
+    for found, expected in (
+        (of_a, phi_1),
+        (of_b, phi_2),
+        (phases.phase_sum, phi_1 + phi_2),
+        (phases.phase_out, phi_1 + phi_2),
+        (phases.phase_error, torch.zeros(500)),
+    ):
+        assert wrap(found - expected).abs().max() < 1e-12
+        assert (-math.pi < found).all() and (found <= math.pi).all()
+    torch.testing.assert_close(phases.fraction_sum_explained, torch.ones(500).double())
+    # (cos x + cos y)^2 holds cos(x + y), and the output cos(w c + psi): amplitudes of one.
+    torch.testing.assert_close(phases.weight, torch.ones(500).double())
+    assert phase_coherence(snapshot) == pytest.approx(1, **EXACT64)
+
+
+def test_shuffled_output_phases_have_no_coherence_and_opposite_ones_the_opposite(gromov):
+    shuffled = planted.gromov_snapshot(is_fitting=False)
+    # Five standard errors of the mean of 500 cosines of random angles.
+    assert abs(phase_coherence(shuffled)) < 5 / math.sqrt(2 * 500)
+    weights = dict(gromov.parameters)
+    weights["layers.1.W"] = -weights["layers.1.W"]
+    opposite = Snapshot.from_parameters(weights, gromov.split, gromov.network.spec)
+    assert phase_coherence(opposite) == pytest.approx(-1, **EXACT64)
+    assert (neuron_phases(opposite).phase_error.abs() > 3.14).all()
+
+
+def test_phases_are_weighted_by_the_sizes_of_both_waves(gromov):
+    weights = {name: value.clone() for name, value in gromov.parameters.items()}
+    weights["layers.1.W"][:100] *= -2
+    weights["layers.0.W"][:, 100:200] *= 3
+    changed = Snapshot.from_parameters(weights, gromov.split, gromov.network.spec)
+    # 100 neurons twice as loud and wrong, 100 with nine times the square, 300 as they were.
+    expected = (-200 + 900 + 300) / (200 + 900 + 300)
+    assert phase_coherence(changed) == pytest.approx(expected, **EXACT64)
+
+
+@pytest.mark.parametrize("n", [12, 13])
+@pytest.mark.parametrize("place", ["lowest", "middle", "highest"])
+def test_the_phase_of_a_wave_of_any_frequency_is_found(n, place):
+    k = planted.frequency_at(place, n)
+    # The highest frequency of an even n is (-1)^x, whose phase is 0 or pi.
+    phase = torch.tensor([math.pi, 0.0] if 2 * k == n else [2.5, -0.3]).double()
+    split = planted.split(n)
+    sums = torch.tensor(split.task.pairs).sum(dim=1)[:, None].double()
+    neurons = 1.5 * torch.cos(2 * math.pi * k * sums / n + phase) + 4
+    base = planted.snapshot(torch.zeros(n * n, n), split, torch.cat([neurons] * 4, dim=1))
+    frequency, found, share, size = sum_phases(base)
+    assert (frequency == k).all()
+    assert wrap(found - phase.repeat(4)).abs().max() < 1e-6
+    torch.testing.assert_close(share, torch.ones(8).double())
+    torch.testing.assert_close(size, torch.full((8,), 1.5).double())
+
+
+def test_a_neuron_without_a_wave_of_the_sum_has_no_phase():
+    split = planted.split(13)
+    a, b = torch.tensor(split.task.pairs).T.double()
+    wave = 2 * math.pi * 3 / 13
+    waves = [torch.cos(wave * x) for x in (a, 0 * a, a - b, a + b)]
+    neurons = torch.stack(waves, dim=1)
+    snapshot = planted.snapshot(torch.zeros(169, 13), split, neurons.repeat(1, 2))
+    phases = neuron_phases(snapshot)
+    assert phases.phase_sum.isnan().tolist() == [True, True, True, False] * 2
+    assert phases.phase_error.isnan().tolist() == [True, True, True, False] * 2
+    assert phases.frequency.tolist() == [3, 0, 3, 3] * 2
+    assert -1 <= phase_coherence(snapshot) <= 1
+    dead = planted.snapshot(torch.zeros(169, 13), split, torch.ones(169, 8))
+    assert math.isnan(phase_coherence(dead))
+
+
+def test_a_nonlinearity_that_multiplies_with_a_minus_turns_the_phase_of_the_sum():
+    """The curvature of tanh above zero is negative: phi_sum is phi_a + phi_b + pi there."""
+    weights = planted.gromov_parameters(31, 60)
+    split = planted.split(31)
+    phi_1, phi_2, _ = planted.gromov_phases(60)
+    for bias, turn in ((1.0, math.pi), (-1.0, 0.0)):
+        biased = {f"layers.{i}.b": torch.full((size,), bias) for i, size in ((0, 60), (1, 31))}
+        spec = MlpSpec(widths=(60,), act_fn="tanh", biases=True)
+        small = {"layers.0.W": weights["layers.0.W"] / 10, "layers.1.W": weights["layers.1.W"]}
+        snapshot = Snapshot.from_parameters({**small, **biased}, split, spec)
+        phases = neuron_phases(snapshot)
+        assert wrap(phases.phase_sum - phi_1 - phi_2 - turn).abs().max() < 1e-3
+        of_a, of_b = input_phases(snapshot, phases.frequency)
+        assert wrap(of_a + of_b - phi_1 - phi_2).abs().max() < 1e-3
+
+
+def test_the_table_of_neurons_has_the_phases():
+    gromov = planted.gromov_snapshot(31, 60)
+    table = neuron_table(gromov)
+    phases = neuron_phases(gromov)
+    for column in ("phase_sum", "phase_out", "phase_error", "fraction_sum_explained"):
+        assert table[column].tolist() == getattr(phases, column).tolist()
+    of_a, of_b = input_phases(gromov, phases.frequency)
+    assert table["phase_a"].tolist() == of_a.tolist()
+    assert table["phase_b"].tolist() == of_b.tolist()
+    # A neuron that squares has a fifth of its activation in twice its frequency.
+    assert table["fraction_explained"].tolist() == pytest.approx([0.8] * 60)
+    assert not table["is_single_frequency"].any()
+
+
+def test_phases_that_need_a_missing_part_are_absent():
+    gromov = planted.gromov_snapshot(13, 12)
+
+    class WithoutReadout(type(gromov.network)):
+        missing = {"readout": "the last layer is not linear", "pre_activations": "unknown"}
+
+    fields = {f.name: getattr(gromov.network, f.name) for f in dataclasses.fields(gromov.network)}
+    snapshot = dataclasses.replace(gromov, network=WithoutReadout(**fields))
+    table = neuron_table(snapshot)
+    assert {"phase_sum", "fraction_sum_explained"} <= set(table)
+    assert not {"phase_a", "phase_b", "phase_out", "phase_error"} & set(table)
+    with pytest.raises(ConfigError, match="the last layer is not linear"):
+        neuron_phases(snapshot)
+
+
+def test_permutations_have_no_phases():
+    task = draw_split(Task(TaskSpec("permutation_composition", degree=3, train_fraction=0.6)))
+    spec = MlpSpec(widths=(9,), act_fn="square")
+    snapshot = Snapshot.from_parameters(first_mlp_parameters(spec, 12, 6), task, spec)
+    assert not any(column.startswith("phase") for column in neuron_table(snapshot))
+    with pytest.raises(ConfigError, match="representations and no frequencies"):
+        neuron_phases(snapshot)

@@ -51,7 +51,7 @@ _NEEDS = {
 
 def needs(measure: gi.Measure) -> str:
     """Return what a measure cannot do without, as a sentence; nothing if it needs nothing."""
-    words = [_NEEDS[need] for need in measure.needs]
+    words = [_NEEDS[need] for need in measure.needs if need in _NEEDS]
     if measure.split_columns and "split" not in measure.needs:
         words.append("the split for some columns")
     wanted = ", ".join(words)

@@ -128,7 +128,8 @@ def find_algorithm(
     ----------
     snapshot
         Of any network. Without a way back from changed operands the verdict is ``none``, with
-        the evidence that the logits give.
+        the evidence that the logits give; so it is, with what is left, where a and b are read in
+        different coordinates and the gradients cannot be compared.
     key_frequencies
         The circles to look at alone; one forward pass each.
     n_triples, seed
@@ -157,7 +158,9 @@ def find_algorithm(
         return Algorithm("none", reason)
     if not snapshot.has("operands", "way_from_operands"):
         return _unseen(snapshot, key_frequencies)
-    symmetricity = gradient_symmetricity(snapshot, n_triples=n_triples, seed=seed)
+    symmetricity = None
+    if snapshot.has("same_coordinates"):
+        symmetricity = gradient_symmetricity(snapshot, n_triples=n_triples, seed=seed)
     irrelevance = distance_irrelevance(snapshot)
     by_circle = {
         k: variance_explained_by_formula(isolate_circle(snapshot, k), [k])
@@ -167,7 +170,13 @@ def find_algorithm(
         sum(circle[formula] for circle in by_circle.values()) / len(by_circle)
         for formula in CIRCLE_FORMULAS
     )
-    verdict, reason = judge(symmetricity.mean, irrelevance, clock, pizza)
+    verdict, reason = judge(
+        symmetricity.mean if symmetricity else math.nan, irrelevance, clock, pizza
+    )
+    if symmetricity is None:
+        why = snapshot.network.missing["same_coordinates"]
+        verdict = "none"
+        reason = f"one of the three pieces of evidence is missing: {why}; {_after_first(reason)}"
     if key_frequencies.is_dense:
         reason += f"; {DENSE_CAVEAT}"
     return Algorithm(
@@ -180,6 +189,11 @@ def find_algorithm(
         variance_explained_by_circle=by_circle,
         correct_logits=_by_sum_and_difference(snapshot),
     )
+
+
+def _after_first(reason: str) -> str:
+    """The sentence of :func:`judge` without the gradients, which stand first."""
+    return reason.partition("; ")[2]
 
 
 def _unseen(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Algorithm:

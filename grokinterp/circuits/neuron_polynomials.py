@@ -8,12 +8,19 @@ each input: a combination of the nine products
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.circuits.key_frequencies import SINGLE_FREQUENCY_SHARE
+from grokinterp.circuits.neuron_phases import (
+    input_phases,
+    neuron_frequencies,
+    neuron_phases,
+    sum_phases,
+)
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.spectra import block_component, fourier_basis
 from grokinterp.spectra.fourier import component_frequencies
@@ -23,25 +30,6 @@ def frequency_waves(n: int, frequency: int) -> Float[Tensor, "wave x"]:
     """Constant, cosine and sine of one frequency of Z_n, orthonormal, the constant first."""
     of_row = component_frequencies(n)
     return fourier_basis(n)[(of_row == 0) | (of_row == frequency)]
-
-
-def neuron_frequencies(
-    snapshot: Snapshot,
-) -> tuple[Int[Tensor, " neuron"], Float[Tensor, " neuron"]]:
-    """Frequency that explains most of each neuron, and the share it explains.
-
-    Returns
-    -------
-    tuple
-        Frequencies, 0 for a dead neuron, and shares in [0, 1].
-
-    Raises
-    ------
-    ConfigError
-        If the task has no group view.
-    """
-    share, index = snapshot.neuron_frequency_shares.max(dim=0)
-    return torch.where(share > 0, index + 1, 0), share
 
 
 def polynomial_neurons(snapshot: Snapshot) -> Float[Tensor, "row neuron"]:
@@ -146,13 +134,20 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
         ``neuron``; ``frequency`` that explains most of it (empty for a dead neuron, or where
         the task has no frequencies), for permutations ``representation``;
         ``fraction_explained`` by the degree-2 polynomial of that
-        frequency; ``is_single_frequency`` (over 85 %); ``mean_activation``;
+        frequency; ``is_single_frequency`` (over 85 %); the phases of its waves at that
+        frequency, in radians (:mod:`~grokinterp.circuits.neuron_phases`): ``phase_a``,
+        ``phase_b`` of what it receives, ``phase_sum`` of its activation by a + b,
+        ``fraction_sum_explained``, the share of that wave in what depends on a + b alone,
+        ``phase_out`` of its row of W_L and ``phase_error``, the difference of the last two;
+        ``mean_activation``;
         ``fraction_active`` (pairs on which it is above zero); ``W_L_norm``; ``loss_zero`` and
         ``loss_mean``, the loss over all pairs in nats with the neuron at zero and at its mean;
         ``accuracy_zero``, ``accuracy_mean``.
 
-        Without a linear readout the columns from ``W_L_norm`` on are absent. Where a norm stands
-        before the logits, its scale is held while a neuron changes.
+        Without a linear readout ``phase_out``, ``phase_error`` and the columns from ``W_L_norm``
+        on are absent, and ``phase_a`` and ``phase_b`` where it is not known what the neurons
+        receive; phases also for permutations. Where a norm stands before the logits, its scale
+        is held while a neuron changes.
 
     Notes
     -----
@@ -178,6 +173,8 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
             table["representation"] = [names[k] if k > 0 else None for k in numbers]
         table["fraction_explained"] = shares.numpy()
         table["is_single_frequency"] = (shares > SINGLE_FREQUENCY_SHARE).numpy()
+        if names is None:
+            table = table.assign(**_phases(snapshot))
     mean = snapshot.neurons.double().mean(dim=0)
     table["mean_activation"] = mean.numpy()
     table["fraction_active"] = (snapshot.neurons > 0).double().mean(dim=0).numpy()
@@ -185,6 +182,18 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
         return table
     table["W_L_norm"] = snapshot.W_L.norm(dim=1).numpy()
     return table.assign(**_without_each(snapshot, mean.float()))
+
+
+def _phases(snapshot: Snapshot) -> dict[str, np.ndarray]:
+    frequencies, phase_sum, explained, _ = sum_phases(snapshot)
+    columns = {}
+    if snapshot.has("pre_activations"):
+        columns["phase_a"], columns["phase_b"] = input_phases(snapshot, frequencies)
+    columns |= {"phase_sum": phase_sum, "fraction_sum_explained": explained}
+    if snapshot.has("readout"):
+        phases = neuron_phases(snapshot)
+        columns |= {"phase_out": phases.phase_out, "phase_error": phases.phase_error}
+    return {name: column.numpy() for name, column in columns.items()}
 
 
 def _without_each(snapshot: Snapshot, mean: Float[Tensor, " neuron"]) -> dict[str, list[float]]:

@@ -249,6 +249,8 @@ def summary_lines(analysis: Analysis) -> list[str]:
     """Return the short summary: outcome, key frequencies, steps, algorithm, phases, ablations."""
     found, algorithm = analysis.key_frequencies, analysis.algorithm
     lines = [analysis.outcome]
+    if analysis.run.missing_parts:
+        lines.append(f"{'network':18}{analysis.run.spec.in_words}")
     if analysis.run.task.has_representations:
         lines.append(_line(analysis, "key_representations", ", ".join(found.names or ())))
     else:

@@ -33,6 +33,7 @@ from grokinterp.figures.comparison import (
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 
@@ -58,6 +59,7 @@ __all__ = [
     "plot_logits_explained",
     "plot_losses",
     "plot_mirrored_accuracies",
+    "plot_neuron_phases",
     "plot_neurons",
     "plot_representations",
     "plot_restricted_and_excluded_loss",

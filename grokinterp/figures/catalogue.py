@@ -22,6 +22,7 @@ from grokinterp.figures.circuit_strength import plot_circuit_strength, plot_comp
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 from grokinterp.trajectory.analysis import Analysis
@@ -38,6 +39,7 @@ FIGURES: dict[str, Plot] = {
     "restricted-and-excluded-loss": plot_restricted_and_excluded_loss,
     "excluded-loss-by-frequency": plot_excluded_loss_by_frequency,
     "neurons": plot_neurons,
+    "neuron-phases": plot_neuron_phases,
     "logits-explained": plot_logits_explained,
     "correct-logits": plot_correct_logits,
     "gini": plot_gini,

@@ -18,27 +18,29 @@ _ALL = SPLIT_COLORS["all"]
 
 
 def plot_neurons(analysis: Analysis) -> go.Figure:
-    """Neurons per key frequency, and the fraction of neurons with a single frequency.
+    """Neurons per key frequency, the fraction with a single frequency, and their phase coherence.
 
-    For permutations per key representation.
+    For permutations per key representation, and without phases.
 
     Returns
     -------
     plotly.graph_objects.Figure
-        One panel for each of the two that was measured.
+        One panel for each of them that was measured.
 
     Raises
     ------
     FitError
-        If neither was.
+        If none was.
     """
     wide, lines = by_key_frequency(analysis, "n_neurons")
     spectrum = spectrum_of(analysis)
     noun = spectrum.noun
     single = Line(f"fraction_single_{noun}_neurons", f"single-{noun} neurons", _ALL)
+    coherence = Line("phase_coherence", "phase coherence", "#6741D9", "dash")
     panels = (
         Panel("neurons (count)", wide, lines),
         Panel("of all neurons (fraction)", analysis.trajectory, (single,)),
+        Panel("phase coherence<br>(mean cosine)", analysis.trajectory, (coherence,)),
     )
     absent = (
         f"Neurons were not assigned to {spectrum.plural}",

@@ -102,7 +102,7 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
     names = list(dict.fromkeys(_words(row) for row in parts))
     decorate(
         figure,
-        "Ablations of heads, neurons and paths",
+        f"Ablations of {_places(parts)}",
         plot_height=30 * len(names) + 20,
         above=TOP_BARE,
     )
@@ -121,22 +121,28 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
     return figure
 
 
+def _places(rows: Sequence[Mapping[Hashable, Any]]) -> str:
+    """Where something was taken out, in words: ``heads, neurons and paths``."""
+    components = [component for row in rows if (component := _component(row))]
+    done = {site for component in components for site in component.sites}
+    places = [place for place in ("heads", "neurons", "paths") if place in done] or ["parts"]
+    return " and ".join([", ".join(places[:-1]), places[-1]] if places[1:] else places)
+
+
 def _is_part(row: Mapping[Hashable, Any]) -> bool:
     """Whether a row removes a head, neurons or a path, with a loss that can be drawn."""
     if not str(row["intervention"]).startswith("removed from"):
         return False
-    return (
-        not _is_of_waves(str(row["component"]))
-        and math.isfinite(row["loss_all"])
-        and row["loss_all"] > 0
-    )
+    component = _component(row)
+    is_of_waves = component is not None and component.is_of_waves
+    return not is_of_waves and math.isfinite(row["loss_all"]) and row["loss_all"] > 0
 
 
-def _is_of_waves(component: str) -> bool:
+def _component(row: Mapping[Hashable, Any]) -> Component | None:
     try:
-        return Component.parse(component).is_of_waves
+        return Component.parse(str(row["component"]))
     except ConfigError:  # a row that somebody added to the table
-        return False
+        return None
 
 
 def _fill(row: Mapping[Hashable, Any]) -> str:

@@ -10,10 +10,20 @@ from grokinterp.trajectory.needed_parts import needed_parts, why_absent
 FIELDS_OF_FIGURES: dict[str, tuple[str, ...]] = {
     "loss": ("final.train_loss", "final.test_loss"),
     "accuracy": ("final.train_accuracy", "final.test_accuracy"),
-    "representations": ("by_representation.logit_power_share",),
+    "representations": (
+        "by_representation.logit_power_share",
+        "by_representation.embedding_norm",
+        "by_representation.excluded_loss_train",
+        "by_representation.n_neurons",
+    ),
     "embedding-spectrum": ("by_frequency.embedding_norm",),
     "embedding-heatmap": ("by_frequency.embedding_norm",),
-    "key-frequencies": ("by_frequency.logit_power_share",),
+    "key-frequencies": (
+        "evidence.logit_power_share",
+        "evidence.embedding_norm",
+        "evidence.n_neurons",
+        "evidence.W_L_norm",
+    ),
     "restricted-and-excluded-loss": ("final.restricted_loss_all", "final.excluded_loss_all"),
     "excluded-loss-by-frequency": ("by_frequency.excluded_loss_train",),
     "neurons": (

@@ -24,6 +24,7 @@ from grokinterp.measures.measure import Measure
 from grokinterp.measures.neurons import (
     fraction_single_frequency_neurons,
     fraction_single_representation_neurons,
+    phase_coherence,
 )
 from grokinterp.measures.strength import (
     circuit_logits,
@@ -66,6 +67,7 @@ MEASURES: tuple[Measure, ...] = (
     fraction_logit_variance_explained_pizza,
     fraction_single_frequency_neurons,
     fraction_single_representation_neurons,
+    phase_coherence,
     gradient_symmetricity,
     distance_irrelevance,
     circularity,

@@ -93,8 +93,8 @@ def _stages_left_out(analysis: Analysis) -> list[str]:
         return []
     return [
         paragraph(
-            f"Of this network the account leaves out: {', '.join(left_out)}. The reasons stand "
-            'under <a href="#not-computed">What could not be computed</a>.',
+            f"Stages that cannot be followed in this network: {', '.join(left_out)}. The reasons "
+            'stand under <a href="#not-computed">What could not be computed</a>.',
             kind="note",
         )
     ]

@@ -40,7 +40,7 @@ def _not_computed(analysis: Analysis, absent: Mapping[Section, str]) -> tuple[st
     # That nothing was lost is no gap in what is known.
     reasons = {k: v for k, v in analysis.reasons.items() if k != "lost_step"}
     if reasons:
-        rows = [(", ".join(names), escape(why)) for names, why in _grouped(reasons)]
+        rows = [(", ".join(names), escape(why)) for names, why in _grouped(reasons, analysis)]
         blocks.append(table(("field", "reason"), rows, caption="Fields without a value"))
     if analysis.failures:
         rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in analysis.failures.items()]
@@ -48,12 +48,14 @@ def _not_computed(analysis: Analysis, absent: Mapping[Section, str]) -> tuple[st
     return tuple(blocks) or (paragraph("Everything that applies to this task was computed."),)
 
 
-def _grouped(reasons: Mapping[str, str]) -> list[tuple[list[str], str]]:
-    """Fields of one table that are absent for the same reason, together."""
+def _grouped(reasons: Mapping[str, str], analysis: Analysis) -> list[tuple[list[str], str]]:
+    """Columns and tables that are absent for the same reason, together; other fields alone."""
+    of_parts = set(analysis.run.missing_parts.values())
     groups: dict[tuple[str, str], list[str]] = {}
     for name, reason in reasons.items():
-        table_of = name.partition(".")[0] if "." in name else name
-        groups.setdefault((table_of, reason), []).append(f"<code>{escape(name)}</code>")
+        is_one_of_many = "." in name or reason in of_parts
+        group = "" if is_one_of_many else name
+        groups.setdefault((group, reason), []).append(f"<code>{escape(name)}</code>")
     return [(names, reason) for (_, reason), names in groups.items()]
 
 

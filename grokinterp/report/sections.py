@@ -199,13 +199,20 @@ def _key_frequencies(analysis: Analysis) -> Section:
 
 
 def _evidence_figure(analysis: Analysis) -> str:
+    missing, others = analysis.run.missing_parts, ""
+    if "operands" not in missing:
+        others = (
+            " The other panels change nothing: a frequency can be large in the embedding and "
+            "unused by the logits."
+        )
+    elif "neurons" not in missing:
+        others = " The other panels change nothing."
     return figure_or_reason(
         analysis,
         "key-frequencies",
         "By the rule <code>logit_power</code> a frequency is key when its share of the logit "
         f"power lies above both lines of the first panel: a threshold, and "
-        f"{level_of_chance(analysis.key_frequencies)}. The other panels change nothing: a "
-        "frequency can be large in the embedding and unused by the logits.",
+        f"{level_of_chance(analysis.key_frequencies)}.{others}",
     )
 
 
@@ -241,7 +248,16 @@ def _neurons(analysis: Analysis) -> Section:
         f"In a run that groks, neurons gather around the key {plural}. A neuron counts as "
         f"single-{noun} when over 85% of its centered activation lies in one {noun}.",
     )
-    return Section("neurons", "Neurons", (block,))
+    phases = _figure_if_any(
+        analysis,
+        "neuron-phases",
+        "Each neuron holds a wave of a + b, and it writes a wave of c to the logits. On the dashed "
+        "line the two phases are equal, and the waves of all neurons add up at the right answer. "
+        "Phases are periodic: the corners at the upper left and the lower right are on that line "
+        f"too. Shown are the neurons of which one {noun} holds over 85% of what depends on a + b "
+        "alone, in the last checkpoint.",
+    )
+    return Section("neurons", "Neurons", (block, *phases))
 
 
 def _logits_explained(analysis: Analysis) -> Section:
@@ -261,8 +277,8 @@ def _gini_and_weights(analysis: Analysis) -> Section:
         analysis,
         "gini",
         "How few frequencies hold the weights: 0 means that all Fourier components are equal, 1 "
-        f"that a single one is left. {_what_is_sparse(analysis)} In a run that groks, it rises as "
-        "the circuit forms and again in cleanup.",
+        f"that a single one is left. {_what_is_sparse(analysis)} as the circuit forms and again in "
+        "cleanup.",
     )
     names = (
         " Matrices under their TransformerLens names." if has_transformer_names(analysis) else ""
@@ -277,12 +293,14 @@ def _gini_and_weights(analysis: Analysis) -> Section:
 
 
 def _what_is_sparse(analysis: Analysis) -> str:
+    """What W_E and W_L are, of those that there are, and the beginning of what they do."""
     missing, said = analysis.run.missing_parts, []
     if "operands" not in missing:
         said.append(f"W_E is {embedding_words(analysis)}")
     if "readout" not in missing:
         said.append(readout_words(analysis))
-    return f"{', '.join(said)}."
+    rise = "both rise" if len(said) == 2 else "it rises"
+    return f"{', '.join(said)}. In a run that groks, {rise}"
 
 
 def _further_measures(analysis: Analysis) -> Section:

@@ -68,7 +68,7 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
             "Taking a part out and measuring the loss again: what matters costs loss.",
         ),
     ]
-    algorithm = [] if task.has_representations else _terms_of_algorithm()
+    algorithm = [] if task.has_representations else _terms_of_algorithm(analysis)
     return [*common, *_terms_of_spectrum(analysis), *circuit, *algorithm, *weight_words(analysis)]
 
 
@@ -101,8 +101,10 @@ def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:
     ]
 
 
-def _terms_of_algorithm() -> list[tuple[str, str]]:
-    return [
+def _terms_of_algorithm(analysis: Analysis) -> list[tuple[str, str]]:
+    """Clock and pizza, and the evidence for them that the network's parts allow."""
+    missing = analysis.run.missing_parts
+    terms = [
         (
             "clock and pizza",
             "Two algorithms for addition that put every token on a circle. A clock multiplies and "
@@ -132,3 +134,8 @@ def _terms_of_algorithm() -> list[tuple[str, str]]:
             "one key frequency; the formulas of clock and pizza are compared on its logits.",
         ),
     ]
+    if "operands" in missing:
+        return [term for term in terms if term[0] in ("clock and pizza", "distance irrelevance")]
+    if "way_from_operands" in missing:
+        return [t for t in terms if t[0] not in ("gradient symmetricity", "circle alone")]
+    return terms

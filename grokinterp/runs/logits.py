@@ -14,6 +14,7 @@ from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ShapeError
 from grokinterp.fields import shown
+from grokinterp.models.module_forward import answers_of
 from grokinterp.models.module_spec import LogitsSpec
 from grokinterp.models.network_parts import LogitParts, PartName
 from grokinterp.runs.config import ImportedConfig
@@ -84,10 +85,12 @@ def run_from_logits(
     refuse_shared_memory(
         {step: [tensor] for step, tensor in tensors.items()}, "Use logits.clone() at each step."
     )
-    by, cut = {}, ""
+    by, cut, n_answers = {}, "", split.task.n_classes
     for step, tensor in tensors.items():
-        kept, cut = answers_of(tensor, split.task, f"step {step}: logits")
-        by[step] = kept.float().clone()
+        _require_rows(tensor, split.task, step)
+        by[step] = answers_of(tensor, n_answers, f"step {step}: logits").float().clone()
+        if tensor.shape[1] > n_answers:
+            cut = f"Of {tensor.shape[1]:,} outputs the first {n_answers:,} were read."
     how = "The split was given." if split.is_known else "The split was not given."
     of = plural(len(by), "step")
     origin = [f"made of the logits of {of}; nothing else is known of the network.", how, cut]
@@ -103,44 +106,6 @@ def run_from_logits(
     )
 
 
-def answers_of(
-    outputs: Tensor, task: Task, what: str, n_rows: int | None = None
-) -> tuple[Float[Tensor, "row c"], str]:
-    """Return the columns of the answers, and a sentence where a column was cut.
-
-    Parameters
-    ----------
-    outputs
-        What a network gives, of any shape.
-    task
-        What it learned.
-    what
-        What the message calls the outputs.
-    n_rows
-        Rows there must be; None: one for each pair of the task.
-
-    Raises
-    ------
-    ShapeError
-        If there is another number of rows, or neither as many columns as answers nor one more.
-    """
-    n_rows, n_answers = task.n_pairs if n_rows is None else n_rows, task.n_classes
-    shape = tuple(outputs.shape)
-    if outputs.ndim != 2 or shape[0] != n_rows:
-        raise ShapeError(
-            f"{what} of shape {shape} do not have a row for each of {n_rows:,} pairs. They take "
-            f"the shape ({n_rows}, {n_answers}), rows in the order of Task(task).pairs."
-        )
-    if shape[1] not in (n_answers, n_answers + 1):
-        raise ShapeError(
-            f"{what} have {shape[1]:,} columns; {task.spec.in_words} has {n_answers:,} answers. "
-            "Give a column for each answer; one more is cut."
-        )
-    if shape[1] == n_answers:
-        return outputs, ""
-    return outputs[:, :n_answers], f"Of {shape[1]:,} outputs the first {n_answers:,} were read."
-
-
 def require_finite(logits: Tensor, step: int) -> None:
     """Refuse logits that are NaN or infinite.
 
@@ -153,6 +118,16 @@ def require_finite(logits: Tensor, step: int) -> None:
         raise CheckpointError(
             f"step {step} has logits that are not finite. Leave that step out, or analyze an "
             "earlier one."
+        )
+
+
+def _require_rows(logits: Tensor, task: Task, step: int) -> None:
+    shape = tuple(logits.shape)
+    if logits.ndim != 2 or shape[0] != task.n_pairs:
+        raise ShapeError(
+            f"step {step}: logits of shape {shape} do not have a row for each of {task.n_pairs:,} "
+            f"pairs. They take the shape ({task.n_pairs}, {task.n_classes}), rows in the order of "
+            "Task(task).pairs."
         )
 
 

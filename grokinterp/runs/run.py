@@ -17,13 +17,15 @@ from torch import Tensor
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
-from grokinterp.models.module_spec import LogitsSpec, ModuleSpec
+from grokinterp.models.module_forward import Inputs
+from grokinterp.models.module_spec import LogitsSpec, ModuleSpec, Parts
 from grokinterp.models.network_parts import NetworkParts, PartName
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.reprs import in_lines
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.importers.state_dicts import run_from_state_dicts
 from grokinterp.runs.logits import run_from_logits
+from grokinterp.runs.modules import run_from_modules
 from grokinterp.runs.parts import missing_parts, network_parts
 from grokinterp.runs.record import (
     CURVE_COLUMNS,
@@ -268,6 +270,75 @@ class Run:
         checked("task", task, TaskSpec)
         checked("model", model, ModelSpec | None)
         return cls.from_imported(run_from_state_dicts(state_dicts, task, train_pairs, model))
+
+    @classmethod
+    def from_modules(
+        cls,
+        modules: Mapping[int, Any],
+        *,
+        task: TaskSpec,
+        inputs: Inputs = "a b =",
+        parts: Parts | None = None,
+        train_pairs: Any = None,
+        curves: pd.DataFrame | None = None,
+    ) -> Run:
+        """Make a run of anyone's networks, any ``torch.nn.Module``.
+
+        What the logits show is there in any case; `parts` names the submodules that show the
+        rest. Modules are run in eval mode, without gradients, on their own device, some thousand
+        pairs at a time, and are left as they were.
+
+        Parameters
+        ----------
+        modules
+            By step, the number of updates applied: a copy of the network, as of
+            ``copy.deepcopy``. What ``torch.compile`` and wrappers for several devices have put
+            around it is taken off. It returns logits of the shape (pairs, answers), or (pairs,
+            positions, answers), of which the last position is read, in a tensor, at the head of a
+            tuple, or as ``.logits``. One output more than there are answers is cut.
+        task
+            What was learned; of its split only the operation and p count.
+        inputs
+            What the module is called with. ``"a b"``: a (pairs, 2) tensor of int64; ``"a b ="``:
+            (pairs, 3), with ``=`` as token ``n_tokens``. Or a function that makes it from a
+            (pairs, 2) tensor: a tensor, a tuple of arguments, or a dictionary of named ones.
+        parts
+            Names of submodules; None: nothing but the logits and the weights.
+        train_pairs
+            What was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of the
+            pairs themselves. None: not known, and whatever needs it will be absent.
+        curves
+            What was logged: a table with ``step`` and any of ``train_loss``, ``test_loss``,
+            ``train_accuracy``, ``test_accuracy``. None: computed from the modules.
+
+        Raises
+        ------
+        ConfigError
+            If a value is no module, the last module or `inputs` raises, a name is no submodule,
+            or what passes it cannot be such a part.
+        ShapeError
+            If the last module gives another number of rows, or outputs of the wrong width.
+        CheckpointError
+            If a step is no number of updates, or two steps share a module or its weights.
+
+        Examples
+        --------
+        >>> import grokinterp as gi
+        >>> modules = {step: run.model(step) for step in (0, 800)}
+        >>> run = gi.Run.from_modules(
+        ...     modules,
+        ...     task=gi.TaskSpec(p=13),
+        ...     parts=gi.Parts(operands="hook_embed", neurons="blocks.0.mlp.hook_post"),
+        ...     train_pairs=run.split.train,
+        ... )
+        >>> gi.find_key_frequencies(gi.take_snapshot(run)).frequencies
+        (2, 3)
+        """
+        checked("modules", modules, Mapping, "Pass {step: module}.")
+        checked("task", task, TaskSpec)
+        checked("parts", parts, Parts | None, "Pass gi.Parts(operands=..., neurons=...).")
+        found = run_from_modules(modules, task, inputs, parts or Parts(), train_pairs, curves)
+        return cls.from_imported(found)
 
     @classmethod
     def from_logits(

@@ -23,7 +23,7 @@ from grokinterp.errors import CheckpointError
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_key
 
-TABLES_VERSION = 1
+TABLES_VERSION = 2
 """Raised whenever the numbers of one of these tables change."""
 _WHOLE_NUMBERS = ("frequency", "head")
 

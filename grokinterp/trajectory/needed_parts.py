@@ -25,9 +25,9 @@ def needed_parts(measures: Sequence[Measure] = MEASURES) -> dict[str, tuple[Part
     -------
     dict
         By the names of ``analysis.reasons``: ``final.gini_W_E`` for a column of measures.csv,
-        ``by_frequency.n_neurons`` for one of by_frequency.csv, ``neurons`` for neurons.csv,
-        ``circuit.attention`` for a stage of circuit.csv, ``ablations.heads`` for a place of
-        ablations.csv.
+        ``by_frequency.n_neurons`` for one of by_frequency.csv, ``evidence.W_L_norm`` for one of
+        the evidence for key frequencies, ``neurons`` for neurons.csv, ``circuit.attention`` for a
+        stage of circuit.csv, ``ablations.heads`` for a place of ablations.csv.
 
     Examples
     --------
@@ -45,11 +45,16 @@ def needed_parts(measures: Sequence[Measure] = MEASURES) -> dict[str, tuple[Part
         for table in ("by_frequency", "by_representation")
         for column in BY_FREQUENCY_COLUMNS[2:]
     }
+    evidence: dict[str, tuple[PartName, ...]] = {
+        "evidence.logit_power_share": (),
+        **{f"evidence.{column}": (part,) for column, part in PART_OF_COLUMNS.items()},
+        "evidence.W_L_norm": ("readout",),
+    }
     neurons: dict[str, tuple[PartName, ...]] = {"neurons": ("neurons",)}
     neurons |= {f"neurons.{column}": ("neurons", "readout") for column in _OF_READOUT}
     stages = {f"circuit.{stage}": parts for stage, parts in PARTS_OF_STAGES.items()}
     sites = {f"ablations.{site}": parts for site, parts in PARTS_AT.items()}
-    return {**of_measures, **of_tables, **neurons, **stages, **sites}
+    return {**of_measures, **of_tables, **evidence, **neurons, **stages, **sites}
 
 
 def parts_among(needs: Sequence[str]) -> tuple[PartName, ...]:
@@ -94,6 +99,7 @@ def _asked(analysis: Analysis) -> set[str]:
         asked |= {f"circuit.{stage}" for stage in PARTS_OF_STAGES}
     if has_spectrum(run.task):
         asked |= {f"{table}.{column}" for column in BY_FREQUENCY_COLUMNS}
+        asked |= {f"evidence.{column}" for column in (*PART_OF_COLUMNS, "W_L_norm")}
     asked |= {f"ablations.{site}" for site in PARTS_AT} | {"neurons"}
     if "neurons" not in run.missing_parts:
         asked |= {f"neurons.{column}" for column in _OF_READOUT}

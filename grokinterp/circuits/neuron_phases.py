@@ -1,0 +1,217 @@
+r"""Phases of the neurons: where each turns a sum into a wave, and where its output answers.
+
+A neuron of frequency k reads :math:`\cos(w_k a + \phi_a)` and :math:`\cos(w_k b + \phi_b)`,
+:math:`w_k = 2\pi k/n`. A nonlinearity multiplies them, so its activation holds a wave of the sum,
+:math:`A \cos(w_k(a + b) + \phi_a + \phi_b)`, and it writes
+:math:`B \cos(w_k c + \psi_{out})` to the logits. Where :math:`\psi_{out} = \phi_a + \phi_b` for
+every neuron, waves of :math:`a + b - c` add up over the neurons and all others cancel: that is
+the solution of Gromov (arXiv:2301.02679), whose :math:`\psi` has the other sign.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.spectra import group_means, sum_rows
+
+_NO_WAVE = 1e-5
+"""A wave below this part of the root mean square of what it is taken from is rounding."""
+_NEURONS_AT_A_TIME = 64
+
+
+def neuron_frequencies(
+    snapshot: Snapshot,
+) -> tuple[Int[Tensor, " neuron"], Float[Tensor, " neuron"]]:
+    """Frequency that explains most of each neuron, and the share it explains.
+
+    Returns
+    -------
+    tuple
+        Frequencies, 0 for a dead neuron, and shares in [0, 1].
+
+    Raises
+    ------
+    ConfigError
+        If the task has no group view.
+    """
+    share, index = snapshot.neuron_frequency_shares.max(dim=0)
+    return torch.where(share > 0, index + 1, 0), share
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronPhases:
+    """Phases of all neurons at their frequencies, in radians, within (-pi, pi].
+
+    a, b and c are indices of the cyclic view: of subtraction b runs backwards, of
+    multiplication they are discrete logarithms. NaN where there is no wave to have a phase, as
+    in a dead neuron.
+    """
+
+    frequency: Int[Tensor, " neuron"]
+    """Frequency that explains most of a neuron; 0 for a dead one."""
+    phase_sum: Float[Tensor, " neuron"]
+    """phi of the activation's component cos(w_k(a + b) + phi): phi_a + phi_b, plus pi where the
+    nonlinearity multiplies with a minus sign."""
+    fraction_sum_explained: Float[Tensor, " neuron"]
+    """Share of this frequency in what of the activation depends on a + b alone: its mean over
+    the pairs of each sum, centered."""
+    phase_out: Float[Tensor, " neuron"]
+    """psi of the component cos(w_k c + psi) of the neuron's row of W_L."""
+    phase_error: Float[Tensor, " neuron"]
+    """psi - phi, wrapped; 0 for every neuron of Gromov's solution."""
+    weight: Float[Tensor, " neuron"]
+    """A B: what the neuron adds to cos w_k(a + b - c), twice, if its error is 0. In logits."""
+
+
+def neuron_phases(snapshot: Snapshot) -> NeuronPhases:
+    r"""Find the phase of every neuron's wave of a + b and of its row of W_L.
+
+    Parameters
+    ----------
+    snapshot
+        Of a task with a cyclic view and a network of any kind with neurons and a linear readout.
+
+    Raises
+    ------
+    ConfigError
+        If the task has no cyclic view, or the network no neurons or no readout.
+
+    References
+    ----------
+    Gromov, "Grokking modular arithmetic", arXiv:2301.02679; Doshi et al., "To grok or not to
+    grok", arXiv:2310.13061. Both read phases off the weights of two layers; taken from the
+    activation, they are there at any depth.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> phases = neuron_phases(gi.take_snapshot(gi.load_run("ckpts/")))
+    >>> int(phases.frequency[33]), bool(phases.phase_error[33].abs() < 0.5)
+    (2, True)
+    """
+    snapshot.network.require("neurons", "readout")
+    frequency, phase_sum, explained, size = sum_phases(snapshot)
+    rows = snapshot.W_L[:, snapshot.class_tokens].T
+    phase_out, written = _phases_at(rows, frequency, _size(rows))
+    error = wrap(phase_out - phase_sum)
+    return NeuronPhases(frequency, phase_sum, explained, phase_out, error, size * written)
+
+
+def sum_phases(
+    snapshot: Snapshot,
+) -> tuple[
+    Int[Tensor, " neuron"],
+    Float[Tensor, " neuron"],
+    Float[Tensor, " neuron"],
+    Float[Tensor, " neuron"],
+]:
+    """Frequency, phase of the wave of a + b, its share and its amplitude, neuron by neuron."""
+    n = snapshot.require_cyclic_view().order
+    frequency, _ = neuron_frequencies(snapshot)
+    by_sum = group_means(snapshot.neurons, snapshot.pair_rows[sum_rows(n)]).double()
+    phase, size = _phases_at(by_sum, frequency, _size(snapshot.neurons))
+    # Of the highest frequency of an even n the mean square of a wave is that of its amplitude.
+    power = size.square() / torch.where(2 * frequency == n, 1, 2)
+    share = power / by_sum.var(dim=0, correction=0)
+    return frequency, phase, torch.where(phase.isnan(), math.nan, share), size
+
+
+def input_phases(
+    snapshot: Snapshot, frequency: Int[Tensor, " neuron"]
+) -> tuple[Float[Tensor, " neuron"], Float[Tensor, " neuron"]]:
+    """Phases of the waves that each neuron receives of a and of b alone.
+
+    Of what a neuron receives, the mean over the other token. A neuron of a perceptron with one
+    hidden layer receives the sum of the two and nothing else. NaN where that mean has no wave of
+    the neuron's frequency.
+
+    Parameters
+    ----------
+    snapshot
+        Of a task with a cyclic view and a network that has what its neurons receive.
+    frequency
+        Of each neuron; 0 for none.
+
+    Returns
+    -------
+    tuple
+        phi_a and phi_b in radians within (-pi, pi].
+    """
+    n = snapshot.require_cyclic_view().order
+    found = []
+    # What all neurons receive at all pairs would be one more large array.
+    for some in torch.arange(len(frequency)).split(_NEURONS_AT_A_TIME):
+        received = snapshot.in_view(snapshot.network.pre_activations_of(some)).double()
+        scale = _size(received)
+        means = (received.unflatten(0, (n, n)).mean(dim=axis) for axis in (1, 0))
+        found.append([_phases_at(mean, frequency[some], scale)[0] for mean in means])
+    of_a, of_b = (torch.cat(phases) for phases in zip(*found, strict=True))
+    return of_a, of_b
+
+
+def phase_coherence(snapshot: Snapshot) -> float:
+    r"""How far the neurons' waves meet at the right answer: the mean cosine of their errors.
+
+    :math:`\sum_m A_m B_m \cos(\psi_m - \phi_m) / \sum_m A_m B_m` over all neurons that have both
+    waves. It is the amplitude of :math:`\cos w_k(a+b-c)` that the neurons write at their own
+    frequencies, summed over the frequencies, as a part of the largest that waves of these sizes
+    could write.
+
+    Returns
+    -------
+    float
+        In [-1, 1]: 1 where every phase fits, about 0 within :math:`1/\sqrt{2N}` for N neurons
+        with random phases, -1 where every neuron answers the opposite. NaN if no neuron has both
+        waves, or an activation is not finite.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> phase_coherence(gi.take_snapshot(gi.load_run("ckpts/")))
+    0.9...
+    """
+    phases = neuron_phases(snapshot)
+    is_there = phases.phase_error.isfinite()
+    weight = phases.weight[is_there]
+    total = float(weight.sum())
+    if not total > 0 or not snapshot.neuron_frequency_shares.isfinite().all():
+        return math.nan
+    return float((weight * phases.phase_error[is_there].cos()).sum()) / total
+
+
+def wrap(angles: Tensor) -> Tensor:
+    """Bring angles into (-pi, pi].
+
+    Examples
+    --------
+    >>> wrap(torch.tensor([3.0, -3.0]) + 3).round(decimals=4).tolist()
+    [-0.2832, 0.0]
+    """
+    return math.pi - torch.remainder(math.pi - angles, 2 * math.pi)
+
+
+def _phases_at(
+    functions: Float[Tensor, "x neuron"],
+    frequency: Int[Tensor, " neuron"],
+    scale: Float[Tensor, " neuron"],
+) -> tuple[Float[Tensor, " neuron"], Float[Tensor, " neuron"]]:
+    """Phase and amplitude of the wave A cos(w_k x + phase) in each function.
+
+    NaN and 0 where the wave is rounding beside `scale`, the size of what it is taken from.
+    """
+    n = len(functions)
+    wave = torch.fft.rfft(functions.double(), dim=0).gather(0, frequency[None])[0]
+    amplitude = wave.abs() / n * torch.where(2 * frequency == n, 1, 2)
+    is_there = (frequency > 0) & (amplitude > _NO_WAVE * scale)
+    phase = torch.where(is_there, wrap(wave.angle()), math.nan)
+    return phase, torch.where(is_there, amplitude, 0.0)
+
+
+def _size(values: Float[Tensor, "row neuron"]) -> Float[Tensor, " neuron"]:
+    return (values.norm(dim=0) / math.sqrt(len(values))).double()
