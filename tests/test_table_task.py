@@ -739,3 +739,25 @@ def test_help_says_what_the_flag_takes(capsys, command):
         command("--help")
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--task.labels PATH For ``table``: the answers" in text
+
+
+# Sums that are not taken modulo anything have more answers than tokens, and whether one number is
+# larger than another has fewer.
+COUNTS = [(SUMS, 9), ((np.subtract.outer(range(5), range(5)) > 0).astype(int), 2)]
+
+
+@pytest.mark.parametrize(("labels", "n_answers"), COUNTS)
+def test_state_dicts_with_another_number_of_answers_become_a_run(labels, n_answers):
+    from grokinterp.errors import CheckpointError
+    from grokinterp.models import ModelSpec
+    from grokinterp.models.initialization import initial_parameters
+    from grokinterp.runs.run import Run
+
+    spec = ModelSpec(d_model=8, n_heads=2, d_head=4, d_mlp=8)
+    state = initial_parameters(spec, d_vocab=6, n_ctx=3, d_vocab_out=n_answers)
+    run = Run.from_state_dicts({0: state}, task=table_spec(labels))
+    assert run.parameters(0)["unembed.W_U"].shape == (8, n_answers)
+    with pytest.raises(CheckpointError, match=f"{n_answers} outputs do not belong"):
+        Run.from_state_dicts({0: state}, task=table_spec(labels, n_answers=n_answers + 3))
+    with pytest.raises(CheckpointError, match="6 input tokens|5 operands, the task 7"):
+        Run.from_state_dicts({0: state}, task=table_spec(MINIMA, n_answers=max(7, n_answers)))
