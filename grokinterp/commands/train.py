@@ -49,7 +49,6 @@ def main(arguments: list[str]) -> None:
     """Train what the arguments say and end with one line of outcome."""
     command = _parse(arguments)
     # Only now: usage errors and --help are answered before torch is imported.
-    from grokinterp.models import ModelSpec
     from grokinterp.training import train
     from grokinterp.trajectory import milestones_of
 
@@ -63,7 +62,7 @@ def main(arguments: list[str]) -> None:
     )
     tell(milestones_of(run).outcome)
     tell(f"{len(run.steps)} checkpoints in {command.out}")
-    if isinstance(run.spec, ModelSpec):
+    if isinstance(command.config.task, TaskSpec):
         tell(f"Explain it: python -m grokinterp.analyze {command.out}")
 
 
