@@ -60,8 +60,8 @@ def read_answers(path: Path) -> Any:
     except (ValueError, csv.Error, SafetensorError, RecursionError, KeyError, TypeError) as error:
         if isinstance(error, ConfigError):
             raise
-        reason = "it is nested too deep" if isinstance(error, RecursionError) else error
-        raise ConfigError(f"{where} holds no table of answers: {reason}.") from None
+        reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise ConfigError(f"{where} holds no table of answers: {reason.rstrip('.')}.") from None
 
 
 def _from_npy(path: Path) -> np.ndarray:

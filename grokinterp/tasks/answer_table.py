@@ -179,7 +179,6 @@ def _checked_entries(given: Any, where: str) -> np.ndarray:
         raise ConfigError(
             f"{where}={shown(given)} is no table. Give a path or an array of shape (n, n)."
         )
-    _check_shape(getattr(given, "shape", None), where)
     array = _as_array(given, where)
     _check_shape(array.shape, where)
     if array.dtype == object:
@@ -197,7 +196,7 @@ def _as_array(given: Any, where: str) -> np.ndarray:
         if hasattr(given, "detach"):  # a tensor, without importing torch
             given = given.detach().cpu().numpy()
         if isinstance(given, np.ma.MaskedArray):
-            given = given.astype(float).filled(np.nan)
+            given = np.ma.filled(given.astype(float), np.nan)
         return np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:
         is_ragged = "inhomogeneous" in str(error)
@@ -205,10 +204,7 @@ def _as_array(given: Any, where: str) -> np.ndarray:
         raise ConfigError(f"{where} cannot be read as a table: {reason.rstrip('.')}.") from None
 
 
-def _check_shape(shape: Any, where: str) -> None:
-    if shape is None:
-        return
-    shape = tuple(shape)
+def _check_shape(shape: tuple[int, ...], where: str) -> None:
     if len(shape) != 2 or shape[0] != shape[1]:
         raise ConfigError(
             f"{where} has shape {shape}. A table of answers is square, (n, n), with a row for "
@@ -241,9 +237,9 @@ def _check_values(array: np.ndarray, where: str) -> None:
             f"{where} has {array[place]:g} at {list(place)}. Answers are whole numbers from 0 to "
             f"{MOST_ANSWERS - 1:,}; -1 stands for no answer."
         )
-    n_answers = len(np.unique(array[array != HOLE]))
-    if n_answers < 2:
+    answers = array[array != HOLE]
+    if not answers.size or answers.min() == answers.max():
         raise ConfigError(
-            f"{where} has {('no', 'a single')[n_answers]} answer. There is nothing to learn: give "
-            "a table with two answers or more."
+            f"{where} has {'a single' if answers.size else 'no'} answer. There is nothing to "
+            "learn: give a table with two answers or more."
         )

@@ -78,7 +78,11 @@ def layout_of(state: Mapping[str, Tensor]) -> str:
 
 
 def read_network(
-    state: Mapping[str, Tensor], *, n_heads: int | None = None, **kind: Any
+    state: Mapping[str, Tensor],
+    *,
+    n_heads: int | None = None,
+    n_answers: int | None = None,
+    **kind: Any,
 ) -> Network:
     """Bring a state dict of any of the three layouts to the library's names and shapes.
 
@@ -88,6 +92,8 @@ def read_network(
         Names to tensors.
     n_heads
         Heads per block, which a bridge's weights do not show; passed over for the others.
+    n_answers
+        Answers of its task; None: as many as operands.
     kind
         Fields of the spec that no shape shows, such as ``act_fn`` or ``attention_rate``.
 
@@ -108,9 +114,10 @@ def read_network(
     kept, ignored = _known_names(named)
     spec = _spec_of(kept, kind)
     order = len(kept["embed.W_E"]) - (spec.input_format == "a_b_equals")
-    extra = _cut_outputs(kept, order)
+    extra = _cut_outputs(kept, order, n_answers or order)
     try:
-        shapes = parameter_shapes(spec, **spec.vocabulary_sizes(order))
+        sizes = {**spec.vocabulary_sizes(order), "d_vocab_out": n_answers or order}
+        shapes = parameter_shapes(spec, **sizes)
         for name in shapes.keys() - kept.keys():
             if name.rsplit(".", 1)[-1].startswith("b_"):
                 kept[name] = torch.zeros(shapes[name])
@@ -277,18 +284,19 @@ def _spec_of(kept: Mapping[str, Tensor], kind: Mapping[str, Any]) -> ModelSpec:
     )
 
 
-def _cut_outputs(kept: dict[str, Tensor], order: int) -> Tensor | None:
-    """Leave p outputs: published codes also give logits to the token ``=``."""
+def _cut_outputs(kept: dict[str, Tensor], order: int, n_answers: int) -> Tensor | None:
+    """Leave the answers: published codes also give logits to the token ``=``."""
     W_U, b_U = kept["unembed.W_U"], kept.get("unembed.b_U")
     n_outputs = W_U.shape[-1]
-    if not 2 <= order <= MAX_ORDER or n_outputs not in (order, order + 1):
+    if not 2 <= order <= MAX_ORDER or n_outputs not in (n_answers, n_answers + 1):
+        whose = "p answers" if n_answers == order else f"{n_answers} answers"
         raise CheckpointError(
             f"{len(kept['embed.W_E'])} input tokens and {n_outputs} outputs do not belong to an "
-            f"operation on p elements with p from 2 to {MAX_ORDER}."
+            f"operation on p elements with {whose} and p from 2 to {MAX_ORDER}."
         )
-    if n_outputs == order:
+    if n_outputs == n_answers:
         return None
-    kept["unembed.W_U"] = W_U[:, :order].contiguous()
+    kept["unembed.W_U"] = W_U[:, :n_answers].contiguous()
     if b_U is not None:
-        kept["unembed.b_U"] = b_U[:order].contiguous()
-    return W_U[:, order:]
+        kept["unembed.b_U"] = b_U[:n_answers].contiguous()
+    return W_U[:, n_answers:]
