@@ -31,7 +31,9 @@ FIELDS_OF_FIGURES: dict[str, tuple[str, ...]] = {
         "by_representation.n_neurons",
         "final.fraction_single_frequency_neurons",
         "final.fraction_single_representation_neurons",
+        "final.phase_coherence",
     ),
+    "neuron-phases": ("neurons.phase_error",),
     "logits-explained": (
         "final.fraction_logit_variance_explained",
         "by_frequency.logit_coefficient",

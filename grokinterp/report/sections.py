@@ -64,7 +64,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
 
 _FIGURES_OF_SECTIONS = {
     "embedding-spectrum": ("embedding-spectrum", "embedding-heatmap"),
-    "neurons": ("neurons",),
+    "neurons": ("neurons", "neuron-phases"),
     "gini-and-weights": ("gini", "sum-squared-weights"),
 }
 """Figures that are all there is to a section, of those sections that a network can lack."""
@@ -242,11 +242,16 @@ def _restricted_and_excluded(analysis: Analysis) -> Section:
 def _neurons(analysis: Analysis) -> Section:
     spectrum = spectrum_of(analysis)
     noun, plural = spectrum.noun, spectrum.plural
+    coherence = (
+        " Phase coherence is 1 where the waves of all neurons add up at the right answer."
+        if "phase_coherence" in analysis.trajectory
+        else ""
+    )
     block = figure_or_reason(
         analysis,
         "neurons",
         f"In a run that groks, neurons gather around the key {plural}. A neuron counts as "
-        f"single-{noun} when over 85% of its centered activation lies in one {noun}.",
+        f"single-{noun} when over 85% of its centered activation lies in one {noun}.{coherence}",
     )
     phases = _figure_if_any(
         analysis,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from grokinterp.circuits.ablations import PARTS_AT
 from grokinterp.circuits.evidence import PARTS_OF_STAGES
-from grokinterp.circuits.snapshot import has_spectrum
+from grokinterp.circuits.snapshot import has_frequencies, has_spectrum
 from grokinterp.measures import BY_FREQUENCY_COLUMNS, MEASURES, Measure
 from grokinterp.measures.by_frequency import PART_OF_COLUMNS
 from grokinterp.models.network_parts import PARTS, PartName
@@ -15,7 +15,18 @@ from grokinterp.models.network_parts import PARTS, PartName
 if TYPE_CHECKING:
     from grokinterp.trajectory.analysis import Analysis
 
-_OF_READOUT = ("W_L_norm", "loss_zero", "loss_mean", "accuracy_zero", "accuracy_mean")
+_OF_NEURONS: dict[str, tuple[PartName, ...]] = {
+    "phase_a": ("neurons", "pre_activations"),
+    "phase_b": ("neurons", "pre_activations"),
+    "phase_out": ("neurons", "readout"),
+    "phase_error": ("neurons", "readout"),
+    "W_L_norm": ("neurons", "readout"),
+    "loss_zero": ("neurons", "readout"),
+    "loss_mean": ("neurons", "readout"),
+    "accuracy_zero": ("neurons", "readout"),
+    "accuracy_mean": ("neurons", "readout"),
+}
+"""Columns of neurons.csv that need more than neurons."""
 
 
 def needed_parts(measures: Sequence[Measure] = MEASURES) -> dict[str, tuple[PartName, ...]]:
@@ -51,7 +62,7 @@ def needed_parts(measures: Sequence[Measure] = MEASURES) -> dict[str, tuple[Part
         "evidence.W_L_norm": ("readout",),
     }
     neurons: dict[str, tuple[PartName, ...]] = {"neurons": ("neurons",)}
-    neurons |= {f"neurons.{column}": ("neurons", "readout") for column in _OF_READOUT}
+    neurons |= {f"neurons.{column}": parts for column, parts in _OF_NEURONS.items()}
     stages = {f"circuit.{stage}": parts for stage, parts in PARTS_OF_STAGES.items()}
     sites = {f"ablations.{site}": parts for site, parts in PARTS_AT.items()}
     return {**of_measures, **of_tables, **evidence, **neurons, **stages, **sites}
@@ -101,6 +112,7 @@ def _asked(analysis: Analysis) -> set[str]:
         asked |= {f"{table}.{column}" for column in BY_FREQUENCY_COLUMNS}
         asked |= {f"evidence.{column}" for column in (*PART_OF_COLUMNS, "W_L_norm")}
     asked |= {f"ablations.{site}" for site in PARTS_AT} | {"neurons"}
+    has_phases = has_frequencies(run.task)
     if "neurons" not in run.missing_parts:
-        asked |= {f"neurons.{column}" for column in _OF_READOUT}
+        asked |= {f"neurons.{c}" for c in _OF_NEURONS if has_phases or "phase" not in c}
     return asked
