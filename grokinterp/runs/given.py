@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked, shown
@@ -42,26 +41,6 @@ def by_step(name: str, what: str, given: Mapping[Any, Any]) -> dict[int, Any]:
                 "updates applied, a whole number from 0 on."
             )
     return {int(step): given[step] for step in sorted(given)}
-
-
-def refuse_shared_memory(tensors: Mapping[int, Iterable[Tensor]], remedy: str) -> None:
-    """Refuse tensors of two steps that lie at the same place: all steps would show the last.
-
-    Raises
-    ------
-    CheckpointError
-        With the first two steps.
-    """
-    owners: dict[tuple[Any, int], int] = {}
-    for step, of_step in tensors.items():
-        places = {(t.device, t.data_ptr()) for t in of_step if t.numel() and t.data_ptr()}
-        for place in places:
-            if place in owners:
-                raise CheckpointError(
-                    f"steps {owners[place]} and {step} share memory, so both hold what the later "
-                    f"one does. {remedy}"
-                )
-        owners |= dict.fromkeys(places, step)
 
 
 def split_of(task: TaskSpec, train_pairs: Any) -> Split:

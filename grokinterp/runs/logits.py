@@ -18,8 +18,9 @@ from grokinterp.models.module_forward import answers_of
 from grokinterp.models.module_spec import LogitsSpec
 from grokinterp.models.network_parts import LogitParts, PartName
 from grokinterp.runs.config import ImportedConfig
-from grokinterp.runs.given import by_step, given_curves, refuse_shared_memory, split_of
+from grokinterp.runs.given import by_step, given_curves, split_of
 from grokinterp.runs.importers.assembly import DRAW_FIELDS, SPLIT_FIELDS, plural
+from grokinterp.runs.memory import refuse_shared_memory
 from grokinterp.runs.record import ForeignNetworks, ImportedRun, digest_of
 from grokinterp.tasks import Task, TaskSpec
 

@@ -30,9 +30,10 @@ from grokinterp.models.module_parts import (
 from grokinterp.models.module_spec import Parts
 from grokinterp.models.network_parts import PARTS, PartName
 from grokinterp.runs.config import ImportedConfig
-from grokinterp.runs.given import by_step, given_curves, refuse_shared_memory, split_of
+from grokinterp.runs.given import by_step, given_curves, split_of
 from grokinterp.runs.importers.assembly import DRAW_FIELDS, SPLIT_FIELDS, plural
 from grokinterp.runs.logits import require_finite
+from grokinterp.runs.memory import refuse_shared_memory
 from grokinterp.runs.record import ForeignNetworks, ImportedRun, digest_of
 from grokinterp.tasks import TaskSpec
 

@@ -32,6 +32,7 @@ from grokinterp.runs.importers.parameters import (
     open_readings,
     read_network,
 )
+from grokinterp.runs.memory import refuse_shared_memory
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task, TaskSpec
 
@@ -95,6 +96,10 @@ def run_from_state_dicts(
             "the number of updates applied, 0 or more."
         )
     weights, spec, ignored = {}, model, set()
+    refuse_shared_memory(
+        {step: _floats_in(content) for step, content in sorted(state_dicts.items())},
+        "Keep {name: value.clone() for name, value in model.state_dict().items()} at each step.",
+    )
     for step, content in sorted(state_dicts.items()):
         try:
             state = find_state_dict(content)
@@ -125,6 +130,11 @@ def run_from_state_dicts(
         origin=[f"made of {plural(len(weights), 'state dict')}.", how, listed(ignored)],
         unknown=DRAW_FIELDS,
     )
+
+
+def _floats_in(content: Any) -> list[Tensor]:
+    state = find_state_dict(content) or {}
+    return [value for value in state.values() if value.is_floating_point()]
 
 
 def _step_files(source: ForeignPath) -> dict[int, Path]:
