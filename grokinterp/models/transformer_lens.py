@@ -22,15 +22,14 @@ from grokinterp.models.spec import ActivationName, AttentionDirection, Biases, M
 
 _NEEDED: dict[str, tuple] = {
     "act_fn": get_args(ActivationName),
-    "normalization_type": (None,),
+    "normalization_type": (None, "LN", "LNPre", "RMS", "RMSPre"),
+    "final_rms": (False,),
     "positional_embedding_type": ("standard",),
     "attention_dir": get_args(AttentionDirection),
     "num_experts": (None, 0),
     "clip_qkv": (None,),
     "attn_scores_soft_cap": (-1.0, 0.0, None),
     "output_logits_soft_cap": (-1.0, 0.0, None),
-    "attn_only": (False,),
-    "gated_mlp": (False,),
     "load_in_4bit": (False,),
     "parallel_attn_mlp": (False,),
     "post_embedding_ln": (False,),
