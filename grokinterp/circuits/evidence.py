@@ -148,7 +148,7 @@ def _add_attention(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> Non
         explained = together.fraction_explained[head]
         what = "variance of the pattern explained by all key frequencies"
         rows.add(what, explained, "fraction", head=head)
-        if true.shape[2] == 3:
+        if snapshot.spec.input_format == "a_b_equals":
             rows.add(
                 "mean attention of = to itself", single.mean_pattern[head, 2], "fraction", head=head
             )
