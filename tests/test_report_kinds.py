@@ -1,12 +1,17 @@
 """Reports, comparisons and summaries of networks that lack some parts."""
 
+import dataclasses
+import math
+
 import pytest
 
 from grokinterp import figures
 from grokinterp.commands.analyze import summary_lines
 from grokinterp.comparison import comparison_of
+from grokinterp.figures.curves import loss_title
 from grokinterp.report import render_comparison, render_report
 from grokinterp.trajectory.analysis import analyze_run
+from tests import synthetic
 from tests.kinds import KEYS, KINDS
 from tests.report_page import Page
 from tests.test_report import SECTIONS
@@ -152,3 +157,28 @@ def test_networks_of_different_kinds_are_compared_by_what_they_share(analyses):
     page = Page(render_comparison(compared))
     drawn = {name: len(figure.data) for name, figure in page.figures.items()}
     assert drawn["restricted-loss-test"] == 5 and drawn["gini-W-E"] == 3
+
+
+def test_losses_of_a_run_on_squared_errors_are_not_called_nats():
+    nats = synthetic.grokked_analysis(8)
+    config = dataclasses.replace(nats.run.config, loss="mse")
+    squares = dataclasses.replace(nats, run=dataclasses.replace(nats.run, config=config))
+    # Without curves the losses are those of the measures, whatever was trained on.
+    bare = dataclasses.replace(squares.run, curves=nats.run.curves.iloc[:0])
+    measured = dataclasses.replace(squares, run=bare)
+    titles = [loss_title(one) for one in (nats, squares, measured)]
+    assert titles == ["loss (nats)", "squared error (no unit)", "loss (nats)"]
+    assert loss_title(nats, squares) == "loss (nats), or squared error"
+    pages = [Page(render_report(one)) for one in (nats, squares)]
+    guessing = [page.section("loss-and-accuracy").words for page in pages]
+    assert "level of guessing (4.73 nats)" in guessing[0]
+    assert "level of guessing" not in guessing[1]
+    explained = [page.terms["loss"][0] for page in pages]
+    assert "squared errors" not in explained[0] and "squared errors" in explained[1]
+
+
+def test_the_line_of_the_whole_network_lies_on_the_axis_of_ablations(analyses):
+    analysis = analyses["perceptron"]
+    full = math.log10(analysis.ablations["loss_all"].iloc[0])
+    low, high = figures.plot_component_ablations(analysis).to_dict()["layout"]["xaxis"]["range"]
+    assert low < full < high
