@@ -80,6 +80,9 @@ def module(**parts: str) -> Run:
 
 KINDS: dict[str, Callable[[], Run]] = {
     "transformer": clock,
+    "transformer, norm before the readout": lambda: of_initial_weights(
+        ModelSpec(d_model=32, n_heads=2, d_head=16, d_mlp=32, normalization="LN")
+    ),
     "perceptron": lambda: of_initial_weights(MlpSpec(widths=(32,), act_fn="square")),
     "module, all parts": lambda: module(operands="embed", neurons="act", readout="unembed"),
     "module, neurons only": lambda: module(neurons="act"),

@@ -291,3 +291,53 @@ def gromov_snapshot(
     W_out[:, first] = planted["layers.1.W"]
     weights = {"layers.0.W": W_in, "layers.1.W": W_out}
     return Snapshot.from_parameters(weights, parts, gromov_spec(n_neurons))
+
+
+def multiplying_spec(**changes) -> MlpSpec:
+    """Two layers that square, on one shared embedding side by side unless it says otherwise."""
+    form = {"embedding": "shared", "d_embed": 4, **changes}
+    return MlpSpec(widths=(16,), act_fn="square", **form)
+
+
+def multiplying_parameters(p: int, frequencies: tuple[int, int]) -> dict[str, torch.Tensor]:
+    r"""Weights of a perceptron that multiplies: a clock of two circles modulo p.
+
+    (x + y)^2 - (x - y)^2 = 4xy gives cos cos - sin sin and sin cos + cos sin of each frequency,
+    the angle a + b whatever a and b are.
+    """
+    angles = 2 * math.pi * torch.arange(p).double()[:, None] * torch.tensor(frequencies) / p
+    waves = torch.stack([angles.cos(), angles.sin()], dim=2).flatten(1)
+    W_in = torch.zeros(8, 16, dtype=torch.float64)
+    W_out = torch.zeros(16, p, dtype=torch.float64)
+    neuron = 0
+    for cosine in (0, 2):
+        sine = cosine + 1
+        # (coordinate of a, coordinate of b, coordinate written, sign) of the four products.
+        products = [(cosine, cosine, cosine, 1), (sine, sine, cosine, -1)]
+        products += [(sine, cosine, sine, 1), (cosine, sine, sine, 1)]
+        for of_a, of_b, to, sign in products:
+            for minus in (1, -1):
+                W_in[of_a, neuron], W_in[4 + of_b, neuron] = 1, minus
+                W_out[neuron] = 5 * sign * minus * waves[:, to]
+                neuron += 1
+    return {"embed.W_E": waves, "layers.0.W": W_in, "layers.1.W": W_out}
+
+
+def summing_spec(n_phases: int = 16) -> MlpSpec:
+    return MlpSpec(
+        widths=(2 * n_phases,), act_fn="relu", embedding="shared", d_embed=4, combination="summed"
+    )
+
+
+def summing_parameters(
+    p: int, frequencies: tuple[int, int], n_phases: int = 16
+) -> dict[str, torch.Tensor]:
+    """Weights of a perceptron that adds two embeddings: a pizza, as `pizza_parameters` is."""
+    angles = 2 * math.pi * torch.arange(p).double()[:, None] * torch.tensor(frequencies) / p
+    waves = torch.stack([angles.cos(), angles.sin()], dim=2).flatten(1)
+    phase = 2 * math.pi * torch.arange(n_phases).double() / n_phases
+    reads = torch.stack([phase.cos(), -phase.sin()])
+    writes = torch.stack([(2 * phase).cos(), -(2 * phase).sin()])
+    W_in = torch.block_diag(reads, reads)
+    W_out = 10 * torch.block_diag(writes, writes).T @ waves.T
+    return {"embed.W_E": waves, "layers.0.W": W_in, "layers.1.W": W_out}

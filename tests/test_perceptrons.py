@@ -6,7 +6,13 @@ import math
 import pytest
 import torch
 
-from grokinterp.circuits import Snapshot, find_key_frequencies, neuron_table
+from grokinterp.circuits import (
+    Snapshot,
+    find_algorithm,
+    find_key_frequencies,
+    neuron_table,
+    take_snapshot,
+)
 from grokinterp.circuits.gradients import gradient_symmetricity
 from grokinterp.circuits.neuron_phases import (
     input_phases,
@@ -20,7 +26,11 @@ from grokinterp.models import MlpSpec
 from grokinterp.models.mlp import first_mlp_parameters
 from grokinterp.models.mlp_parts import MlpParts
 from grokinterp.models.network_parts import Operands
+from grokinterp.report import write_report
+from grokinterp.runs import PRESETS, OptimizerSpec, TrainConfig
 from grokinterp.tasks import Task, TaskSpec, draw_split
+from grokinterp.training import train
+from grokinterp.trajectory import analyze_run
 from tests import planted
 from tests.tolerances import EXACT64
 
@@ -314,3 +324,135 @@ def test_permutations_have_no_phases():
     assert not any(column.startswith("phase") for column in neuron_table(snapshot))
     with pytest.raises(ConfigError, match="representations and no frequencies"):
         neuron_phases(snapshot)
+
+
+# Clock and pizza.
+
+
+def verdict_of(parameters, spec, p=59):
+    snapshot = Snapshot.from_parameters(parameters, planted.split(p), spec)
+    assert snapshot.accuracy_all == 1
+    return find_algorithm(snapshot, find_key_frequencies(snapshot))
+
+
+def test_a_perceptron_that_sums_its_embeddings_is_a_pizza():
+    found = verdict_of(planted.summing_parameters(59, (9, 17)), planted.summing_spec())
+    assert found.verdict == "pizza"
+    assert found.gradient_symmetricity.mean == pytest.approx(1, abs=1e-6)
+
+
+def test_a_perceptron_that_multiplies_its_embeddings_is_a_clock():
+    weights = planted.multiplying_parameters(59, (9, 17))
+    found = verdict_of(weights, planted.multiplying_spec())
+    assert found.verdict == "clock"
+    assert abs(found.gradient_symmetricity.mean) < 0.1
+    # The very same logits from two tables: nothing says how the one lies beside the other.
+    separate = {**weights, "embed.W_A": weights["embed.W_E"], "embed.W_B": weights["embed.W_E"]}
+    del separate["embed.W_E"]
+    other = verdict_of(separate, planted.multiplying_spec(embedding="separate"))
+    assert (other.verdict, other.gradient_symmetricity) == ("none", None)
+    assert "in different coordinates" in other.reason
+    assert f"distance irrelevance is {found.distance_irrelevance:.3f}" in other.reason
+    assert "gradient symmetricity is" not in other.reason
+    assert other.variance_explained_by_circle == found.variance_explained_by_circle
+    assert other.to_dict()["verdict"] == "none" and "gradient_symmetricity" not in other.to_dict()
+
+
+def test_the_same_logits_read_from_one_hot_vectors_have_equal_gradients_and_are_no_clock():
+    """What tokens bring in is then what the neurons receive, and that is summed."""
+    weights = planted.multiplying_parameters(59, (9, 17))
+    table = weights["embed.W_E"]
+    halves = [table @ half for half in weights["layers.0.W"].split(4)]
+    flat = {"layers.0.W": torch.cat(halves), "layers.1.W": weights["layers.1.W"]}
+    found = verdict_of(flat, MlpSpec(widths=(16,), act_fn="square"))
+    assert found.verdict == "mixed"
+    assert found.gradient_symmetricity.mean == pytest.approx(1, abs=1e-6)
+    assert found.distance_irrelevance > 0.9
+
+
+@pytest.mark.parametrize(
+    ("combination", "more", "less"),
+    [("summed", "pizza_product", "clock"), ("concatenated", "clock", "pizza_product")],
+)
+def test_trained_embeddings_add_where_they_are_summed_and_multiply_side_by_side(
+    combination, more, less, tmp_path
+):
+    config = TrainConfig(
+        task=TaskSpec(p=23, train_fraction=0.75),
+        model=MlpSpec(widths=(64,), embedding="shared", d_embed=32, combination=combination),
+        optimizer=OptimizerSpec(learning_rate=1e-2),
+        n_steps=800,
+        checkpoint_every=800,
+    )
+    snapshot = take_snapshot(train(config, tmp_path / "run", progress=False))
+    found = find_algorithm(snapshot, find_key_frequencies(snapshot))
+    circles = found.variance_explained_by_circle.values()
+    assert sum(circle[more] - circle[less] for circle in circles) > 0.1 * len(circles)
+    assert (found.verdict == "clock") == (combination == "concatenated")
+    assert phase_coherence(snapshot) > 0.9
+
+
+# The preset, from its training to its report.
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    run = train(PRESETS["perceptron"], tmp_path_factory.mktemp("preset") / "run", progress=False)
+    return analyze_run(run)
+
+
+def test_a_dense_set_of_key_frequencies_is_an_ordinary_result(preset):
+    keys = preset.key_frequencies
+    assert keys.frequencies == tuple(range(1, 12)) and keys.is_dense
+    last = preset.trajectory.iloc[-1]
+    assert last["restricted_loss_all"] == pytest.approx(last["loss_all"], rel=0.01)
+    assert last["excluded_loss_all"] == pytest.approx(math.log(23), rel=0.01)
+    assert last["held_out_restricted_accuracy"] == 1
+    assert last["phase_coherence"] > 0.98 > 0.2 > abs(preset.trajectory["phase_coherence"][0])
+    assert last["gradient_symmetricity"] == pytest.approx(1, abs=1e-6)
+    assert not last.isna().any()
+    assert "sum_squared_weights_W_E" not in preset.trajectory
+
+
+def test_every_stage_but_attention_of_a_perceptrons_circuit_is_there(preset):
+    assert list(preset.circuit["stage"].unique()) == [
+        "network",
+        "embedding",
+        "neurons",
+        "neuron_logit_map",
+        "logits",
+    ]
+    losses = preset.circuit.loc[preset.circuit["unit"] == "nats"].set_index("quantity")["value"]
+    whole = losses["loss, nothing replaced"]
+    assert losses["loss, neurons projected on these directions"] == pytest.approx(whole, rel=0.01)
+    assert losses["loss, neurons projected on what is orthogonal to them"] > whole + 0.5
+
+
+def test_parts_of_a_perceptron_are_taken_out_at_logits_neurons_and_embedding(preset):
+    table = preset.ablations.set_index(["component", "intervention"])["accuracy_all"]
+    full = table["full", "none"]
+    for place in ("logits", "neurons", "embedding"):
+        without = [row for row in table.index if row[1].startswith(f"removed from {place}")]
+        assert without, place
+        assert table["trigonometric_circuit", f"removed from {place}"] < full == 1
+    assert "mlp" in table.index.get_level_values(0)
+    assert not any("head" in name or "path" in name for name, _ in table.index)
+
+
+def test_the_report_of_a_perceptron_has_every_part_or_the_reason(preset, tmp_path):
+    page = write_report(preset, tmp_path / "report.html").read_text(encoding="utf-8")
+    for name in ("embedding-spectrum", "key-frequencies", "neurons", "neuron-phases", "gini"):
+        assert f'id="figure-{name}"' in page, name
+    assert "Verdict: <strong>mixed</strong>" in page
+    assert "has a fifth of its variance in frequency 2k" in page
+
+
+def test_curves_hold_the_trained_loss_and_measures_the_cross_entropy(preset):
+    curves, last = preset.run.curves, preset.trajectory.iloc[-1]
+    snapshot = take_snapshot(preset.run)
+    one_hot = torch.nn.functional.one_hot(snapshot.labels, 23)
+    rows = snapshot.pair_mask("train")
+    squared = (snapshot.logits - one_hot).double().square()[rows].mean()
+    assert curves["train_loss"].iloc[-1] == pytest.approx(float(squared), rel=1e-4)
+    assert last["train_loss"] == pytest.approx(float(snapshot.losses[rows].mean()))
+    assert last["train_loss"] > 1 > curves["train_loss"].iloc[-1]

@@ -33,7 +33,6 @@ no row, no figure. The reason stands under its name in `reasons` of `summary.jso
 could not be computed* in the report; `run.missing_parts` has the reasons by part.
 
 ```python
-run = gi.load_run("ckpts/")
 print(run.missing_parts)
 print(gi.analyze_run(run).reasons)
 ```

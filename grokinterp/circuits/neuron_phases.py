@@ -21,7 +21,7 @@ from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.spectra import group_means, sum_rows
 
 _NO_WAVE = 1e-5
-"""A wave below this part of the root mean square of what it is taken from is rounding."""
+"""A wave below this part of the largest value of what it is taken from is rounding."""
 _NEURONS_AT_A_TIME = 64
 
 
@@ -190,7 +190,7 @@ def wrap(angles: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> wrap(torch.tensor([3.0, -3.0]) + 3).round(decimals=4).tolist()
+    >>> [round(angle, 4) for angle in wrap(torch.tensor([6.0, 0.0])).tolist()]
     [-0.2832, 0.0]
     """
     return math.pi - torch.remainder(math.pi - angles, 2 * math.pi)
@@ -214,4 +214,4 @@ def _phases_at(
 
 
 def _size(values: Float[Tensor, "row neuron"]) -> Float[Tensor, " neuron"]:
-    return (values.norm(dim=0) / math.sqrt(len(values))).double()
+    return values.abs().amax(dim=0).double()

@@ -36,7 +36,7 @@ def plot_neurons(analysis: Analysis) -> go.Figure:
     spectrum = spectrum_of(analysis)
     noun = spectrum.noun
     single = Line(f"fraction_single_{noun}_neurons", f"single-{noun} neurons", _ALL)
-    coherence = Line("phase_coherence", "phase coherence", "#6741D9", "dash")
+    coherence = Line("phase_coherence", "phase coherence", "#6741D9")
     panels = (
         Panel("neurons (count)", wide, lines),
         Panel("of all neurons (fraction)", analysis.trajectory, (single,)),

@@ -97,7 +97,8 @@ class MlpParts(NetworkParts):
         """Rows of the embeddings, or of the first matrix for one-hot vectors."""
         if self.spec.is_embedded:
             first, *others = (self.parameters[name] for name in self.spec.embedding_names)
-            return Operands(first, others[0] if others else first)
+            # A view, since two tables may be one tensor and stay two tables.
+            return Operands(first, others[0][:] if others else first)
         first = self.parameters["layers.0.W"]
         if self.spec.combination == "summed":
             return Operands(first, first)

@@ -49,6 +49,7 @@ _OF_TRANSFORMERS = {
     "itself.",
     "neuron_logit_map": " W_L = W_out W_U.",
 }
+"""What is added of a transformer that has neurons."""
 _CIRCUIT_STEPS = {
     "memorization_works_from": "memorization circuit alone right on train from",
     "memorization_works_until": "memorization circuit alone right on train until",
@@ -78,7 +79,7 @@ def circuit_section(analysis: Analysis) -> Section:
     for stage, (name, text) in _STAGES.items():
         rows = [row for row in circuit.to_dict(orient="records") if row["stage"] == stage]
         if rows:
-            if has_transformer_names(analysis):
+            if has_transformer_names(analysis) and "neurons" not in analysis.run.missing_parts:
                 text += _OF_TRANSFORMERS.get(stage, "")
             body = paragraph(escape(text)) + _stage_table(rows, name, has_heads=has_heads)
             blocks.append(

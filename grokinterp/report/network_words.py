@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grokinterp.models import ModelSpec
 from grokinterp.trajectory.analysis import Analysis
 
 
@@ -11,7 +12,7 @@ def has_transformer_names(analysis: Analysis) -> bool:
 
 
 def embedding_words(analysis: Analysis) -> str:
-    """What the operands are called where they are named first: ``the embedding W_E``."""
+    """What the operands are called where they are named first: ``the embedding``."""
     if has_transformer_names(analysis):
         return "the embedding"
     return "the embedding (the tables of a and b)"
@@ -21,15 +22,18 @@ def weight_words(analysis: Analysis) -> list[tuple[str, str]]:
     """Names of weights that the report uses, each with its meaning; none where it uses none."""
     missing = analysis.run.missing_parts
     if has_transformer_names(analysis):
-        matrices = (
+        names = "W_E, W_pos, W_Q, W_K, W_V, W_O, "
+        meaning = (
             "Weights under their TransformerLens names: embedding of tokens and of positions; "
-            "queries, keys, values and output of the attention; into and out of the neurons; to "
-            "the logits."
+            "queries, keys, values and output of the attention; "
         )
+        if "neurons" not in missing:
+            names, meaning = f"{names}W_in, W_out, ", f"{meaning}into and out of the neurons; "
+        meaning += "to the logits."
         if "readout" not in missing:
-            matrices += " W_L = W_out W_U leads from the neurons to the logits."
-        return [("W_E, W_pos, W_Q, W_K, W_V, W_O, W_in, W_out, W_U", matrices)]
-    words = []
+            meaning += f" {readout_words(analysis)}."
+        return [(f"{names}W_U", meaning)]
+    words, scale = [], _held_scale(analysis)
     if "operands" not in missing:
         words.append(
             (
@@ -43,7 +47,7 @@ def weight_words(analysis: Analysis) -> list[tuple[str, str]]:
         words.append(
             (
                 "readout, W_L",
-                "The linear map from the neurons of the last hidden layer to the logits.",
+                f"The linear map from the neurons of the last hidden layer to the logits{scale}.",
             )
         )
     return words
@@ -52,5 +56,13 @@ def weight_words(analysis: Analysis) -> list[tuple[str, str]]:
 def readout_words(analysis: Analysis) -> str:
     """What W_L is, as the rest of a sentence that begins with it."""
     if has_transformer_names(analysis):
-        return "W_L = W_out W_U leads from the neurons to the logits"
-    return "W_L is the linear map from the neurons to the logits"
+        return f"W_L = W_out W_U leads from the neurons to the logits{_held_scale(analysis)}"
+    return f"W_L is the linear map from the neurons to the logits{_held_scale(analysis)}"
+
+
+def _held_scale(analysis: Analysis) -> str:
+    """What is said of W_L where a norm stands between the neurons and the logits."""
+    spec = analysis.run.spec
+    if isinstance(spec, ModelSpec) and spec.normalization != "none":
+        return ", with the scale of the last norm held at its value for each pair"
+    return ""

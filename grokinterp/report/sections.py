@@ -242,16 +242,12 @@ def _restricted_and_excluded(analysis: Analysis) -> Section:
 def _neurons(analysis: Analysis) -> Section:
     spectrum = spectrum_of(analysis)
     noun, plural = spectrum.noun, spectrum.plural
-    coherence = (
-        " Phase coherence is 1 where the waves of all neurons add up at the right answer."
-        if "phase_coherence" in analysis.trajectory
-        else ""
-    )
     block = figure_or_reason(
         analysis,
         "neurons",
         f"In a run that groks, neurons gather around the key {plural}. A neuron counts as "
-        f"single-{noun} when over 85% of its centered activation lies in one {noun}.{coherence}",
+        f"single-{noun} when over 85% of its centered activation lies in one {noun}."
+        + _about_phases(analysis),
     )
     phases = _figure_if_any(
         analysis,
@@ -263,6 +259,21 @@ def _neurons(analysis: Analysis) -> Section:
         "alone, in the last checkpoint.",
     )
     return Section("neurons", "Neurons", (block, *phases))
+
+
+def _about_phases(analysis: Analysis) -> str:
+    if "phase_coherence" not in analysis.trajectory:
+        return ""
+    squares = getattr(analysis.run.spec, "act_fn", "") == "square"
+    return (
+        " Of this network none can: (cos w<sub>k</sub>a + cos w<sub>k</sub>b)² has a fifth of its "
+        "variance in frequency 2k."
+        if squares
+        else ""
+    ) + (
+        " Phase coherence is 1 where the waves that all neurons write to the logits meet at the "
+        "right answer, and 0 where their phases are random. What is memorized has it too."
+    )
 
 
 def _logits_explained(analysis: Analysis) -> Section:

@@ -29,7 +29,8 @@ from grokinterp.models.transformer import vocabulary_sizes
 
 MAX_ORDER = 512
 """Largest p: all p * p pairs are run at once."""
-_WRAPPERS = ("model", "state_dict", "model_state_dict")
+WRAPPERS = ("model", "state_dict", "model_state_dict")
+"""Keys under which files hold a state dict."""
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 # Fewest first: with fewer heads than it was trained with a network answers much worse, with
 # more it answers about as well, so the first that nothing clearly improves on is the right one.
@@ -58,9 +59,9 @@ def find_state_dict(content: Any) -> Mapping[str, Tensor] | None:
     """Return the state dict that a file holds, bare or under ``model`` or ``state_dict``."""
     if not isinstance(content, Mapping):
         return None
-    for candidate in (content, *(content.get(name) for name in _WRAPPERS)):
+    for candidate in (content, *(content.get(name) for name in WRAPPERS)):
         if isinstance(candidate, Mapping):
-            state = _without_prefix(candidate)
+            state = without_prefix(candidate)
             if any(name in state for name in ("embed.W_E", "embed.weight")):
                 return {k: v for k, v in state.items() if isinstance(v, Tensor) and _is_dense(v)}
     return None
@@ -186,7 +187,8 @@ def _is_dense(value: Tensor) -> bool:
     return value.layout == torch.strided and not value.is_meta
 
 
-def _without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
+def without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
+    """Take off the prefix that wrappers put before every name, if there is one."""
     for prefix in _PREFIXES:
         if state and all(str(name).startswith(prefix) for name in state):
             return {str(name).removeprefix(prefix): value for name, value in state.items()}
