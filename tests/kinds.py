@@ -80,6 +80,9 @@ def module(**parts: str) -> Run:
 
 KINDS: dict[str, Callable[[], Run]] = {
     "transformer": clock,
+    "transformer, attention only": lambda: of_initial_weights(
+        ModelSpec(d_model=32, n_heads=2, d_head=16, attn_only=True)
+    ),
     "transformer, norm before the readout": lambda: of_initial_weights(
         ModelSpec(d_model=32, n_heads=2, d_head=16, d_mlp=32, normalization="LN")
     ),

@@ -48,6 +48,8 @@ ON_TABLES = """Of `by_frequency.csv` and `neurons.csv` columns, of `circuit.csv`
 `algorithm` the verdict between clock and pizza; without it the report shows what the logits say of
 the two.
 """
+ON_MEASURES = """*In part*: of several columns those that need the part in brackets are empty.
+"""
 ON_FIGURES = """Figures under their names in `gi.figures.FIGURES`. *In part*: the lines or panels
 that need the part in brackets are not drawn, the others are.
 """
@@ -59,21 +61,15 @@ def cell_of(parts: Sequence[PartName], missing: Mapping[PartName, str]) -> str:
     return f"no: `{lacking[0]}`" if lacking else "yes"
 
 
-def figure_cell(name: str, missing: Mapping[PartName, str]) -> str:
-    """Return the same of a figure, or ``in part`` with what is missing for the rest."""
+def cell_of_some(fields: Sequence[str], missing: Mapping[PartName, str]) -> str:
+    """Return the same of several fields, or ``in part`` with what is missing for some of them."""
     needed = needed_parts()
-    cells = [cell_of(needed[field], missing) for field in FIELDS_OF_FIGURES[name]]
+    cells = [cell_of(needed[field], missing) for field in fields]
     lacking = [cell for cell in dict.fromkeys(cells) if cell != "yes"]
     if "yes" not in cells:
         return lacking[0]
     parts = ", ".join(cell.removeprefix("no: ") for cell in lacking)
     return f"in part ({parts})" if lacking else "yes"
-
-
-def rows_of_measures() -> dict[str, tuple[PartName, ...]]:
-    """Return the parts that each measure needs, by its name."""
-    needed = needed_parts()
-    return {f"`{m.name}`": needed[f"final.{m.columns[0]}"] for m in gi.MEASURES}
 
 
 def rows_of_tables() -> dict[str, tuple[PartName, ...]]:
@@ -107,9 +103,16 @@ def page(missing: Missing) -> str:
         f"`{part}`: {NEEDS[part]}": ["no" if part in missing[kind] else "yes" for kind in kinds]
         for part in PARTS
     }
+    measures = {
+        f"`{m.name}`": [
+            cell_of_some([f"final.{column}" for column in m.columns], missing[kind])
+            for kind in kinds
+        ]
+        for m in gi.MEASURES
+    }
     figures = {
-        f"`{name}`": [figure_cell(name, missing[kind]) for kind in kinds]
-        for name in FIELDS_OF_FIGURES
+        f"`{name}`": [cell_of_some(fields, missing[kind]) for kind in kinds]
+        for name, fields in FIELDS_OF_FIGURES.items()
     }
     reasons = "\n".join(
         f"| {kind} | `{part}` | {reason} |"
@@ -121,8 +124,8 @@ def page(missing: Missing) -> str:
             HEAD,
             "## Parts\n",
             table("part", parts, kinds),
-            "\n## Measures\n",
-            table("measure", cells(rows_of_measures()), kinds),
+            f"\n## Measures\n\n{ON_MEASURES}",
+            table("measure", measures, kinds),
             f"\n## Tables\n\n{ON_TABLES}",
             table("table", cells(rows_of_tables()), kinds),
             f"\n## Figures\n\n{ON_FIGURES}",

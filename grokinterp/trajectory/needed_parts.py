@@ -15,6 +15,11 @@ from grokinterp.models.network_parts import PARTS, PartName
 if TYPE_CHECKING:
     from grokinterp.trajectory.analysis import Analysis
 
+_OF_COLUMNS: dict[str, tuple[PartName, ...]] = {
+    "final.sum_squared_weights_W_in": ("blocks", "neurons"),
+    "final.sum_squared_weights_W_out": ("blocks", "neurons"),
+}
+"""Columns that need more than their measure, and are NaN without it."""
 _OF_NEURONS: dict[str, tuple[PartName, ...]] = {
     "phase_a": ("neurons", "pre_activations"),
     "phase_b": ("neurons", "pre_activations"),
@@ -51,6 +56,7 @@ def needed_parts(measures: Sequence[Measure] = MEASURES) -> dict[str, tuple[Part
         for measure in measures
         for column in measure.columns
     }
+    of_measures |= {name: parts for name, parts in _OF_COLUMNS.items() if name in of_measures}
     of_tables: dict[str, tuple[PartName, ...]] = {
         f"{table}.{column}": (PART_OF_COLUMNS[column],) if column in PART_OF_COLUMNS else ()
         for table in ("by_frequency", "by_representation")
@@ -102,7 +108,7 @@ def _asked(analysis: Analysis) -> set[str]:
     run, keys = analysis.run, analysis.key_frequencies
     applicable = [measure for measure in analysis.measures if measure.applies_to(run.task, keys)]
     asked = {f"final.{column}" for measure in applicable for column in measure.columns}
-    asked -= {f"final.{column}" for column in analysis.trajectory}
+    asked -= {f"final.{column}" for column, value in analysis.final.items() if value is not None}
     table = "by_frequency"
     if run.task.has_representations:
         table = "by_representation"
