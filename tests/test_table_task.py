@@ -761,3 +761,23 @@ def test_state_dicts_with_another_number_of_answers_become_a_run(labels, n_answe
         Run.from_state_dicts({0: state}, task=table_spec(labels, n_answers=n_answers + 3))
     with pytest.raises(CheckpointError, match="6 input tokens|5 operands, the task 7"):
         Run.from_state_dicts({0: state}, task=table_spec(MINIMA, n_answers=max(7, n_answers)))
+
+
+@pytest.mark.parametrize(("labels", "n_answers"), COUNTS)
+def test_a_transformer_has_a_vocabulary_of_the_tokens_and_outputs_for_the_answers(
+    tmp_path, labels, n_answers
+):
+    from grokinterp.trajectory import analyze_run
+
+    config = tiny.config(task=table_spec(labels), n_steps=40, checkpoint_every=20)
+    analysis = analyze_run(train(config, tmp_path / "run"))
+    run = analysis.run
+    weights = run.parameters()
+    assert len(weights["embed.W_E"]) == 6 and weights["unembed.W_U"].shape[1] == n_answers
+    answers = run.logits(rows=None).argmax(dim=1).numpy()
+    is_right = answers == np.asarray(labels).reshape(-1)
+    last = analysis.trajectory.iloc[-1]
+    assert last["train_accuracy"] == is_right[run.split.train].mean()
+    assert last["accuracy_all"] == is_right.mean()
+    assert not analysis.failures
+    assert {"full", "mlp", "head_0"} <= set(analysis.ablations["component"])

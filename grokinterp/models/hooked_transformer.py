@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformer_lens import ActivationCache, FactoredMatrix
 from transformer_lens.hook_points import HookPoint
 
-from grokinterp.errors import ShapeError
+from grokinterp.errors import ConfigError, ShapeError
 from grokinterp.models.hooked_config import HookedConfig, firing, require_flag, switched
 from grokinterp.models.initialization import initial_parameters, is_trained
 from grokinterp.models.norms import normalized
@@ -298,7 +298,18 @@ class HookedTransformer(HookedRootModule):
         self.flags = switched(self.flags, "use_attn_in", value)
 
     def set_use_hook_mlp_in(self, value: bool) -> None:
-        """Form ``hook_mlp_in``, the residual stream that the MLP alone reads."""
+        """Form ``hook_mlp_in``, the residual stream that the MLP alone reads.
+
+        Raises
+        ------
+        ConfigError
+            If there is no MLP.
+        """
+        if value and self.spec.attn_only:
+            raise ConfigError(
+                "use_hook_mlp_in=True needs an MLP, and attn_only=True has none. Hook "
+                "hook_resid_post instead."
+            )
         self.flags = switched(self.flags, "use_hook_mlp_in", value)
 
     @property

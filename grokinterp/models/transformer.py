@@ -231,14 +231,15 @@ class _ForwardPass:
     def _attention_inputs(self, prefix: str, resid_pre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         def per_head(name: str) -> Tensor:
             repeated = resid_pre.unsqueeze(2).repeat(1, 1, self.spec.n_heads, 1)
-            return self._before(prefix + "ln1.", self.hook(prefix + name, repeated))
+            return self.hook(prefix + name, repeated)
 
+        ln1 = prefix + "ln1."
         if "use_split_qkv_input" in self.flags:
-            return per_head("hook_q_input"), per_head("hook_k_input"), per_head("hook_v_input")
-        if "use_attn_in" in self.flags:
-            shared = per_head("hook_attn_in")
-        else:
-            shared = self._before(prefix + "ln1.", resid_pre)
+            inputs = [per_head(name) for name in ("hook_q_input", "hook_k_input", "hook_v_input")]
+            q_input, k_input, v_input = (self._before(ln1, x) for x in inputs)
+            return q_input, k_input, v_input
+        shared = per_head("hook_attn_in") if "use_attn_in" in self.flags else resid_pre
+        shared = self._before(ln1, shared)
         return shared, shared, shared
 
     def _attention(self, prefix: str, q_input: Tensor, k_input: Tensor, v_input: Tensor) -> Tensor:
