@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     )
     from grokinterp.models import MlpSpec as MlpSpec, ModelSpec as ModelSpec
     from grokinterp.models.hooked_transformer import HookedTransformer as HookedTransformer
+    from grokinterp.models.module_spec import Parts as Parts
     from grokinterp.models.transformer_lens import (
         from_transformer_lens as from_transformer_lens,
         to_transformer_lens as to_transformer_lens,
@@ -127,6 +128,7 @@ _HOMES = {
     "PRESETS": "runs.config",
     "train": "training",
     "Run": "runs.run",
+    "Parts": "models.module_spec",
     "load_run": "runs.loading",
     "Snapshot": "circuits",
     "take_snapshot": "circuits",

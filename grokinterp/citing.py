@@ -164,7 +164,7 @@ def _sources_of_config(config: TrainConfig | ImportedConfig) -> Iterator[str]:
         yield _LIU
     elif isinstance(config.task, PolynomialSpec):
         yield _KUMAR
-    elif config.task.operation != "random_labels":
+    elif config.task.operation not in ("random_labels", "table"):
         yield _POWER
     if getattr(config.model, "attention_rate", 1.0) != 1.0:
         yield _ZHONG

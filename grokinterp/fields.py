@@ -115,15 +115,27 @@ def settled(spec: Any) -> dict[str, Any]:
     """Fields of a spec as a nested table, without later fields that have their default.
 
     A digest of this names the same config before and after a field was added, so that finished
-    sweeps are still found.
+    sweeps are still found. A table of answers is represented by its name.
     """
     table: dict[str, Any] = {}
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
         if field.metadata.get(_LATER) and value == field.default:
             continue
-        table[field.name] = settled(value) if dataclasses.is_dataclass(value) else value
+        table[field.name] = settled(value) if dataclasses.is_dataclass(value) else in_json(value)
     return table
+
+
+def in_json(value: Any) -> Any:
+    """Return a field's value as JSON can hold it: a table of answers becomes its name.
+
+    Examples
+    --------
+    >>> in_json((0.9, 0.98)), in_json(None)
+    ((0.9, 0.98), None)
+    """
+    is_plain = value is None or isinstance(value, bool | int | float | str | tuple | list | dict)
+    return value if is_plain else str(value)
 
 
 def require(spec: Any, name: str, is_fine: bool, remedy: str) -> None:

@@ -192,13 +192,13 @@ def test_every_takes_a_part_of_the_checkpoints_and_always_the_last(tiny_run):
 
 def count_snapshots(monkeypatch):
     taken = []
-    original = measuring.Snapshot.from_parameters
+    original = measuring.Snapshot.of
 
     def counting(*arguments, **named):
         taken.append(named["step"])
         return original(*arguments, **named)
 
-    monkeypatch.setattr(measuring.Snapshot, "from_parameters", counting)
+    monkeypatch.setattr(measuring.Snapshot, "of", counting)
     return taken
 
 

@@ -522,6 +522,17 @@ def test_a_run_of_state_dicts_measures_what_the_original_run_does(tiny_run):
     assert np.array_equal(again.split.train, tiny_run.split.train)
 
 
+def test_state_dicts_that_were_not_cloned_are_refused(tiny_run):
+    model = tiny_run.model()
+    with pytest.raises(CheckpointError, match=r"steps 0 and 40 share memory.* value\.clone\(\)"):
+        Run.from_state_dicts({0: model.state_dict(), 40: model.state_dict()}, task=TaskSpec(p=13))
+    cloned = {
+        step: {name: value.clone() for name, value in model.state_dict().items()}
+        for step in (0, 40)
+    }
+    assert Run.from_state_dicts(cloned, task=TaskSpec(p=13)).steps == (0, 40)
+
+
 def test_the_steps_that_are_found_do_not_depend_on_which_checkpoints_are_measured(tiny_run):
     """And they are those of the recorded curves, to the spacing of the checkpoints."""
     states = {step: tiny_run.parameters(step) for step in tiny_run.steps}

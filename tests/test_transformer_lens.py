@@ -6,6 +6,7 @@ Passes under TransformerLens 4, whose model is the bridge, and under 3, which st
 
 import copy
 import warnings
+from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
@@ -15,9 +16,18 @@ import transformer_lens
 from grokinterp.errors import ConfigError
 from grokinterp.models import ModelSpec
 from grokinterp.models.hooked_transformer import HookedTransformer
-from grokinterp.models.initialization import is_trained, parameter_shapes
-from grokinterp.models.transformer import HOOKS_BEHIND_FLAGS
+from grokinterp.models.initialization import (
+    fixed_positions,
+    is_trained,
+    parameter_shapes,
+    tie,
+)
+from grokinterp.models.pair_tables import pair_logits
+from grokinterp.models.transformer import HOOKS_BEHIND_FLAGS, input_tokens
 from grokinterp.models.transformer_lens import from_transformer_lens, to_transformer_lens
+from grokinterp.runs import TrainConfig
+from grokinterp.tasks import TaskSpec
+from grokinterp.training import train
 
 IS_3 = int(version("transformer-lens").split(".")[0]) < 4
 needs_3 = pytest.mark.skipif(
@@ -40,7 +50,37 @@ SPECS = {
     "both-ways": ModelSpec(
         n_layers=2, d_model=10, n_heads=3, d_head=4, d_mlp=7, attention_dir="bidirectional"
     ),
+    "two-ln": ModelSpec(
+        **{"n_layers": 2, "d_model": 10, "n_heads": 3, "d_head": 4, "d_mlp": 7},
+        **{"act_fn": "gelu_new", "biases": "all", "normalization": "LN"},
+    ),
+    "three-lnpre": ModelSpec(
+        **{"n_layers": 3, "d_model": 10, "n_heads": 3, "d_head": 4, "d_mlp": 7},
+        **{"act_fn": "silu", "normalization": "LNPre", "norm_epsilon": 0.01},
+    ),
+    "two-swiglu-rms": ModelSpec(
+        **{"n_layers": 2, "d_model": 10, "n_heads": 3, "d_head": 4, "d_mlp": 7},
+        **{"act_fn": "silu", "biases": "none", "normalization": "RMS", "gated_mlp": True},
+    ),
+    "two-attention-only-rmspre": ModelSpec(
+        **{"n_layers": 2, "d_model": 10, "n_heads": 3, "d_head": 4, "d_mlp": 40},
+        **{"normalization": "RMSPre", "attn_only": True},
+    ),
+    "two-sinusoids": ModelSpec(
+        **{"n_layers": 2, "d_model": 10, "n_heads": 3, "d_head": 4, "d_mlp": 7},
+        positions="sinusoidal",
+    ),
+    "no-positions": ModelSpec(d_model=10, n_heads=3, d_head=4, d_mlp=7, positions="none"),
 }
+IN_FLOAT32_ON_A_BRIDGE = ("LNPre", "RMS", "RMSPre")
+
+
+def tolerance_of(spec, dtype=torch.float64):
+    """That of the precision in which TransformerLens computes."""
+    is_rounded = not IS_3 and spec.normalization in IN_FLOAT32_ON_A_BRIDGE
+    return SAME_SUMS32 if dtype == torch.float32 or is_rounded else SAME_SUMS64
+
+
 all_specs = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 
 
@@ -48,10 +88,15 @@ def random_model(spec, dtype=torch.float64, d_vocab=6, n_ctx=3, d_vocab_out=5):
     """A model whose weights and biases are all far from zero."""
     generator = torch.Generator().manual_seed(0)
     shapes = parameter_shapes(spec, d_vocab, n_ctx, d_vocab_out)
-    return HookedTransformer.from_parameters(
-        spec,
-        {n: 0.5 * torch.randn(s, generator=generator, dtype=dtype) for n, s in shapes.items()},
-    )
+    parameters = {
+        n: 0.5 * torch.randn(s, generator=generator, dtype=dtype) for n, s in shapes.items()
+    }
+    if spec.positions != "learned":
+        parameters["pos_embed.W_pos"] = fixed_positions(spec, n_ctx).to(dtype)
+    if spec.gated_mlp:  # TransformerLens 4 knows no biases there
+        parameters |= {n: 0 * v for n, v in parameters.items() if n[-6:] in ("p.b_in", ".b_out")}
+    tie(parameters, spec)
+    return HookedTransformer.from_parameters(spec, parameters)
 
 
 def all_sequences(d_vocab=6):
@@ -94,8 +139,7 @@ def test_the_twin_gives_the_same_logits(spec, dtype):
     with torch.no_grad():
         ours, theirs = model(TOKENS), to_transformer_lens(model)(TOKENS)
     assert theirs.dtype == dtype
-    tolerance = SAME_SUMS64 if dtype == torch.float64 else SAME_SUMS32
-    torch.testing.assert_close(theirs, ours, **tolerance)
+    torch.testing.assert_close(theirs, ours, **tolerance_of(spec, dtype))
 
 
 def test_the_twin_of_a_two_token_network_gives_the_same_logits_and_comes_back():
@@ -107,10 +151,92 @@ def test_the_twin_of_a_two_token_network_gives_the_same_logits_and_comes_back():
     assert from_transformer_lens(twin).spec == model.spec
 
 
-def test_an_attention_rate_has_no_counterpart_there():
-    spec = ModelSpec(d_model=4, n_heads=1, d_head=4, d_mlp=4, attention_rate=0.5)
-    with pytest.raises(ConfigError, match=r"attention_rate=0\.5 has no counterpart"):
+@pytest.mark.parametrize(
+    ("part", "fields"),
+    [
+        (r"attention_rate=0\.5", {"attention_rate": 0.5}),
+        ("act_fn=tanh", {"act_fn": "tanh"}),
+        ("act_fn=square", {"act_fn": "square", "gated_mlp": True}),
+        ("norm_position=after", {"normalization": "LN", "norm_position": "after"}),
+    ],
+)
+def test_a_part_without_counterpart_there_is_named(part, fields):
+    spec = ModelSpec(d_model=4, n_heads=1, d_head=4, d_mlp=4, **fields)
+    with pytest.raises(ConfigError, match=rf"^{part} has no counterpart in TransformerLens, which"):
         to_transformer_lens(random_model(spec))
+
+
+@needs_4
+def test_a_bridge_takes_no_biases_of_gated_mlps():
+    model = random_model(SPECS["two-swiglu-rms"])
+    with torch.no_grad():
+        model.blocks[1].mlp.b_in[3] = 1e-9
+    with pytest.raises(ConfigError, match=r"blocks\.1\.mlp\.b_in other than zero has no counter"):
+        to_transformer_lens(model)
+
+
+@needs_3
+def test_biases_of_gated_mlps_are_converted():
+    model = random_model(SPECS["two-swiglu-rms"])
+    with torch.no_grad():
+        model.blocks[1].mlp.b_in += 0.5
+        model.blocks[1].mlp.b_out += 0.5
+        ours, theirs = model(TOKENS), to_transformer_lens(model)(TOKENS)
+    torch.testing.assert_close(theirs, ours, **SAME_SUMS64)
+
+
+@pytest.mark.parametrize("biases", ["none", "all"])
+def test_attention_decides_on_the_biases_of_a_gated_network(biases):
+    spec = replace(SPECS["two-swiglu-rms"], biases=biases)
+    assert from_transformer_lens(to_transformer_lens(random_model(spec))).spec.biases == biases
+
+
+def test_tied_embeddings_become_a_copy():
+    spec = replace(SPECS["two-ln"], tied_embeddings=True)
+    model = random_model(spec)
+    twin = to_transformer_lens(model)
+    with torch.no_grad():
+        torch.testing.assert_close(twin(TOKENS), model(TOKENS), **SAME_SUMS64)
+    back = from_transformer_lens(twin)
+    assert back.spec == SPECS["two-ln"]
+    assert torch.equal(back.W_U, model.W_E[:5].T)
+
+
+@pytest.mark.parametrize(
+    ("fields", "given"),
+    [
+        ({"input_format": "a_op_b_equals"}, None),
+        ({"outputs": "tokens"}, None),
+        ({"input_format": "equals_a_b", "outputs": "tokens"}, "equals_a_b"),
+    ],
+)
+def test_formats_and_outputs_come_back(fields, given):
+    spec = replace(SPECS["two-ln"], **fields)
+    model = random_model(spec, **spec.vocabulary_sizes(5))
+    twin = to_transformer_lens(model)
+    back = from_transformer_lens(twin, input_format=given)
+    assert (back.spec, back.cfg) == (spec, model.cfg)
+    tokens = input_tokens(torch.tensor([[0, 1], [4, 2]]), spec, model.cfg.d_vocab)
+    with torch.no_grad():
+        torch.testing.assert_close(twin(tokens), model(tokens), **SAME_SUMS64)
+
+
+def test_a_trained_network_with_layer_norm_gives_the_same_logits_there(tmp_path):
+    model = ModelSpec(
+        **{"n_layers": 2, "d_model": 16, "n_heads": 2, "d_head": 8, "d_mlp": 32},
+        **{"normalization": "LN", "act_fn": "gelu_new", "biases": "all"},
+    )
+    config = TrainConfig(task=TaskSpec(p=7), model=model, n_steps=40)
+    run = train(config, tmp_path, progress=False)
+    tokens = input_tokens(torch.tensor(run.split.task.pairs), model, 8)
+    hooked = HookedTransformer.from_parameters(model, run.parameters())
+    assert run.curves["train_loss"].iloc[-1] < 0.5 * run.curves["train_loss"].iloc[0]
+    assert (hooked.blocks[1].ln2.w - 1).abs().max() > 0.01
+    with torch.no_grad():
+        ours, theirs = hooked.double()(tokens), to_transformer_lens(hooked)(tokens)
+        torch.testing.assert_close(theirs, ours, **SAME_SUMS64)
+        expected = pair_logits(run.parameters(), model, torch.tensor(run.split.task.pairs))
+        torch.testing.assert_close(theirs[:, -1].float(), expected, **SAME_SUMS32)
 
 
 def test_the_twin_of_other_weights_gives_other_logits():
@@ -199,9 +325,18 @@ def test_conversion_leaves_the_global_random_state_alone():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize("act_fn", ["relu", "gelu"])
-def test_a_network_that_transformer_lens_made_is_taken_over(act_fn):
-    own = own_class(act_fn=act_fn, n_layers=2, d_vocab_out=5)
+@pytest.mark.parametrize(
+    ("act_fn", "fields"),
+    [
+        ("relu", {}),
+        ("gelu", {}),
+        ("gelu_new", {"normalization_type": "LN"}),
+        ("silu", {"normalization_type": "RMS", "gated_mlp": True, "final_rms": True}),
+        ("relu", {"normalization_type": "LNPre", "attn_only": True, "eps": 1e-3}),
+    ],
+)
+def test_a_network_that_transformer_lens_made_is_taken_over(act_fn, fields):
+    own = own_class(act_fn=act_fn, n_layers=2, d_vocab_out=5, **fields)
     ours = from_transformer_lens(own)
     with torch.no_grad():
         torch.testing.assert_close(ours(TOKENS), own(TOKENS), **SAME_SUMS32)
@@ -212,12 +347,9 @@ def test_a_network_that_transformer_lens_made_is_taken_over(act_fn):
 @pytest.mark.parametrize(
     ("field", "fields"),
     [
-        ("normalization_type", {"normalization_type": "LN"}),
-        ("normalization_type", {"normalization_type": "LNPre"}),
-        ("act_fn", {"act_fn": "gelu_new"}),
+        ("act_fn", {"act_fn": "solu_ln"}),
+        ("final_rms", {"normalization_type": "LNPre", "final_rms": True}),
         ("positional_embedding_type", {"positional_embedding_type": "rotary", "rotary_dim": 4}),
-        ("gated_mlp", {"gated_mlp": True}),
-        ("attn_only", {"attn_only": True}),
         ("n_key_value_heads", {"n_key_value_heads": 1}),
         ("attn_scale", {"attn_scale": 3.0}),
         ("attn_scores_soft_cap", {"attn_scores_soft_cap": 5.0}),
@@ -243,8 +375,9 @@ def test_what_is_no_model_of_transformer_lens_is_refused():
 
 
 @needs_4
-def test_a_bridge_caches_the_activations_that_ours_does():
-    model = random_model(SPECS["two-gelu"])
+@pytest.mark.parametrize("spec", [SPECS["two-gelu"], SPECS["two-ln"]], ids=["plain", "LN"])
+def test_a_bridge_caches_the_activations_that_ours_does(spec):
+    model = random_model(spec)
     with torch.no_grad():
         _, ours = model.run_with_cache(TOKENS)
         _, theirs = to_transformer_lens(model).run_with_cache(TOKENS)
@@ -255,8 +388,9 @@ def test_a_bridge_caches_the_activations_that_ours_does():
 
 
 @needs_4
-def test_the_logit_lens_of_a_cache_ends_in_the_logits():
-    model = random_model(SPECS["two-gelu"]).eval()
+@pytest.mark.parametrize("name", ["two-gelu", "two-ln", "two-attention-only-rmspre"])
+def test_the_logit_lens_of_a_cache_ends_in_the_logits(name):
+    model = random_model(SPECS[name]).eval()
     with torch.no_grad():
         logits, cache = model.run_with_cache(TOKENS)
     lens = cache.logit_lens(return_type="logits")
@@ -300,8 +434,17 @@ def swap_sequences(x, hook):
 
 
 FLAGS = [None, "use_attn_result", "use_split_qkv_input", "use_attn_in", "use_hook_mlp_in"]
-hooked_specs = pytest.mark.parametrize(
-    "spec", [SPECS[k] for k in SPECS if k != "tiny"], ids=[k for k in SPECS if k != "tiny"]
+HOOKED = [k for k in SPECS if k not in ("tiny", "three-lnpre", "two-sinusoids", "no-positions")]
+WITH_MLPS = [k for k in HOOKED if not SPECS[k].attn_only]
+hooked_specs = pytest.mark.parametrize("spec", [SPECS[k] for k in HOOKED], ids=HOOKED)
+specs_with_mlps = pytest.mark.parametrize("spec", [SPECS[k] for k in WITH_MLPS], ids=WITH_MLPS)
+flagged_specs = pytest.mark.parametrize(
+    ("spec", "flag"),
+    [
+        pytest.param(SPECS[name], flag, id=f"{flag}-{name}")
+        for flag in FLAGS
+        for name in (WITH_MLPS if flag == "use_hook_mlp_in" else HOOKED)
+    ],
 )
 
 
@@ -316,8 +459,7 @@ def test_hook_points_and_state_dict_keys_are_the_same(spec):
 
 
 @needs_3
-@hooked_specs
-@pytest.mark.parametrize("flag", FLAGS)
+@flagged_specs
 def test_caches_hold_the_same_activations_in_the_same_order(spec, flag):
     ours, theirs = twins(spec, flag)
     with torch.no_grad():
@@ -330,8 +472,7 @@ def test_caches_hold_the_same_activations_in_the_same_order(spec, flag):
 
 
 @needs_3
-@hooked_specs
-@pytest.mark.parametrize("flag", FLAGS)
+@flagged_specs
 @pytest.mark.parametrize("edit", [noise, zero, write_in_place, forbid, swap_sequences])
 def test_every_edit_at_every_hook_has_the_same_effect_everywhere(spec, flag, edit):
     ours, theirs = twins(spec, flag)
@@ -371,7 +512,11 @@ def test_every_backward_hook_sees_the_same_gradient(spec):
         def keep(gradient, hook, seen=seen):
             seen[hook.name] = gradient.detach().clone()
 
-        names = [n for n in model.hook_dict if not n.endswith(("_in", "_input", "_result"))]
+        # TransformerLens normalizes for queries, keys and values apart: three gradients at ln1.
+        flagged = ("_in", "_input", "_result", "ln1.hook_scale", "ln1.hook_normalized")
+        names = [n for n in model.hook_dict if not n.endswith(flagged)]
+        if spec.attn_only:
+            names = [n for n in names if not n.endswith("hook_mlp_out")]
         with model.hooks(bwd_hooks=[(name, keep) for name in names]):
             (model(TOKENS)[:, -1, :3] ** 2).mean().backward()
         gradients.append(seen)
@@ -385,7 +530,9 @@ def test_every_backward_hook_sees_the_same_gradient(spec):
 @hooked_specs
 def test_weight_properties_and_circuits_are_the_same(spec):
     ours, theirs = twins(spec)
-    weights = ["W_E", "W_pos", "W_E_pos", "W_U", "b_U", "W_in", "b_in", "W_out", "b_out"]
+    weights = ["W_E", "W_pos", "W_E_pos", "W_U", "b_U"]
+    weights += [] if spec.attn_only else ["W_in", "b_in", "W_out", "b_out"]
+    weights += ["W_gate"] if spec.gated_mlp else []
     for name in [*weights, *(f"{kind}_{letter}" for kind in "Wb" for letter in "QKVO")]:
         assert torch.equal(getattr(ours, name), getattr(theirs, name)), name
     for name in ("OV", "QK"):
@@ -406,7 +553,7 @@ def test_config_fields_are_the_same():
 
 
 @needs_3
-@hooked_specs
+@specs_with_mlps
 def test_cache_methods_give_the_same_tables(spec):
     ours, theirs = twins(spec)
     tables = []
@@ -418,6 +565,8 @@ def test_cache_methods_give_the_same_tables(spec):
                 {
                     "decompose_resid": parts,
                     "accumulated_resid": cache.accumulated_resid(incl_mid=True),
+                    "normalized": cache.accumulated_resid(apply_ln=True, layer=1),
+                    "normalized parts": cache.apply_ln_to_stack(parts, pos_slice=-1),
                     "stack_head_results": cache.stack_head_results(incl_remainder=True),
                     "stack_neuron_results": cache.stack_neuron_results(layer=1),
                     "full": cache.get_full_resid_decomposition(layer=1, mlp_input=False),

@@ -365,5 +365,4 @@ assert abs(none) < 0.05, "logits drawn pair by pair do not agree"
 # - Measure the agreement of the neurons (`snapshot.neurons`) in place of the logits. Which is
 #   first?
 #
-# This is the last walkthrough. What is measured on whole families of runs is in
-# [experiments](https://github.com/grokinterp/grokinterp/blob/main/docs/experiments.md).
+# Next: [any network](08_any_network.ipynb), written and trained by yourself.

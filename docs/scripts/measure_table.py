@@ -39,7 +39,7 @@ def columns_of(measure: gi.Measure) -> str:
     return ", ".join(name if name == "..." else f"`{name}`" for name in shown)
 
 
-_NEEDS = {
+_NEEDS: dict[str, str] = {
     "split": "the split",
     "frequencies": "frequencies",
     "group": "a group",
@@ -50,8 +50,11 @@ _NEEDS = {
 
 
 def needs(measure: gi.Measure) -> str:
-    """Return what a measure cannot do without, as a sentence; nothing if it needs nothing."""
-    words = [_NEEDS[need] for need in measure.needs if need in _NEEDS]
+    """Return what a measure cannot do without, as a sentence; nothing if it needs nothing.
+
+    Parts of a network stand under their names, as in docs/parts.md.
+    """
+    words = [_NEEDS.get(need, f"`{need}`") for need in measure.needs]
     if measure.split_columns and "split" not in measure.needs:
         words.append("the split for some columns")
     wanted = ", ".join(words)

@@ -236,7 +236,7 @@ def standard_interventions(
     snapshot: Snapshot, key_frequencies: KeyFrequencies, site: Site
 ) -> list[Intervention]:
     """List what :func:`ablation_table` does at a site, in order; nothing where it is no part."""
-    if not snapshot.has(*_PARTS_AT[site]):
+    if not snapshot.has(*PARTS_AT[site]):
         return []
     if site == "paths":
         return _removed(site, [Component(path) for path in PATHS])
@@ -259,13 +259,14 @@ def standard_interventions(
     return found
 
 
-_PARTS_AT: dict[Site, tuple[PartName, ...]] = {
+PARTS_AT: dict[Site, tuple[PartName, ...]] = {
     "logits": (),
     "neurons": ("neurons", "way_from_neurons"),
     "embedding": ("operands", "way_from_operands"),
     "heads": ("blocks",),
     "paths": ("blocks", "neurons"),
 }
+"""Parts of a network without which nothing is taken out at a place."""
 
 
 def _names(key_frequencies: KeyFrequencies) -> tuple[int | str, ...]:

@@ -148,7 +148,7 @@ def _add_attention(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> Non
         explained = together.fraction_explained[head]
         what = "variance of the pattern explained by all key frequencies"
         rows.add(what, explained, "fraction", head=head)
-        if true.shape[2] == 3:
+        if snapshot.spec.input_format == "a_b_equals":
             rows.add(
                 "mean attention of = to itself", single.mean_pattern[head, 2], "fraction", head=head
             )
@@ -299,3 +299,7 @@ _ADDERS: tuple[tuple[tuple[PartName, ...], _Adder], ...] = (
     ((), _add_logits),
 )
 """Parts that each stage needs, and who adds its rows."""
+PARTS_OF_STAGES: dict[str, tuple[PartName, ...]] = {
+    stage: parts for stage, (parts, _) in zip(STAGES, _ADDERS, strict=True)
+}
+"""Parts of a network without which the table has no rows of a stage."""

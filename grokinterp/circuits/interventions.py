@@ -330,7 +330,7 @@ def _at_paths(
         return block.logits(around_mlp=filled(block.resid_mid))[rows]
     # The bias of attention belongs to no head and stays.
     heads = block.heads.sum(dim=1)
-    changed = block.resid_mid - heads + filled(heads)
+    changed = block.resid_mid_with(block.attn_out() - heads + filled(heads))
     if intervention.component.kind == "attention_to_mlp":
         return block.logits(mlp_in=changed)[rows]
     return block.logits(around_mlp=changed)[rows]

@@ -2,6 +2,9 @@
 
 ``python -m grokinterp.analyze CKPTS [CKPTS ...] [--out DIR] [--format NAME]
 [--key-frequencies LIST] [--every K] [--no-deep] [--image png]``
+
+``python -m grokinterp.analyze FILES --module package.module:build --task.operation addition
+--task.p 113 [--inputs "a b ="] [--parts.operands embed ...] [--train-pairs FILE]``
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import logging
 import math
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,6 +22,8 @@ import tyro
 from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError, GrokinterpError, RunFolderError
 from grokinterp.fields import shown
+from grokinterp.models.module_spec import Parts
+from grokinterp.tasks import TaskSpec
 
 if TYPE_CHECKING:
     from grokinterp.comparison import Comparison
@@ -61,6 +66,24 @@ class Analyze:
     also those of the comparison; takes the extra [png] and an installed Chrome or Chromium."""
     quiet: bool = False
     """Show no progress bar."""
+    module: str | None = None
+    """Function that builds a network of your own, such as nets:build for build() in nets.py. The
+    files are then state dicts of it, one for each step (the names end in the step) or one alone,
+    and all are one run."""
+    task: TaskSpec = field(default_factory=TaskSpec)
+    """What your own network learned. Of the split nothing but --train-pairs counts."""
+    inputs: str = "a b ="
+    """What your own network takes: "a b =" or "a b", a tensor of tokens, or a function that makes
+    it from a (pairs, 2) tensor, such as nets:one_hot."""
+    parts: Parts = field(default_factory=Parts)
+    """Submodules of your own network to look into."""
+    train_pairs: Path | None = None
+    """What your own network was trained on: rows, or pairs a b, in a file .npy, .pt, .csv or
+    .txt."""
+
+
+_OF_OWN_MODULES = ("--task.", "--inputs", "--parts.", "--train-pairs", "--train_pairs")
+"""Flags that mean something beside --module alone."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,7 @@ class _Job:
 def main(arguments: list[str]) -> None:
     """Analyze the runs that the arguments name, write their files and print a summary."""
     command = _parse(arguments)
+    _refuse_flags_of_others(command, arguments)
     key_frequencies = _frequencies(command.key_frequencies)
     if command.every < 1:
         raise ConfigError(f"--every {command.every} is not allowed. Use 1 for every checkpoint.")
@@ -82,7 +106,9 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("no run is named. Name a run folder, or several to compare them.")
     paths = _without_comparisons(command.ckpts)
     logging.basicConfig(level="WARNING", format="%(message)s")
-    if len(paths) > 1:
+    if command.module is not None:
+        _analyze_own_module(command, command.module, key_frequencies)
+    elif len(paths) > 1:
         _analyze_all(command, paths, key_frequencies)
     else:
         _analyze_alone(command, paths[0], key_frequencies)
@@ -91,7 +117,60 @@ def main(arguments: list[str]) -> None:
 def _analyze_alone(
     command: Analyze, path: Path, key_frequencies: tuple[int | str, ...] | None
 ) -> None:
-    job = _job(command, path, command.out or _default_out(path))
+    _explain(command, _job(command, path, command.out or _default_out(path)), key_frequencies)
+
+
+def _analyze_own_module(
+    command: Analyze, module: str, key_frequencies: tuple[int | str, ...] | None
+) -> None:
+    """Analyze files of the user's own network as one run."""
+    paths = list(command.ckpts)
+    run = _own_run(command, module, paths)
+    alone = len(paths) == 1
+    out = command.out or (_default_out(paths[0]) if alone else _folder_of_all(paths) / "analysis")
+    _require_writable(out)
+    _explain(command, _Job(paths[0], run, out), key_frequencies)
+
+
+def _own_run(command: Analyze, name: str, paths: list[Path]) -> Run:
+    from grokinterp.commands.own_module import built_module, named_function
+    from grokinterp.runs.module_files import modules_from_files, read_pairs
+    from grokinterp.runs.run import Run
+
+    for path in paths:
+        if not path.exists():
+            raise RunFolderError(f"{path} does not exist. Check the spelling.")
+    modules = modules_from_files(built_module(name), paths)
+    is_function = ":" in command.inputs
+    run = Run.from_modules(
+        modules,
+        task=command.task,
+        inputs=named_function(command.inputs, "--inputs") if is_function else command.inputs,
+        parts=command.parts,
+        train_pairs=None if command.train_pairs is None else read_pairs(command.train_pairs),
+    )
+    where = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
+    return replace(run, origin=f"read from {where} into {name}, {run.origin}")
+
+
+def _refuse_flags_of_others(command: Analyze, arguments: list[str]) -> None:
+    """Refuse flags that say nothing without, or beside, --module."""
+    given = [word for word in arguments if word.startswith(_OF_OWN_MODULES)]
+    if command.module is None and given:
+        flag = given[0].partition("=")[0]
+        raise ConfigError(
+            f"{flag} is of a network of your own, which --module package.module:build names. Of "
+            "other files the task and the network are read."
+        )
+    if command.module is not None and command.format is not None:
+        raise ConfigError(
+            f"--format {command.format} does not go with --module, whose files are state dicts. "
+            "Leave one of the two out."
+        )
+
+
+def _explain(command: Analyze, job: _Job, key_frequencies: tuple[int | str, ...] | None) -> None:
+    """Analyze one run and say what was found."""
     analysis = _analyze(command, job, key_frequencies, None)
     if job.run.is_imported:
         tell(f"origin            {job.run.origin}")
@@ -249,6 +328,8 @@ def summary_lines(analysis: Analysis) -> list[str]:
     """Return the short summary: outcome, key frequencies, steps, algorithm, phases, ablations."""
     found, algorithm = analysis.key_frequencies, analysis.algorithm
     lines = [analysis.outcome]
+    if analysis.run.missing_parts:
+        lines.append(f"{'network':18}{analysis.run.spec.in_words}")
     if analysis.run.task.has_representations:
         lines.append(_line(analysis, "key_representations", ", ".join(found.names or ())))
     else:

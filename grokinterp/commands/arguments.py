@@ -8,15 +8,20 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from grokinterp.errors import GrokinterpError
+from grokinterp.tasks import AnswerTable
+from grokinterp.tasks.modular import Labels
 
 Command = TypeVar("Command")
 USAGE_ERROR = 2
 INTERRUPTED = 130
+_FLAGS = ConstructorRegistry()
 
 
 def parse_command(
@@ -47,14 +52,35 @@ def parse_command(
     try:
         with contextlib.redirect_stderr(captured):
             if default is None:
-                return tyro.cli(command, args=arguments, prog=prog)
+                return tyro.cli(command, args=arguments, prog=prog, registry=_FLAGS)
             # Where a field may be of several kinds, the default's kind is the one with flags.
             kinds = (tyro.conf.AvoidSubcommands,)
-            return tyro.cli(command, args=arguments, prog=prog, default=default, config=kinds)
+            return tyro.cli(
+                command,
+                args=arguments,
+                prog=prog,
+                default=default,
+                config=kinds,
+                registry=_FLAGS,
+            )
     except SystemExit as exit_:
         if exit_.code in (0, None):
             raise
         raise GrokinterpError(_first_statement(captured.getvalue(), prog)) from None
+
+
+@_FLAGS.primitive_rule
+def _path_of_a_table(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """A table of answers is given as the path of a file, which its spec reads."""
+    if kind.type != Labels:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: Path(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, AnswerTable),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def run_command(main: Callable[[list[str]], None]) -> None:

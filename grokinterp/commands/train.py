@@ -16,7 +16,7 @@ from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 from grokinterp.runs.config import PRESETS, TrainConfig
-from grokinterp.tasks import OPERATIONS, TaskSpec
+from grokinterp.tasks import OPERATIONS, AnswerTable, TaskSpec
 
 DEFAULT_PRESET = "quick"
 
@@ -49,7 +49,6 @@ def main(arguments: list[str]) -> None:
     """Train what the arguments say and end with one line of outcome."""
     command = _parse(arguments)
     # Only now: usage errors and --help are answered before torch is imported.
-    from grokinterp.models import ModelSpec
     from grokinterp.training import train
     from grokinterp.trajectory import milestones_of
 
@@ -63,7 +62,7 @@ def main(arguments: list[str]) -> None:
     )
     tell(milestones_of(run).outcome)
     tell(f"{len(run.steps)} checkpoints in {command.out}")
-    if isinstance(run.spec, ModelSpec):
+    if isinstance(command.config.task, TaskSpec):
         tell(f"Explain it: python -m grokinterp.analyze {command.out}")
 
 
@@ -76,7 +75,11 @@ def _parse(arguments: list[str]) -> Train:
 
 def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:
     """Return the preset, split by ordered pairs if the operation asked for does not commute."""
-    task, operation = preset.task, OPERATIONS.get(_last_value("task.operation", arguments) or "")
+    task, name = preset.task, _last_value("task.operation", arguments) or ""
+    operation, labels = OPERATIONS.get(name), _last_value("task.labels", arguments)
+    if name == "table" and labels is not None and not labels.startswith("--"):
+        # Also so that what is wrong with a file is said here: tyro would break its name over lines.
+        operation = AnswerTable.of(Path(labels)).operation
     is_asked_for = _last_value("task.split-unit", arguments) is not None
     if operation is None or operation.is_commutative or is_asked_for:
         return preset

@@ -7,6 +7,7 @@ import html
 import plotly.graph_objects as go
 
 from grokinterp.figures.circuit_losses import by_key_frequency
+from grokinterp.figures.drawn import FIELDS_OF_FIGURES
 from grokinterp.figures.lines import Line, Panel, figure_of_panels
 from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.figures.style import MATRIX_STYLES, SPLIT_COLORS, key_color, key_dash
@@ -44,7 +45,7 @@ def plot_neurons(analysis: Analysis) -> go.Figure:
     )
     absent = (
         f"Neurons were not assigned to {spectrum.plural}",
-        f"fraction_single_{noun}_neurons",
+        *FIELDS_OF_FIGURES["neurons"],
     )
     return figure_of_panels(analysis, panels, title=f"Neurons by {noun}", absent=absent)
 
@@ -82,7 +83,7 @@ def plot_logits_explained(analysis: Analysis) -> go.Figure:
     )
     absent = (
         f"The logits were not explained by {spectrum.waves}: that takes key {spectrum.plural}",
-        "fraction_logit_variance_explained",
+        *FIELDS_OF_FIGURES["logits-explained"],
     )
     return figure_of_panels(
         analysis, panels, title="Logits explained by the circuit", absent=absent
@@ -124,7 +125,7 @@ def plot_further_measures(analysis: Analysis) -> go.Figure:
         ),
         *_panels_of_added_measures(analysis),
     )
-    absent = ("No further measure was computed", "gradient_symmetricity", "effective_rank_W_E")
+    absent = ("No further measure was computed", *FIELDS_OF_FIGURES["further-measures"])
     return figure_of_panels(analysis, panels, title="Further measures", absent=absent)
 
 

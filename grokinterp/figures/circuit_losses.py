@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from grokinterp.figures.absence import nothing_to_draw
+from grokinterp.figures.drawn import FIELDS_OF_FIGURES
 from grokinterp.figures.lines import Line, figure_of_lines, finite_points
 from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.figures.style import (
@@ -57,9 +58,7 @@ def plot_restricted_and_excluded_loss(analysis: Analysis) -> go.Figure:
     absent = (
         "There is neither a restricted nor an excluded loss: that takes key "
         f"{spectrum_of(analysis).plural}",
-        "restricted_loss_all",
-        "restricted_loss",
-        "excluded_loss",
+        *FIELDS_OF_FIGURES["restricted-and-excluded-loss"],
     )
     if not any(len(finite_points(table, line.column)[0]) for line in _CIRCUITS):
         raise nothing_to_draw(analysis, *absent)
@@ -91,7 +90,10 @@ def plot_excluded_loss_by_frequency(analysis: Analysis) -> go.Figure:
     """
     spectrum = spectrum_of(analysis)
     wide, lines = by_key_frequency(analysis, "excluded_loss_train")
-    absent = (f"No {spectrum.noun} was removed alone: that takes key {spectrum.plural}",)
+    absent = (
+        f"No {spectrum.noun} was removed alone: that takes key {spectrum.plural}",
+        *FIELDS_OF_FIGURES["excluded-loss-by-frequency"],
+    )
     if not lines:
         raise nothing_to_draw(analysis, *absent)
     table = wide.merge(_train_loss(analysis.trajectory), on="step", how="left")

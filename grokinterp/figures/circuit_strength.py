@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from grokinterp.circuits.components import Component
 from grokinterp.errors import ConfigError
 from grokinterp.figures.absence import nothing_to_draw
+from grokinterp.figures.drawn import FIELDS_OF_FIGURES
 from grokinterp.figures.lines import Line, Panel, figure_of_panels
 from grokinterp.figures.style import LOSS_TITLE, SPLIT_COLORS, TOP_BARE, decorate
 from grokinterp.trajectory.analysis import Analysis
@@ -70,7 +71,8 @@ def plot_circuit_strength(analysis: Analysis) -> go.Figure:
             ),
         ),
     )
-    absent = ("The two circuits were not separated", "circuits")
+    fields = FIELDS_OF_FIGURES["circuit-strength"]
+    absent = ("The two circuits were not separated", *fields, "circuits")
     return figure_of_panels(analysis, panels, title="Circuits against each other", absent=absent)
 
 
@@ -90,7 +92,8 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
     rows = analysis.ablations.to_dict(orient="records")
     parts = [row for row in rows if _is_part(row)]
     if not parts:
-        raise nothing_to_draw(analysis, "No head, neuron or path was ablated", "ablations")
+        fields = FIELDS_OF_FIGURES["component-ablations"]
+        raise nothing_to_draw(analysis, "No head, neuron or path was ablated", *fields)
     figure = go.Figure()
     for fill in FILL_COLORS:
         marks = [row for row in parts if _fill(row) == fill]
@@ -99,7 +102,7 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
     names = list(dict.fromkeys(_words(row) for row in parts))
     decorate(
         figure,
-        "Ablations of heads, neurons and paths",
+        f"Ablations of {_places(parts)}",
         plot_height=30 * len(names) + 20,
         above=TOP_BARE,
     )
@@ -118,22 +121,28 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
     return figure
 
 
+def _places(rows: Sequence[Mapping[Hashable, Any]]) -> str:
+    """Where something was taken out, in words: ``heads, neurons and paths``."""
+    components = [component for row in rows if (component := _component(row))]
+    done = {site for component in components for site in component.sites}
+    places = [place for place in ("heads", "neurons", "paths") if place in done] or ["parts"]
+    return " and ".join([", ".join(places[:-1]), places[-1]] if places[1:] else places)
+
+
 def _is_part(row: Mapping[Hashable, Any]) -> bool:
     """Whether a row removes a head, neurons or a path, with a loss that can be drawn."""
     if not str(row["intervention"]).startswith("removed from"):
         return False
-    return (
-        not _is_of_waves(str(row["component"]))
-        and math.isfinite(row["loss_all"])
-        and row["loss_all"] > 0
-    )
+    component = _component(row)
+    is_of_waves = component is not None and component.is_of_waves
+    return not is_of_waves and math.isfinite(row["loss_all"]) and row["loss_all"] > 0
 
 
-def _is_of_waves(component: str) -> bool:
+def _component(row: Mapping[Hashable, Any]) -> Component | None:
     try:
-        return Component.parse(component).is_of_waves
+        return Component.parse(str(row["component"]))
     except ConfigError:  # a row that somebody added to the table
-        return False
+        return None
 
 
 def _fill(row: Mapping[Hashable, Any]) -> str:

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from grokinterp.errors import FitError
 from grokinterp.figures.absence import nothing_to_draw
+from grokinterp.figures.drawn import FIELDS_OF_FIGURES
 from grokinterp.figures.lines import Line, add_lines, figure_of_lines, finite_points
 from grokinterp.figures.style import LOSS_TITLE, MARK_COLOR, SPLIT_COLORS, traces
 from grokinterp.trajectory.analysis import Analysis
@@ -50,7 +51,7 @@ def plot_losses(analysis: Analysis) -> go.Figure:
         title="Loss",
         y_title=LOSS_TITLE,
         is_log=True,
-        absent=("No finite loss was recorded", "train_loss"),
+        absent=("No finite loss was recorded", *FIELDS_OF_FIGURES["loss"]),
     )
 
 
@@ -78,7 +79,7 @@ def plot_accuracies(analysis: Analysis) -> go.Figure:
         lines,
         title="Accuracy",
         y_title=_FRACTION,
-        absent=("No accuracy was recorded", "train_accuracy"),
+        absent=("No accuracy was recorded", *FIELDS_OF_FIGURES["accuracy"]),
     )
     n_lines = len(traces(figure))
     add_lines(figure, analysis.trajectory, _MIRRORED)
@@ -107,7 +108,7 @@ def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure:
         were not measured.
     """
     table = analysis.trajectory
-    absent = ("The two accuracies were not measured", "test_accuracy_mirrored")
+    absent = ("The two accuracies were not measured", *FIELDS_OF_FIGURES["mirrored-accuracy"])
     operation = analysis.run.task.operation
     if not operation.is_commutative:
         raise FitError(

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 from grokinterp.errors import FitError
 from grokinterp.figures.absence import nothing_to_draw
+from grokinterp.figures.drawn import FIELDS_OF_FIGURES
 from grokinterp.figures.lines import mark_steps
 from grokinterp.figures.style import (
     BELOW_STEPS,
@@ -31,7 +32,11 @@ MAX_HEATMAP_STEPS = 160
 _COLOR_BAR_HEIGHT = 62
 _NORM_TITLE = "embedding norm (weight units)"
 _FREQUENCY_TITLE = "frequency k (cycles)"
-_ABSENT = ("There is no spectrum of the embedding", "by_frequency")
+_ABSENT = (
+    "There is no spectrum of the embedding",
+    *FIELDS_OF_FIGURES["embedding-spectrum"],
+    "by_frequency",
+)
 
 
 def plot_embedding_spectrum(analysis: Analysis, *, max_frames: int = MAX_FRAMES) -> go.Figure:

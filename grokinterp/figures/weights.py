@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from grokinterp.figures.drawn import FIELDS_OF_FIGURES
 from grokinterp.figures.lines import Line, figure_of_lines
 from grokinterp.figures.style import MATRIX_STYLES, OTHER_COLOR, SPLIT_COLORS
 from grokinterp.trajectory.analysis import Analysis
@@ -31,7 +32,11 @@ def plot_gini(analysis: Analysis) -> go.Figure:
         lines,
         title="Gini coefficient of the Fourier norms",
         y_title="Gini coefficient (no unit)",
-        absent=("The Gini coefficients were not computed", "gini_W_E", "by_frequency"),
+        absent=(
+            "The Gini coefficients were not computed",
+            *FIELDS_OF_FIGURES["gini"],
+            "by_frequency",
+        ),
     )
 
 
@@ -60,6 +65,6 @@ def plot_sum_squared_weights(analysis: Analysis) -> go.Figure:
         lines,
         title="Sum of squared weights",
         y_title="sum of squared weights (no unit)",
-        absent=("The weights were not measured", "sum_squared_weights"),
+        absent=("The weights were not measured", *FIELDS_OF_FIGURES["sum-squared-weights"]),
         is_log=True,
     )

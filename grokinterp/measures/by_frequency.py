@@ -41,7 +41,7 @@ def by_frequency_columns(split: Split, missing: Collection[PartName] = ()) -> tu
 
     None of training pairs where the split is not known, nor of a part that is missing.
     """
-    absent = {column for part, column in _OF_PARTS.items() if part in missing}
+    absent = {column for column, part in PART_OF_COLUMNS.items() if part in missing}
     if not split.is_known:
         absent.add("excluded_loss_train")
     return tuple(column for column in BY_FREQUENCY_COLUMNS if column not in absent)
@@ -52,7 +52,8 @@ def by_representation_columns(split: Split, missing: Collection[PartName] = ()) 
     return ("step", "representation", "dimension", *by_frequency_columns(split, missing)[2:])
 
 
-_OF_PARTS: dict[PartName, str] = {"operands": "embedding_norm", "neurons": "n_neurons"}
+PART_OF_COLUMNS: dict[str, PartName] = {"embedding_norm": "operands", "n_neurons": "neurons"}
+"""Part of a network without which a column of the two tables is absent."""
 
 
 def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:

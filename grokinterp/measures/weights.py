@@ -26,7 +26,7 @@ _SECTION_5 = f"{reference('nanda2023progress')}, section 5"
     ),
 )
 def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
-    """Sum of squares of all parameters, biases included."""
+    """Sum of squares of all parameters, biases included; of tied embeddings once."""
     return math.fsum(_squares(snapshot).values())
 
 
@@ -42,19 +42,28 @@ def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> 
 def sum_squared_weights_by_matrix(
     snapshot: Snapshot, key_frequencies: KeyFrequencies
 ) -> dict[str, float]:
-    """Sum of squares of every matrix of a transformer, of all blocks together."""
+    """Sum of squares of every matrix of a transformer, of all blocks together.
+
+    NaN for a matrix that the network has not, such as W_U where the embeddings are tied.
+    """
     squares = _squares(snapshot)
-    return {
-        f"sum_squared_weights_{matrix}": math.fsum(
-            square for name, square in squares.items() if name.rsplit(".", 1)[-1] == matrix
-        )
+    by_matrix = {
+        matrix: [square for name, square in squares.items() if name.rsplit(".", 1)[-1] == matrix]
         for matrix in _MATRICES
+    }
+    return {
+        f"sum_squared_weights_{matrix}": math.fsum(found) if found else math.nan
+        for matrix, found in by_matrix.items()
     }
 
 
 def _squares(snapshot: Snapshot) -> dict[str, float]:
+    # A tied W_U is a copy of rows of W_E.
+    is_tied = snapshot.has("blocks") and snapshot.spec.tied_embeddings
     return {
-        name: float(value.double().square().sum()) for name, value in snapshot.parameters.items()
+        name: float(value.double().square().sum())
+        for name, value in snapshot.parameters.items()
+        if not (is_tied and name == "unembed.W_U")
     }
 
 

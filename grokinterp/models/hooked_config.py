@@ -38,7 +38,10 @@ class HookedConfig:
     use_attn_in: bool = False
     use_hook_mlp_in: bool = False
     use_attn_scale: bool = True
-    normalization_type: None = None
+    normalization_type: str | None = None
+    """The norm that stands before attention, MLP and readout; None too where norms stand
+    after the additions, so that nothing is scaled by a norm that no reader has."""
+    eps: float = 1e-5
     positional_embedding_type: str = "standard"
     attention_dir: str = "causal"
     n_key_value_heads: None = None
@@ -55,7 +58,10 @@ class HookedConfig:
         """Join a spec, the flags that are on, and what a spec leaves open."""
         names = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "act_fn", "attention_dir")
         sizes |= {name: getattr(spec, name) for name in names}
+        sizes |= {name: getattr(spec, name) for name in ("attn_only", "gated_mlp")}
         sizes |= {flag: flag in flags for flag in HOOKS_BEHIND_FLAGS}
+        norm = spec.normalization if spec.has_final_norm else None
+        sizes |= {"normalization_type": norm, "eps": spec.norm_epsilon}
         return cls(**sizes, attn_scale=math.sqrt(spec.d_head))
 
 

@@ -2,8 +2,8 @@
 
 TransformerLens 4 dropped its class ``HookedTransformer`` and kept the parts it was made of:
 ``HookedRootModule``, ``HookPoint`` and ``ActivationCache``. The class here stands on those
-and has the same parameters, hook names and caches for a network without layer norm. The
-arithmetic is :func:`grokinterp.models.transformer.transformer_logits`.
+and has the same parameters, hook names and caches. The arithmetic is
+:func:`grokinterp.models.transformer.transformer_logits`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from transformer_lens import ActivationCache, FactoredMatrix
 from transformer_lens.hook_points import HookPoint
 
-from grokinterp.errors import ShapeError
+from grokinterp.errors import ConfigError, ShapeError
 from grokinterp.models.hooked_config import HookedConfig, firing, require_flag, switched
 from grokinterp.models.initialization import initial_parameters, is_trained
+from grokinterp.models.norms import normalized
 from grokinterp.models.spec import ModelSpec
 from grokinterp.models.transformer import transformer_logits, vocabulary_sizes
 
@@ -54,18 +55,43 @@ class Attention(nn.Module):
         return FactoredMatrix(self.W_V, self.W_O)
 
 
+class Norm(nn.Module):
+    """A norm of the residual stream; any vectors of a cache may be given to it."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        _add_hook_points(self, "scale", "normalized")
+
+    def forward(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_model"]:
+        """Normalize vectors along the last axis."""
+        parameters = dict(self.named_parameters())
+        return normalized(parameters, "", x, self.spec, self._fire)
+
+    def _fire(self, name: str, activation: Tensor) -> Tensor:
+        return self.get_submodule(name)(activation)
+
+
 class Block(nn.Module):
-    """Attention, then MLP."""
+    """Attention, then MLP where there is one."""
 
     hook_out_is_single_residual_stream = True  # what ``cache.logit_lens`` of 4.x asks for
 
-    def __init__(self) -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
+        has_norm = spec.normalization != "none"
+        if has_norm:
+            self.ln1 = Norm(spec)
         self.attn = Attention()
-        self.mlp = nn.Module()
-        _add_hook_points(self.mlp, "pre", "post")
         _add_hook_points(self, "resid_pre", "attn_in", "q_input", "k_input", "v_input")
-        _add_hook_points(self, "attn_out", "resid_mid", "mlp_in", "mlp_out", "resid_post")
+        _add_hook_points(self, "attn_out", "mlp_in", "mlp_out", "resid_post")
+        if spec.attn_only:
+            return
+        if has_norm:
+            self.ln2 = Norm(spec)
+        self.mlp = nn.Module()
+        _add_hook_points(self.mlp, "pre", *(["pre_linear"] if spec.gated_mlp else []), "post")
+        _add_hook_points(self, "resid_mid")
 
 
 class Unembed(nn.Module):
@@ -98,12 +124,15 @@ def _stacked(path: str) -> Any:
 
 
 class HookedTransformer(HookedRootModule):
-    """A transformer without layer norm, with hooks on all of its activations.
+    """A transformer with hooks on all of its activations.
 
     Names, shapes and hook names are TransformerLens's: ``model.blocks[0].attn.W_Q`` and
     ``model.W_Q``, ``run_with_cache``, ``run_with_hooks``, ``add_hook``, ``hooks``. The hooks
     that TransformerLens keeps behind flags need the same flags: ``set_use_attn_result``,
-    ``set_use_split_qkv_input``, ``set_use_attn_in``, ``set_use_hook_mlp_in``.
+    ``set_use_split_qkv_input``, ``set_use_attn_in``, ``set_use_hook_mlp_in``. Where norms
+    stand after the additions, ``hook_resid_mid`` and ``hook_resid_post`` are what comes out of
+    them, so the parts that were added do not sum to these. A tied ``W_U`` shares its memory
+    with ``W_E``.
 
     Parameters
     ----------
@@ -132,7 +161,9 @@ class HookedTransformer(HookedRootModule):
         self.flags: frozenset[str] = frozenset()
         self.embed = nn.Module()
         self.pos_embed = nn.Module()
-        self.blocks = nn.ModuleList(Block() for _ in range(spec.n_layers))
+        self.blocks = nn.ModuleList(Block(spec) for _ in range(spec.n_layers))
+        if spec.has_final_norm:
+            self.ln_final = Norm(spec)
         self.unembed = Unembed()
         _add_hook_points(self, "embed", "pos_embed")
         parameters = initial_parameters(spec, d_vocab=d_vocab, n_ctx=n_ctx, d_vocab_out=d_vocab_out)
@@ -140,6 +171,7 @@ class HookedTransformer(HookedRootModule):
             path, leaf = name.rsplit(".", 1)
             parameter = nn.Parameter(value, requires_grad=is_trained(name, spec))
             self.get_submodule(path).register_parameter(leaf, parameter)
+        self._tie()
         self.setup()
 
     @classmethod
@@ -159,6 +191,18 @@ class HookedTransformer(HookedRootModule):
         model.to(parameters["embed.W_E"])
         model.load_state_dict(parameters)
         return model
+
+    def _tie(self) -> None:
+        """Let a tied ``W_U`` share the memory of ``W_E``, so that it follows every change."""
+        if self.spec.tied_embeddings:
+            tied = self.W_E.detach()[: len(self.b_U)].T
+            self.unembed.W_U = nn.Parameter(tied, requires_grad=False)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> HookedTransformer:
+        """Tie again once a change of device or precision has made new tensors."""
+        super()._apply(*args, **kwargs)
+        self._tie()
+        return self
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load parameters; the mask buffers of TransformerLens's own class are passed over."""
@@ -254,7 +298,18 @@ class HookedTransformer(HookedRootModule):
         self.flags = switched(self.flags, "use_attn_in", value)
 
     def set_use_hook_mlp_in(self, value: bool) -> None:
-        """Form ``hook_mlp_in``, the residual stream that the MLP alone reads."""
+        """Form ``hook_mlp_in``, the residual stream that the MLP alone reads.
+
+        Raises
+        ------
+        ConfigError
+            If there is no MLP.
+        """
+        if value and self.spec.attn_only:
+            raise ConfigError(
+                "use_hook_mlp_in=True needs an MLP, and attn_only=True has none. Hook "
+                "hook_resid_post instead."
+            )
         self.flags = switched(self.flags, "use_hook_mlp_in", value)
 
     @property
@@ -266,7 +321,7 @@ class HookedTransformer(HookedRootModule):
 
     W_Q, W_K, W_V, W_O = (_stacked(f"attn.W_{letter}") for letter in "QKVO")
     b_Q, b_K, b_V, b_O = (_stacked(f"attn.b_{letter}") for letter in "QKVO")
-    W_in, b_in = _stacked("mlp.W_in"), _stacked("mlp.b_in")
+    W_in, b_in, W_gate = _stacked("mlp.W_in"), _stacked("mlp.b_in"), _stacked("mlp.W_gate")
     W_out, b_out = _stacked("mlp.W_out"), _stacked("mlp.b_out")
     W_E, W_pos = _single("embed.W_E"), _single("pos_embed.W_pos")
     W_U, b_U = _single("unembed.W_U"), _single("unembed.b_U")
@@ -300,7 +355,8 @@ class HookedTransformer(HookedRootModule):
         of attention. :class:`ActivationCache` asks for it.
         """
         total = self.b_O[: layer + mlp_input].sum(dim=0)
-        return total + self.b_out[:layer].sum(dim=0) if include_mlp_biases else total
+        has_others = include_mlp_biases and not self.spec.attn_only
+        return total + self.b_out[:layer].sum(dim=0) if has_others else total
 
     def tokens_to_residual_directions(self, tokens: int | Tensor) -> Float[Tensor, "... d_model"]:
         """Columns of ``W_U`` that answers are read along; one token gives one vector."""

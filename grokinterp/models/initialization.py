@@ -1,8 +1,13 @@
 """Initial weights: explicit generators, float32 on the CPU, in a documented order.
 
-The order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O, W_in, W_out, and at last
-W_U; all heads of a matrix are drawn at once. Biases are zero. The global random state is
-neither read nor changed.
+The order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O, W_in, W_out, then W_U, and at
+last W_gate of each block; all heads of a matrix are drawn at once. Biases are zero. The
+global random state is neither read nor changed.
+
+The weights of a norm begin at 1, its biases at 0. Positions that are not learned are drawn
+like the others and then replaced by their table, and a tied W_U by W_E transposed. So of two
+networks of one seed that differ in norms, gates, positions or ties, all other weights are
+the same.
 
 ``nanda2023``
     N(0, 1/d_model) everywhere, except W_U with N(0, 1/d_vocab), d_vocab = p + 1 (Nanda et
@@ -12,7 +17,7 @@ neither read nor changed.
     output of TransformerLens's Grokking_Demo notebook started from: initial losses 4.7350
     (train) and 4.7333 (test).
 
-Every drawn weight is then multiplied by ``init_scale``.
+Every drawn weight is then multiplied by ``init_scale``; norms and fixed positions are not.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.models.spec import ModelSpec
@@ -35,22 +41,42 @@ def parameter_shapes(
     >>> parameter_shapes(ModelSpec(), 114, 3, 113)["blocks.0.attn.W_Q"]
     (4, 128, 32)
     """
-    per_head = (spec.n_heads, spec.d_model, spec.d_head)
     shapes: dict[str, tuple[int, ...]] = {
         "embed.W_E": (d_vocab, spec.d_model),
         "pos_embed.W_pos": (n_ctx, spec.d_model),
     }
     for layer in range(spec.n_layers):
-        attn, mlp = f"blocks.{layer}.attn.", f"blocks.{layer}.mlp."
-        shapes |= {attn + name: per_head for name in ("W_Q", "W_K", "W_V")}
-        shapes[attn + "W_O"] = (spec.n_heads, spec.d_head, spec.d_model)
-        shapes |= {attn + name: (spec.n_heads, spec.d_head) for name in ("b_Q", "b_K", "b_V")}
-        shapes[attn + "b_O"] = (spec.d_model,)
-        shapes[mlp + "W_in"] = (spec.d_model, spec.d_mlp)
-        shapes[mlp + "b_in"] = (spec.d_mlp,)
-        shapes[mlp + "W_out"] = (spec.d_mlp, spec.d_model)
-        shapes[mlp + "b_out"] = (spec.d_model,)
-    return shapes | {"unembed.W_U": (spec.d_model, d_vocab_out), "unembed.b_U": (d_vocab_out,)}
+        shapes |= _block_shapes(spec, f"blocks.{layer}.")
+    if spec.has_final_norm:
+        shapes |= _norm_shapes(spec, "ln_final.")
+    shapes |= {"unembed.W_U": (spec.d_model, d_vocab_out), "unembed.b_U": (d_vocab_out,)}
+    if spec.gated_mlp:
+        gates = [f"blocks.{layer}.mlp.W_gate" for layer in range(spec.n_layers)]
+        shapes |= dict.fromkeys(gates, (spec.d_model, spec.d_mlp))
+    return shapes
+
+
+def _block_shapes(spec: ModelSpec, block: str) -> dict[str, tuple[int, ...]]:
+    attn, mlp = f"{block}attn.", f"{block}mlp."
+    per_head = (spec.n_heads, spec.d_model, spec.d_head)
+    shapes: dict[str, tuple[int, ...]] = _norm_shapes(spec, f"{block}ln1.")
+    shapes |= {attn + name: per_head for name in ("W_Q", "W_K", "W_V")}
+    shapes[attn + "W_O"] = (spec.n_heads, spec.d_head, spec.d_model)
+    shapes |= {attn + name: (spec.n_heads, spec.d_head) for name in ("b_Q", "b_K", "b_V")}
+    shapes[attn + "b_O"] = (spec.d_model,)
+    if spec.attn_only:
+        return shapes
+    shapes |= _norm_shapes(spec, f"{block}ln2.")
+    shapes[mlp + "W_in"] = (spec.d_model, spec.d_mlp)
+    shapes[mlp + "b_in"] = (spec.d_mlp,)
+    shapes[mlp + "W_out"] = (spec.d_mlp, spec.d_model)
+    shapes[mlp + "b_out"] = (spec.d_model,)
+    return shapes
+
+
+def _norm_shapes(spec: ModelSpec, norm: str) -> dict[str, tuple[int, ...]]:
+    letters = {"LN": "wb", "RMS": "w"}.get(spec.normalization, "")
+    return {norm + letter: (spec.d_model,) for letter in letters}
 
 
 def initial_parameters(
@@ -73,20 +99,73 @@ def initial_parameters(
     for name, shape in parameter_shapes(spec, d_vocab, n_ctx, d_vocab_out).items():
         if is_bias(name):
             parameters[name] = torch.zeros(shape)
+        elif is_of_norm(name):
+            parameters[name] = torch.full(shape, float(name.endswith(".w")))
         else:
             std = _standard_deviation(spec, name, d_vocab)
             drawn = torch.empty(shape).normal_(0.0, std, generator=generator)
             parameters[name] = drawn * spec.init_scale if spec.init_scale != 1 else drawn
+    if spec.positions != "learned":
+        parameters["pos_embed.W_pos"] = fixed_positions(spec, n_ctx)
+    tie(parameters, spec)
     return parameters
 
 
+def fixed_positions(spec: ModelSpec, n_ctx: int) -> Float[Tensor, "pos d_model"]:
+    r"""Table of positions that are not learned: sinusoids, or zeros for ``positions=none``.
+
+    .. math:: \mathrm{PE}_{i, 2j} = \sin(i / 10000^{2j/d}), \quad
+              \mathrm{PE}_{i, 2j+1} = \cos(i / 10000^{2j/d})
+
+    Examples
+    --------
+    >>> fixed_positions(ModelSpec(d_model=4, positions="sinusoidal"), 2)[0]
+    tensor([0., 1., 0., 1.])
+
+    References
+    ----------
+    Vaswani et al., "Attention is all you need", NeurIPS 2017, arXiv:1706.03762, section 3.5.
+    """
+    if spec.positions == "none":
+        return torch.zeros(n_ctx, spec.d_model)
+    column = torch.arange(spec.d_model)
+    exponent = (column - column % 2).double() / spec.d_model
+    angles = torch.arange(n_ctx)[:, None] / 10_000**exponent
+    return torch.where(column % 2 == 0, angles.sin(), angles.cos()).float()
+
+
+def tie(parameters: dict[str, Tensor], spec: ModelSpec) -> None:
+    """Set a tied ``W_U`` to the embedding of the answers, in its place; else do nothing.
+
+    The forward pass of a tied network reads ``W_E`` alone. ``W_U`` is kept beside it, not
+    trained, for whoever reads weights under TransformerLens's names.
+    """
+    if spec.tied_embeddings:
+        W_U = parameters["unembed.W_U"]
+        with torch.no_grad():
+            W_U.copy_(parameters["embed.W_E"][: W_U.shape[1]].T)
+
+
 def is_bias(name: str) -> bool:
-    """Whether a parameter name is that of a bias."""
+    """Whether a parameter name is that of a bias; those of norms belong to their norms."""
     return name.rsplit(".", 1)[-1].startswith("b_")
 
 
+def is_of_norm(name: str) -> bool:
+    """Whether a parameter name is that of a norm's weights or biases."""
+    return name.rsplit(".", 1)[-1] in ("w", "b")
+
+
 def is_trained(name: str, spec: ModelSpec) -> bool:
-    """Whether a parameter is trained under ``spec.biases``; weights always are."""
+    """Whether a parameter is trained.
+
+    Biases are under ``spec.biases``, positions where they are learned, ``W_U`` unless it is
+    tied to ``W_E``; all others always, those of norms included.
+    """
+    if name == "pos_embed.W_pos":
+        return spec.positions == "learned"
+    if name == "unembed.W_U":
+        return not spec.tied_embeddings
     if not is_bias(name) or spec.biases == "all":
         return True
     return spec.biases == "mlp" and ".mlp." in name

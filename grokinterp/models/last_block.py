@@ -10,6 +10,9 @@ Each term of the two sums is an edge that can be given another value on its own:
 attention (:math:`r`), each head, what the MLP reads, what it writes, and the way around the MLP
 (the first :math:`m`). Ablations and replacements of attention patterns, heads, neurons and
 residual paths are all changes of these terms, at any depth of the network.
+
+Norms are applied where the network has them, to the changed values: before what attention, the MLP
+and the unembedding read, or after each of the two sums.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from einops import einsum
@@ -24,7 +28,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.models import ModelSpec
-from grokinterp.models.transformer import ACTIVATIONS, transformer_logits
+from grokinterp.models.norms import normalized
+from grokinterp.models.transformer import (
+    ACTIVATIONS,
+    Hook,
+    no_hook,
+    transformer_logits,
+    unembedding,
+)
 
 _SEQUENCES_AT_A_TIME = 4096
 
@@ -45,8 +56,8 @@ class LastBlock:
 
     weights: Mapping[str, Tensor]
     """The block's weights and the unembedding, by short name."""
-    act_fn: str
-    """Name of the neurons' activation."""
+    spec: ModelSpec
+    """Shape of the network."""
     resid_pre: Float[Tensor, "pair d_model"]
     """Residual stream that the block reads at the last position."""
     pattern: Float[Tensor, "pair head pos"]
@@ -81,10 +92,14 @@ class LastBlock:
         with torch.no_grad():
             for part in tokens.split(_SEQUENCES_AT_A_TIME):
                 transformer_logits(parameters, part, spec, keep)
-        names = [name for name in parameters if name.startswith((prefix, "unembed."))]
-        weights = {name.rsplit(".", 1)[-1]: parameters[name] for name in names}
-        weights |= {name: weights[name][..., :n_answers] for name in ("W_U", "b_U")}
-        return cls(weights, spec.act_fn, **{name: torch.cat(x) for name, x in kept.items()})
+        weights = {
+            name.removeprefix(prefix).removeprefix("attn.").removeprefix("mlp."): value
+            for name, value in parameters.items()
+            if name.startswith((prefix, "ln_final."))
+        }
+        W_U = unembedding(parameters, spec)[:, :n_answers]
+        weights |= {"W_U": W_U, "b_U": parameters["unembed.b_U"][:n_answers]}
+        return cls(weights, spec, **{name: torch.cat(x) for name, x in kept.items()})
 
     def of_rows(self, rows: Int[Tensor, " row"]) -> LastBlock:
         """Return the block on some of its pairs."""
@@ -119,17 +134,40 @@ class LastBlock:
     @cached_property
     def resid_mid(self) -> Float[Tensor, "pair d_model"]:
         """Residual stream between attention and MLP."""
-        return self.resid_pre + self.attn_out()
+        return self.resid_mid_with(self.attn_out())
+
+    def resid_mid_with(
+        self,
+        attn_out: Float[Tensor, "pair d_model"],
+        around_attention: Float[Tensor, "pair d_model"] | None = None,
+    ) -> Float[Tensor, "pair d_model"]:
+        """Residual stream between attention and MLP if attention wrote something else."""
+        resid_pre = self.resid_pre if around_attention is None else around_attention
+        total = resid_pre + attn_out
+        return self._norm("ln1.", total) if self.spec.norm_position == "after" else total
 
     def pre_activations(
-        self, mlp_in: Float[Tensor, "pair d_model"]
+        self, resid: Float[Tensor, "pair d_model"], neurons: Any = slice(None)
     ) -> Float[Tensor, "pair neuron"]:
-        """What the neurons that read `mlp_in` receive before their nonlinearity."""
-        return mlp_in @ self.weights["W_in"] + self.weights["b_in"]
+        """What some neurons receive before their nonlinearity; of a gated MLP the gate's."""
+        gate = "W_gate" if self.spec.gated_mlp else "W_in"
+        pre = self._mlp_reads(resid) @ self.weights[gate][:, neurons]
+        return pre if self.spec.gated_mlp else pre + self.weights["b_in"][neurons]
 
-    def neurons(self, mlp_in: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair neuron"]:
-        """Activations of the neurons that read `mlp_in`."""
-        return ACTIVATIONS[self.act_fn](self.pre_activations(mlp_in))
+    def neurons(self, resid: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair neuron"]:
+        """Activations of the neurons where the MLP reads the residual stream `resid`."""
+        post = ACTIVATIONS[self.spec.act_fn](self.pre_activations(resid))
+        if not self.spec.gated_mlp:
+            return post
+        return post * (self._mlp_reads(resid) @ self.weights["W_in"]) + self.weights["b_in"]
+
+    def _mlp_reads(self, resid: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair d_model"]:
+        return self._norm("ln2.", resid) if self.spec.has_final_norm else resid
+
+    def _norm(
+        self, name: str, x: Float[Tensor, "pair d_model"], hook: Hook = no_hook
+    ) -> Float[Tensor, "pair d_model"]:
+        return normalized(self.weights, name, x, self.spec, hook)
 
     def mlp_out(
         self, neurons: Float[Tensor, "pair neuron"] | None = None
@@ -139,10 +177,33 @@ class LastBlock:
             return self.mlp(self.resid_mid)
         return neurons @ self.weights["W_out"] + self.weights["b_out"]
 
-    def mlp(self, mlp_in: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair d_model"]:
-        """What an MLP that reads `mlp_in` writes, a few thousand pairs at a time."""
-        parts = mlp_in.split(_SEQUENCES_AT_A_TIME)
+    def mlp(self, resid: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair d_model"]:
+        """What an MLP that reads `resid` writes, a few thousand pairs at a time; 0 without one."""
+        if self.spec.attn_only:
+            return torch.zeros_like(resid)
+        parts = resid.split(_SEQUENCES_AT_A_TIME)
         return torch.cat([self.mlp_out(self.neurons(part)) for part in parts])
+
+    @property
+    def last_norm(self) -> str | None:
+        """Norm between what the MLP writes and the unembedding; None if there is none."""
+        if self.spec.has_final_norm:
+            return "ln_final."
+        is_after = self.spec.norm_position == "after" and not self.spec.attn_only
+        return "ln2." if is_after else None
+
+    def last_scale(self) -> Float[Tensor, " pair"]:
+        """What that norm divides each pair by, float64."""
+        assert self.last_norm is not None
+        kept: list[Tensor] = []
+
+        def keep(name: str, value: Tensor) -> Tensor:
+            if name.endswith("hook_scale"):
+                kept.append(value)
+            return value
+
+        self._norm(self.last_norm, (self.resid_mid + self.mlp_out()).double(), keep)
+        return kept[0][:, 0]
 
     def logits(
         self,
@@ -162,16 +223,17 @@ class LastBlock:
         attn_out
             In the place of what attention writes.
         mlp_in
-            What the MLP alone reads.
+            Residual stream that the MLP alone reads.
         mlp_out
             What the MLP writes.
         around_mlp
             What passes the MLP by on its way to the logits.
         """
-        w = self.weights
-        resid_pre = self.resid_pre if around_attention is None else around_attention
-        resid_mid = resid_pre + (self.attn_out() if attn_out is None else attn_out)
+        attn_out = self.attn_out() if attn_out is None else attn_out
+        resid_mid = self.resid_mid_with(attn_out, around_attention)
         if mlp_out is None:
             mlp_out = self.mlp(resid_mid if mlp_in is None else mlp_in)
         resid_post = (resid_mid if around_mlp is None else around_mlp) + mlp_out
-        return resid_post @ w["W_U"] + w["b_U"]
+        if self.last_norm is not None:
+            resid_post = self._norm(self.last_norm, resid_post)
+        return resid_post @ self.weights["W_U"] + self.weights["b_U"]

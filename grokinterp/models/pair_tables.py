@@ -56,20 +56,46 @@ class PairActivations:
     """What the network computes at the last position, one row per pair."""
 
     pattern: Float[Tensor, "pair head pos"]
-    """Attention of the last position to all: a, b and ``=`` if there is one (last block)."""
-    neurons: Float[Tensor, "pair neuron"]
-    """Activations after the nonlinearity (last block)."""
+    """Attention of the last position to all, in the order of the sequence (last block)."""
+    neurons: Float[Tensor, "pair neuron"] | None
+    """Activations after the nonlinearity (last block); None where it has no MLP."""
     logits: Float[Tensor, "pair c"]
-    """Logits of the p answers."""
+    """Every output of the network; the first are the answers."""
 
 
 def has_pair_tables(spec: ModelSpec) -> bool:
     """Whether the network is of the kind that this module computes exactly.
 
-    One layer, read at ``=``, with the usual attention. The direction of attention does not
-    matter there: the last position sees every other under both.
+    One layer, read at the ``=`` of ``a b =``, with the usual attention, an MLP without gate,
+    no norms, and embeddings that are not tied. The direction of attention does not matter
+    there: the last position sees every other under both.
     """
-    return spec.n_layers == 1 and spec.input_format == "a_b_equals" and spec.attention_rate == 1
+    return not fields_without_tables(spec)
+
+
+def fields_without_tables(spec: ModelSpec) -> list[str]:
+    """Fields of a spec, with their values, for which there are no tables; empty if there are.
+
+    Examples
+    --------
+    >>> fields_without_tables(ModelSpec(normalization="LN"))
+    ['normalization=LN']
+    """
+    needed = {
+        "n_layers": 1,
+        "input_format": "a_b_equals",
+        "attention_rate": 1,
+        "normalization": "none",
+        "gated_mlp": False,
+        "attn_only": False,
+        "tied_embeddings": False,
+    }
+    found = {name: getattr(spec, name) for name in needed}
+    return [
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in found.items()
+        if value != needed[name]
+    ]
 
 
 def pair_tables(parameters: Mapping[str, Tensor], spec: ModelSpec) -> PairTables:
@@ -195,7 +221,8 @@ def forward_pairs(
 
     tokens = input_tokens(pairs, spec, len(parameters["embed.W_E"]))
     logits = transformer_logits(parameters, tokens, spec, keep)[:, -1]
-    return PairActivations(kept[wanted[0]][:, :, -1], kept[wanted[1]][:, -1], logits)
+    neurons = None if spec.attn_only else kept[wanted[1]][:, -1]
+    return PairActivations(kept[wanted[0]][:, :, -1], neurons, logits)
 
 
 def pair_logits(

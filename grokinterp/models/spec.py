@@ -6,28 +6,51 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grokinterp.errors import ConfigError
-from grokinterp.fields import check_seed, check_types, require, require_sizes
+from grokinterp.fields import check_seed, check_types, later_field, require, require_sizes
 from grokinterp.reprs import spec_repr
 
-ActivationName = Literal["relu", "gelu"]
+ActivationName = Literal["relu", "gelu", "gelu_new", "silu", "tanh", "square"]
 Biases = Literal["mlp", "none", "all"]
 InitName = Literal["nanda2023", "tl_demo"]
-InputFormat = Literal["a_b_equals", "a_b"]
+InputFormat = Literal["a_b_equals", "a_b", "a_op_b_equals", "equals_a_b"]
 AttentionDirection = Literal["causal", "bidirectional"]
+Normalization = Literal["none", "LN", "LNPre", "RMS", "RMSPre"]
+NormPosition = Literal["before", "after"]
+Positions = Literal["learned", "sinusoidal", "none"]
+Outputs = Literal["answers", "tokens"]
 MOST_LAYERS = 128
+
+SEQUENCES: dict[str, tuple[str, ...]] = {
+    "a_b_equals": ("a", "b", "="),
+    "a_b": ("a", "b"),
+    "a_op_b_equals": ("a", "o", "b", "="),
+    "equals_a_b": ("=", "a", "b"),
+}
+"""What stands at each position, by the names of ``ModelSpec.input_format``."""
+SIGNS = ("=", "o")
+"""Signs in the order of their tokens: ``=`` is the first after the operands."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A transformer without layer norm, as in Nanda et al. 2023 or Zhong et al. 2023.
+    """A transformer; by default without layer norm, as in Nanda et al. 2023.
 
-    The vocabulary follows from the task: one input token per operand, a token ``=`` where
-    `input_format` has one, and one output per answer. The last position is read.
+    The vocabulary follows from the task: one input token per operand, a token for each sign
+    of `input_format`, and one output per answer. The last position is read.
 
     Examples
     --------
     >>> ModelSpec(d_model=64, n_heads=2).n_layers
     1
+    >>> ModelSpec(normalization="LN", act_fn="gelu", n_layers=2).in_words
+    'transformer of 2 layers with LN: d_model 128, 4 heads, d_mlp 512'
+
+    References
+    ----------
+    Vaswani et al., "Attention is all you need", NeurIPS 2017, arXiv:1706.03762. Ba et al.,
+    "Layer normalization", arXiv:1607.06450. Zhang & Sennrich, "Root mean square layer
+    normalization", NeurIPS 2019, arXiv:1910.07467. Shazeer, "GLU variants improve
+    transformer", arXiv:2002.05202.
     """
 
     n_layers: int = 1
@@ -41,9 +64,11 @@ class ModelSpec:
     d_mlp: int = 512
     """Neurons per block."""
     act_fn: ActivationName = "relu"
-    """Activation of the neurons."""
+    """Activation of the neurons; ``gelu_new`` is GELU's tanh approximation, ``square`` x^2."""
     input_format: InputFormat = "a_b_equals"
-    """Input sequence: the tokens ``a b =`` (Nanda et al.), or just ``a b`` (Zhong et al.)."""
+    """Input sequence: the tokens ``a b =`` (Nanda et al.), just ``a b`` (Zhong et al.),
+    ``a o b =`` (Power et al.) or ``= a b``. With p operands ``=`` is token p and the sign of
+    the operation, o, token p + 1."""
     attention_dir: AttentionDirection = "causal"
     """``causal``: a position attends to itself and those before it; ``bidirectional``: to all."""
     attention_rate: float = 1.0
@@ -59,6 +84,28 @@ class ModelSpec:
     """Multiplies every initial weight (Omnigrok's alpha); biases begin at zero."""
     init_seed: int = 0
     """Seed of the initial weights alone; the split has its own."""
+    normalization: Normalization = later_field("none")
+    """Norm of the residual stream, under TransformerLens's names: ``LN`` (centered, divided by
+    the standard deviation, then trained weights and biases), ``RMS`` (divided by the root mean
+    square, then trained weights); ``LNPre`` and ``RMSPre`` have nothing trained."""
+    norm_position: NormPosition = later_field("before")
+    """``before``: attention, MLP and readout each read a normalized copy of the stream.
+    ``after``: the stream itself is normalized after each addition (Vaswani et al.), and the
+    readout has no norm of its own."""
+    norm_epsilon: float = later_field(1e-5)
+    """Added to the variance, or to the mean square, under the root."""
+    gated_mlp: bool = later_field(False)
+    """The neurons are ``act(x W_gate) * (x W_in) + b_in``; with ``silu`` that is SwiGLU."""
+    attn_only: bool = later_field(False)
+    """Blocks without an MLP; `d_mlp` is then not used."""
+    positions: Positions = later_field("learned")
+    """``sinusoidal``: the fixed table of Vaswani et al., with amplitude 1; ``none``: zeros.
+    Neither is trained."""
+    outputs: Outputs = later_field("answers")
+    """``tokens``: an output for every input token, the signs included, all of which are
+    trained (Nanda et al.'s code). The first outputs are the answers."""
+    tied_embeddings: bool = later_field(False)
+    """The readout is the embedding of the answers: ``W_U`` is ``W_E`` transposed."""
 
     __repr__ = spec_repr
 
@@ -76,26 +123,83 @@ class ModelSpec:
             )
         require(self, "init_scale", self.init_scale > 0, "It must be positive and finite.")
         check_seed("init_seed", self.init_seed)
+        self._check_parts_fit()
+
+    def _check_parts_fit(self) -> None:
+        eps = self.norm_epsilon
+        require(self, "norm_epsilon", eps > 0, "It must be positive, such as 1e-5.")
+        if self.normalization == "none":
+            remedy = "It is of a norm; choose normalization=LN or RMS, or leave it out."
+            require(self, "norm_position", self.norm_position == "before", remedy)
+            require(self, "norm_epsilon", eps == 1e-5, remedy)
+        if self.attn_only:
+            remedy = "It is of an MLP, which attn_only=True leaves out. Leave one of them out."
+            require(self, "gated_mlp", not self.gated_mlp, remedy)
+            require(self, "act_fn", self.act_fn == "relu", remedy)
 
     @property
     def in_words(self) -> str:
         """``transformer of 1 layer: d_model 128, 4 heads, d_mlp 512``."""
         layers = f"{self.n_layers} layer{'' if self.n_layers == 1 else 's'}"
         heads = f"{self.n_heads} head{'' if self.n_heads == 1 else 's'}"
-        return f"transformer of {layers}: d_model {self.d_model}, {heads}, d_mlp {self.d_mlp}"
+        if self.normalization != "none":
+            layers += f" with {self.normalization}"
+            layers += " after each addition" if self.norm_position == "after" else ""
+        mlp = f"d_mlp {self.d_mlp}{', gated' if self.gated_mlp else ''}"
+        mlp = "attention only" if self.attn_only else mlp
+        return f"transformer of {layers}: d_model {self.d_model}, {heads}, {mlp}"
+
+    @property
+    def has_final_norm(self) -> bool:
+        """Whether a norm stands between the last block and the readout."""
+        return self.normalization != "none" and self.norm_position == "before"
+
+    @property
+    def sequence(self) -> tuple[str, ...]:
+        """What stands at each position: ``a``, ``b``, ``=``, or ``o`` for the operation."""
+        return SEQUENCES[self.input_format]
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """Signs that have a token, in the order of their tokens after the operands'."""
+        return tuple(sign for sign in SIGNS if sign in self.sequence)
+
+    @property
+    def operand_positions(self) -> tuple[int, int]:
+        """Positions of a and of b in the input sequence.
+
+        Examples
+        --------
+        >>> ModelSpec().operand_positions, ModelSpec(input_format="equals_a_b").operand_positions
+        ((0, 1), (1, 2))
+        """
+        return self.sequence.index("a"), self.sequence.index("b")
 
     @property
     def n_ctx(self) -> int:
         """Positions of an input sequence; the last is read."""
-        return 3 if self.input_format == "a_b_equals" else 2
+        return len(self.sequence)
 
-    def vocabulary_sizes(self, order: int) -> dict[str, int]:
-        """Sizes that follow from a task with `order` operands and as many answers.
+    def vocabulary_sizes(self, order: int, n_answers: int | None = None) -> dict[str, int]:
+        """Sizes that follow from a task with `order` operands.
+
+        Parameters
+        ----------
+        order
+            Operands, each with a token of its own.
+        n_answers
+            Possible answers; None: as many as operands.
 
         Returns
         -------
         dict[str, int]
             ``d_vocab``, ``n_ctx`` and ``d_vocab_out``.
+
+        Raises
+        ------
+        ConfigError
+            If there are more answers than tokens, and `outputs` or `tied_embeddings` make
+            tokens of the answers.
 
         Examples
         --------
@@ -103,6 +207,16 @@ class ModelSpec:
         {'d_vocab': 114, 'n_ctx': 3, 'd_vocab_out': 113}
         >>> ModelSpec(input_format="a_b").vocabulary_sizes(59)
         {'d_vocab': 59, 'n_ctx': 2, 'd_vocab_out': 59}
+        >>> ModelSpec(outputs="tokens").vocabulary_sizes(113)
+        {'d_vocab': 114, 'n_ctx': 3, 'd_vocab_out': 114}
         """
-        d_vocab = order + 1 if self.input_format == "a_b_equals" else order
-        return {"d_vocab": d_vocab, "n_ctx": self.n_ctx, "d_vocab_out": order}
+        d_vocab = order + len(self.signs)
+        d_vocab_out = order if n_answers is None else n_answers
+        if d_vocab_out > d_vocab and (self.tied_embeddings or self.outputs == "tokens"):
+            field = "tied_embeddings=True" if self.tied_embeddings else "outputs=tokens"
+            raise ConfigError(
+                f"{field} needs a token for every answer; the task has {d_vocab_out} answers and "
+                f"{d_vocab} tokens. Use tied_embeddings=False and outputs=answers."
+            )
+        d_vocab_out = d_vocab if self.outputs == "tokens" else d_vocab_out
+        return {"d_vocab": d_vocab, "n_ctx": self.n_ctx, "d_vocab_out": d_vocab_out}

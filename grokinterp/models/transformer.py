@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from einops import einsum
@@ -18,10 +19,18 @@ from torch.nn import functional as F
 
 from grokinterp.errors import ConfigError, ShapeError
 from grokinterp.models.initialization import parameter_shapes
+from grokinterp.models.norms import normalized
 from grokinterp.models.spec import ModelSpec
 
 Hook = Callable[[str, Tensor], Tensor]
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_new": partial(F.gelu, approximate="tanh"),
+    "silu": F.silu,
+    "tanh": torch.tanh,
+    "square": torch.square,
+}
 
 HOOKS_BEHIND_FLAGS: dict[str, tuple[str, ...]] = {
     "use_attn_result": ("hook_result",),
@@ -45,7 +54,7 @@ def transformer_logits(
     *,
     flags: Collection[str] = (),
 ) -> Float[Tensor, "batch pos d_vocab_out"]:
-    """Logits at every position of a transformer without layer norm.
+    """Logits at every position of a transformer.
 
     Parameters
     ----------
@@ -54,7 +63,7 @@ def transformer_logits(
     tokens
         Input sequences.
     spec
-        Widths, depth, activation and kind of attention.
+        Widths, depth, activation, norms and kind of attention.
     hook
         Called with the TransformerLens name of each activation; what it returns is used in
         the activation's place. It may write into the tensor that it is given.
@@ -76,18 +85,41 @@ def transformer_logits(
 def input_tokens(
     pairs: Int[Tensor, "pair 2"], spec: ModelSpec, d_vocab: int
 ) -> Int[Tensor, "pair pos"]:
-    """Input sequences of pairs: ``a b =`` or ``a b``, as `spec` says; ``=`` is the last token.
+    """Input sequences of pairs, as ``spec.input_format`` says.
+
+    The signs are the last tokens: ``=``, then that of the operation.
 
     Examples
     --------
     >>> input_tokens(torch.tensor([[1, 2]]), ModelSpec(), d_vocab=6)
     tensor([[1, 2, 5]])
-    >>> input_tokens(torch.tensor([[1, 2]]), ModelSpec(input_format="a_b"), d_vocab=5)
-    tensor([[1, 2]])
+    >>> input_tokens(torch.tensor([[1, 2]]), ModelSpec(input_format="a_op_b_equals"), d_vocab=7)
+    tensor([[1, 6, 2, 5]])
     """
     if spec.input_format == "a_b":
         return pairs
-    return torch.cat([pairs, torch.full_like(pairs[:, :1], d_vocab - 1)], dim=1)
+    a, b = pairs[:, 0], pairs[:, 1]
+    order = d_vocab - len(spec.signs)
+    columns = {sign: torch.full_like(a, order + i) for i, sign in enumerate(spec.signs)}
+    columns |= {"a": a, "b": b}
+    return torch.stack([columns[name] for name in spec.sequence], dim=1)
+
+
+def unembedding(
+    parameters: Mapping[str, Tensor], spec: ModelSpec
+) -> Float[Tensor, "d_model d_vocab_out"]:
+    """``W_U``, which for tied embeddings is ``W_E`` transposed; differentiable.
+
+    Examples
+    --------
+    >>> spec = ModelSpec(tied_embeddings=True)
+    >>> W_E, b_U = torch.eye(4), torch.zeros(3)
+    >>> unembedding({"embed.W_E": W_E, "unembed.b_U": b_U}, spec).shape
+    torch.Size([4, 3])
+    """
+    if spec.tied_embeddings:
+        return parameters["embed.W_E"][: len(parameters["unembed.b_U"])].T
+    return parameters["unembed.W_U"]
 
 
 def vocabulary_sizes(parameters: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, int]:
@@ -101,7 +133,7 @@ def vocabulary_sizes(parameters: Mapping[str, Tensor], spec: ModelSpec) -> dict[
     Raises
     ------
     ConfigError
-        If a name is missing, or is not one of this network's.
+        If a name is missing, or is not one of this network's, or a tied W_U is another.
     ShapeError
         If a parameter does not have the shape that `spec` gives it.
     """
@@ -110,7 +142,7 @@ def vocabulary_sizes(parameters: Mapping[str, Tensor], spec: ModelSpec) -> dict[
         if (name in names) != (name in parameters):
             fact = "unknown" if name in parameters else "missing"
             raise ConfigError(
-                f"parameter {name} is {fact} for n_layers={spec.n_layers}. Pass exactly the "
+                f"parameter {name} is {fact} for {_kind(spec)}. Pass exactly the "
                 f"{len(names)} names of such a transformer, zeros for biases that it lacks."
             )
     sizes = {
@@ -124,7 +156,27 @@ def vocabulary_sizes(parameters: Mapping[str, Tensor], spec: ModelSpec) -> dict[
                 f"parameter {name} has shape {tuple(parameters[name].shape)}; expected {shape}. "
                 "Check n_heads, d_head, d_model and d_mlp of the spec."
             )
+    if spec.tied_embeddings:
+        W_U, tied = parameters["unembed.W_U"], unembedding(parameters, spec)
+        if W_U.shape != tied.shape or not torch.equal(W_U, tied):
+            raise ConfigError(
+                "tied_embeddings=True, but parameter unembed.W_U is not embed.W_E transposed. Use "
+                "tied_embeddings=False."
+            )
     return sizes
+
+
+def _kind(spec: ModelSpec) -> str:
+    """The fields that names of parameters depend on, as far as they are not the usual."""
+    fields = ("normalization", "norm_position", "gated_mlp", "attn_only")
+    usual = ModelSpec()
+    words = [f"{name}={getattr(spec, name)}" for name in fields]
+    unusual = [
+        word
+        for name, word in zip(fields, words, strict=True)
+        if getattr(spec, name) != getattr(usual, name)
+    ]
+    return ", ".join([f"n_layers={spec.n_layers}", *unusual])
 
 
 @dataclass(frozen=True)
@@ -142,8 +194,11 @@ class _ForwardPass:
         residual = embedded + self.hook("hook_pos_embed", positions)
         for layer in range(self.spec.n_layers):
             residual = self._block(f"blocks.{layer}.", residual)
+        if self.spec.has_final_norm:
+            residual = self._normalized("ln_final.", residual)
         residual = self.hook("unembed.hook_in", residual)
-        logits = residual @ self.parameters["unembed.W_U"] + self.parameters["unembed.b_U"]
+        W_U = unembedding(self.parameters, self.spec)
+        logits = residual @ W_U + self.parameters["unembed.b_U"]
         return self.hook("unembed.hook_out", logits)
 
     def _block(self, prefix: str, residual: Tensor) -> Tensor:
@@ -151,20 +206,40 @@ class _ForwardPass:
         q_input, k_input, v_input = self._attention_inputs(prefix, resid_pre)
         attn_out = self._attention(prefix + "attn.", q_input, k_input, v_input)
         attn_out = self.hook(prefix + "hook_attn_out", attn_out)
-        resid_mid = mlp_in = self.hook(prefix + "hook_resid_mid", resid_pre + attn_out)
+        resid_mid = self._after(prefix + "ln1.", resid_pre + attn_out)
+        if self.spec.attn_only:
+            return self.hook(prefix + "hook_resid_post", resid_mid)
+        resid_mid = mlp_in = self.hook(prefix + "hook_resid_mid", resid_mid)
         if "use_hook_mlp_in" in self.flags:
             mlp_in = self.hook(prefix + "hook_mlp_in", resid_mid.clone())
-        mlp_out = self.hook(prefix + "hook_mlp_out", self._mlp(prefix + "mlp.", mlp_in))
-        return self.hook(prefix + "hook_resid_post", resid_mid + mlp_out)
+        mlp_out = self._mlp(prefix + "mlp.", self._before(prefix + "ln2.", mlp_in))
+        mlp_out = self.hook(prefix + "hook_mlp_out", mlp_out)
+        resid_post = self._after(prefix + "ln2.", resid_mid + mlp_out)
+        return self.hook(prefix + "hook_resid_post", resid_post)
+
+    def _normalized(self, norm: str, x: Tensor) -> Tensor:
+        return normalized(self.parameters, norm, x, self.spec, self.hook)
+
+    def _before(self, norm: str, x: Tensor) -> Tensor:
+        """What attention or an MLP reads."""
+        return self._normalized(norm, x) if self.spec.has_final_norm else x
+
+    def _after(self, norm: str, x: Tensor) -> Tensor:
+        """The stream once something was added to it."""
+        return self._normalized(norm, x) if self.spec.norm_position == "after" else x
 
     def _attention_inputs(self, prefix: str, resid_pre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         def per_head(name: str) -> Tensor:
             repeated = resid_pre.unsqueeze(2).repeat(1, 1, self.spec.n_heads, 1)
             return self.hook(prefix + name, repeated)
 
+        ln1 = prefix + "ln1."
         if "use_split_qkv_input" in self.flags:
-            return per_head("hook_q_input"), per_head("hook_k_input"), per_head("hook_v_input")
+            inputs = [per_head(name) for name in ("hook_q_input", "hook_k_input", "hook_v_input")]
+            q_input, k_input, v_input = (self._before(ln1, x) for x in inputs)
+            return q_input, k_input, v_input
         shared = per_head("hook_attn_in") if "use_attn_in" in self.flags else resid_pre
+        shared = self._before(ln1, shared)
         return shared, shared, shared
 
     def _attention(self, prefix: str, q_input: Tensor, k_input: Tensor, v_input: Tensor) -> Tensor:
@@ -207,7 +282,13 @@ class _ForwardPass:
         return einsum(z, weight, axes + " -> batch pos d_model") + bias
 
     def _mlp(self, prefix: str, x: Tensor) -> Tensor:
-        pre = x @ self.parameters[prefix + "W_in"] + self.parameters[prefix + "b_in"]
-        pre = self.hook(prefix + "hook_pre", pre)
-        post = self.hook(prefix + "hook_post", ACTIVATIONS[self.spec.act_fn](pre))
+        act = ACTIVATIONS[self.spec.act_fn]
+        W_in, b_in = self.parameters[prefix + "W_in"], self.parameters[prefix + "b_in"]
+        if self.spec.gated_mlp:
+            gate = self.hook(prefix + "hook_pre", x @ self.parameters[prefix + "W_gate"])
+            linear = self.hook(prefix + "hook_pre_linear", x @ W_in)
+            post = act(gate) * linear + b_in
+        else:
+            post = act(self.hook(prefix + "hook_pre", x @ W_in + b_in))
+        post = self.hook(prefix + "hook_post", post)
         return post @ self.parameters[prefix + "W_out"] + self.parameters[prefix + "b_out"]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
-from typing import Any, cast, get_args
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +18,32 @@ from torch import Tensor, nn
 from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 from grokinterp.models.hooked_transformer import HookedTransformer
-from grokinterp.models.initialization import is_bias, is_trained
-from grokinterp.models.spec import ActivationName, AttentionDirection, Biases, ModelSpec
+from grokinterp.models.initialization import (
+    fixed_positions,
+    is_bias,
+    is_trained,
+    parameter_shapes,
+)
+from grokinterp.models.spec import (
+    ActivationName,
+    AttentionDirection,
+    Biases,
+    InputFormat,
+    ModelSpec,
+    Positions,
+)
+
+_ACTIVATIONS: tuple[ActivationName, ...] = ("relu", "gelu", "gelu_new", "silu")
+"""Activations that TransformerLens has too."""
 
 _NEEDED: dict[str, tuple] = {
-    "act_fn": get_args(ActivationName),
-    "normalization_type": (None,),
+    "normalization_type": (None, "LN", "LNPre", "RMS", "RMSPre"),
     "positional_embedding_type": ("standard",),
     "attention_dir": get_args(AttentionDirection),
     "num_experts": (None, 0),
     "clip_qkv": (None,),
     "attn_scores_soft_cap": (-1.0, 0.0, None),
     "output_logits_soft_cap": (-1.0, 0.0, None),
-    "attn_only": (False,),
-    "gated_mlp": (False,),
     "load_in_4bit": (False,),
     "parallel_attn_mlp": (False,),
     "post_embedding_ln": (False,),
@@ -60,13 +73,21 @@ def to_transformer_lens(
     -------
     HookedTransformer or TransformerBridge
         The former under TransformerLens 3.x, the latter under 4.x; copies, on the same device
-        and in the same precision. Biases that are not trained need no gradient there either;
-        a bridge never trains ``b_U``.
+        and in the same precision. Biases and positions that are not trained need no gradient
+        there either; a bridge never trains ``b_U``. Fixed positions become the ``W_pos`` that
+        they are. A tied ``W_U`` becomes a copy that is tied no longer.
 
     Raises
     ------
     ConfigError
-        If parameters come without a spec, or have an attention rate other than 1.
+        If parameters come without a spec, or the network has a part that TransformerLens has
+        not: an attention rate other than 1, the activations ``tanh`` and ``square``, norms
+        after the additions; under 4.x biases of a gated MLP other than zero.
+
+    Notes
+    -----
+    A bridge computes its ``RMS``, ``RMSPre`` and ``LNPre`` in float32, so in float64 its logits
+    agree to some 1e-6 there.
 
     Examples
     --------
@@ -79,11 +100,7 @@ def to_transformer_lens(
         if spec is None:
             raise ConfigError("spec=None with bare parameters. Pass the ModelSpec they belong to.")
         model = HookedTransformer.from_parameters(spec, model)
-    if model.spec.attention_rate != 1:
-        raise ConfigError(
-            f"attention_rate={model.spec.attention_rate} has no counterpart in TransformerLens, "
-            "whose attention patterns sum to one. Use grokinterp's own HookedTransformer."
-        )
+    _check_known_there(model.spec)
     try:
         from transformer_lens import HookedTransformer as OwnHookedTransformer
     except ImportError:
@@ -91,7 +108,9 @@ def to_transformer_lens(
     return _own_hooked_transformer(model, OwnHookedTransformer)
 
 
-def from_transformer_lens(model: Any, *, biases: Biases | None = None) -> HookedTransformer:
+def from_transformer_lens(
+    model: Any, *, biases: Biases | None = None, input_format: InputFormat | None = None
+) -> HookedTransformer:
     """Build our hooked model with the weights of one of TransformerLens's.
 
     Parameters
@@ -100,7 +119,11 @@ def from_transformer_lens(model: Any, *, biases: Biases | None = None) -> Hooked
         A ``HookedTransformer`` of TransformerLens 3.x or a ``TransformerBridge``.
     biases
         Which biases are trained from here on. By default those that need a gradient in
-        `model`; of a bridge, whose ``b_U`` never does, its blocks decide.
+        `model`; of a bridge, whose ``b_U`` never does, its blocks decide, and where its gated
+        MLPs have none, its attention.
+    input_format
+        What the input sequences are, which a network does not know. By default ``a b``,
+        ``a b =`` or ``a o b =``, by the length of its context.
 
     Returns
     -------
@@ -111,8 +134,8 @@ def from_transformer_lens(model: Any, *, biases: Biases | None = None) -> Hooked
     Raises
     ------
     ConfigError
-        If the network has a part that ours has not: layer norm, rotary positions, a gated
-        MLP, another activation, grouped heads, ...
+        If the network has a part that ours has not: rotary positions, another activation,
+        grouped heads, ...
     """
     config = getattr(model, "cfg", None)
     if config is None:
@@ -124,20 +147,66 @@ def from_transformer_lens(model: Any, *, biases: Biases | None = None) -> Hooked
     with torch.enable_grad():  # a view made without gradients forgets whether its base needs one
         named = model.tl_parameters() if hasattr(model, "tl_parameters") else None
         parameters = dict(model.named_parameters() if named is None else named)
+    spec = _spec_of(model, parameters, biases, input_format)
+    sizes = {name: getattr(config, name) for name in ("d_vocab", "n_ctx", "d_vocab_out")}
+    # A bridge lists zeros for the MLPs that attention-only blocks have not.
+    names = parameter_shapes(spec, **sizes)
+    return HookedTransformer.from_parameters(spec, {n: parameters[n].detach() for n in names})
+
+
+def _spec_of(
+    model: Any,
+    parameters: Mapping[str, Tensor],
+    biases: Biases | None,
+    input_format: InputFormat | None,
+) -> ModelSpec:
+    config = model.cfg
+    # Longer contexts are no task of ours; they keep the usual three-token reading.
+    usual: dict[int, InputFormat] = {2: "a_b", 4: "a_op_b_equals"}
+    norm = config.normalization_type
     spec = ModelSpec(
         n_layers=config.n_layers,
         d_model=config.d_model,
         n_heads=config.n_heads,
         d_head=config.d_head,
-        d_mlp=config.d_mlp,
-        act_fn=config.act_fn,
-        # Longer contexts are no task of ours; they keep the usual three-token reading.
-        input_format="a_b" if config.n_ctx == 2 else "a_b_equals",
+        d_mlp=config.d_mlp or 4 * config.d_model,
+        act_fn="relu" if config.attn_only else config.act_fn,
+        input_format=input_format or usual.get(config.n_ctx, "a_b_equals"),
         attention_dir=getattr(config, "attention_dir", "causal"),
-        biases=biases or _trained_biases(parameters),
+        biases=biases or _trained_biases(model, parameters),
+        normalization=norm or "none",
+        norm_epsilon=config.eps if norm else 1e-5,
+        gated_mlp=config.gated_mlp and not config.attn_only,
+        attn_only=config.attn_only,
+        positions=_positions(parameters["pos_embed.W_pos"]),
     )
-    detached = {name: value.detach() for name, value in parameters.items()}
-    return HookedTransformer.from_parameters(spec, detached)
+    is_of_tokens = spec.signs and config.d_vocab_out == config.d_vocab
+    return replace(spec, outputs="tokens") if is_of_tokens else spec
+
+
+def _positions(W_pos: Tensor) -> Positions:
+    """Which fixed table untrained positions are."""
+    if not W_pos.requires_grad:
+        for kind in ("none", "sinusoidal"):
+            spec = ModelSpec(d_model=W_pos.shape[1], positions=kind)
+            if torch.equal(W_pos, fixed_positions(spec, len(W_pos)).to(W_pos)):
+                return kind
+    return "learned"
+
+
+def _check_known_there(spec: ModelSpec) -> None:
+    remedies = {
+        "attention_rate": (1.0,),
+        "act_fn": _ACTIVATIONS,
+        "norm_position": ("before",),
+    }
+    for field, known in remedies.items():
+        value = getattr(spec, field)
+        if value not in known:
+            raise ConfigError(
+                f"{field}={value} has no counterpart in TransformerLens, which has {field}="
+                f"{' or '.join(map(str, known))}. Use grokinterp's own HookedTransformer."
+            )
 
 
 def _own_hooked_transformer(model: HookedTransformer, own_class: Any) -> Any:
@@ -148,7 +217,7 @@ def _own_hooked_transformer(model: HookedTransformer, own_class: Any) -> Any:
         warnings.filterwarnings("ignore", "HookedTransformer is deprecated", DeprecationWarning)
         twin = own_class(HookedTransformerConfig(**_config_fields(model)))
     parameters = dict(twin.named_parameters())
-    for name, value in model.named_parameters():
+    for name, value in _all_parameters(model):
         _write(parameters[name], value, model.spec, name)
     return twin
 
@@ -162,22 +231,38 @@ def _bridge(model: HookedTransformer) -> Any:
     with torch.random.fork_rng(devices=[]):  # its layers draw weights that are overwritten
         bridge = boot_native(config, device=model.cfg.device, dtype=model.cfg.dtype)
     slots = bridge.state_dict(keep_vars=True)
-    for name, value in model.named_parameters():
+    for name, value in _all_parameters(model):
+        if model.spec.gated_mlp and name.endswith((".mlp.b_in", ".mlp.b_out")):
+            _require_zero(name, value)
+            continue
         ((slot, converted),) = convert_tl_checkpoint({name: value}, bridge.cfg).items()
         _write(slots[slot], converted, model.spec, name)
     return bridge
+
+
+def _all_parameters(model: HookedTransformer) -> Iterator[tuple[str, Tensor]]:
+    return model.named_parameters(remove_duplicate=False)
+
+
+def _require_zero(name: str, value: Tensor) -> None:
+    if value.any():
+        raise ConfigError(
+            f"gated_mlp=True with {name} other than zero has no counterpart in TransformerLens 4, "
+            "whose gated MLPs have no biases. Train with biases=none, or install 3.x."
+        )
 
 
 def _write(target: Tensor, value: Tensor, spec: ModelSpec, name: str) -> None:
     with torch.no_grad():
         target.copy_(value)
     if isinstance(target, nn.Parameter):
-        target.requires_grad_(is_trained(name, spec))
+        target.requires_grad_(is_trained(name, replace(spec, tied_embeddings=False)))
 
 
 def _config_fields(model: HookedTransformer) -> dict[str, Any]:
     names = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "act_fn")
     names += ("d_vocab", "d_vocab_out", "n_ctx", "dtype", "normalization_type", "attention_dir")
+    names += ("eps", "attn_only", "gated_mlp")
     config = model.cfg
     fields = {name: getattr(config, name) for name in names}
     return fields | {"device": str(config.device), "init_weights": False}
@@ -186,6 +271,10 @@ def _config_fields(model: HookedTransformer) -> dict[str, Any]:
 def _check_representable(config: Any) -> None:
     for field, fine in _NEEDED.items():
         _require(field, getattr(config, field, fine[0]), fine)
+    if not config.attn_only:
+        _require("act_fn", config.act_fn, get_args(ActivationName))
+    if str(config.normalization_type).startswith("LN"):
+        _require("final_rms", getattr(config, "final_rms", False), (False,))
     _require("n_key_value_heads", config.n_key_value_heads, (None, config.n_heads))
     scale = float(config.attn_scale) if config.use_attn_scale else 1.0
     usual = math.sqrt(config.d_head)
@@ -202,12 +291,21 @@ def _require(field: str, value: Any, fine: tuple) -> None:
         )
 
 
-def _trained_biases(parameters: Mapping[str, Tensor]) -> Biases:
-    inside = [name for name in parameters if is_bias(name) and name.startswith("blocks.")]
+def _trained_biases(model: Any, parameters: Mapping[str, Tensor]) -> Biases:
+    # A bridge's gated MLP has no biases; what it lists are zeros.
+    has_none_in_mlps = model.cfg.gated_mlp and hasattr(model, "tl_parameters")
+    inside = [
+        name
+        for name in parameters
+        if is_bias(name)
+        and name.startswith("blocks.")
+        and not (".mlp." in name and (has_none_in_mlps or model.cfg.attn_only))
+    ]
     trained = {name for name in inside if parameters[name].requires_grad}
-    for choice in get_args(Biases):
+    choices: tuple[Biases, ...] = ("none", "all") if has_none_in_mlps else get_args(Biases)
+    for choice in choices:
         if trained == {name for name in inside if is_trained(name, ModelSpec(biases=choice))}:
-            return cast(Biases, choice)
+            return choice
     raise ConfigError(
         f"trained biases are {', '.join(sorted(trained))}, no set that a ModelSpec names. Pass "
         f"biases={' or '.join(map(repr, get_args(Biases)))}."

@@ -13,9 +13,15 @@ from torch import Tensor
 
 from grokinterp.models.last_block import LastBlock
 from grokinterp.models.network_parts import NetworkParts, Operands, PartName, Readout
+from grokinterp.models.norms import CENTERED
 from grokinterp.models.pair_tables import PairActivations, forward_pairs, has_pair_tables
 from grokinterp.models.spec import ModelSpec
-from grokinterp.models.transformer import ACTIVATIONS, input_tokens, transformer_logits
+from grokinterp.models.transformer import (
+    ACTIVATIONS,
+    input_tokens,
+    transformer_logits,
+    unembedding,
+)
 
 _PAIRS_AT_A_TIME = 8192
 
@@ -93,6 +99,8 @@ class TransformerParts(NetworkParts):
     @property
     def neurons(self) -> Float[Tensor, "pair neuron"]:
         """Activations after the nonlinearity (last block)."""
+        self.require("neurons")
+        assert self.activations.neurons is not None
         return self.activations.neurons
 
     @property
@@ -103,7 +111,7 @@ class TransformerParts(NetworkParts):
     @property
     def operand_positions(self) -> tuple[int, int]:
         """Positions of a and of b in the input sequence."""
-        return (0, 1)
+        return self.spec.operand_positions
 
     @property
     def tokens(self) -> Int[Tensor, "pair pos"]:
@@ -117,20 +125,36 @@ class TransformerParts(NetworkParts):
 
     @property
     def pre_activations(self) -> Float[Tensor, "pair neuron"]:
-        """What the neurons of the last block receive; computed at every reading."""
+        """What the neurons of the last block receive, of a gated MLP the gate's part.
+
+        Computed at every reading.
+        """
+        self.require("pre_activations")
         return self.last_block.pre_activations(self.last_block.resid_mid)
 
     def pre_activations_of(self, neurons: Int[Tensor, " some"]) -> Float[Tensor, "pair some"]:
         """What some neurons of the last block receive."""
-        block = self.last_block
-        W_in, b_in = block.weights["W_in"], block.weights["b_in"]
-        return block.resid_mid @ W_in[:, neurons] + b_in[neurons]
+        self.require("pre_activations")
+        return self.last_block.pre_activations(self.last_block.resid_mid, neurons)
 
     @cached_property
     def readout(self) -> Readout:
-        """``W_out @ W_U`` of the last block."""
+        """``W_out @ W_U`` of the last block.
+
+        Where a norm stands before the unembedding its centering and its weights stand between
+        the two, and its scale at every pair is held.
+        """
+        self.require("readout")
         W_out = self.parameters[f"blocks.{self.spec.n_layers - 1}.mlp.W_out"].double()
-        return Readout(W_out @ self.parameters["unembed.W_U"][:, : self.n_answers].double())
+        W_U = unembedding(self.parameters, self.spec)[:, : self.n_answers].double()
+        if self.spec.normalization == "none":
+            return Readout(W_out @ W_U)
+        block = self.last_block
+        if self.spec.normalization in CENTERED:
+            W_out = W_out - W_out.mean(dim=1, keepdim=True)
+        weight = block.weights.get(f"{block.last_norm}w")
+        W_out = W_out if weight is None else W_out * weight.double()
+        return Readout(W_out @ W_U, block.last_scale())
 
     def logits_from_operands(
         self, a: Float[Tensor, "row d"], b: Float[Tensor, "row e"], rows: Int[Tensor, " row"]
@@ -173,12 +197,15 @@ class TransformerParts(NetworkParts):
         W_E = self.parameters["embed.W_E"].clone()
         W_E[: self.n_tokens] = operands.a.to(W_E.dtype)
         changed = {**self.parameters, "embed.W_E": W_E}
-        return TransformerParts.of(changed, self.spec, self.pairs, self.n_tokens, self.n_answers)
+        # Only what the tokens bring in changes: tied embeddings stay what the answers are read by.
+        spec = replace(self.spec, tied_embeddings=False)
+        return TransformerParts.of(changed, spec, self.pairs, self.n_tokens, self.n_answers)
 
     def logits_from_neurons(
         self, neurons: Float[Tensor, "row neuron"], rows: Int[Tensor, " row"]
     ) -> Float[Tensor, "row c"]:
         """Logits with other activations of the last block's neurons."""
+        self.require("way_from_neurons")
         block = self.last_block.of_rows(rows)
         return block.logits(mlp_out=block.mlp_out(neurons))
 
@@ -192,8 +219,17 @@ class TransformerParts(NetworkParts):
 
 
 def missing_in_transformer(spec: ModelSpec) -> dict[PartName, str]:
-    """Return why a part is not there, for each that such a transformer has not."""
-    return {}
+    """Return why a part is not there, for each that such a transformer has not.
+
+    Examples
+    --------
+    >>> missing_in_transformer(ModelSpec())
+    {}
+    """
+    if not spec.attn_only:
+        return {}
+    absent: tuple[PartName, ...] = ("neurons", "pre_activations", "readout", "way_from_neurons")
+    return dict.fromkeys(absent, "a transformer of attention alone has no neurons")
 
 
 def _forward(
@@ -203,9 +239,10 @@ def _forward(
         return forward_pairs(parameters, spec, pairs)
     # Networks without tables keep all positions of every activation while they run.
     parts = [forward_pairs(parameters, spec, part) for part in pairs.split(_PAIRS_AT_A_TIME)]
+    neurons = [part.neurons for part in parts if part.neurons is not None]
     return PairActivations(
         torch.cat([part.pattern for part in parts]),
-        torch.cat([part.neurons for part in parts]),
+        torch.cat(neurons) if neurons else None,
         torch.cat([part.logits for part in parts]),
     )
 

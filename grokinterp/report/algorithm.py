@@ -53,17 +53,17 @@ _FORMULAS: dict[Formula, tuple[str, str]] = {
 
 
 def algorithm_section(analysis: Analysis) -> Section:
-    """The verdict with its evidence; a note with the reason where there is none."""
+    """The verdict with its evidence; where there is none the reason, and what the logits show."""
     algorithm = analysis.algorithm
     reason = algorithm.reason
     if algorithm.verdict == "none":
         because = f" Reason: {escape(reason)}." if reason else ""
-        note = paragraph(f"No algorithm was determined.{because}", kind="note")
-        return Section("algorithm", "Which algorithm", (note,))
-    sentence = f"Verdict: <strong>{escape(algorithm.verdict)}</strong>."
-    if reason:
-        sentence += f" At the last checkpoint, {escape(reason)}."
-    blocks = [paragraph(sentence)]
+        blocks = [paragraph(f"No algorithm was determined.{because}", kind="note")]
+    else:
+        sentence = f"Verdict: <strong>{escape(algorithm.verdict)}</strong>."
+        if reason:
+            sentence += f" At the last checkpoint, {escape(reason)}."
+        blocks = [paragraph(sentence)]
     evidence, formulas = _evidence(algorithm), _formulas(algorithm)
     try:
         figure = figures.plot_correct_logits(analysis)
@@ -127,10 +127,12 @@ def _formulas(algorithm: Algorithm) -> list[str]:
     ]
     header = ("formula", "whole logits", *(f"circle {k} alone" for k in circles), "source")
     caption = "Variance of the logits that each formula explains"
-    return [
-        table(header, rows, caption=caption),
-        paragraph(
-            "The rule compares the first two formulas on the circles alone: whole logits of a "
-            "pizza with accompanying circles are explained by the clock's formula."
-        ),
-    ]
+    shown = [table(header, rows, caption=caption)]
+    if circles:
+        shown.append(
+            paragraph(
+                "The rule compares the first two formulas on the circles alone: whole logits of a "
+                "pizza with accompanying circles are explained by the clock's formula."
+            )
+        )
+    return shown

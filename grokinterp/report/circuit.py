@@ -8,6 +8,7 @@ import pandas as pd
 
 from grokinterp import figures
 from grokinterp.errors import FitError
+from grokinterp.report.network_words import has_transformer_names
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import (
     MISSING,
@@ -21,8 +22,7 @@ from grokinterp.trajectory.analysis import Analysis
 _STAGES = {
     "embedding": (
         "Embedding",
-        "Each token is read as cosines and sines of the key frequencies; what the neurons can "
-        "see of it, through values and heads, is cleaner than W_E itself.",
+        "Each token is read as cosines and sines of the key frequencies.",
     ),
     "attention": (
         "Attention",
@@ -36,14 +36,20 @@ _STAGES = {
     ),
     "neuron_logit_map": (
         "Neuron-logit map",
-        "W_L = W_out W_U along the key frequencies: two directions u and v of the neurons for "
-        "each, from which the logits read a cosine and a sine of a+b.",
+        "W_L along the key frequencies: two directions u and v of the neurons for each, from "
+        "which the logits read a cosine and a sine of a+b.",
     ),
     "logits": (
         "Logits",
         "The logits against a sum of cosines of a+b−c with one amplitude per key frequency.",
     ),
 }
+_OF_TRANSFORMERS = {
+    "embedding": " What the neurons can see of it, through values and heads, is cleaner than W_E "
+    "itself.",
+    "neuron_logit_map": " W_L = W_out W_U.",
+}
+"""What is added of a transformer that has neurons."""
 _CIRCUIT_STEPS = {
     "memorization_works_from": "memorization circuit alone right on train from",
     "memorization_works_until": "memorization circuit alone right on train until",
@@ -68,15 +74,32 @@ def circuit_section(analysis: Analysis) -> Section:
         "network's own; a loss far above it is something the account leaves out."
         + (f" Last checkpoint, step {show_value(step)}." if step is not None else "")
     )
-    blocks = [lead, _losses(circuit)]
+    has_heads = bool(circuit["head"].notna().any())
+    blocks = [lead, *_stages_left_out(analysis), _losses(circuit)]
     for stage, (name, text) in _STAGES.items():
         rows = [row for row in circuit.to_dict(orient="records") if row["stage"] == stage]
         if rows:
-            body = paragraph(escape(text)) + _stage_table(rows, name)
+            if has_transformer_names(analysis) and "neurons" not in analysis.run.missing_parts:
+                text += _OF_TRANSFORMERS.get(stage, "")
+            body = paragraph(escape(text)) + _stage_table(rows, name, has_heads=has_heads)
             blocks.append(
                 f"<details><summary>{escape(name)}: all numbers</summary>{body}</details>"
             )
     return Section("circuit", title, tuple(blocks))
+
+
+def _stages_left_out(analysis: Analysis) -> list[str]:
+    """One note on the stages that the network does not show; nothing where it shows all."""
+    left_out = [n.lower() for s, (n, _) in _STAGES.items() if analysis.why(f"circuit.{s}")]
+    if not left_out:
+        return []
+    return [
+        paragraph(
+            f"Stages that cannot be followed in this network: {', '.join(left_out)}. The reasons "
+            'stand under <a href="#not-computed">What could not be computed</a>.',
+            kind="note",
+        )
+    ]
 
 
 def strength_section(analysis: Analysis) -> Section:
@@ -151,18 +174,18 @@ def _losses(circuit: pd.DataFrame) -> str:
     return table(header, rows, caption="What each replacement costs; losses in nats", n_text=2)
 
 
-def _stage_table(rows: list[dict], name: str) -> str:
+def _stage_table(rows: list[dict], name: str, *, has_heads: bool) -> str:
+    which = ("frequency", "head") if has_heads else ("frequency",)
     cells = [
         (
             escape(row["quantity"]),
-            show_value(row["frequency"]) if not pd.isna(row["frequency"]) else "",
-            show_value(row["head"]) if not pd.isna(row["head"]) else "",
+            *("" if pd.isna(row[column]) else show_value(row[column]) for column in which),
             show_value(row["value"]),
             escape(row["unit"]),
         )
         for row in rows
     ]
-    header = ("quantity", "frequency", "head", "value", "unit")
+    header = ("quantity", *which, "value", "unit")
     return table(header, cells, caption=name, n_text=1)
 
 

@@ -9,10 +9,18 @@ from grokinterp.report.text import escape, field_table, link_papers, table
 from grokinterp.trajectory.analysis import Analysis
 
 
-def provenance_sections(analysis: Analysis) -> list[Section]:
-    """What could not be computed, configuration, versions, origin, citations."""
+def provenance_sections(analysis: Analysis, absent: Mapping[Section, str]) -> list[Section]:
+    """What could not be computed, configuration, versions, origin, citations.
+
+    Parameters
+    ----------
+    analysis
+        Of any run.
+    absent
+        Sections that this kind of network has not, each with the reason.
+    """
     return [
-        Section("not-computed", "What could not be computed", _not_computed(analysis)),
+        Section("not-computed", "What could not be computed", _not_computed(analysis, absent)),
         Section("config", "Configuration", _config(analysis)),
         Section("environment", "Versions and machine", _environment(analysis)),
         Section("origin", "Origin", _origin(analysis)),
@@ -20,17 +28,35 @@ def provenance_sections(analysis: Analysis) -> list[Section]:
     ]
 
 
-def _not_computed(analysis: Analysis) -> tuple[str, ...]:
+def _not_computed(analysis: Analysis, absent: Mapping[Section, str]) -> tuple[str, ...]:
     blocks = []
+    if absent:
+        # Their ids stay, so that links to them lead to the reason.
+        rows = [
+            (f'<span id="{escape(section.name)}">{escape(section.title)}</span>', escape(why))
+            for section, why in absent.items()
+        ]
+        blocks.append(table(("section", "reason"), rows, caption="Not in this report"))
     # That nothing was lost is no gap in what is known.
     reasons = {k: v for k, v in analysis.reasons.items() if k != "lost_step"}
     if reasons:
-        rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in reasons.items()]
+        rows = [(", ".join(names), escape(why)) for names, why in _grouped(reasons, analysis)]
         blocks.append(table(("field", "reason"), rows, caption="Fields without a value"))
     if analysis.failures:
         rows = [(f"<code>{escape(k)}</code>", escape(v)) for k, v in analysis.failures.items()]
         blocks.append(table(("checkpoint", "reason"), rows, caption="Checkpoints left out"))
     return tuple(blocks) or (paragraph("Everything that applies to this task was computed."),)
+
+
+def _grouped(reasons: Mapping[str, str], analysis: Analysis) -> list[tuple[list[str], str]]:
+    """Columns and tables that are absent for the same reason, together; other fields alone."""
+    of_parts = set(analysis.run.missing_parts.values())
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, reason in reasons.items():
+        is_one_of_many = "." in name or reason in of_parts
+        group = "" if is_one_of_many else name
+        groups.setdefault((group, reason), []).append(f"<code>{escape(name)}</code>")
+    return [(names, reason) for (_, reason), names in groups.items()]
 
 
 def _config(analysis: Analysis) -> tuple[str, ...]:

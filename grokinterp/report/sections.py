@@ -8,6 +8,7 @@ from typing import Any
 from grokinterp.circuits.key_frequencies import MIN_SHARE
 from grokinterp.errors import FitError
 from grokinterp.figures import FIGURES
+from grokinterp.figures.drawn import why_never_drawn
 from grokinterp.figures.embedding import MAX_FRAMES, MAX_HEATMAP_STEPS
 from grokinterp.figures.lines import MAX_POINTS
 from grokinterp.figures.spectrum import spectrum_of
@@ -22,6 +23,11 @@ from grokinterp.report.key_frequencies import (
     level_of_chance,
     what_keys_hold,
 )
+from grokinterp.report.network_words import (
+    embedding_words,
+    has_transformer_names,
+    readout_words,
+)
 from grokinterp.report.outcome import outcome_section, phase_table
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.provenance import provenance_sections
@@ -30,8 +36,12 @@ from grokinterp.trajectory.analysis import Analysis
 
 
 def analysis_sections(analysis: Analysis) -> list[Section]:
-    """All sections of the report, in order; a section without numbers says why."""
-    return [
+    """All sections of the report, in order; a section without numbers says why.
+
+    Sections that a kind of network cannot have are named together, with the reasons, under what
+    could not be computed.
+    """
+    sections = [
         outcome_section(analysis),
         _loss_and_accuracy(analysis),
         _embedding_spectrum(analysis),
@@ -46,8 +56,26 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         circuit_section(analysis),
         strength_section(analysis),
         _ablations(analysis),
-        *provenance_sections(analysis),
     ]
+    absent = {s: why for s in sections if (why := _why_not_in_report(analysis, s.name))}
+    kept = [section for section in sections if section not in absent]
+    return [*kept, *provenance_sections(analysis, absent)]
+
+
+_FIGURES_OF_SECTIONS = {
+    "embedding-spectrum": ("embedding-spectrum", "embedding-heatmap"),
+    "neurons": ("neurons", "neuron-phases"),
+    "gini-and-weights": ("gini", "sum-squared-weights"),
+}
+"""Figures that are all there is to a section, of those sections that a network can lack."""
+
+
+def _why_not_in_report(analysis: Analysis, section: str) -> str:
+    """Why a kind of network has no such section; empty if it has."""
+    names = _FIGURES_OF_SECTIONS.get(section, ())
+    reasons = [why_never_drawn(name, analysis.run.missing_parts) for name in names]
+    given = [reason for reason in reasons if reason is not None]
+    return "; ".join(dict.fromkeys(given)) if given and len(given) == len(names) else ""
 
 
 def figure_or_reason(analysis: Analysis, name: str, caption: str, *, followed_by: str = "") -> str:
@@ -126,7 +154,7 @@ def _embedding_spectrum(analysis: Analysis) -> Section:
     spectrum = figure_or_reason(
         analysis,
         "embedding-spectrum",
-        "Norm of the embedding along the cosine and the sine of every frequency."
+        f"Norm of {embedding_words(analysis)} along the cosine and the sine of every frequency."
         + move
         + (slider if n > MAX_FRAMES else ""),
         followed_by="figure-embedding-heatmap",
@@ -171,13 +199,20 @@ def _key_frequencies(analysis: Analysis) -> Section:
 
 
 def _evidence_figure(analysis: Analysis) -> str:
+    missing, others = analysis.run.missing_parts, ""
+    if "operands" not in missing:
+        others = (
+            " The other panels change nothing: a frequency can be large in the embedding and "
+            "unused by the logits."
+        )
+    elif "neurons" not in missing:
+        others = " The other panels change nothing."
     return figure_or_reason(
         analysis,
         "key-frequencies",
         "By the rule <code>logit_power</code> a frequency is key when its share of the logit "
         f"power lies above both lines of the first panel: a threshold, and "
-        f"{level_of_chance(analysis.key_frequencies)}. The other panels change nothing: a "
-        "frequency can be large in the embedding and unused by the logits.",
+        f"{level_of_chance(analysis.key_frequencies)}.{others}",
     )
 
 
@@ -260,34 +295,53 @@ def _gini_and_weights(analysis: Analysis) -> Section:
         analysis,
         "gini",
         "How few frequencies hold the weights: 0 means that all Fourier components are equal, 1 "
-        "that a single one is left. W_E is the embedding, W_L = W_out W_U leads from the neurons "
-        "to the logits. In a run that groks, both rise as the circuit forms and again in cleanup.",
+        f"that a single one is left. {_what_is_sparse(analysis)} as the circuit forms and again in "
+        "cleanup.",
+    )
+    names = (
+        " Matrices under their TransformerLens names." if has_transformer_names(analysis) else ""
     )
     weights = figure_or_reason(
         analysis,
         "sum-squared-weights",
         "In a run that groks, weight decay removes the memorization circuit in cleanup: the total "
-        "falls and then stays flat. Matrices under their TransformerLens names. Logarithmic axis.",
+        f"falls and then stays flat.{names} Logarithmic axis.",
     )
     return Section("gini-and-weights", "Gini coefficient and weights", (gini, weights))
 
 
+def _what_is_sparse(analysis: Analysis) -> str:
+    """What W_E and W_L are, of those that there are, and the beginning of what they do."""
+    missing, said = analysis.run.missing_parts, []
+    if "operands" not in missing:
+        said.append(f"W_E is {embedding_words(analysis)}")
+    if "readout" not in missing:
+        said.append(readout_words(analysis))
+    rise = "both rise" if len(said) == 2 else "it rises"
+    return f"{', '.join(said)}. In a run that groks, {rise}"
+
+
 def _further_measures(analysis: Analysis) -> Section:
-    by_frequency = (
-        " Gradient symmetricity is near 1 for the pizza algorithm and lower for the clock; "
-        "distance irrelevance is low for the pizza and higher for the clock; circularity is near "
-        "1 where the embedding consists of circles. What they say of the last checkpoint stands "
-        'under <a href="#algorithm">Which algorithm</a>.'
-        if not analysis.run.task.has_representations
-        else " Gradient symmetricity is the cosine between the gradients of a logit for "
-        "the embeddings of the two tokens: 1 where the network treats them alike."
-    )
-    block = figure_or_reason(
-        analysis,
-        "further-measures",
-        f"Effective rank counts the dimensions that the embedding uses.{by_frequency} Measures "
-        "that were added to the library's own have a panel each.",
-    )
+    said = [f"Effective rank counts the dimensions that {embedding_words(analysis)} uses."]
+    if analysis.run.task.has_representations:
+        said.append(
+            "Gradient symmetricity is the cosine between the gradients of a logit for the "
+            "embeddings of the two tokens: 1 where the network treats them alike."
+        )
+    else:
+        said.append(
+            "Gradient symmetricity is near 1 for the pizza algorithm and lower for the clock; "
+            "distance irrelevance is low for the pizza and higher for the clock; circularity is "
+            "near 1 where the embedding consists of circles. What they say of the last checkpoint "
+            'stands under <a href="#algorithm">Which algorithm</a>.'
+        )
+    if "operands" in analysis.run.missing_parts:
+        said = [
+            "Distance irrelevance is low for the pizza algorithm and higher for the clock. What it "
+            'says of the last checkpoint stands under <a href="#algorithm">Which algorithm</a>.'
+        ]
+    said.append("Measures that were added to the library's own have a panel each.")
+    block = figure_or_reason(analysis, "further-measures", " ".join(said))
     return Section("further-measures", "Further measures", (block,))
 
 
@@ -317,13 +371,17 @@ def _ablations(analysis: Analysis) -> Section:
         "Loss of the last checkpoint with parts of the logits removed: bars for all pairs, dots "
         "for train and test. What the network needs shows as a long bar. Logarithmic axis.",
     )
+    paths = (
+        " A path whose value is the same for all pairs is untouched by mean and resampling."
+        if has_transformer_names(analysis)
+        else ""
+    )
     parts = _figure_if_any(
         analysis,
         "component-ablations",
         "Loss on all pairs without each part, whose value is replaced by its mean over the "
         "pairs, by zero, or by its value at another pair. The dashed line is the whole network: "
-        "marks on it are parts that it does not need. A path whose value is the same for all "
-        "pairs is untouched by mean and resampling. Logarithmic axis.",
+        f"marks on it are parts that it does not need.{paths} Logarithmic axis.",
     )
     blocks = [block, *parts]
     if len(analysis.ablations):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from grokinterp.figures.spectrum import spectrum_of
+from grokinterp.report.network_words import weight_words
 from grokinterp.report.text import escape
 from grokinterp.trajectory.analysis import Analysis
 
@@ -67,8 +68,8 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
             "Taking a part out and measuring the loss again: what matters costs loss.",
         ),
     ]
-    algorithm = [] if task.has_representations else _terms_of_algorithm()
-    return [*common, *_terms_of_spectrum(analysis), *circuit, *algorithm, *_terms_of_weights()]
+    algorithm = [] if task.has_representations else _terms_of_algorithm(analysis)
+    return [*common, *_terms_of_spectrum(analysis), *circuit, *algorithm, *weight_words(analysis)]
 
 
 def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:
@@ -100,8 +101,10 @@ def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:
     ]
 
 
-def _terms_of_algorithm() -> list[tuple[str, str]]:
-    return [
+def _terms_of_algorithm(analysis: Analysis) -> list[tuple[str, str]]:
+    """Clock and pizza, and the evidence for them that the network's parts allow."""
+    missing = analysis.run.missing_parts
+    terms = [
         (
             "clock and pizza",
             "Two algorithms for addition that put every token on a circle. A clock multiplies and "
@@ -131,14 +134,8 @@ def _terms_of_algorithm() -> list[tuple[str, str]]:
             "one key frequency; the formulas of clock and pizza are compared on its logits.",
         ),
     ]
-
-
-def _terms_of_weights() -> list[tuple[str, str]]:
-    return [
-        (
-            "W_E, W_pos, W_Q, W_K, W_V, W_O, W_in, W_out, W_U",
-            "Weights under their TransformerLens names: embedding of tokens and of positions; "
-            "queries, keys, values and output of the attention; into and out of the neurons; to "
-            "the logits. W_L = W_out W_U leads from the neurons to the logits.",
-        ),
-    ]
+    if "operands" in missing:
+        return [term for term in terms if term[0] in ("clock and pizza", "distance irrelevance")]
+    if "way_from_operands" in missing:
+        return [t for t in terms if t[0] not in ("gradient symmetricity", "circle alone")]
+    return terms

@@ -15,7 +15,7 @@ from grokinterp.report.comparison_files import addresses_of
 from grokinterp.report.experiment import render_experiment_report
 from grokinterp.report.page import render_page
 from grokinterp.report.sections import analysis_sections
-from grokinterp.report.text import show_value
+from grokinterp.report.text import escape, show_value
 from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.trajectory.analysis import Analysis
 
@@ -130,7 +130,7 @@ def render_report(analysis: Analysis) -> str:
     """Return the report of an analysis as an HTML document."""
     task = analysis.run.task.spec
     operation = analysis.run.task.operation
-    group = f"mod {task.p}"
+    group = f"mod {task.p}" if task.table is None else f"on {task.p} tokens"
     if task.degree is not None:
         first = "b first, then a" if operation.group else "the rightmost first"
         group = f"({first}) in S<sub>{task.degree}</sub>"
@@ -142,7 +142,7 @@ def render_report(analysis: Analysis) -> str:
         share = "from pairs that are not known"
     lead = (
         f'<p class="lead">Learning {operation.formula} {group} {share}; '
-        f"{show_value(n_checkpoints)} {checkpoints}; "
+        f"{escape(analysis.run.spec.in_words)}; {show_value(n_checkpoints)} {checkpoints}; "
         f"last step {show_value(analysis.run.last_step)}.</p>"
     )
     return render_page(title, lead, analysis_sections(analysis))

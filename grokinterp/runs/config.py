@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
-from grokinterp.fields import build, check_types, require, settled, shown
+from grokinterp.fields import build, check_types, in_json, require, settled, shown
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.models.module_spec import LogitsSpec, ModuleSpec
 from grokinterp.reprs import spec_repr
 from grokinterp.runs.pressures import PressureSpec
 from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
@@ -141,7 +142,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dictionary, as written to config.json."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        return json.loads(json.dumps(dataclasses.asdict(self), default=in_json))
 
     @property
     def ancestors(self) -> tuple[TrainConfig, ...]:
@@ -235,7 +236,7 @@ class ImportedConfig:
     """
 
     task: TaskSpec
-    model: ModelSpec
+    model: ModelSpec | ModuleSpec | LogitsSpec
     unknown: tuple[str, ...] = ()
     """Fields such as ``task.split_seed`` whose values here stand for nothing."""
 
@@ -250,7 +251,7 @@ class ImportedConfig:
         for part in ("task", "model"):
             values = dataclasses.asdict(getattr(self, part))
             known[part] = {k: None if f"{part}.{k}" in self.unknown else values[k] for k in values}
-        return json.loads(json.dumps(known))
+        return json.loads(json.dumps(known, default=in_json))
 
 
 PRESETS: dict[str, TrainConfig] = {

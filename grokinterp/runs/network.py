@@ -9,7 +9,12 @@ import torch
 from torch import Tensor
 
 from grokinterp.models import MlpSpec, ModelSpec
-from grokinterp.models.initialization import initial_parameters, is_trained, parameter_shapes
+from grokinterp.models.initialization import (
+    initial_parameters,
+    is_trained,
+    parameter_shapes,
+    tie,
+)
 from grokinterp.models.mlp import first_mlp_parameters, first_outputs, mlp_outputs
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.models.transformer import Hook, input_tokens, transformer_logits
@@ -40,13 +45,17 @@ class Network:
         """Shape of every parameter, in the order of drawing."""
         if isinstance(self.spec, MlpSpec):
             return self.spec.parameter_shapes(self.task.n_inputs, self.task.n_outputs)
-        return parameter_shapes(self.spec, **self.spec.vocabulary_sizes(self.task.n_outputs))
+        return parameter_shapes(self.spec, **self._vocabulary_sizes(self.spec))
 
     def initial_parameters(self) -> dict[str, Tensor]:
         """Draw the initial weights: float32 on the CPU."""
         if isinstance(self.spec, MlpSpec):
             return first_mlp_parameters(self.spec, self.task.n_inputs, self.task.n_outputs)
-        return initial_parameters(self.spec, **self.spec.vocabulary_sizes(self.task.n_outputs))
+        return initial_parameters(self.spec, **self._vocabulary_sizes(self.spec))
+
+    def _vocabulary_sizes(self, spec: ModelSpec) -> dict[str, int]:
+        n_answers = self.task.n_outputs
+        return spec.vocabulary_sizes(getattr(self.task, "n_tokens", n_answers), n_answers)
 
     def is_trained(self, name: str) -> bool:
         """Whether a parameter is trained."""
@@ -70,6 +79,19 @@ class Network:
         if isinstance(self.spec, MlpSpec):
             return mlp_outputs(parameters, inputs, self.spec)
         return pair_logits(parameters, self.spec, inputs)
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Columns of the outputs that are answers of the task: the first ones.
+
+        Under ``outputs=tokens`` a transformer has one more for each sign. They are trained, so
+        they are part of the losses and accuracies of curves.csv.
+        """
+        return outputs[..., : self.task.n_outputs]
+
+    def after_update(self, parameters: dict[str, Tensor]) -> None:
+        """Bring weights that are not trained, but follow others, up to date."""
+        if isinstance(self.spec, ModelSpec):
+            tie(parameters, self.spec)
 
     def forward_on(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Forward:
         """Prepare the forward pass for a batch that stays the same.

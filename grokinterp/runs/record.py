@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.models.network_parts import NetworkParts, PartName
 from grokinterp.runs.config import ImportedConfig
 from grokinterp.tasks import Split
 
@@ -44,8 +48,60 @@ def digest_of(parameters: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(parameters.items()):
         digest.update(name.encode())
-        digest.update(value.contiguous().numpy().tobytes())
+        # Bytes and not numbers: numpy has no bfloat16.
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+class ForeignNetworks(ABC):
+    """Checkpoints of networks whose forward pass is not this library's: they run themselves.
+
+    Whatever asks a :class:`~grokinterp.runs.run.Run` for parts or logits is answered here.
+    """
+
+    missing: Mapping[PartName, str]
+    """Why a part of these networks is not there, for each that is not."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> tuple[int, ...]:
+        """Steps that were given, ascending."""
+
+    @abstractmethod
+    def parameters(self, step: int) -> dict[str, Tensor]:
+        """Weights after `step` updates under their own names; none where none are known."""
+
+    @abstractmethod
+    def checksum(self, step: int) -> str:
+        """Digest that changes when the network does."""
+
+    @abstractmethod
+    def network(self, step: int) -> NetworkParts:
+        """Run the network of a step on all pairs.
+
+        Raises
+        ------
+        CheckpointError
+            If a logit is not finite.
+        """
+
+    @abstractmethod
+    def logits(self, step: int, rows: Int[Tensor, " row"] | None = None) -> Float[Tensor, "row c"]:
+        """Logits of a step on some pairs (None: all)."""
+
+    @abstractmethod
+    def model(self, step: int) -> Any:
+        """Return the network itself.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none.
+        """
+
+    def name(self, step: int) -> str:
+        """Return ``step 1200``."""
+        return f"step {step}"
 
 
 @dataclass(frozen=True, eq=False)

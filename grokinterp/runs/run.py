@@ -17,13 +17,23 @@ from torch import Tensor
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.models.module_forward import Inputs
+from grokinterp.models.module_spec import LogitsSpec, ModuleSpec, Parts
 from grokinterp.models.network_parts import NetworkParts, PartName
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.reprs import in_lines
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.importers.state_dicts import run_from_state_dicts
+from grokinterp.runs.logits import run_from_logits
+from grokinterp.runs.modules import run_from_modules
 from grokinterp.runs.parts import missing_parts, network_parts
-from grokinterp.runs.record import CURVE_COLUMNS, Checkpoints, ImportedRun, WeightsInMemory
+from grokinterp.runs.record import (
+    CURVE_COLUMNS,
+    Checkpoints,
+    ForeignNetworks,
+    ImportedRun,
+    WeightsInMemory,
+)
 from grokinterp.tasks import Split, Task, TaskSpec
 
 __all__ = ["CURVE_COLUMNS", "Checkpoints", "Run", "WeightsInMemory"]
@@ -45,8 +55,8 @@ class Run:
     """What was trained and how; of a run from elsewhere, as far as it is known."""
     split: Split
     """Which pairs were trained on, if that is known (``split.is_known``)."""
-    checkpoints: Checkpoints
-    """The weights by step."""
+    checkpoints: Checkpoints | ForeignNetworks
+    """The weights by step, or networks that run themselves."""
     curves: pd.DataFrame
     """step, train_loss, test_loss (nats), train_accuracy, test_accuracy; one row per step,
     NaN where nothing was tested or recorded. Empty for a run that came without curves."""
@@ -93,8 +103,8 @@ class Run:
         return self.split.task
 
     @property
-    def spec(self) -> ModelSpec | MlpSpec:
-        """Shape of the network."""
+    def spec(self) -> ModelSpec | MlpSpec | ModuleSpec | LogitsSpec:
+        """Shape of the network; of one that is none of this library's, what is known of it."""
         return self.config.model
 
     @property
@@ -122,7 +132,9 @@ class Run:
         >>> gi.load_run("ckpts/").missing_parts
         {}
         """
-        return missing_parts(self.spec)
+        if isinstance(self.checkpoints, ForeignNetworks):
+            return self.checkpoints.missing
+        return missing_parts(self._own_spec)
 
     def network(
         self, step: int | None = None, parameters: Mapping[str, Tensor] | None = None
@@ -148,8 +160,10 @@ class Run:
         >>> gi.load_run("ckpts/").network().neurons.shape
         torch.Size([169, 64])
         """
+        if isinstance(self.checkpoints, ForeignNetworks):
+            return self.checkpoints.network(self.resolve_step(step))
         weights = self.parameters(step) if parameters is None else parameters
-        return network_parts(self.spec, weights, self.task)
+        return network_parts(self._own_spec, weights, self.task)
 
     def logits(self, step: int | None = None, rows: Any = None) -> Tensor:
         """Logits of the answers at a step (None: the last kept) on all pairs, or on some rows.
@@ -172,9 +186,17 @@ class Run:
         torch.Size([2, 13])
         """
         task = self.task
-        pairs = torch.from_numpy(task.pairs if rows is None else task.pairs[np.asarray(rows)])
+        if isinstance(self.checkpoints, ForeignNetworks):
+            chosen = None if rows is None else torch.arange(task.n_pairs)[np.asarray(rows)]
+            return self.checkpoints.logits(self.resolve_step(step), chosen)
+        pairs = torch.tensor(task.pairs if rows is None else task.pairs[np.asarray(rows)])
         with torch.no_grad():
-            return pair_logits(self.parameters(step), self.spec, pairs)[:, : task.n_classes]
+            return pair_logits(self.parameters(step), self._own_spec, pairs)[:, : task.n_classes]
+
+    @property
+    def _own_spec(self) -> ModelSpec | MlpSpec:
+        assert isinstance(self.spec, (ModelSpec, MlpSpec))
+        return self.spec
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -250,12 +272,133 @@ class Run:
         return cls.from_imported(run_from_state_dicts(state_dicts, task, train_pairs, model))
 
     @classmethod
+    def from_modules(
+        cls,
+        modules: Mapping[int, Any],
+        *,
+        task: TaskSpec,
+        inputs: Inputs = "a b =",
+        parts: Parts | None = None,
+        train_pairs: Any = None,
+        curves: pd.DataFrame | None = None,
+    ) -> Run:
+        """Make a run of anyone's networks, any ``torch.nn.Module``.
+
+        What the logits show is there in any case; `parts` names the submodules that show the
+        rest. Modules are run in eval mode, without gradients, on their own device, some thousand
+        pairs at a time, and are left as they were.
+
+        Parameters
+        ----------
+        modules
+            By step, the number of updates applied: a copy of the network, as of
+            ``copy.deepcopy``. What ``torch.compile`` and wrappers for several devices have put
+            around it is taken off. It returns logits of the shape (pairs, answers), or (pairs,
+            positions, answers), of which the last position is read, in a tensor, at the head of a
+            tuple, or as ``.logits``. One output more than there are answers is cut.
+        task
+            What was learned; of its split only the operation and p count.
+        inputs
+            What the module is called with. ``"a b"``: a (pairs, 2) tensor of int64; ``"a b ="``:
+            (pairs, 3), with ``=`` as token ``n_tokens``. Or a function that makes it from a
+            (pairs, 2) tensor: a tensor, a tuple of arguments, or a dictionary of named ones.
+        parts
+            Names of submodules; None: nothing but the logits and the weights.
+        train_pairs
+            What was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of the
+            pairs themselves. None: not known, and whatever needs it will be absent.
+        curves
+            What was logged: a table with ``step`` and any of ``train_loss``, ``test_loss``,
+            ``train_accuracy``, ``test_accuracy``. None: computed from the modules.
+
+        Raises
+        ------
+        ConfigError
+            If a value is no module, the last module or `inputs` raises, a name is no submodule,
+            or what passes it cannot be such a part.
+        ShapeError
+            If the last module gives another number of rows, or outputs of the wrong width.
+        CheckpointError
+            If a step is no number of updates, or two steps share a module or its weights.
+
+        Examples
+        --------
+        >>> import grokinterp as gi
+        >>> modules = {step: run.model(step) for step in (0, 800)}
+        >>> run = gi.Run.from_modules(
+        ...     modules,
+        ...     task=gi.TaskSpec(p=13),
+        ...     parts=gi.Parts(operands="hook_embed", neurons="blocks.0.mlp.hook_post"),
+        ...     train_pairs=run.split.train,
+        ... )
+        >>> gi.find_key_frequencies(gi.take_snapshot(run)).frequencies
+        (2, 3)
+        """
+        checked("modules", modules, Mapping, "Pass {step: module}.")
+        checked("task", task, TaskSpec)
+        checked("parts", parts, Parts | None, "Pass gi.Parts(operands=..., neurons=...).")
+        found = run_from_modules(modules, task, inputs, parts or Parts(), train_pairs, curves)
+        return cls.from_imported(found)
+
+    @classmethod
+    def from_logits(
+        cls,
+        logits: Mapping[int, Any],
+        *,
+        task: TaskSpec,
+        train_pairs: Any = None,
+        curves: pd.DataFrame | None = None,
+    ) -> Run:
+        """Make a run of the logits of anyone's network, of which nothing else is known.
+
+        Losses, accuracies, spectra of the logits, key frequencies and what is left when they
+        are taken out need no more. Whatever looks inside the network is absent, with the reason.
+
+        Parameters
+        ----------
+        logits
+            By step, the number of updates applied: (n_pairs, answers) tensors or arrays, rows in
+            the order of ``Task(task).pairs``. One column more than there are answers, such as an
+            output for ``=``, is cut.
+        task
+            What was learned; of its split only the operation and p count.
+        train_pairs
+            What was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of the
+            pairs themselves. None: not known, and whatever needs it will be absent.
+        curves
+            What was logged: a table with ``step`` and any of ``train_loss``, ``test_loss``,
+            ``train_accuracy``, ``test_accuracy``. None: computed from the logits.
+
+        Raises
+        ------
+        CheckpointError
+            If a step is no number of updates, or two steps share memory.
+        ShapeError
+            If logits have not one row per pair and one column per answer.
+        ConfigError
+            If `train_pairs` are not pairs of the task, or `curves` no such table.
+
+        Examples
+        --------
+        >>> import grokinterp as gi
+        >>> logits = {step: run.logits(step) for step in (0, 800)}
+        >>> run = gi.Run.from_logits(logits, task=gi.TaskSpec(p=13), train_pairs=run.split.train)
+        >>> gi.take_snapshot(run).accuracy_all, run.missing_parts["neurons"]
+        (1.0, 'a network of which only the logits are known has no neurons')
+        """
+        checked("logits", logits, Mapping, "Pass {step: logits}.")
+        checked("task", task, TaskSpec)
+        return cls.from_imported(run_from_logits(logits, task, train_pairs, curves))
+
+    @classmethod
     def from_imported(cls, found: ImportedRun) -> Run:
         """Make a run of what an importer found; :func:`grokinterp.load_run` calls it."""
         return cls(**vars(found))
 
     def parameters(self, step: int | None = None) -> dict[str, Tensor]:
         """Weights after `step` updates (None: the last kept), under TransformerLens names.
+
+        Of a module of anyone's, its state dict; of logits nothing.
 
         Raises
         ------
@@ -274,8 +417,11 @@ class Run:
         Returns
         -------
         HookedTransformer
-            With TransformerLens names, hooks and ``run_with_cache``.
+            With TransformerLens names, hooks and ``run_with_cache``; of a run of modules the
+            module itself.
         """
+        if isinstance(self.checkpoints, ForeignNetworks):
+            return self.checkpoints.model(self.resolve_step(step))
         from grokinterp.models.hooked_transformer import HookedTransformer
 
         return HookedTransformer.from_parameters(self.transformer, self.parameters(step))

@@ -26,6 +26,7 @@ from grokinterp.runs.network import Network
 from grokinterp.runs.reading import read_bytes, read_json_table, require_file, require_within
 from grokinterp.runs.record import CURVE_COLUMNS
 from grokinterp.runs.stopping import early_stop
+from grokinterp.runs.stored_tables import put_tables, write_tables
 from grokinterp.tasks import Examples, Split, task_of
 
 FORMAT_VERSION = 1
@@ -45,6 +46,11 @@ class RunFolder:
     def config_file(self) -> Path:
         """The configuration, as JSON."""
         return self.path / "config.json"
+
+    @property
+    def labels_file(self) -> Path:
+        """Tables of answers of this run and its parents, each under its SHA-256."""
+        return self.path / "labels.safetensors"
 
     @property
     def curves_file(self) -> Path:
@@ -72,7 +78,8 @@ class RunFolder:
         Raises
         ------
         RunFolderError
-            If there is none, or it does not describe a run.
+            If there is none, it does not describe a run, or a table of answers that it names
+            is missing or damaged.
         """
         if not is_there(self.config_file):
             raise RunFolderError(_not_a_run(self.path))
@@ -90,6 +97,7 @@ class RunFolder:
                 f"{self.config_file} has format_version={shown(version)}; this version of "
                 f"grokinterp reads {FORMAT_VERSION}. Use the version that wrote it."
             )
+        put_tables(values, self.labels_file)
         try:
             return TrainConfig.from_dict(values)
         except ConfigError as error:
@@ -153,7 +161,8 @@ class RunFolder:
         )
 
     def write_config(self, config: TrainConfig) -> None:
-        """Write config.json."""
+        """Write config.json, and before it the tables of answers that it names."""
+        write_tables(self.labels_file, config)
         write_json(self.config_file, {"format_version": FORMAT_VERSION, **config.to_dict()})
 
     def read_split(self, task: Examples) -> Split:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.network import Network
 from grokinterp.runs.run import Run
 
@@ -30,6 +31,8 @@ def trained_norm(run: Run, step: int) -> float:
     CheckpointError
         If there is no checkpoint at that step, or it is damaged.
     """
-    network = Network(run.spec, run.split.task)
     weights = run.parameters(step)
+    if not isinstance(run.spec, (ModelSpec, MlpSpec)):
+        return norm_of(weights)
+    network = Network(run.spec, run.split.task)
     return norm_of({name: w for name, w in weights.items() if network.is_trained(name)})

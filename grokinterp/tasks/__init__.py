@@ -1,5 +1,6 @@
 """What is learned: pairs of tokens, images or points, and their train/test splits."""
 
+from grokinterp.tasks.answer_table import AnswerTable
 from grokinterp.tasks.any_task import AnyTaskSpec, task_of
 from grokinterp.tasks.digits import DigitsSpec, DigitsTask
 from grokinterp.tasks.examples import Examples
@@ -12,6 +13,7 @@ from grokinterp.tasks.split import Split, draw_split
 
 __all__ = [
     "OPERATIONS",
+    "AnswerTable",
     "AnyTaskSpec",
     "DigitsSpec",
     "DigitsTask",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from typing import Literal
 
 import numpy as np
 
 from grokinterp.errors import ConfigError
-from grokinterp.fields import check_seed, check_types, shown
+from grokinterp.fields import check_seed, check_types, later_field, shown
 from grokinterp.reprs import spec_repr
+from grokinterp.tasks.answer_table import HOLE, LARGEST_P, MOST_ANSWERS, AnswerTable
 from grokinterp.tasks.examples import Examples, frozen, one_hot
 from grokinterp.tasks.group_view import GroupView, primitive_root
 from grokinterp.tasks.operations import OPERATIONS, Operation, OperationName, is_prime
@@ -19,8 +22,8 @@ from grokinterp.tasks.permutations import DEGREES, TOO_LARGE
 
 SplitMethod = Literal["python_shuffle", "torch_randperm"]
 SplitUnit = Literal["ordered_pairs", "unordered_pairs"]
-LARGEST_P = 4096
-"""Largest modulus: 17 million pairs, half a gigabyte of tokens."""
+Labels = AnswerTable | PathLike | Iterable | None
+"""What a table of answers is given as; a spec holds it as an AnswerTable."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,11 @@ class TaskSpec:
     """Binary operation modulo p, or on the symmetric group S_degree, where a ∘ b applies b
     first. Division needs a prime p and leaves out b = 0; ``conditional`` (a / b for odd b, else
     a - b) needs a prime p and leaves out nothing. ``random_labels`` draws every answer from
-    0 .. p-1, so that only memorizing helps."""
+    0 .. p-1, so that only memorizing helps. ``table`` takes the answers from `labels`."""
     p: int = 113
     """Modulus; the tokens 0 .. p-1 are the residues and token p is ``=``. For permutations
-    the number of elements, degree!, whatever is given; token 0 is the identity."""
+    the number of elements, degree!, and for a table its number of rows, whatever is given;
+    token 0 of permutations is the identity."""
     degree: int | None = None
     """n of S_n, 2 to 5, for permutations; None for operations modulo p. S_6 has too many pairs
     to analyze: 1.4 GiB of logits for one checkpoint."""
@@ -56,12 +60,20 @@ class TaskSpec:
     label_seed: int = 0
     """Seed of the answers of ``random_labels`` alone; whatever is trained on, a pair keeps its
     answer. No other operation takes one."""
+    labels: Labels = later_field(None)
+    """For ``table``: the answers, a path (.npy, .csv, .tsv, .txt, .json, .safetensors) or an array
+    of shape (n, n). Entry [a, b] is the answer to a and b; -1, NaN or an empty cell leaves the
+    pair out. A config names the table by the SHA-256 of its entries, a run folder has a copy."""
+    n_answers: int | None = later_field(None)
+    """For ``table``: number of outputs, more than the largest answer; None: one more than it."""
 
     __repr__ = spec_repr
 
     def __post_init__(self) -> None:
+        self._read_table()
         check_types(self)
-        operation = OPERATIONS[self.operation]
+        self._check_n_answers()
+        operation = _operation_of(self)
         self._check_degree(operation)
         if self.p < 2:
             raise ConfigError(f"p={shown(self.p)} is too small. The modulus must be at least 2.")
@@ -90,19 +102,60 @@ class TaskSpec:
                 "answers are not drawn. Leave it out, or use operation=random_labels."
             )
         if self.split_unit == "unordered_pairs" and not operation.is_commutative:
+            name = self.operation if self.labels is None else "this table"
             raise ConfigError(
-                f"split_unit=unordered_pairs needs a commutative operation; {self.operation} "
+                f"split_unit=unordered_pairs needs a commutative operation; {name} "
                 "is not. Use split_unit=ordered_pairs."
             )
 
     @property
+    def table(self) -> AnswerTable | None:
+        """The table of answers that `labels` became; None for other operations."""
+        return self.labels if isinstance(self.labels, AnswerTable) else None
+
+    @property
     def in_words(self) -> str:
         """``addition modulo 113``, or ``permutation composition in S_5``."""
+        if self.table is not None:
+            return self.table.in_words
         operation = OPERATIONS[self.operation]
         if operation.is_random:
             return f"{operation.words} out of {self.p}"
         group = f"modulo {self.p}" if self.degree is None else f"in S_{self.degree}"
         return f"{operation.words} {group}"
+
+    def _read_table(self) -> None:
+        """Make an AnswerTable of `labels`, whose number of rows becomes p."""
+        if not isinstance(self.operation, str):
+            return
+        if self.operation == "table":
+            if self.labels is None:
+                raise ConfigError(
+                    "labels is not given, and operation=table has its answers from there. Give a "
+                    "path or an array of shape (n, n)."
+                )
+            table = AnswerTable.of(self.labels)
+            object.__setattr__(self, "labels", table)
+            object.__setattr__(self, "p", table.n_tokens)
+            return
+        for name in ("labels", "n_answers"):
+            if getattr(self, name) is not None:
+                raise ConfigError(
+                    f"{name}={shown(getattr(self, name))} does not go with {self.operation}. "
+                    "Leave it out, or use operation=table."
+                )
+
+    def _check_n_answers(self) -> None:
+        if self.table is None:
+            return
+        least = self.table.largest + 1
+        if self.n_answers is None:
+            object.__setattr__(self, "n_answers", least)
+        elif not least <= self.n_answers <= MOST_ANSWERS:
+            raise ConfigError(
+                f"n_answers={shown(self.n_answers)} is not allowed: the largest answer of the "
+                f"table is {least - 1}. Use {least} to {MOST_ANSWERS}, or leave it out."
+            )
 
     def _check_degree(self, operation: Operation) -> None:
         if not operation.is_of_permutations:
@@ -121,6 +174,10 @@ class TaskSpec:
         object.__setattr__(self, "p", math.factorial(self.degree))
 
 
+def _operation_of(spec: TaskSpec) -> Operation:
+    return OPERATIONS[spec.operation] if spec.table is None else spec.table.operation
+
+
 @dataclass(frozen=True, eq=False)
 class Task(Examples):
     """All pairs of a task with their answers: materialized once, never changed.
@@ -130,6 +187,9 @@ class Task(Examples):
     >>> task = Task(TaskSpec(p=5))
     >>> task.n_pairs, int(task.labels[5 * 3 + 4])
     (25, 2)
+    >>> larger = Task(TaskSpec(operation="table", labels=[[-1, 0, 0], [1, -1, 0], [1, 1, -1]]))
+    >>> larger.n_tokens, larger.n_classes, larger.n_pairs
+    (3, 2, 6)
     """
 
     spec: TaskSpec
@@ -137,17 +197,20 @@ class Task(Examples):
     @property
     def operation(self) -> Operation:
         """The operation with its symbol and properties."""
-        return OPERATIONS[self.spec.operation]
-
-    @property
-    def n_classes(self) -> int:
-        """Number of possible answers, which is also the number of output columns."""
-        return self.spec.p
+        return _operation_of(self.spec)
 
     @property
     def n_tokens(self) -> int:
         """Number of tokens that may stand as a or b."""
         return self.spec.p
+
+    @property
+    def n_classes(self) -> int:
+        """Number of possible answers, which is also the number of output columns.
+
+        As many as tokens, except of a table.
+        """
+        return self.spec.p if self.spec.n_answers is None else self.spec.n_answers
 
     @property
     def d_vocab(self) -> int:
@@ -172,29 +235,31 @@ class Task(Examples):
     @property
     def n_inputs(self) -> int:
         """Two columns for every token but ``=``: it may be a, and it may be b."""
-        return 2 * self.spec.p
+        return 2 * self.n_tokens
 
     @property
     def inputs(self) -> np.ndarray:
-        """(n_pairs, 2p) float32: one-hot a beside one-hot b, divided by √2 to have norm 1.
+        """(n_pairs, 2 n_tokens) float32: one-hot a beside one-hot b, divided by √2 to have norm 1.
 
         Made at every reading; a two-layer perceptron takes it, a transformer takes `tokens`.
         """
-        a, b = (one_hot(self.pairs[:, side], self.spec.p) for side in (0, 1))
+        a, b = (one_hot(self.pairs[:, side], self.n_tokens) for side in (0, 1))
         return np.concatenate([a, b], axis=1) / np.float32(math.sqrt(2))
 
     @cached_property
     def pairs(self) -> np.ndarray:
         """(n_pairs, 2) int64: a and b, a-major. Row ``a * p + b`` unless pairs are left out."""
-        a, b = np.divmod(np.arange(self.spec.p**2, dtype=np.int64), self.spec.p)
+        a, b = np.divmod(np.arange(self.n_tokens**2, dtype=np.int64), self.n_tokens)
         pairs = np.stack([a, b], axis=1)
         if self.operation.excludes_zero_divisor:
             pairs = pairs[pairs[:, 1] != 0]
+        if self.spec.table is not None:
+            pairs = pairs[self.spec.table.entries[a, b] != HOLE]
         return frozen(pairs)
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """(n_pairs,) int64: the correct answer of every pair, in 0 .. p-1."""
+        """(n_pairs,) int64: the correct answer of every pair, in 0 .. n_classes-1."""
         if self.operation.compute is None:
             rng = np.random.Generator(np.random.PCG64(self.spec.label_seed))
             return frozen(rng.integers(0, self.spec.p, size=len(self.pairs), dtype=np.int64))
@@ -203,13 +268,13 @@ class Task(Examples):
     @cached_property
     def tokens(self) -> np.ndarray:
         """(n_pairs, 3) int64: the input sequences ``a b =``."""
-        equals = np.full((self.n_pairs, 1), self.spec.p, dtype=np.int64)
+        equals = np.full((self.n_pairs, 1), self.n_tokens, dtype=np.int64)
         return frozen(np.concatenate([self.pairs, equals], axis=1))
 
     @cached_property
     def mirror_rows(self) -> np.ndarray:
         """(n_pairs,) row of (b, a) for every pair (a, b); -1 where (b, a) is not defined."""
-        rows = np.full((self.spec.p, self.spec.p), -1, dtype=np.int64)
+        rows = np.full((self.n_tokens, self.n_tokens), -1, dtype=np.int64)
         rows[self.pairs[:, 0], self.pairs[:, 1]] = np.arange(self.n_pairs)
         return frozen(rows[self.pairs[:, 1], self.pairs[:, 0]])
 
@@ -233,7 +298,8 @@ class Task(Examples):
         """The task as multiplication in a group, or None where there is no such view.
 
         Multiplication modulo a composite p has none, nor has an operation whose answer is no
-        product of two elements, such as a² + b².
+        product of two elements, such as a² + b². A table has none, also where its entries are
+        those of a group: no group is looked for in it.
         """
         p, operation = self.spec.p, self.operation
         if operation.group == "symmetric":

@@ -31,6 +31,7 @@ OperationName = Literal[
     "permutation_conjugation",
     "permutation_sandwich",
     "random_labels",
+    "table",
 ]
 GroupKind = Literal["additive", "multiplicative", "symmetric"]
 
@@ -204,6 +205,7 @@ _ALL = (
 )
 
 OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _ALL}
+"""Operations by name. ``table`` is not here: its answers are the spec's own."""
 
 
 def is_prime(n: int) -> bool:

@@ -147,8 +147,11 @@ def _pair_rows(task: Task) -> tuple[np.ndarray, np.ndarray]:
 def _units(task: Task) -> list[np.ndarray]:
     if task.spec.split_unit == "ordered_pairs":
         return list(np.arange(task.n_pairs, dtype=np.int64)[:, None])
-    upper = np.flatnonzero(task.pairs[:, 0] <= task.pairs[:, 1])
-    return [np.unique([row, task.mirror_rows[row]]) for row in upper]
+    # Of a table with holes the mirror image may not be defined: such a pair is a unit alone.
+    is_alone = task.mirror_rows < 0
+    first = np.flatnonzero((task.pairs[:, 0] <= task.pairs[:, 1]) | is_alone)
+    mirror = np.where(is_alone, np.arange(task.n_pairs), task.mirror_rows)
+    return [np.unique([row, mirror[row]]) for row in first]
 
 
 def _shuffled(n: int, seed: int, method: str) -> np.ndarray:

@@ -160,6 +160,7 @@ class _Training:
         self.optimizer.step()
         for modifier in self.modifiers:
             modifier.after_update(self.trained)
+        self.network.after_update(self.parameters)
         self.n_updates += 1
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.models import MlpSpec, ModelSpec
-from grokinterp.models.pair_tables import PairTables, has_pair_tables, pair_tables
+from grokinterp.models.pair_tables import PairTables, fields_without_tables, pair_tables
 from grokinterp.training.loss import BatchLoss, accuracy, batch_loss
 from grokinterp.training.table_gradients import Leaves, weight_gradients
 from grokinterp.training.token_mixes import TokenMix, token_mix
@@ -33,15 +33,12 @@ def why_no_pair_tables(spec: ModelSpec | MlpSpec, dropout: float = 0.0) -> str |
     Examples
     --------
     >>> why_no_pair_tables(ModelSpec(n_layers=2))
-    'n_layers=2, input_format=a_b_equals, attention_rate=1'
+    'n_layers=2'
     """
     if isinstance(spec, MlpSpec):
         return "a multilayer perceptron"
-    if not has_pair_tables(spec):
-        return (
-            f"n_layers={spec.n_layers}, input_format={spec.input_format}, "
-            f"attention_rate={spec.attention_rate:g}"
-        )
+    if fields := fields_without_tables(spec):
+        return ", ".join(fields)
     if spec.act_fn != "relu":
         return f"act_fn={spec.act_fn}"
     # A mask on what attention adds differs from pair to pair, and the tables are shared.

@@ -30,6 +30,7 @@ from grokinterp.runs.atomic import (
 )
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.store import RunFolder, read_json, write_json
+from grokinterp.runs.stored_tables import holds_tables
 from grokinterp.tasks import Split, draw_split, task_of
 from grokinterp.training.environment import describe_environment, differences
 from grokinterp.training.modifiers import Modifier
@@ -208,8 +209,12 @@ def _refuse_other_contents(folder: RunFolder, config: TrainConfig) -> None:
     except OSError as error:
         raise RunFolderError(f"cannot read {folder.path}: {error.strerror}.") from None
     if "config.json" not in names:
-        # A run writes its config first, so without one only a lock or a file cut short is ours.
-        foreign = {n for n in names if n != ".lock" and not n.startswith(TEMPORARY_PREFIX)}
+        # A run writes its config first, and before it the tables of answers that it names, so
+        # without one only these, a lock or a file cut short is ours.
+        ours = {".lock"}
+        if holds_tables(folder.labels_file, config):
+            ours.add(folder.labels_file.name)
+        foreign = {n for n in names - ours if not n.startswith(TEMPORARY_PREFIX)}
         if foreign:
             raise RunFolderError(
                 f"{folder.path} is not empty and holds no run of grokinterp "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from grokinterp.trajectory.circuit_steps import why_never
 from grokinterp.trajectory.milestones import Milestones
+from grokinterp.trajectory.needed_parts import of_missing_parts
 
 if TYPE_CHECKING:
     from grokinterp.trajectory.analysis import Analysis
@@ -35,7 +36,9 @@ def find_reasons(analysis: Analysis) -> dict[str, str]:
     -------
     dict
         By name: that of a field of summary.json, or a dotted one within it, such as
-        ``phases.cleanup`` or ``final.test_loss``.
+        ``phases.cleanup`` or ``final.test_loss``; or that of a table, of a column of it, of a
+        stage or a place that it has no rows of, such as ``neurons``, ``by_frequency.n_neurons``,
+        ``circuit.attention`` or ``ablations.heads``.
     """
     phases, algorithm = analysis.phases, analysis.algorithm
     return {
@@ -49,6 +52,7 @@ def find_reasons(analysis: Analysis) -> dict[str, str]:
         **({"algorithm": algorithm.reason} if algorithm.verdict == "none" else {}),
         **_of_spectrum(analysis),
         **_of_circuits(analysis),
+        **of_missing_parts(analysis),
         **_of_runs_from_elsewhere(analysis),
     }
 

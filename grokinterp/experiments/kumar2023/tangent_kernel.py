@@ -132,9 +132,9 @@ def kernel_path(run: Run, *, n_points: int, n_checkpoints: int) -> KernelPath:
     ConfigError
         If the run is of a transformer or has classes instead of targets.
     """
-    network = Network(run.spec, run.split.task)
     if not isinstance(run.spec, MlpSpec) or run.split.task.is_classification:
         raise ConfigError("only a perceptron on a regression has this path. Choose such a run.")
+    network = Network(run.spec, run.split.task)
     rows = torch.as_tensor(np.asarray(run.split.test[:n_points]))
     inputs, targets = network.inputs[rows].double(), network.targets[rows].double()
     chosen = np.unique(np.linspace(0, len(run.steps) - 1, n_checkpoints).round().astype(int))

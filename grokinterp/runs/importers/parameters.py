@@ -29,7 +29,8 @@ from grokinterp.models.transformer import vocabulary_sizes
 
 MAX_ORDER = 512
 """Largest p: all p * p pairs are run at once."""
-_WRAPPERS = ("model", "state_dict", "model_state_dict")
+WRAPPERS = ("model", "state_dict", "model_state_dict")
+"""Keys under which files hold a state dict."""
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 # Fewest first: with fewer heads than it was trained with a network answers much worse, with
 # more it answers about as well, so the first that nothing clearly improves on is the right one.
@@ -58,9 +59,9 @@ def find_state_dict(content: Any) -> Mapping[str, Tensor] | None:
     """Return the state dict that a file holds, bare or under ``model`` or ``state_dict``."""
     if not isinstance(content, Mapping):
         return None
-    for candidate in (content, *(content.get(name) for name in _WRAPPERS)):
+    for candidate in (content, *(content.get(name) for name in WRAPPERS)):
         if isinstance(candidate, Mapping):
-            state = _without_prefix(candidate)
+            state = without_prefix(candidate)
             if any(name in state for name in ("embed.W_E", "embed.weight")):
                 return {k: v for k, v in state.items() if isinstance(v, Tensor) and _is_dense(v)}
     return None
@@ -78,7 +79,11 @@ def layout_of(state: Mapping[str, Tensor]) -> str:
 
 
 def read_network(
-    state: Mapping[str, Tensor], *, n_heads: int | None = None, **kind: Any
+    state: Mapping[str, Tensor],
+    *,
+    n_heads: int | None = None,
+    n_answers: int | None = None,
+    **kind: Any,
 ) -> Network:
     """Bring a state dict of any of the three layouts to the library's names and shapes.
 
@@ -88,6 +93,8 @@ def read_network(
         Names to tensors.
     n_heads
         Heads per block, which a bridge's weights do not show; passed over for the others.
+    n_answers
+        Answers of its task; None: as many as operands.
     kind
         Fields of the spec that no shape shows, such as ``act_fn`` or ``attention_rate``.
 
@@ -108,9 +115,10 @@ def read_network(
     kept, ignored = _known_names(named)
     spec = _spec_of(kept, kind)
     order = len(kept["embed.W_E"]) - (spec.input_format == "a_b_equals")
-    extra = _cut_outputs(kept, order)
+    extra = _cut_outputs(kept, order, n_answers or order)
     try:
-        shapes = parameter_shapes(spec, **spec.vocabulary_sizes(order))
+        sizes = {**spec.vocabulary_sizes(order), "d_vocab_out": n_answers or order}
+        shapes = parameter_shapes(spec, **sizes)
         for name in shapes.keys() - kept.keys():
             if name.rsplit(".", 1)[-1].startswith("b_"):
                 kept[name] = torch.zeros(shapes[name])
@@ -179,7 +187,8 @@ def _is_dense(value: Tensor) -> bool:
     return value.layout == torch.strided and not value.is_meta
 
 
-def _without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
+def without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
+    """Take off the prefix that wrappers put before every name, if there is one."""
     for prefix in _PREFIXES:
         if state and all(str(name).startswith(prefix) for name in state):
             return {str(name).removeprefix(prefix): value for name, value in state.items()}
@@ -277,18 +286,19 @@ def _spec_of(kept: Mapping[str, Tensor], kind: Mapping[str, Any]) -> ModelSpec:
     )
 
 
-def _cut_outputs(kept: dict[str, Tensor], order: int) -> Tensor | None:
-    """Leave p outputs: published codes also give logits to the token ``=``."""
+def _cut_outputs(kept: dict[str, Tensor], order: int, n_answers: int) -> Tensor | None:
+    """Leave the answers: published codes also give logits to the token ``=``."""
     W_U, b_U = kept["unembed.W_U"], kept.get("unembed.b_U")
     n_outputs = W_U.shape[-1]
-    if not 2 <= order <= MAX_ORDER or n_outputs not in (order, order + 1):
+    if not 2 <= order <= MAX_ORDER or n_outputs not in (n_answers, n_answers + 1):
+        whose = "p answers" if n_answers == order else f"{n_answers} answers"
         raise CheckpointError(
             f"{len(kept['embed.W_E'])} input tokens and {n_outputs} outputs do not belong to an "
-            f"operation on p elements with p from 2 to {MAX_ORDER}."
+            f"operation on p elements with {whose} and p from 2 to {MAX_ORDER}."
         )
-    if n_outputs == order:
+    if n_outputs == n_answers:
         return None
-    kept["unembed.W_U"] = W_U[:, :order].contiguous()
+    kept["unembed.W_U"] = W_U[:, :n_answers].contiguous()
     if b_U is not None:
-        kept["unembed.b_U"] = b_U[:order].contiguous()
-    return W_U[:, order:]
+        kept["unembed.b_U"] = b_U[:n_answers].contiguous()
+    return W_U[:, n_answers:]

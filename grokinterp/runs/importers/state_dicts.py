@@ -32,6 +32,7 @@ from grokinterp.runs.importers.parameters import (
     open_readings,
     read_network,
 )
+from grokinterp.runs.memory import refuse_shared_memory
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task, TaskSpec
 
@@ -95,6 +96,10 @@ def run_from_state_dicts(
             "the number of updates applied, 0 or more."
         )
     weights, spec, ignored = {}, model, set()
+    refuse_shared_memory(
+        {step: _floats_in(content) for step, content in sorted(state_dicts.items())},
+        "Keep {name: value.clone() for name, value in model.state_dict().items()} at each step.",
+    )
     for step, content in sorted(state_dicts.items()):
         try:
             state = find_state_dict(content)
@@ -102,16 +107,18 @@ def run_from_state_dicts(
                 raise CheckpointError(
                     "it is no state dict with TransformerLens's names. Pass model.state_dict()."
                 )
-            network = _like(state, spec) if spec else read_network(state, n_heads=None)
+            n = task.n_answers
+            network = _like(state, spec, n) if spec else read_network(state, n_answers=n)
         except CheckpointError as error:
             raise CheckpointError(f"step {step}: {error}") from None
         spec = spec or network.spec
         weights[int(step)] = {name: value.clone() for name, value in network.parameters.items()}
         ignored |= set(network.ignored)
-        if network.order != Task(task).n_classes:
+        if network.order != Task(task).n_tokens:
+            what = "answers" if task.table is None else "operands"
             raise CheckpointError(
-                f"step {step}: the network has {network.order} answers, the task "
-                f"{Task(task).n_classes}. Check the task's p."
+                f"step {step}: the network has {network.order} {what}, the task "
+                f"{Task(task).n_tokens}. Check the task's p."
             )
     assert spec is not None
     how = "The split was given." if train_pairs is not None else "The split was not given."
@@ -125,14 +132,19 @@ def run_from_state_dicts(
     )
 
 
+def _floats_in(content: Any) -> list[Tensor]:
+    state = find_state_dict(content) or {}
+    return [value for value in state.values() if value.is_floating_point()]
+
+
 def _step_files(source: ForeignPath) -> dict[int, Path]:
     named = [(step_in_name(file), file) for file in source.files]
     return {step: file for step, file in named if step is not None}
 
 
-def _like(state: Mapping[str, Tensor], spec: ModelSpec) -> Network:
+def _like(state: Mapping[str, Tensor], spec: ModelSpec, n_answers: int | None = None) -> Network:
     kind = {name: getattr(spec, name) for name in _KIND}
-    network = read_network(state, n_heads=spec.n_heads, **kind)
+    network = read_network(state, n_heads=spec.n_heads, n_answers=n_answers, **kind)
     for name in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "input_format"):
         found, expected = getattr(network.spec, name), getattr(spec, name)
         if found != expected:

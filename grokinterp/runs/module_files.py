@@ -1,0 +1,149 @@
+"""Files of state dicts, loaded into a module of anyone's."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from grokinterp.errors import CheckpointError, ConfigError, one_line
+from grokinterp.reprs import listed
+from grokinterp.runs.importers.foreign_files import ForeignPath, read_foreign_file, step_in_name
+from grokinterp.runs.importers.parameters import WRAPPERS, without_prefix
+
+PAIR_SUFFIXES = (".npy", ".pt", ".pth", ".csv", ".txt")
+_MOST_NAMES = 4
+_MOST_PREFIXES = 3
+
+
+def modules_from_files(module: nn.Module, paths: Sequence[Path]) -> dict[int, nn.Module]:
+    """Load files of state dicts into copies of a module, one for each step.
+
+    Parameters
+    ----------
+    module
+        The network, with any weights; it stays as it is.
+    paths
+        Files whose names end in their step, one folder of such files, or a single file: its step
+        is the number after step, epoch or the like at the end of its name, else 0.
+
+    Raises
+    ------
+    CheckpointError
+        If a file cannot be read, names no step, or holds no state dict of that module.
+    """
+    files = _by_step(paths)
+    return {step: _loaded(module, path) for step, path in sorted(files.items())}
+
+
+def read_pairs(path: Path) -> np.ndarray:
+    """Read training pairs, as rows or as pairs, from a file of numbers.
+
+    Raises
+    ------
+    ConfigError
+        If it is of another kind, or cannot be read.
+    """
+    if path.suffix not in PAIR_SUFFIXES:
+        known = ", ".join(PAIR_SUFFIXES)
+        raise ConfigError(f"{path} is none of the files that pairs are read from: {known}.")
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        if path.suffix in (".csv", ".txt"):
+            words = path.read_text(encoding="utf-8").replace(",", " ")
+            return np.loadtxt(words.splitlines(), dtype=np.int64)
+        found = read_foreign_file(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read pairs from {path}: {one_line(str(error), 200)}.") from None
+    if isinstance(found, Tensor):
+        return found.numpy()
+    raise ConfigError(f"{path} holds {type(found).__name__}, not a tensor of rows or of pairs.")
+
+
+def _by_step(paths: Sequence[Path]) -> dict[int, Path]:
+    files = list(paths)
+    if len(paths) == 1 and paths[0].is_dir():
+        files = list(ForeignPath(paths[0]).files)
+        if not files:
+            raise CheckpointError(f"{paths[0]} has no *.pt, *.pth or *.safetensors.")
+    if len(paths) == 1 and not paths[0].is_dir():
+        return {step_in_name(files[0], is_alone=True) or 0: files[0]}
+    by_step: dict[int, Path] = {}
+    for file in files:
+        if file.is_dir():
+            raise CheckpointError(f"{file} is a folder. Name files, or one folder alone.")
+        step = step_in_name(file)
+        if step is None:
+            raise CheckpointError(
+                f"the name of {file} does not end in its step. Rename it, such as net_1000.pt."
+            )
+        if step in by_step:
+            raise CheckpointError(f"{by_step[step]} and {file} end in the same step, {step}.")
+        by_step[step] = file
+    return by_step
+
+
+def _loaded(module: nn.Module, path: Path) -> nn.Module:
+    """Return a copy of a module with the weights of a file."""
+    loaded = copy.deepcopy(module)
+    state = _state_in(read_foreign_file(path), module, path)
+    expected = module.state_dict()
+    for name, value in state.items():
+        if isinstance(expected[name], Tensor) and expected[name].shape != value.shape:
+            raise CheckpointError(
+                f"{path} has {name} of shape {tuple(value.shape)}; in {type(module).__name__} it "
+                f"is {tuple(expected[name].shape)}. Build the module with the same sizes."
+            )
+    try:
+        loaded.load_state_dict(state, strict=True)
+    except Exception as error:
+        text = one_line(str(error), 300)
+        raise CheckpointError(
+            f"{path} cannot be loaded into {type(module).__name__}: {text}."
+        ) from error
+    return loaded
+
+
+def _peeled(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return a state dict as it is, and without one, two and three prefixes of wrappers."""
+    states = [state]
+    for _ in range(_MOST_PREFIXES):
+        states.append(without_prefix(states[-1]))
+    return states
+
+
+def _state_in(content: Any, module: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Find the state dict that has the names of a module, bare or under a usual key."""
+    candidates = [content]
+    if isinstance(content, Mapping):
+        candidates += [content.get(name) for name in WRAPPERS]
+    states = [
+        {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        for candidate in candidates
+        if isinstance(candidate, Mapping) and all(isinstance(name, str) for name in candidate)
+        for state in _peeled(candidate)
+    ]
+    expected = set(module.state_dict())
+    states = [state for state in states if state]
+    if not states:
+        raise CheckpointError(
+            f"{path} holds no state dict. Save torch.save(module.state_dict(), path)."
+        )
+    best = max(states, key=lambda state: len(expected & set(state)) - len(set(state) - expected))
+    missing, unexpected = sorted(expected - set(best)), sorted(set(best) - expected)
+    if missing or unexpected:
+        facts = [
+            f"{what} {listed((one_line(name, 60) for name in names), _MOST_NAMES)}"
+            for what, names in (("missing", missing), ("unexpected", unexpected))
+            if names
+        ]
+        raise CheckpointError(
+            f"{path} is no state dict of {type(module).__name__}: {'; '.join(facts)}. Build the "
+            "module that was saved."
+        )
+    return best

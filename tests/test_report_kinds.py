@@ -1,0 +1,145 @@
+"""Reports, comparisons and summaries of networks that lack some parts."""
+
+import pytest
+
+from grokinterp import figures
+from grokinterp.commands.analyze import summary_lines
+from grokinterp.comparison import comparison_of
+from grokinterp.report import render_comparison, render_report
+from grokinterp.trajectory.analysis import analyze_run
+from tests.kinds import KEYS, KINDS
+from tests.report_page import Page
+from tests.test_report import SECTIONS
+
+LACKING = {
+    "transformer": [],
+    "perceptron": [],
+    "module, neurons only": ["embedding-spectrum"],
+    "logits alone": ["embedding-spectrum", "neurons", "gini-and-weights"],
+}
+"""Sections that a report of each kind has not."""
+
+
+@pytest.fixture(scope="module")
+def analyses():
+    return {kind: analyze_run(KINDS[kind](), key_frequencies=KEYS) for kind in LACKING}
+
+
+@pytest.fixture(scope="module")
+def pages(analyses):
+    return {kind: Page(render_report(analysis)) for kind, analysis in analyses.items()}
+
+
+@pytest.mark.parametrize("kind", LACKING)
+def test_sections_that_a_kind_of_network_lacks_are_named_once_with_the_reason(
+    kind, analyses, pages
+):
+    page, absent = pages[kind], LACKING[kind]
+    assert page.sections == [name for name in SECTIONS if name not in absent]
+    tables = page.section("not-computed").tables
+    named = [t for t in tables if t.header == ["section", "reason"]]
+    assert len(named) == bool(absent)
+    for table in named:
+        reasons = analyses[kind].run.missing_parts.values()
+        assert len(table.rows) == len(absent)
+        for _, reason in table.rows:
+            assert set(reason.split("; ")) <= set(reasons)
+    # Links to them still lead somewhere.
+    ids = {node.attrs["id"] for node in page.elements if "id" in node.attrs}
+    assert set(absent) <= ids
+    links = {a.attrs["href"] for a in page.all("a") if a.attrs["href"].startswith("#")}
+    assert {link[1:] for link in links} <= ids
+
+
+@pytest.mark.parametrize("kind", LACKING)
+def test_no_reason_stands_in_two_notes_or_in_two_rows(kind, analyses, pages):
+    notes = [note.partition("Reason: ")[2] or note for note in pages[kind].notes]
+    assert len(notes) == len(set(notes))
+    (table,) = (t for t in pages[kind].section("not-computed").tables if t.header[0] == "field")
+    reasons, missing = table.column("reason"), set(analyses[kind].run.missing_parts.values())
+    of_parts = [reason for reason in reasons if reason in missing]
+    assert len(of_parts) == len(set(of_parts)) and bool(of_parts) == bool(missing)
+
+
+def test_the_report_says_what_kind_of_network_it_is_about(pages):
+    for kind, words in {
+        "transformer": "transformer of 1 layer",
+        "perceptron": "multilayer perceptron: widths 32, square",
+        "module, neurons only": "Summed of 1,181 parameters",
+        "logits alone": "network of which only the logits are known",
+    }.items():
+        assert words in pages[kind].one("p", class_="lead").words
+
+
+def said(page):
+    """What a page says of the network itself, without reasons, settings and sources."""
+    own = [name for name in page.sections if name in SECTIONS[: SECTIONS.index("not-computed")]]
+    return " ".join(page.section(name).words for name in own)
+
+
+def test_words_of_transformers_stand_in_reports_of_transformers_alone(pages):
+    for word in ("TransformerLens", "W_out", "head"):
+        assert word in said(pages["transformer"])
+        for kind in set(LACKING) - {"transformer"}:
+            assert word not in said(pages[kind]), (kind, word)
+    assert "W_E" not in said(pages["logits alone"]) and "W_L" not in said(pages["logits alone"])
+
+
+def test_the_glossary_explains_the_parts_that_there_are(pages):
+    terms = {kind: set(page.terms) for kind, page in pages.items()}
+    tables, readout = "embedding, operands, W_E", "readout, W_L"
+    assert {tables, readout} <= terms["perceptron"]
+    assert readout in terms["module, neurons only"] and tables not in terms["module, neurons only"]
+    assert not {tables, readout} & (terms["logits alone"] | terms["transformer"])
+    of_operands = {"gradient symmetricity", "circularity", "circle alone"}
+    assert of_operands <= terms["perceptron"] and not of_operands & terms["logits alone"]
+    assert "distance irrelevance" in terms["logits alone"]
+
+
+def test_logits_alone_show_their_evidence_for_an_algorithm_without_a_verdict(pages, analyses):
+    section = pages["logits alone"].section("algorithm")
+    (note,) = section.notes
+    assert analyses["logits alone"].algorithm.reason in note
+    evidence = [row[0] for table in section.tables for row in table.rows]
+    assert evidence[0] == "distance irrelevance" and "gradient symmetricity" not in evidence
+    assert "correct-logits" in section.figures
+    assert "circles alone" not in section.words
+    assert "circles alone" in pages["transformer"].section("algorithm").words
+
+
+def test_stages_that_cannot_be_followed_are_one_note(pages):
+    (note,) = pages["logits alone"].section("circuit").notes
+    assert "embedding, attention, neurons, neuron-logit map." in note
+    (note,) = pages["perceptron"].section("circuit").notes
+    assert "in this network: attention." in note
+    assert pages["transformer"].section("circuit").notes == []
+
+
+def test_the_figure_of_ablations_is_named_after_what_was_ablated(analyses):
+    drawn = {
+        kind: figures.plot_component_ablations(analyses[kind]).to_dict()
+        for kind in ("transformer", "perceptron")
+    }
+    titles = {kind: figure["layout"]["title"]["text"] for kind, figure in drawn.items()}
+    assert "heads, neurons and paths" in titles["transformer"]
+    assert titles["perceptron"].endswith("Ablations of neurons")
+
+
+def test_the_summary_names_the_network_where_it_lacks_parts(analyses):
+    assert "network           multilayer perceptron: widths 32, square" in summary_lines(
+        analyses["perceptron"]
+    )
+    lines = summary_lines(analyses["transformer"])
+    assert not [line for line in lines if line.startswith("network")]
+
+
+def test_networks_of_different_kinds_are_compared_by_what_they_share(analyses):
+    compared = comparison_of(list(analyses.values()))
+    table = compared.table
+    assert table["restricted_loss_test"].notna().tolist() == [True] * len(analyses)
+    has_operands = ["operands" not in a.run.missing_parts for a in analyses.values()]
+    assert table["gini_W_E"].notna().tolist() == has_operands
+    assert table["model.architecture"].tolist() == ["transformer", "mlp", "module", "logits"]
+    page = Page(render_comparison(compared))
+    drawn = {name: len(figure.data) for name, figure in page.figures.items()}
+    assert drawn["restricted-loss-test"] == 4 and drawn["gini-W-E"] == 2
