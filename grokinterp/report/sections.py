@@ -148,12 +148,10 @@ def _embedding_spectrum(analysis: Analysis) -> Section:
     how = "the first, the last, those nearest to the marked steps, and evenly spaced ones between"
     slider = f" The slider shows {MAX_FRAMES} of the {n:,} checkpoints: {how}."
     columns = f" Drawn are {MAX_HEATMAP_STEPS} of the {n:,} checkpoints: {how}."
-    move = (
-        " Move the slider, by mouse or by arrow keys: in a run that groks, a flat spectrum turns "
-        "into a few tall bars."
-        if n > 1
-        else ""
-    )
+    course = "in a run that groks, a flat spectrum turns into a few tall bars."
+    if analysis.key_frequencies.is_dense:
+        course = "nearly all frequencies are key here, so the bars grow together."
+    move = f" Move the slider, by mouse or by arrow keys: {course}" if n > 1 else ""
     spectrum = figure_or_reason(
         analysis,
         "embedding-spectrum",
