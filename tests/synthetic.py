@@ -110,6 +110,7 @@ def trajectory(steps: np.ndarray, p: int = 113, *, groks: bool = True) -> pd.Dat
         "fraction_logit_variance_explained": 0.95 * formed,
         "fraction_single_frequency_neurons": 0.85 * formed,
         "phase_coherence": 0.98 * formed,
+        "fraction_one_wave_neurons": 0.95 * formed,
         "fraction_logit_variance_explained_pizza": 0.77 * formed,
         "circularity": 0.1 + 0.85 * formed,
         "gradient_symmetricity": 0.5 - 0.3 * formed,
@@ -330,6 +331,7 @@ REPRESENTATIONS = {"standard": 4, "5d_b": 5, "6d": 6, "5d_a": 5, "standard_sign"
 KEY_REPRESENTATIONS = ("standard", "sign")
 _WITHOUT_FREQUENCIES = (
     "phase_coherence",
+    "fraction_one_wave_neurons",
     "gini_W_E",
     "gini_W_L",
     "distance_irrelevance",

@@ -29,7 +29,7 @@ from tests import synthetic, tiny
 COLUMNS = """step train_loss test_loss train_accuracy test_accuracy loss_all accuracy_all
 test_accuracy_mirrored test_accuracy_unmirrored sum_squared_weights sum_squared_weights_W_E
 gini_W_E gini_W_L fraction_single_frequency_neurons phase_coherence gradient_symmetricity
-distance_irrelevance effective_rank_W_E""".split()
+fraction_one_wave_neurons distance_irrelevance effective_rank_W_E""".split()
 KEY_COLUMNS = """restricted_loss_all restricted_loss_train restricted_loss_test excluded_loss_all
 excluded_loss_train excluded_accuracy_train fraction_logit_variance_explained""".split()
 SUMMARY_FIELDS = """origin config n_checkpoints last_step key_frequencies memorization_step

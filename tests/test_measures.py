@@ -39,6 +39,7 @@ COLUMNS = """
     sum_squared_weights_W_O sum_squared_weights_W_in sum_squared_weights_W_out
     sum_squared_weights_W_U gini_W_E gini_W_L fraction_logit_variance_explained
     fraction_logit_variance_explained_pizza fraction_single_frequency_neurons phase_coherence
+    fraction_one_wave_neurons
     gradient_symmetricity gradient_symmetricity_standard_error distance_irrelevance
     circularity effective_rank_W_E
 """.split()
@@ -117,6 +118,7 @@ def test_a_random_network_has_every_number(p):
                 "fraction_logit_variance_explained_pizza",
                 "fraction_single_frequency_neurons",
                 "phase_coherence",
+                "fraction_one_wave_neurons",
                 "distance_irrelevance",
                 "circularity",
             },

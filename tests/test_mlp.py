@@ -192,6 +192,30 @@ def test_a_perceptron_on_pairs_trains_and_its_curves_are_those_of_its_checkpoint
     assert "a multilayer perceptron" in run.environment["training_step"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(embedding="shared", d_embed=8, is_centered=True, output_scale=2.0),
+        dict(embedding="separate", d_embed=8, combination="summed", init="mean_field"),
+        dict(combination="summed", init="torch_linear", biases=True),
+        dict(embedding="separate", d_embed=8, trains_readout=False, act_fn="silu"),
+    ],
+)
+def test_every_input_form_trains_by_the_general_path(tmp_path, changes):
+    made = config(model=MlpSpec(widths=(32,), **changes), loss="mse")
+    run = train(made, tmp_path / "run", progress=False)
+    first, last = run.parameters(0), run.parameters(60)
+    moved = {name for name, value in first.items() if not torch.equal(value, last[name])}
+    fixed = set() if made.model.trains_readout else {"layers.1.W"}
+    assert moved == set(first) - fixed
+    outputs = pair_logits(last, run.spec, torch.tensor(run.task.pairs))
+    labels = torch.tensor(run.task.labels)
+    value = LOSSES["mse"](outputs[run.split.test], labels[run.split.test], "float64").item()
+    assert run.curves["test_loss"].iloc[-1] == pytest.approx(value, rel=1e-5)
+    if made.model.is_centered:
+        assert not pair_logits(first, run.spec, torch.tensor(run.task.pairs)).any()
+
+
 def test_the_digits_are_learned_and_read_back(tmp_path):
     pytest.importorskip("sklearn")
     run = train(config(task=DigitsSpec(n_train=100)), tmp_path / "run", progress=False)

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import pandas as pd
 import pytest
 import torch
 
@@ -17,17 +18,17 @@ from grokinterp.circuits.gradients import gradient_symmetricity
 from grokinterp.circuits.neuron_phases import (
     input_phases,
     neuron_phases,
-    phase_coherence,
     sum_phases,
     wrap,
 )
-from grokinterp.errors import ConfigError
+from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.models import MlpSpec
 from grokinterp.models.mlp import first_mlp_parameters
 from grokinterp.models.mlp_parts import MlpParts
 from grokinterp.models.network_parts import Operands
 from grokinterp.report import write_report
 from grokinterp.runs import PRESETS, OptimizerSpec, TrainConfig
+from grokinterp.runs.loading import load_run
 from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.training import train
 from grokinterp.trajectory import analyze_run
@@ -215,17 +216,18 @@ def test_planted_frequencies_and_phases_come_out_exactly(operation):
     torch.testing.assert_close(phases.fraction_sum_explained, torch.ones(500).double())
     # (cos x + cos y)^2 holds cos(x + y), and the output cos(w c + psi): amplitudes of one.
     torch.testing.assert_close(phases.weight, torch.ones(500).double())
-    assert phase_coherence(snapshot) == pytest.approx(1, **EXACT64)
+    assert phases.coherence == pytest.approx(1, **EXACT64)
+    assert phases.fraction_one_wave == 1
 
 
 def test_shuffled_output_phases_have_no_coherence_and_opposite_ones_the_opposite(gromov):
     shuffled = planted.gromov_snapshot(is_fitting=False)
     # Five standard errors of the mean of 500 cosines of random angles.
-    assert abs(phase_coherence(shuffled)) < 5 / math.sqrt(2 * 500)
+    assert abs(neuron_phases(shuffled).coherence) < 5 / math.sqrt(2 * 500)
     weights = dict(gromov.parameters)
     weights["layers.1.W"] = -weights["layers.1.W"]
     opposite = Snapshot.from_parameters(weights, gromov.split, gromov.network.spec)
-    assert phase_coherence(opposite) == pytest.approx(-1, **EXACT64)
+    assert neuron_phases(opposite).coherence == pytest.approx(-1, **EXACT64)
     assert (neuron_phases(opposite).phase_error.abs() > 3.14).all()
 
 
@@ -236,7 +238,7 @@ def test_phases_are_weighted_by_the_sizes_of_both_waves(gromov):
     changed = Snapshot.from_parameters(weights, gromov.split, gromov.network.spec)
     # 100 neurons twice as loud and wrong, 100 with nine times the square, 300 as they were.
     expected = (-200 + 900 + 300) / (200 + 900 + 300)
-    assert phase_coherence(changed) == pytest.approx(expected, **EXACT64)
+    assert neuron_phases(changed).coherence == pytest.approx(expected, **EXACT64)
 
 
 @pytest.mark.parametrize("n", [12, 13])
@@ -267,9 +269,9 @@ def test_a_neuron_without_a_wave_of_the_sum_has_no_phase():
     assert phases.phase_sum.isnan().tolist() == [True, True, True, False] * 2
     assert phases.phase_error.isnan().tolist() == [True, True, True, False] * 2
     assert phases.frequency.tolist() == [3, 0, 3, 3] * 2
-    assert -1 <= phase_coherence(snapshot) <= 1
+    assert -1 <= phases.coherence <= 1 and phases.fraction_one_wave == 0.25
     dead = planted.snapshot(torch.zeros(169, 13), split, torch.ones(169, 8))
-    assert math.isnan(phase_coherence(dead))
+    assert math.isnan(neuron_phases(dead).coherence)
 
 
 def test_a_nonlinearity_that_multiplies_with_a_minus_turns_the_phase_of_the_sum():
@@ -389,7 +391,7 @@ def test_trained_embeddings_add_where_they_are_summed_and_multiply_side_by_side(
     circles = found.variance_explained_by_circle.values()
     assert sum(circle[more] - circle[less] for circle in circles) > 0.1 * len(circles)
     assert (found.verdict == "clock") == (combination == "concatenated")
-    assert phase_coherence(snapshot) > 0.9
+    assert neuron_phases(snapshot).coherence > 0.9
 
 
 # The preset, from its training to its report.
@@ -410,6 +412,8 @@ def test_a_dense_set_of_key_frequencies_is_an_ordinary_result(preset):
     assert last["held_out_restricted_accuracy"] == 1
     assert last["phase_coherence"] > 0.98 > 0.2 > abs(preset.trajectory["phase_coherence"][0])
     assert last["gradient_symmetricity"] == pytest.approx(1, abs=1e-6)
+    assert 0.5 < last["fraction_one_wave_neurons"] < 1
+    assert preset.trajectory["fraction_one_wave_neurons"][0] < 0.05
     assert not last.isna().any()
     assert "sum_squared_weights_W_E" not in preset.trajectory
 
@@ -456,3 +460,32 @@ def test_curves_hold_the_trained_loss_and_measures_the_cross_entropy(preset):
     assert curves["train_loss"].iloc[-1] == pytest.approx(float(squared), rel=1e-4)
     assert last["train_loss"] == pytest.approx(float(snapshot.losses[rows].mean()))
     assert last["train_loss"] > 1 > curves["train_loss"].iloc[-1]
+
+
+def test_what_is_memorized_has_coherence_and_no_neurons_of_one_wave(preset, tmp_path):
+    config = TrainConfig(
+        task=TaskSpec(p=31, train_fraction=0.2),
+        model=MlpSpec(widths=(128,)),
+        optimizer=OptimizerSpec(learning_rate=1e-2, weight_decay=0.0),
+        n_steps=200,
+        checkpoint_every=200,
+    )
+    snapshot = take_snapshot(train(config, tmp_path / "run", progress=False))
+    rows = snapshot.pair_mask("train")
+    assert snapshot.are_correct[rows].all() and snapshot.are_correct[~rows].double().mean() < 0.1
+    phases = neuron_phases(snapshot)
+    assert phases.coherence > 0.8 and phases.fraction_one_wave < 0.05
+    assert preset.trajectory["fraction_one_wave_neurons"].iloc[-1] > 0.5
+
+
+def test_a_second_analysis_reads_the_same_neurons_from_the_cache(preset):
+    again = analyze_run(load_run(preset.run.folder))
+    pd.testing.assert_frame_equal(again.neurons, preset.neurons)
+
+
+@pytest.mark.parametrize("name", ["layers.0.W", "layers.1.W"])
+def test_weights_that_are_not_finite_are_refused_by_name(name):
+    weights = planted.gromov_parameters(13, 12)
+    weights[name] = weights[name] * math.nan
+    with pytest.raises(CheckpointError, match=f"non-finite weights in {name}"):
+        Snapshot.from_parameters(weights, planted.split(13), planted.gromov_spec(12))

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.circuits.key_frequencies import SINGLE_FREQUENCY_SHARE
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.spectra import group_means, sum_rows
 
@@ -68,6 +69,34 @@ class NeuronPhases:
     weight: Float[Tensor, " neuron"]
     """A B: what the neuron adds to cos w_k(a + b - c), twice, if its error is 0. In logits."""
 
+    @property
+    def coherence(self) -> float:
+        r"""How far the neurons' waves meet at the right answer: the mean cosine of their errors.
+
+        :math:`\sum_m A_m B_m \cos(\psi_m - \phi_m) / \sum_m A_m B_m` over the neurons that have
+        both waves. It is the amplitude of :math:`\cos w_k(a+b-c)` that they write at their own
+        frequencies, summed over the frequencies, as a part of the largest that waves of these
+        sizes could write: 1 where every phase fits, 0 within about :math:`1/\sqrt{2N}` for N
+        neurons with random phases, -1 where every neuron answers the opposite. NaN if no neuron
+        has both waves.
+        """
+        is_there = self.phase_error.isfinite()
+        weight = self.weight[is_there]
+        total = float(weight.sum())
+        if not total > 0:
+            return math.nan
+        return float((weight * self.phase_error[is_there].cos()).sum()) / total
+
+    @property
+    def fraction_one_wave(self) -> float:
+        """Fraction of all neurons that hold one wave of a + b: `fraction_sum_explained` over 85 %.
+
+        Unlike :data:`~grokinterp.circuits.key_frequencies.SINGLE_FREQUENCY_SHARE` of the whole
+        activation this also holds where a neuron squares what it receives and so has a fifth of
+        its variance in 2k.
+        """
+        return float((self.fraction_sum_explained > SINGLE_FREQUENCY_SHARE).double().mean())
+
 
 def neuron_phases(snapshot: Snapshot) -> NeuronPhases:
     r"""Find the phase of every neuron's wave of a + b and of its row of W_L.
@@ -92,8 +121,8 @@ def neuron_phases(snapshot: Snapshot) -> NeuronPhases:
     --------
     >>> import grokinterp as gi
     >>> phases = neuron_phases(gi.take_snapshot(gi.load_run("ckpts/")))
-    >>> int(phases.frequency[33]), bool(phases.phase_error[33].abs() < 0.5)
-    (2, True)
+    >>> int(phases.frequency[33]), bool(phases.phase_error[33].abs() < 0.5), phases.coherence
+    (2, True, 0.9...)
     """
     snapshot.network.require("neurons", "readout")
     frequency, phase_sum, explained, size = sum_phases(snapshot)
@@ -153,36 +182,6 @@ def input_phases(
         found.append([_phases_at(mean, frequency[some], scale)[0] for mean in means])
     of_a, of_b = (torch.cat(phases) for phases in zip(*found, strict=True))
     return of_a, of_b
-
-
-def phase_coherence(snapshot: Snapshot) -> float:
-    r"""How far the neurons' waves meet at the right answer: the mean cosine of their errors.
-
-    :math:`\sum_m A_m B_m \cos(\psi_m - \phi_m) / \sum_m A_m B_m` over all neurons that have both
-    waves. It is the amplitude of :math:`\cos w_k(a+b-c)` that the neurons write at their own
-    frequencies, summed over the frequencies, as a part of the largest that waves of these sizes
-    could write.
-
-    Returns
-    -------
-    float
-        In [-1, 1]: 1 where every phase fits, about 0 within :math:`1/\sqrt{2N}` for N neurons
-        with random phases, -1 where every neuron answers the opposite. NaN if no neuron has both
-        waves, or an activation is not finite.
-
-    Examples
-    --------
-    >>> import grokinterp as gi
-    >>> phase_coherence(gi.take_snapshot(gi.load_run("ckpts/")))
-    0.9...
-    """
-    phases = neuron_phases(snapshot)
-    is_there = phases.phase_error.isfinite()
-    weight = phases.weight[is_there]
-    total = float(weight.sum())
-    if not total > 0 or not snapshot.neuron_frequency_shares.isfinite().all():
-        return math.nan
-    return float((weight * phases.phase_error[is_there].cos()).sum()) / total
 
 
 def wrap(angles: Tensor) -> Tensor:

@@ -36,10 +36,11 @@ def plot_neurons(analysis: Analysis) -> go.Figure:
     spectrum = spectrum_of(analysis)
     noun = spectrum.noun
     single = Line(f"fraction_single_{noun}_neurons", f"single-{noun} neurons", _ALL)
+    one_wave = Line("fraction_one_wave_neurons", "of one wave of a + b", "#E69F00", "dash")
     coherence = Line("phase_coherence", "phase coherence", "#6741D9")
     panels = (
         Panel("neurons (count)", wide, lines),
-        Panel("of all neurons (fraction)", analysis.trajectory, (single,)),
+        Panel("of all neurons (fraction)", analysis.trajectory, (single, one_wave)),
         Panel("phase coherence<br>(mean cosine)", analysis.trajectory, (coherence,)),
     )
     absent = (

@@ -31,6 +31,7 @@ FIELDS_OF_FIGURES: dict[str, tuple[str, ...]] = {
         "by_representation.n_neurons",
         "final.fraction_single_frequency_neurons",
         "final.fraction_single_representation_neurons",
+        "final.fraction_one_wave_neurons",
         "final.phase_coherence",
     ),
     "neuron-phases": ("neurons.phase_error",),
