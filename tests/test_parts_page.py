@@ -10,8 +10,9 @@ from grokinterp.circuits.key_frequencies import SINGLE_FREQUENCY_SHARE
 from grokinterp.errors import FitError
 from grokinterp.figures.drawn import FIELDS_OF_FIGURES, why_never_drawn
 from grokinterp.measures import MEASURES
+from grokinterp.models import ModelSpec
 from grokinterp.trajectory.analysis import analyze_run
-from tests.kinds import KEYS, KINDS
+from tests.kinds import KEYS, KINDS, of_initial_weights
 from tests.test_docs import script
 
 
@@ -145,3 +146,13 @@ def test_every_figure_says_what_it_draws_and_every_part_takes_something_away():
     assert why_never_drawn("neurons", {"neurons": "no neurons"}) == "no neurons"
     assert why_never_drawn("neurons", {"operands": "no operands"}) is None
     assert why_never_drawn("loss", {"operands": "no operands"}) is None
+
+
+def test_a_matrix_that_is_tied_has_a_reason_of_its_own():
+    tied = ModelSpec(d_model=32, n_heads=2, d_head=16, d_mlp=32, tied_embeddings=True)
+    analysis = analyze_run(of_initial_weights(tied), key_frequencies=KEYS, deep=False)
+    why = "the network has no such matrix of its own"
+    assert analysis.reasons["final.sum_squared_weights_W_U"] == why
+    assert why not in [
+        analysis.reasons.get(f"final.sum_squared_weights_{m}") for m in ("W_E", "W_in")
+    ]
