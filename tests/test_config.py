@@ -133,7 +133,7 @@ def test_a_run_shorter_than_the_spacing_keeps_its_first_and_last_step(n_steps):
             "loss_dtype='float16' is not known",
         ),
         (lambda: ModelSpec(d_model=0), "d_model=0 is too small"),
-        (lambda: ModelSpec(act_fn="swish"), "act_fn='swish' is not known"),
+        (lambda: ModelSpec(act_fn="selu"), "act_fn='selu' is not known"),
         (lambda: TrainConfig.from_dict({"n_step": 3}), "unknown field 'n_step'"),
         (lambda: TrainConfig.from_dict({"task": 3}), "task is int, not a table"),
         (lambda: TrainConfig.from_dict({"n_steps": "many"}), "wrong type"),

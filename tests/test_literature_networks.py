@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from grokinterp.commands.train import main
 from grokinterp.errors import ConfigError
 from grokinterp.models import ModelSpec
 from grokinterp.models.hooked_transformer import HookedTransformer
@@ -23,6 +24,7 @@ from grokinterp.models.initialization import (
 from grokinterp.models.pair_tables import forward_pairs, has_pair_tables, pair_logits
 from grokinterp.models.transformer import input_tokens, transformer_logits, vocabulary_sizes
 from grokinterp.runs import TrainConfig
+from grokinterp.runs.loading import load_run
 from grokinterp.runs.network import Network
 from grokinterp.tasks import Task, TaskSpec
 from grokinterp.training import train
@@ -495,3 +497,18 @@ def test_a_config_with_new_fields_round_trips():
     assert TrainConfig.from_dict(config.to_dict()) == config
     assert config.hash() != TrainConfig(task=TaskSpec(p=7), model=spec_of()).hash()
     assert Network(model, Task(config.task)).shapes["blocks.0.ln1.w"] == (12,)
+
+
+def test_the_command_takes_the_fields(tmp_path, without_type_checks):
+    words = "--task.p 5 --n-steps 2 --model.d-model 8 --model.n-heads 2 --model.d-head 4"
+    words += " --model.d-mlp 8 --model.normalization LN --model.norm-position after"
+    words += " --model.n-layers 2 --model.gated-mlp --model.tied-embeddings"
+    words += " --model.input-format a_op_b_equals --model.outputs tokens --model.positions none"
+    main([str(tmp_path / "run"), *words.split(), "--quiet"])
+    run = load_run(tmp_path / "run")
+    assert run.config.model == ModelSpec(
+        **{"d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 8, "n_layers": 2, "gated_mlp": True},
+        **{"normalization": "LN", "norm_position": "after", "tied_embeddings": True},
+        **{"input_format": "a_op_b_equals", "outputs": "tokens", "positions": "none"},
+    )
+    assert run.parameters(2)["unembed.W_U"].shape == (8, 7)
