@@ -27,7 +27,7 @@ EXACT64 = {"rtol": 1e-9, "atol": 1e-13}
 def float64_parameters(spec, p):
     """Random weights with biases that are not zero, so that every gradient is tested."""
     generator = torch.Generator().manual_seed(7)
-    parameters = initial_parameters(spec, d_vocab=p + 1, n_ctx=3, d_vocab_out=p)
+    parameters = initial_parameters(spec, **spec.vocabulary_sizes(p))
     return {
         name: (
             torch.randn(value.shape, generator=generator, dtype=torch.float64) * 0.3
@@ -92,6 +92,28 @@ def test_every_gradient_of_the_fast_step_is_that_of_autograd(p, biases, loss_dty
         torch.testing.assert_close(parameters[name].grad, gradient, **tolerance, msg=name)
         # The fused optimizers read memory and do not look at strides.
         assert parameters[name].grad.stride() == parameters[name].stride(), name
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"outputs": "tokens"}, {"positions": "sinusoidal"}, {"positions": "none", "biases": "all"}],
+    ids=str,
+)
+def test_other_outputs_and_positions_take_the_fast_step_with_the_same_gradients(fields, fast_step):
+    spec = ModelSpec(d_model=24, n_heads=3, d_head=8, d_mlp=40, **fields)
+    assert why_no_pair_tables(spec) is None
+    parameters = float64_parameters(spec, 13)
+    n_outputs = 14 if "outputs" in fields else 13
+    assert parameters["unembed.W_U"].shape == (24, n_outputs)
+    expected_loss = autograd_step(parameters, spec, 13).loss_and_gradients()
+    expected = {n: v.grad.clone() for n, v in parameters.items() if v.grad is not None}
+    loss = fast_step(parameters, spec, *batch(13), "float64").loss_and_gradients()
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
+    assert ("pos_embed.W_pos" in expected) == ("positions" not in fields)
+    for name, value in parameters.items():
+        assert (value.grad is None) == (name not in expected), name
+        if value.grad is not None:
+            torch.testing.assert_close(value.grad, expected[name], **EXACT64, msg=name)
 
 
 def test_the_comparison_notices_a_single_wrong_weight():
@@ -205,6 +227,9 @@ def test_only_one_layer_of_relu_neurons_takes_the_fast_step_and_the_others_say_w
     assert "n_layers=2" in why_no_pair_tables(ModelSpec(n_layers=2))
     assert why_no_pair_tables(dataclasses.replace(ModelSpec(), act_fn="gelu")) == "act_fn=gelu"
     assert why_no_pair_tables(ModelSpec(), dropout=0.1) == "dropout=0.1"
+    normalized = ModelSpec(normalization="LN", tied_embeddings=True, attention_rate=0.5)
+    reasons = "attention_rate=0.5, normalization=LN, tied_embeddings=True"
+    assert why_no_pair_tables(normalized) == reasons
     assert why_no_pair_tables(MlpSpec()) == "a multilayer perceptron"
 
 

@@ -84,7 +84,7 @@ def test_the_columns_that_are_marked_come_out_finite_and_no_others(kind):
                 reason = analysis.run.missing_parts[missing_part(cell)]
                 assert analysis.reasons[f"final.{column}"] == reason
         mark = "yes" if all(there) else "in part" if any(there) else "no"
-        assert re.match(r"yes|in part|no", cell)[0] == mark, measure.name
+        assert cell.startswith(mark), measure.name
         assert mark == "in part" or (measure.columns[0] in analysis.trajectory) == all(there)
         checked += 1
     assert checked == len(MEASURES) - 1, "all but that of permutations"

@@ -1,18 +1,24 @@
 """Reports, comparisons and summaries of networks that lack some parts."""
 
+import dataclasses
+import math
+
 import pytest
 
 from grokinterp import figures
 from grokinterp.commands.analyze import summary_lines
 from grokinterp.comparison import comparison_of
+from grokinterp.figures.curves import loss_title
 from grokinterp.report import render_comparison, render_report
 from grokinterp.trajectory.analysis import analyze_run
+from tests import synthetic
 from tests.kinds import KEYS, KINDS
 from tests.report_page import Page
 from tests.test_report import SECTIONS
 
 LACKING = {
     "transformer": [],
+    "transformer, attention only": ["neurons"],
     "perceptron": [],
     "module, neurons only": ["embedding-spectrum"],
     "logits alone": ["embedding-spectrum", "neurons", "gini-and-weights"],
@@ -64,6 +70,7 @@ def test_no_reason_stands_in_two_notes_or_in_two_rows(kind, analyses, pages):
 def test_the_report_says_what_kind_of_network_it_is_about(pages):
     for kind, words in {
         "transformer": "transformer of 1 layer",
+        "transformer, attention only": "transformer of 1 layer",
         "perceptron": "multilayer perceptron: widths 32, square",
         "module, neurons only": "Summed of 1,181 parameters",
         "logits alone": "network of which only the logits are known",
@@ -78,10 +85,11 @@ def said(page):
 
 
 def test_words_of_transformers_stand_in_reports_of_transformers_alone(pages):
-    for word in ("TransformerLens", "W_out", "head"):
-        assert word in said(pages["transformer"])
-        for kind in set(LACKING) - {"transformer"}:
-            assert word not in said(pages[kind]), (kind, word)
+    for word in ("TransformerLens", "head", "W_out", "W_L = W_out W_U"):
+        of_neurons = "W_out" in word
+        for kind in LACKING:
+            expected = "transformer" in kind and not (of_neurons and "only" in kind)
+            assert (word in said(pages[kind])) == expected, (kind, word)
     assert "W_E" not in said(pages["logits alone"]) and "W_L" not in said(pages["logits alone"])
 
 
@@ -91,6 +99,9 @@ def test_the_glossary_explains_the_parts_that_there_are(pages):
     assert {tables, readout} <= terms["perceptron"]
     assert readout in terms["module, neurons only"] and tables not in terms["module, neurons only"]
     assert not {tables, readout} & (terms["logits alone"] | terms["transformer"])
+    with_mlp = "W_E, W_pos, W_Q, W_K, W_V, W_O, W_in, W_out, W_U"
+    assert with_mlp in terms["transformer"]
+    assert with_mlp.replace("W_in, W_out, ", "") in terms["transformer, attention only"]
     of_operands = {"gradient symmetricity", "circularity", "circle alone"}
     assert of_operands <= terms["perceptron"] and not of_operands & terms["logits alone"]
     assert "distance irrelevance" in terms["logits alone"]
@@ -112,6 +123,8 @@ def test_stages_that_cannot_be_followed_are_one_note(pages):
     assert "embedding, attention, neurons, neuron-logit map." in note
     (note,) = pages["perceptron"].section("circuit").notes
     assert "in this network: attention." in note
+    (note,) = pages["transformer, attention only"].section("circuit").notes
+    assert "in this network: neurons, neuron-logit map." in note
     assert pages["transformer"].section("circuit").notes == []
 
 
@@ -139,7 +152,33 @@ def test_networks_of_different_kinds_are_compared_by_what_they_share(analyses):
     assert table["restricted_loss_test"].notna().tolist() == [True] * len(analyses)
     has_operands = ["operands" not in a.run.missing_parts for a in analyses.values()]
     assert table["gini_W_E"].notna().tolist() == has_operands
-    assert table["model.architecture"].tolist() == ["transformer", "mlp", "module", "logits"]
+    kinds = ["transformer", "transformer", "mlp", "module", "logits"]
+    assert table["model.architecture"].tolist() == kinds
     page = Page(render_comparison(compared))
     drawn = {name: len(figure.data) for name, figure in page.figures.items()}
-    assert drawn["restricted-loss-test"] == 4 and drawn["gini-W-E"] == 2
+    assert drawn["restricted-loss-test"] == 5 and drawn["gini-W-E"] == 3
+
+
+def test_losses_of_a_run_on_squared_errors_are_not_called_nats():
+    nats = synthetic.grokked_analysis(8)
+    config = dataclasses.replace(nats.run.config, loss="mse")
+    squares = dataclasses.replace(nats, run=dataclasses.replace(nats.run, config=config))
+    # Without curves the losses are those of the measures, whatever was trained on.
+    bare = dataclasses.replace(squares.run, curves=nats.run.curves.iloc[:0])
+    measured = dataclasses.replace(squares, run=bare)
+    titles = [loss_title(one) for one in (nats, squares, measured)]
+    assert titles == ["loss (nats)", "squared error (no unit)", "loss (nats)"]
+    assert loss_title(nats, squares) == "loss (nats), or squared error"
+    pages = [Page(render_report(one)) for one in (nats, squares)]
+    guessing = [page.section("loss-and-accuracy").words for page in pages]
+    assert "level of guessing (4.73 nats)" in guessing[0]
+    assert "level of guessing" not in guessing[1]
+    explained = [page.terms["loss"][0] for page in pages]
+    assert "squared errors" not in explained[0] and "squared errors" in explained[1]
+
+
+def test_the_line_of_the_whole_network_lies_on_the_axis_of_ablations(analyses):
+    analysis = analyses["perceptron"]
+    full = math.log10(analysis.ablations["loss_all"].iloc[0])
+    low, high = figures.plot_component_ablations(analysis).to_dict()["layout"]["xaxis"]["range"]
+    assert low < full < high

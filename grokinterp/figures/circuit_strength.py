@@ -115,10 +115,18 @@ def plot_component_ablations(analysis: Analysis) -> go.Figure:
         nticks=7,
         tickfont={"size": 9.5},
         title_text=f"{LOSS_TITLE}, all pairs",
+        range=_span([full, *(float(row["loss_all"]) for row in parts)]),
     )
     order = {"categoryorder": "array", "categoryarray": names}
     figure.update_yaxes(autorange="reversed", automargin=True, ticks="", **order)
     return figure
+
+
+def _span(losses: Sequence[float]) -> list[float]:
+    """Ends of a logarithmic axis on which every loss stands, the dashed line too."""
+    logs = [math.log10(loss) for loss in losses if loss > 0]
+    room = max(0.04 * (max(logs) - min(logs)), 0.02)
+    return [min(logs) - room, max(logs) + room]
 
 
 def _places(rows: Sequence[Mapping[Hashable, Any]]) -> str:

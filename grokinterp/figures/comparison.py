@@ -16,6 +16,7 @@ from grokinterp.comparison import Comparison, comparison_of, setting_table
 from grokinterp.comparison.settings import short_names, show_setting
 from grokinterp.errors import ConfigError, FitError
 from grokinterp.figures.charts import CENSORED_NAME
+from grokinterp.figures.curves import loss_title
 from grokinterp.figures.lines import finite_points, set_log_axis, thin_points
 from grokinterp.figures.run_looks import DECADE, looks_of, numbers_of
 from grokinterp.figures.style import (
@@ -64,7 +65,8 @@ def plot_compared_losses(runs: Runs, *, by: str | Sequence[str] | None = None) -
     'loss (nats)'
     """
     compared = comparison_of(runs, by)
-    return _overlay(compared, ("test_loss", "train_loss"), "Loss", LOSS_TITLE, is_log=True)
+    y_title = loss_title(*compared.analyses)
+    return _overlay(compared, ("test_loss", "train_loss"), "Loss", y_title, is_log=True)
 
 
 def plot_compared_accuracies(runs: Runs, *, by: str | Sequence[str] | None = None) -> go.Figure:

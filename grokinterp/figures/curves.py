@@ -27,7 +27,7 @@ def plot_losses(analysis: Analysis) -> go.Figure:
     Returns
     -------
     plotly.graph_objects.Figure
-        Loss in nats over steps in updates.
+        Loss in nats over steps in updates; of a run that was trained on squared errors, these.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def plot_losses(analysis: Analysis) -> go.Figure:
         Line("train_loss", "train", SPLIT_COLORS["train"]),
         Line("test_loss", "test", SPLIT_COLORS["test"]),
     )
-    table = _curves_or_trajectory(analysis, "train_loss", "test_loss")
+    table = _curves_or_trajectory(analysis, *_LOSSES)
     return figure_of_lines(
         analysis,
         table,
         lines,
         title="Loss",
-        y_title=LOSS_TITLE,
+        y_title=loss_title(analysis),
         is_log=True,
         absent=("No finite loss was recorded", *FIELDS_OF_FIGURES["loss"]),
     )
@@ -137,6 +137,21 @@ def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure:
     return figure
 
 
+def shows_squared_error(analysis: Analysis) -> bool:
+    """Whether the loss that was recorded while training is a squared error and no cross-entropy."""
+    is_trained_on = getattr(analysis.run.config, "loss", None) == "mse"
+    return is_trained_on and _curves_or_trajectory(analysis, *_LOSSES) is analysis.run.curves
+
+
+def loss_title(*analyses: Analysis) -> str:
+    """Title of the axis of the recorded losses of some runs, with the unit."""
+    kinds = {shows_squared_error(analysis) for analysis in analyses}
+    if kinds == {True}:
+        return "squared error (no unit)"
+    return "loss (nats), or squared error" if len(kinds) > 1 else LOSS_TITLE
+
+
+_LOSSES = ("train_loss", "test_loss")
 _FRACTION = "accuracy (fraction)"
 
 

@@ -93,6 +93,9 @@ def _add_panel(
     if column == "logit_power_share":
         set_log_axis(figure, row)
         figure.update_yaxes(dtick=1, row=row, col=1)
+    elif not np.nanmax(numbers(evidence, column)) > 0:
+        # Bars that are all zero have no height; the axis has one all the same.
+        figure.update_yaxes(range=[0, 1], row=row, col=1)
 
 
 def _points(rows: pd.DataFrame, column: str, name: str, color: str, is_first: bool) -> go.Scatter:

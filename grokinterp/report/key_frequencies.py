@@ -117,6 +117,8 @@ def evidence_table(spectrum: Spectrum, keys: KeyFrequencies) -> str:
     plural, strongest = spectrum.plural, f"the {_N_RUNNERS_UP} strongest"
     is_any_key = len(rows_of_keys) > 0
     caption = f"Key {plural} and {strongest} others" if is_any_key else f"All {plural}: {strongest}"
+    if not others:
+        caption = f"Key {plural}, which are all there are"
     return table(header, rows, caption=caption, n_text=2)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from grokinterp.circuits.key_frequencies import MIN_SHARE
 from grokinterp.errors import FitError
 from grokinterp.figures import FIGURES
+from grokinterp.figures.curves import shows_squared_error
 from grokinterp.figures.drawn import why_never_drawn
 from grokinterp.figures.embedding import MAX_FRAMES, MAX_HEATMAP_STEPS
 from grokinterp.figures.lines import MAX_POINTS
@@ -106,13 +107,15 @@ def _loss_and_accuracy(analysis: Analysis) -> Section:
         if len(analysis.run.curves) > MAX_POINTS
         else ""
     )
+    rises = f"first rises far above the level of guessing ({math.log(n):.2f} nats)"
+    if shows_squared_error(analysis):
+        rises = "stays high or rises at first"
     loss = figure_or_reason(
         analysis,
         "loss",
-        "In a run that groks, train loss falls early, while test loss first rises far above the "
-        f"level of guessing ({math.log(n):.2f} nats) and falls much later. Shaded and dashed, "
-        "where the run has them: the phases, the memorization and the grokking step. "
-        f"Logarithmic axis.{thinned}",
+        f"In a run that groks, train loss falls early, while test loss {rises} and falls much "
+        "later. Shaded and dashed, where the run has them: the phases, the memorization and the "
+        f"grokking step. Logarithmic axis.{thinned}",
     )
     accuracy = figure_or_reason(
         analysis,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from grokinterp.figures.curves import shows_squared_error
 from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.report.network_words import weight_words
 from grokinterp.report.text import escape
@@ -38,7 +39,7 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
         (
             "loss",
             "Mean cross-entropy in nats (natural logarithm). A network that guesses among the "
-            f"{n} answers has ln {n} = {math.log(n):.2f} nats.",
+            f"{n} answers has ln {n} = {math.log(n):.2f} nats.{_about_trained_loss(analysis)}",
         ),
         (
             "memorization step, grokking step, delay",
@@ -70,6 +71,15 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
     ]
     algorithm = [] if task.has_representations else _terms_of_algorithm(analysis)
     return [*common, *_terms_of_spectrum(analysis), *circuit, *algorithm, *weight_words(analysis)]
+
+
+def _about_trained_loss(analysis: Analysis) -> str:
+    if not shows_squared_error(analysis):
+        return ""
+    return (
+        " This run was trained on squared errors: the figure of the loss and the phases show those "
+        "as they were recorded, and all measures are cross-entropies."
+    )
 
 
 def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:

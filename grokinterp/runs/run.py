@@ -247,7 +247,8 @@ class Run:
         model
             Shape of the network; None to read it off the state dicts (ReLU is assumed, and
             positions that attend to earlier ones only). Needed for a bridge, whose weights do
-            not show the number of heads, and for an attention rate.
+            not show the number of heads, and for whatever weights do not show: an attention
+            rate, norms, other activations, gates and formats.
 
         Raises
         ------

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 NOT_FOUND = "the record does not show it"
 """Said of a step whose milestones were made by hand, without a reason for it."""
+NO_NUMBER = "there is no pair to average over, or it is not finite"
+NO_MATRIX = "the network has no such matrix of its own"
 SPLIT_UNKNOWN = "it is not known which pairs were trained on"
+
+_MATRIX = "sum_squared_weights_"
 
 
 def steps_by_name(milestones: Milestones) -> dict[str, int | None]:
@@ -44,7 +48,7 @@ def find_reasons(analysis: Analysis) -> dict[str, str]:
     return {
         **_of_steps(analysis),
         **{
-            f"final.{name}": "there is no pair to average over, or it is not finite"
+            f"final.{name}": NO_MATRIX if name.startswith(_MATRIX) else NO_NUMBER
             for name, value in analysis.final.items()
             if value is None
         },

@@ -35,8 +35,8 @@ _PREFIXES = ("module.", "_orig_mod.", "model.")
 # Fewest first: with fewer heads than it was trained with a network answers much worse, with
 # more it answers about as well, so the first that nothing clearly improves on is the right one.
 _HEADS_TRIED = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
-_BUFFERS = ("mask", "IGNORE", "causal_mask")
-_ROOMS = ("embed.", "pos_embed.", "blocks.", "unembed.", "ln_final.")
+BUFFERS = ("mask", "IGNORE", "causal_mask")
+ROOMS = ("embed.", "pos_embed.", "blocks.", "unembed.", "ln_final.")
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
@@ -253,10 +253,11 @@ def _known_names(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[
                     "weight of a small transformer."
                 )
             kept[name] = value.detach().to("cpu", torch.float32).contiguous()
-        elif name.startswith(_ROOMS) and not name.endswith(_BUFFERS):
+        elif name.startswith(ROOMS) and not name.endswith(BUFFERS):
             raise CheckpointError(
                 f"parameter {one_line(name, 60)} belongs to a part that the transformer here has "
-                "not (such as layer norm). Only networks without it can be analyzed."
+                "not (such as layer norm). Describe the network to gi.Run.from_state_dicts: "
+                "model=gi.ModelSpec(normalization=..., ...)."
             )
         else:
             ignored.append(name)

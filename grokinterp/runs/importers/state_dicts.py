@@ -19,6 +19,7 @@ from grokinterp.runs.importers.assembly import (
     listed,
     plural,
 )
+from grokinterp.runs.importers.described import needs_description, read_described
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
@@ -108,7 +109,10 @@ def run_from_state_dicts(
                     "it is no state dict with TransformerLens's names. Pass model.state_dict()."
                 )
             n = task.n_answers
-            network = _like(state, spec, n) if spec else read_network(state, n_answers=n)
+            if model is not None and needs_description(model):
+                network = read_described(state, model, Task(task))
+            else:
+                network = _like(state, spec, n) if spec else read_network(state, n_answers=n)
         except CheckpointError as error:
             raise CheckpointError(f"step {step}: {error}") from None
         spec = spec or network.spec
