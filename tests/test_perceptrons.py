@@ -6,6 +6,7 @@ import math
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from grokinterp.circuits import (
     Snapshot,
@@ -25,10 +26,12 @@ from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.models import MlpSpec
 from grokinterp.models.mlp import first_mlp_parameters
 from grokinterp.models.mlp_parts import MlpParts
+from grokinterp.models.module_spec import Parts
 from grokinterp.models.network_parts import Operands
 from grokinterp.report import write_report
 from grokinterp.runs import PRESETS, OptimizerSpec, TrainConfig
 from grokinterp.runs.loading import load_run
+from grokinterp.runs.run import Run
 from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.training import train
 from grokinterp.trajectory import analyze_run
@@ -489,3 +492,38 @@ def test_weights_that_are_not_finite_are_refused_by_name(name):
     weights[name] = weights[name] * math.nan
     with pytest.raises(CheckpointError, match=f"non-finite weights in {name}"):
         Snapshot.from_parameters(weights, planted.split(13), planted.gromov_spec(12))
+
+
+class TwoTables(nn.Module):
+    """A perceptron of someone's own with a table for each token."""
+
+    def __init__(self, is_summed: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.of_a, self.of_b = nn.Embedding(13, 6), nn.Embedding(13, 6)
+        self.hidden, self.act = nn.Linear(6 if is_summed else 12, 16), nn.Tanh()
+        self.unembed, self.is_summed = nn.Linear(16, 13), is_summed
+
+    def forward(self, pairs):
+        a, b = self.of_a(pairs[:, 0]), self.of_b(pairs[:, 1])
+        read = a + b if self.is_summed else torch.cat([a, b], dim=1)
+        return self.unembed(self.act(self.hidden(read)))
+
+
+@pytest.mark.parametrize("is_summed", [True, False])
+def test_gradients_of_a_module_with_two_tables_are_compared_only_where_it_sums_them(is_summed):
+    run = Run.from_modules(
+        {0: TwoTables(is_summed)},
+        task=TaskSpec(p=13),
+        inputs="a b",
+        parts=Parts(operands=("of_a", "of_b"), neurons="act"),
+    )
+    snapshot = take_snapshot(run)
+    assert snapshot.has("operands", "way_from_operands")
+    if is_summed:
+        assert gradient_symmetricity(snapshot, n_triples=50).mean == pytest.approx(1, abs=1e-5)
+    else:
+        with pytest.raises(
+            ConfigError, match="tables that are not summed, so it is not known whether"
+        ):
+            gradient_symmetricity(snapshot)
