@@ -395,7 +395,7 @@ def test_more_pairs_than_run_at_once_come_in_order():
 def test_a_run_of_modules_is_compared_with_one_of_the_library(tiny_run, tiny_analysis):
     run = run_of(seeded(own.Summed))
     table = compare([tiny_analysis, run])
-    assert table["architecture"].tolist() == ["transformer", "module"]
+    assert table["model.architecture"].tolist() == ["transformer", "module"]
 
 
 # --- left as they were ----------------------------------------------------------------------
