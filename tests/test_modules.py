@@ -12,6 +12,7 @@ from torch import nn
 from grokinterp.circuits import take_snapshot
 from grokinterp.circuits.circles import isolate_circle
 from grokinterp.circuits.gradients import gradient_symmetricity
+from grokinterp.comparison import compare
 from grokinterp.errors import CheckpointError, ConfigError, ShapeError
 from grokinterp.models.module_spec import Parts
 from grokinterp.report import write_report
@@ -358,6 +359,44 @@ def test_a_model_of_transformer_lens_is_a_module_like_any_other():
     network = run.network()
     assert network.operands.a.shape == (13, 8) and network.operands.is_shared
     assert not set(network.missing) & {"readout", "way_from_operands", "way_from_neurons"}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated:DeprecationWarning")
+def test_a_traced_network_has_logits_and_its_parts_are_not_called():
+    module = seeded(own.Disturbed).eval()
+    traced = torch.jit.trace(module, PAIRS, check_trace=False)
+    run = run_of(traced)
+    torch.testing.assert_close(run.logits(), run_of(module).logits(), **SAME_SUMS)
+    with pytest.raises(ConfigError, match="operands=embed is not called"):
+        run_of(traced, operands="embed")
+
+
+def test_more_pairs_than_run_at_once_come_in_order():
+    task = TaskSpec(p=67)
+    module = seeded(own.Encoder, p=67, d=8)
+    parts = {"operands": "embed", "neurons": "encoder.layers.0.linear2:input"}
+    network = run_of(module, "a b =", task=task, **parts).network()
+    pairs = torch.tensor(Task(task).pairs)
+    last = pairs[-3:]
+    tokens = torch.cat([last, torch.full((3, 1), 67)], dim=1)
+    module.eval()
+    torch.testing.assert_close(network.logits[-3:], module(tokens)[:, -1, :67], **SAME_SUMS)
+    assert network.neurons.shape == (67 * 67, 24)
+    rows = torch.arange(67 * 67)
+    back = network.logits_from_neurons(network.neurons, rows)
+    torch.testing.assert_close(back, network.logits, **SAME_SUMS)
+    a, b = (network.operands.a[side] for side in pairs.T)
+    torch.testing.assert_close(
+        network.logits_from_operands(a, b, rows), network.logits, **SAME_SUMS
+    )
+    swapped = network.logits_from_operands(b, a, rows)
+    torch.testing.assert_close(swapped[1], network.logits[67], **SAME_SUMS)
+
+
+def test_a_run_of_modules_is_compared_with_one_of_the_library(tiny_run, tiny_analysis):
+    run = run_of(seeded(own.Summed))
+    table = compare([tiny_analysis, run])
+    assert table["model.architecture"].tolist() == ["transformer", "module"]
 
 
 # --- left as they were ----------------------------------------------------------------------

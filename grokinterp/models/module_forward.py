@@ -19,6 +19,8 @@ Inputs = str | Callable[[Tensor], Any]
 """A format of the input, or a function from (n, 2) pairs to what the module takes."""
 INPUT_FORMATS = ("a b =", "a b")
 ROWS_AT_A_TIME = 4096
+_COMPILED = "_orig_mod"
+"""What torch.compile calls the module that it wraps."""
 
 Handlers = Callable[[slice], Iterable[tuple[Place, Handler]]]
 """Makes the handlers for some of the rows that are run."""
@@ -150,7 +152,7 @@ def answers_of(outputs: Float[Tensor, "row output"], n_answers: int, what: str) 
 def unwrapped(module: nn.Module) -> nn.Module:
     """Return the module within ``torch.compile`` and within wrappers for several devices."""
     while True:
-        inner = module._modules.get("_orig_mod")
+        inner = dict(module.named_children()).get(_COMPILED)
         if isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             inner = module.module
         if inner is None:
@@ -263,7 +265,8 @@ def _tensors_of(module: nn.Module) -> Iterator[Tensor]:
 
 
 def _is_compiled(module: nn.Module) -> bool:
-    return "_orig_mod" in module._modules or module._compiled_call_impl is not None
+    is_wrapper = any(name == _COMPILED for name, _ in module.named_children())
+    return is_wrapper or module._compiled_call_impl is not None
 
 
 def _kept_buffers(module: nn.Module) -> dict[str, tuple[Tensor | None, Tensor | None]]:
@@ -280,9 +283,12 @@ def _put_back(
     for part, mode in modes:
         part.training = mode
     for part, kept in buffers:
-        part._buffers.clear()
-        for name, (buffer, before) in kept.items():
-            part._buffers[name] = buffer
+        if not isinstance(part, torch.jit.ScriptModule):
+            # A forward pass may have put other tensors in their place, or added some.
+            for name in set(part._buffers) - set(kept):
+                del part._buffers[name]
+            part._buffers.update({name: buffer for name, (buffer, _) in kept.items()})
+        for buffer, before in kept.values():
             # Written to only where it has changed: the write would spoil a graph of the user's.
             if buffer is not None and before is not None and not torch.equal(buffer, before):
                 with torch.no_grad():
