@@ -37,7 +37,7 @@ class Planted:
 @pytest.fixture
 def planted(monkeypatch):
     """Make a run whose unmirrored test pairs are learned at `jump`, the mirrored ones at `FIT`."""
-    from grokinterp.runs import accuracy
+    from grokinterp.runs import run as run_module
     from grokinterp.runs.run import Run
     from grokinterp.tasks import Task, draw_split
 
@@ -59,7 +59,7 @@ def planted(monkeypatch):
             is_wrong = rows >= round(right * len(pairs))
             return torch.nn.functional.one_hot((answers + is_wrong) % 23, 23).float()
 
-        monkeypatch.setattr(accuracy, "pair_logits", logits)
+        monkeypatch.setattr(run_module, "pair_logits", logits)
         return Run(config, split, Planted(range(0, n_steps + 1, every), damaged), curves, "planted")
 
     return make
