@@ -18,7 +18,7 @@ from grokinterp.measures.measure import measure
         "A neuron counts in whatever frequency it has, key or not, read or not; dead neurons "
         "lower it. The circuit does without: 61 % in `nanda2023` where the published network "
         "has 85 %, at about the same loss. A neuron (cos w_k a + cos w_k b)² has a fifth of its "
-        "activation in 2k and never counts."
+        "variance in 2k and does not count."
     ),
 )
 def fraction_single_frequency_neurons(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:

@@ -267,8 +267,8 @@ def _about_phases(analysis: Analysis) -> str:
         return ""
     squares = getattr(analysis.run.spec, "act_fn", "") == "square"
     return (
-        " Of this network none can: (cos w<sub>k</sub>a + cos w<sub>k</sub>b)² has a fifth of its "
-        "variance in frequency 2k."
+        " The square of two waves, (cos w<sub>k</sub>a + cos w<sub>k</sub>b)², has a fifth of its "
+        "variance in frequency 2k and does not count."
         if squares
         else ""
     ) + (
