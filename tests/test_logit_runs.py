@@ -134,12 +134,12 @@ def given(**changes):
         (
             {"curves": pd.DataFrame({"step": [0, 0], "test_loss": [1.0, 2.0]})},
             ConfigError,
-            "not different whole numbers",
+            "not distinct non-negative integers",
         ),
         (
             {"curves": pd.DataFrame({"step": [0], "test_loss": ["low"]})},
             ConfigError,
-            "a cell that is no number",
+            "a cell that is not a number",
         ),
     ],
 )

@@ -118,12 +118,12 @@ def test_a_folder_and_a_single_file_are_read_and_inputs_may_be_a_function(folder
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--module", "nets"], "is no name of a function. Write it as package.module:function"),
+        (["--module", "nets"], "does not name a function. Write package.module:function"),
         (["--module", "nets.py:build"], "cannot be imported: raises ModuleNotFoundError"),
-        (["--module", "./nets:build"], "is no name of a function"),
+        (["--module", "./nets:build"], "does not name a function"),
         (["--module", "netz:build"], "cannot be imported: raises ModuleNotFoundError: No module"),
         (["--module", "nets:bild"], "'nets:bild' does not exist in nets"),
-        (["--module", "nets:table"], "'nets:table' is no function"),
+        (["--module", "nets:table"], "'nets:table' is not a function"),
         (["--module", "nets:network"], "is a module already"),
         (["--module", "nets:sized"], r"needs arguments \(p\)"),
         (["--module", "nets:raising"], "raises ValueError: no data here"),
@@ -137,15 +137,15 @@ def test_a_folder_and_a_single_file_are_read_and_inputs_may_be_a_function(folder
             ["--module", "nets:build", "--inputs", "nets:bild"],
             "--inputs 'nets:bild' does not",
         ),
-        (["--module", "nets:build", "--parts.neurons", "x"], "neurons='x' is no submodule"),
+        (["--module", "nets:build", "--parts.neurons", "x"], "neurons='x' is not a submodule"),
         (["--module", "nets:build", "--format", "state_dicts"], "does not go with --module"),
         (
             ["--module", "nets:build", "--train-pairs", "none.npy"],
             "cannot read pairs from none",
         ),
-        (["--module", "nets:build", "--train-pairs", "nets.py"], "none of the files that pairs"),
-        (["--task.p", "13"], "--task.p is of a network of your own"),
-        (["--parts.neurons=linear1"], "--parts.neurons is of a network of your own"),
+        (["--module", "nets:build", "--train-pairs", "nets.py"], "does not end in .npy, .pt"),
+        (["--task.p", "13"], "--task.p needs --module package.module:build"),
+        (["--parts.neurons=linear1"], "--parts.neurons needs --module package.module:build"),
     ],
 )
 def test_a_mistake_gets_one_line(folder, words, message):

@@ -66,7 +66,7 @@ def find_neurons(forward: ModuleForward, place: Place) -> NeuronPlace:
             return NeuronPlace(place, len(calls), axis, len(shape) == 3)
     raise ConfigError(
         f"neurons={place} has the shape {shape} for {len(pairs):,} pairs, which cannot be neurons "
-        "of every pair. It takes (pairs, neurons), or (pairs, positions, neurons), of which the "
+        "of every pair. It must be (pairs, neurons), or (pairs, positions, neurons), of which the "
         "last position is read."
     )
 
@@ -204,8 +204,8 @@ def find_pattern(forward: ModuleForward, place: Place) -> PatternPlace:
     if pattern.ndim not in (3, 4) or shape[0] != len(pairs) or bool((pattern < 0).any()):
         raise ConfigError(
             f"pattern={place} has the shape {shape} for {len(pairs):,} pairs"
-            f"{' and negative entries' if bool((pattern < 0).any()) else ''}. It takes (pairs, "
-            "head, query, key) or (pairs, head, key), after the softmax."
+            f"{' and negative entries' if bool((pattern < 0).any()) else ''}. It must be "
+            "(pairs, head, query, key) or (pairs, head, key), after the softmax."
         )
     return found
 

@@ -53,7 +53,7 @@ _FORMULAS: dict[Formula, tuple[str, str]] = {
 
 
 def algorithm_section(analysis: Analysis) -> Section:
-    """The verdict with its evidence; where there is none the reason, and what the logits show."""
+    """The verdict with its evidence; without one, the reason and what the logits show."""
     algorithm = analysis.algorithm
     reason = algorithm.reason
     if algorithm.verdict == "none":

@@ -50,7 +50,7 @@ def read_pairs(path: Path) -> np.ndarray:
     """
     if path.suffix not in PAIR_SUFFIXES:
         known = ", ".join(PAIR_SUFFIXES)
-        raise ConfigError(f"{path} is none of the files that pairs are read from: {known}.")
+        raise ConfigError(f"{path} does not end in {known}, from which pairs are read.")
     try:
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)
@@ -132,7 +132,7 @@ def _state_in(content: Any, module: nn.Module, path: Path) -> dict[str, Tensor]:
     states = [state for state in states if state]
     if not states:
         raise CheckpointError(
-            f"{path} holds no state dict. Save torch.save(module.state_dict(), path)."
+            f"{path} holds no state dict. Save one with torch.save(module.state_dict(), path)."
         )
     best = max(states, key=lambda state: len(expected & set(state)) - len(set(state) - expected))
     missing, unexpected = sorted(expected - set(best)), sorted(set(best) - expected)
@@ -143,7 +143,7 @@ def _state_in(content: Any, module: nn.Module, path: Path) -> dict[str, Tensor]:
             if names
         ]
         raise CheckpointError(
-            f"{path} is no state dict of {type(module).__name__}: {'; '.join(facts)}. Build the "
+            f"{path} is not a state dict of {type(module).__name__}: {'; '.join(facts)}. Build the "
             "module that was saved."
         )
     return best

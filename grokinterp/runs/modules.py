@@ -165,8 +165,8 @@ def _refuse_aliases(modules: Mapping[int, nn.Module]) -> None:
     for step, module in modules.items():
         if id(module) in owners:
             raise CheckpointError(
-                f"steps {owners[id(module)]} and {step} have the same module, so both show what it "
-                f"is now. {remedy}"
+                f"steps {owners[id(module)]} and {step} are the same module, so both show its "
+                f"latest weights. {remedy}"
             )
         owners[id(module)] = step
     trained = {step: [p for p in m.parameters() if p.requires_grad] for step, m in modules.items()}
@@ -188,7 +188,7 @@ def _require_same_shapes(modules: Mapping[int, nn.Module]) -> None:
                 one, other = (shapes.get(name, "none") for shapes in (found, expected))
                 raise CheckpointError(
                     f"step {step} has another network than step {last}: {shown(name)} of shape "
-                    f"{one}, not {other}. Make one run of each kind of network."
+                    f"{one}, not {other}. Make a run for each kind of network."
                 )
 
 
