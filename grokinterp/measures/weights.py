@@ -44,7 +44,7 @@ def sum_squared_weights_by_matrix(
 ) -> dict[str, float]:
     """Sum of squares of every matrix of a transformer, of all blocks together.
 
-    NaN for a matrix that the network has not, such as W_U where the embeddings are tied.
+    NaN for a matrix that the network does not have, such as W_U if the embeddings are tied.
     """
     squares = _squares(snapshot)
     by_matrix = {
@@ -79,8 +79,8 @@ def _squares(snapshot: Snapshot) -> dict[str, float]:
 def gini_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Gini coefficient of the norms of the embedding's Fourier components, constant included.
 
-    Cosine and sine are two components. Of the tables of a and b side by side where each has its
-    own. NaN for an embedding of zeros.
+    Cosine and sine are two components. If a and b have separate embeddings, these are
+    concatenated. NaN for an embedding of zeros.
     """
     return gini(component_norms(snapshot.operand_rows))
 
@@ -114,7 +114,7 @@ def gini_W_L(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 def effective_rank_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Exponential of the entropy of the squared singular values of the residues' embedding.
 
-    Of the tables of a and b side by side where each has its own. NaN for an embedding of zeros.
+    If a and b have separate embeddings, these are concatenated. NaN for an embedding of zeros.
     """
     tables = snapshot.operands
     rows = tables.a if tables.is_shared else torch.cat([tables.a, tables.b], dim=1)

@@ -1,4 +1,4 @@
-"""Runs of which only logits are known."""
+"""Runs of logits alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LogitsInMemory(ForeignNetworks):
 
     @property
     def missing(self) -> Mapping[PartName, str]:
-        """Why a part is not there: every part but the logits."""
+        """Reason for each part; all are missing."""
         return LogitParts(next(iter(self.by_step.values()))).missing
 
     @property
