@@ -642,7 +642,10 @@ def test_names_and_shapes_that_cannot_be_parts_are_refused(parts, message, witho
         ("a=b", "inputs='a=b' is not known"),
         (3, "inputs=3 is not known"),
         (lambda pairs: 1 / 0, "inputs=<lambda> raises ZeroDivisionError: division by zero"),
-        (lambda pairs: pairs + 5, "the module raises IndexError"),
+        (
+            lambda pairs: pairs + 5,
+            r"the module raises IndexError.* called with int64 of shape \(\d+, 2\)\. Pass the",
+        ),
         (lambda pairs: pairs[:100], r"gives the shape \(100, 13\) for 169 pairs"),
     ],
 )
@@ -650,6 +653,33 @@ def test_inputs_that_fail_are_named_in_one_line(inputs, message, without_type_ch
     with pytest.raises((ConfigError, ShapeError), match=message) as refused:
         run_of(seeded(own.Summed), inputs)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "p", "given"),
+    [
+        ("a b =", 13, r"tokens 0 to 12 and 13 for =, of shape \(pairs, 3\), the inputs 'a b ='"),
+        ("a b", 14, r"tokens 0 to 13 of shape \(pairs, 2\), the inputs 'a b'"),
+    ],
+)
+def test_tokens_that_a_module_does_not_know_are_named(inputs, p, given):
+    module = seeded(own.Recurrent)  # 13 tokens, and no =
+    message = f"IndexError: .*called with {given}. Pass the inputs and the task"
+    with pytest.raises(ConfigError, match=message):
+        Run.from_modules({0: module}, task=TaskSpec(p=p), inputs=inputs)
+    assert Run.from_modules({0: module}, task=TASK, inputs="a b").steps == (0,)
+
+
+def test_an_attention_that_is_asked_for_no_weights_has_no_pattern():
+    path = "encoder.layers.0.self_attn"
+    with pytest.raises(ConfigError, match=f"pattern={path} gives no attention weights: .* as nn.T"):
+        run_of(seeded(own.Encoder), "a b =", pattern=path)
+    asked = seeded(own.Encoder)
+    attention = asked.encoder.layers[0].self_attn
+    plain = attention.forward
+    attention.forward = lambda *x, **named: plain(*x, **{**named, "need_weights": True})
+    pattern = network_of(asked, "a b =", pattern=path).pattern
+    torch.testing.assert_close(pattern.sum(-1), torch.ones(len(pattern), 1))
 
 
 def test_a_readout_with_something_behind_it_is_refused():

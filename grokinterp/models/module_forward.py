@@ -87,7 +87,11 @@ class ModuleForward:
         except GrokinterpError:
             raise
         except Exception as error:
-            raise ConfigError(f"the module {_raises(error)}.") from error
+            given = self._in_words((*arguments, *named.values()))
+            raise ConfigError(
+                f"the module {_raises(error)}. It was called with {given}. Pass the inputs and the "
+                "task that it was trained with."
+            ) from error
         logits = _logits_in(output)
         shape = tuple(logits.shape)
         if logits.ndim == 3:
@@ -105,6 +109,15 @@ class ModuleForward:
         if isinstance(moved, dict):
             return (), moved
         return (tuple(moved) if isinstance(moved, (tuple, list)) else (moved,)), {}
+
+    def _in_words(self, given: tuple[Any, ...]) -> str:
+        """Say what the module was called with: most that it raises comes of another input."""
+        if isinstance(self.inputs, str):
+            tokens = f"tokens 0 to {self.n_tokens - 1}"
+            if self.inputs == "a b":
+                return f"{tokens} of shape (pairs, 2), the inputs 'a b'"
+            return f"{tokens} and {self.n_tokens} for =, of shape (pairs, 3), the inputs 'a b ='"
+        return one_line(", ".join(map(_kind_of, given)), 200) or "nothing"
 
     @property
     def device(self) -> torch.device:
@@ -229,6 +242,12 @@ def _function_name(function: Callable[..., Any]) -> str:
 def _raises(error: Exception) -> str:
     text = one_line(str(error), 300).rstrip(".")
     return f"raises {type(error).__name__}" + (f": {text}" if text else "")
+
+
+def _kind_of(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
 
 
 def _logits_in(output: Any) -> Tensor:

@@ -179,6 +179,11 @@ class PatternPlace:
     def choose(self, value: Any) -> Tensor:
         """Take the pattern out of what passes the place."""
         is_beside = type(value) in (tuple, list) and len(value) > 1
+        if is_beside and value[1] is None:
+            raise ConfigError(
+                f"pattern={self.place} gives no attention weights: whoever calls it asks for none, "
+                "as nn.TransformerEncoderLayer does. Leave the pattern out."
+            )
         return tensor_in(value[1] if is_beside else value, self.place)
 
     def rows(self, value: Tensor) -> Float[Tensor, "row head pos"]:
