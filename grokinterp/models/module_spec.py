@@ -15,7 +15,8 @@ class Parts:
     """Where the parts of a module are: names of submodules, as ``named_modules`` has them.
 
     A name is of what a submodule gives; ``"linear2:input"`` is of what it receives, for networks
-    that apply their activation as a function.
+    that apply their activation as a function. What it receives is changed for that submodule
+    alone: where another reads the same activation, name the submodule that gives it.
 
     Examples
     --------
