@@ -250,6 +250,28 @@ def test_neurons_that_pass_several_times_are_those_of_the_last_call():
     torch.testing.assert_close(network.readout.W_L, module.linear2.weight.T.double(), **SAME_SUMS)
 
 
+class Around(nn.Module):
+    """A network whose embedding also passes the norm by that its hidden layer reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.norm = nn.Embedding(13, 12), nn.LayerNorm(12)
+        self.hidden, self.out, self.around = nn.Linear(24, 20), nn.Linear(20, 13), nn.Linear(24, 13)
+
+    def forward(self, pairs):
+        x = self.embed(pairs)
+        return self.out(self.hidden(self.norm(x).flatten(1)).relu()) + self.around(x.flatten(1))
+
+
+def test_operands_that_tokens_pass_by_have_no_way_back():
+    whole = run_of(seeded(Around), operands="embed")
+    assert "way_from_operands" not in whole.missing_parts
+    part = run_of(seeded(Around), operands="norm")
+    assert "also come in past its operands" in part.missing_parts["way_from_operands"]
+    assert "gini_W_E" in analyze_run(part).trajectory
+    assert "gradient_symmetricity" not in analyze_run(part).trajectory
+
+
 class InPlace(nn.Module):
     """Writes into its embedding, into what its activation receives, and into what that gives."""
 
@@ -697,7 +719,7 @@ def test_a_readout_with_something_behind_it_is_refused():
 def test_ways_back_that_do_not_lead_to_the_logits_are_absent_with_the_reason():
     class Aside(own.Summed):
         def forward(self, pairs):
-            self.aside(self.embed(pairs[:, 0]))
+            self.aside(self.embed.weight[pairs[:, 0]])
             with torch.no_grad():
                 return super().forward(pairs)
 

@@ -344,6 +344,11 @@ def _fault_of_operands(network: ModuleParts) -> dict[PartName, str]:
     if not _is_same(network, network._from_operands(a, b, rows), rows):
         what = "putting its own operands back does not give its logits"
         return {"way_from_operands": f"{what} in {network.in_words}"}
+    if not _is_same(network, network._from_operands(a.flip(0), b.flip(0), rows), rows.flip(0)):
+        what = (
+            "a and b also come in past its operands: those of another pair do not give its logits"
+        )
+        return {"way_from_operands": f"{what} in {network.in_words}"}
     with torch.enable_grad():
         logits = network._from_operands(a.requires_grad_(), b.requires_grad_(), rows)
         if logits.requires_grad:
