@@ -19,7 +19,6 @@ from torch import Tensor
 
 from grokinterp.circuits.key_frequencies import SINGLE_FREQUENCY_SHARE
 from grokinterp.circuits.snapshot import Snapshot
-from grokinterp.spectra import group_means, sum_rows
 
 _NO_WAVE = 1e-5
 """A wave smaller than this, relative to the largest value of its data, is rounding."""
@@ -143,7 +142,7 @@ def sum_phases(
     """Frequency, phase of the wave of a + b, its share and its amplitude, neuron by neuron."""
     n = snapshot.require_cyclic_view().order
     frequency, _ = neuron_frequencies(snapshot)
-    by_sum = group_means(snapshot.neurons, snapshot.pair_rows[sum_rows(n)]).double()
+    by_sum = snapshot.mean_neurons_by_sum.double()
     phase, size = _phases_at(by_sum, frequency, _size(snapshot.neurons))
     # Of the highest frequency of an even n the mean square of a wave is that of its amplitude.
     power = size.square() / torch.where(2 * frequency == n, 1, 2)
@@ -213,4 +212,5 @@ def _phases_at(
 
 
 def _size(values: Float[Tensor, "row neuron"]) -> Float[Tensor, " neuron"]:
-    return values.abs().amax(dim=0).double()
+    # The largest absolute value, without a copy of all activations.
+    return torch.maximum(values.amax(dim=0), -values.amin(dim=0)).double()

@@ -23,7 +23,13 @@ from grokinterp.models.transformer_parts import TransformerParts
 from grokinterp.reprs import in_lines
 from grokinterp.runs.parts import network_parts
 from grokinterp.runs.run import Run
-from grokinterp.spectra import GroupHarmonics, cyclic_harmonics, symmetric_harmonics
+from grokinterp.spectra import (
+    GroupHarmonics,
+    cyclic_harmonics,
+    group_means,
+    sum_rows,
+    symmetric_harmonics,
+)
 from grokinterp.tasks import GroupView, Split, Task
 
 On = Literal["all", "train", "test"]
@@ -336,6 +342,12 @@ class Snapshot:
         return self.logits_by_sum.mean(dim=1, dtype=torch.float64)
 
     @cached_property
+    def mean_neurons_by_sum(self) -> Float[Tensor, "s neuron"]:
+        """Activations averaged over the pairs with the same sum of indices, in a cyclic view."""
+        n = self.require_cyclic_view().order
+        return group_means(self.neurons, self.pair_rows[sum_rows(n)])
+
+    @cached_property
     def neuron_frequency_shares(self) -> Float[Tensor, "freq neuron"]:
         """Share of each neuron's centered activation in each frequency, float64.
 
@@ -345,7 +357,7 @@ class Snapshot:
         view = self.require_view()
         rows = self.pair_rows.view(view.order, view.order)
         if view.is_cyclic:
-            return frequency_shares(self.neurons, rows)
+            return frequency_shares(self.neurons, rows, self.mean_neurons_by_sum)
         return representation_shares(self.neurons, rows, self.harmonics)
 
     @property

@@ -47,7 +47,12 @@ def plot_neurons(analysis: Analysis) -> go.Figure:
         f"Neurons were not assigned to {spectrum.plural}",
         *FIELDS_OF_FIGURES["neurons"],
     )
-    return figure_of_panels(analysis, panels, title=f"Neurons by {noun}", absent=absent)
+    figure = figure_of_panels(analysis, panels, title=f"Neurons by {noun}", absent=absent)
+    # A cosine can be negative. Counts cannot: where all are 0, their axis would begin at -1.
+    return figure.for_each_yaxis(
+        lambda axis: axis.update(rangemode="nonnegative"),
+        lambda axis: "cosine" not in (axis.title.text or ""),
+    )
 
 
 def plot_logits_explained(analysis: Analysis) -> go.Figure:

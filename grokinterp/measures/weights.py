@@ -26,7 +26,10 @@ _SECTION_5 = f"{reference('nanda2023progress')}, section 5"
     ),
 )
 def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
-    """Sum of squares of all parameters, biases included; tied embeddings count once."""
+    """Sum of squares of all parameters, biases included; tied embeddings count once.
+
+    Positions that are not learned are not parameters.
+    """
     return math.fsum(_squares(snapshot).values())
 
 
@@ -58,12 +61,15 @@ def sum_squared_weights_by_matrix(
 
 
 def _squares(snapshot: Snapshot) -> dict[str, float]:
-    # A tied W_U is a copy of rows of W_E.
-    is_tied = snapshot.has("blocks") and snapshot.spec.tied_embeddings
+    held = set()
+    if snapshot.has("blocks"):
+        # A tied W_U is a copy of rows of W_E, and sinusoids are a table that is written down.
+        held |= {"unembed.W_U"} if snapshot.spec.tied_embeddings else set()
+        held |= {"pos_embed.W_pos"} if snapshot.spec.positions != "learned" else set()
     return {
         name: float(value.double().square().sum())
         for name, value in snapshot.parameters.items()
-        if not (is_tied and name == "unembed.W_U")
+        if name not in held
     }
 
 

@@ -15,7 +15,8 @@ class Parts:
     """Where the parts of a module are: names of submodules, as in ``named_modules``.
 
     A name stands for the output of the submodule, ``"linear2:input"`` for its input. The latter
-    is for networks that apply their activation as a function.
+    is for networks that apply their activation as a function. An input is changed for that
+    submodule alone: if another one reads the same activation, name the submodule that gives it.
 
     Examples
     --------
