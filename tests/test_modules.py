@@ -530,8 +530,14 @@ def test_logits_that_depend_on_the_batch_are_refused_for_few_pairs_too(p):
 
 
 def test_a_module_without_values_is_refused_and_sparse_logits_are_read():
-    with pytest.raises(ShapeError, match="device meta, which has shapes but no values"):
+    with pytest.raises(ConfigError, match="without weights: embed.weight is on the device meta"):
         run_of(seeded(own.Summed).to("meta"))
+    lazy = own.Summed()
+    lazy.linear1 = nn.LazyLinear(24)
+    with pytest.raises(ConfigError, match="linear1.weight is lazy and has no shape"):
+        run_of(lazy)
+    lazy(PAIRS)
+    assert run_of(lazy).logits().shape == (169, 13)
 
     class Sparse(own.Summed):
         def forward(self, pairs):

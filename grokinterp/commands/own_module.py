@@ -39,7 +39,8 @@ def built_module(name: str) -> nn.Module:
         )
     try:
         found = build()
-    except Exception as error:
+    # A function that ends its process is no reason to end ours.
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"--module {shown(name)} {_raises(error)}.") from error
     if not isinstance(found, nn.Module):
         kind = type(found).__name__

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from grokinterp.errors import CheckpointError, ConfigError, GrokinterpError, ShapeError
 from grokinterp.fields import shown
@@ -150,12 +151,24 @@ def run_from_modules(
 
 def _module(value: Any, step: int) -> nn.Module:
     if isinstance(value, nn.Module):
+        _require_values(value, step)
         return unwrapped(value)
     kind = "a class" if isinstance(value, type) else shown(value)
     remedy = "Call it first." if callable(value) else "Pass a torch.nn.Module."
     if isinstance(value, Mapping):
         remedy = "Load it into a module, or use gi.Run.from_state_dicts."
     raise ConfigError(f"step {step} has {kind}, not a module. {remedy}")
+
+
+def _require_values(module: nn.Module, step: int) -> None:
+    """Refuse a module whose weights have no values yet: lazy ones, and those on ``meta``."""
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if is_lazy(value) or value.is_meta:
+            why = "lazy and has no shape" if is_lazy(value) else "on the device meta"
+            raise ConfigError(
+                f"step {step} has a module without weights: {name} is {why}. Run it once, or load "
+                "its weights."
+            )
 
 
 def _refuse_aliases(modules: Mapping[int, nn.Module]) -> None:
