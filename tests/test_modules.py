@@ -371,6 +371,25 @@ def test_a_traced_network_has_logits_and_its_parts_are_not_called():
         run_of(traced, operands="embed")
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated:DeprecationWarning")
+def test_a_scripted_network_has_logits_and_says_that_its_parts_cannot_be_reached():
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.out = nn.Embedding(13, 8), nn.Linear(16, 13)
+
+        def forward(self, pairs):
+            return self.out(self.embed(pairs).flatten(1))
+
+    module = seeded(Plain)
+    scripted = torch.jit.script(module)
+    torch.testing.assert_close(run_of(scripted).logits(), run_of(module).logits(), **SAME_SUMS)
+    with pytest.raises(ConfigError, match="'embed' is within TorchScript, which calls no hooks"):
+        run_of(scripted, operands="embed")
+    with pytest.raises(ConfigError, match="operands='embd' is no submodule .* Near ones: embed"):
+        run_of(scripted, operands="embd")
+
+
 def test_more_pairs_than_run_at_once_come_in_order():
     task = TaskSpec(p=67)
     module = seeded(own.Encoder, p=67, d=8)
