@@ -95,6 +95,14 @@ def test_a_diverged_run_is_a_result_and_exits_with_zero(tmp_path):
 TRAIN_MISTAKES = [
     (["--preset", "power2022"], "preset 'power2022' is not known. Choose one of quick, nanda2023"),
     (["--colour", "red"], "Unrecognized options: --colour"),
+    (
+        ["--model.embedding", "shared"],
+        "--model.embedding is a setting of a multilayer perceptron, and preset quick trains a "
+        "transformer. Use --preset perceptron or digits.",
+    ),
+    (["--preset", "perceptron", "--model.n-layers=2"], "--model.n-layers is a setting of a transf"),
+    (["--model.no-trains-readout"], "--model.no-trains-readout is a setting of a multilayer perc"),
+    (["--preset", "perceptron", "--model.depth", "2"], "Unrecognized options: --model.depth"),
     (["--n-steps", "many"], "--n-steps many is not allowed. It takes a whole number"),
     (["--task.p", "1"], "p=1 is too small"),
     (["--task.train-fraction", "0"], "train_fraction=0.0 is outside (0, 1)"),

@@ -459,6 +459,18 @@ def test_panels_share_the_phases_and_one_legend_entry_per_name(grokked):
     assert len(shown) == len(set(shown))
 
 
+def test_axes_of_counts_do_not_show_negative_ones(grokked):
+    modes = {}
+    figures.plot_neurons(grokked).for_each_yaxis(
+        lambda axis: modes.update({axis.title.text: axis.rangemode})
+    )
+    assert modes == {
+        "neurons (count)": "nonnegative",
+        "of all neurons (fraction)": "nonnegative",
+        "phase coherence<br>(mean cosine)": None,
+    }
+
+
 def test_one_thing_has_one_color_in_every_figure(grokked):
     colors: dict[str, set[str]] = {}
     for figure in figures.all_figures(grokked).values():

@@ -671,7 +671,10 @@ def test_a_path_that_nobody_recognizes_lists_who_was_asked(tmp_path):
     assert message.startswith(f"no importer recognizes {tmp_path / 'other.pt'}. Tried grokinterp (")
     for name in ("zhong2023", "grokking_demo", "nanda2023", "transformer_lens", "state_dicts"):
         assert f"{name} (" in message
-    assert message.endswith("Pass --format NAME, or see docs/importing.md.")
+    assert message.endswith(
+        "Pass --format NAME, for a network of your own --module package.module:build, or see "
+        "docs/importing.md."
+    )
 
 
 def test_a_named_format_is_taken_at_its_word(tmp_path):

@@ -314,7 +314,8 @@ def test_the_facts_of_the_run_can_be_read(page):
     assert page.section("outcome").one("p", class_="outcome").words == analysis.outcome
     fields = dict(page.section("config").tables[0].rows)
     assert fields["optimizer.weight_decay"] == "1" and fields["task.p"] == "113"
-    assert analysis.run.origin in page.section("origin").words
+    # A sentence of its own, before that of the folder.
+    assert f"{analysis.run.origin.rstrip('.')}." in page.section("origin").words
 
 
 def test_the_phases_are_a_table(page):

@@ -73,7 +73,7 @@ def test_the_report_says_what_kind_of_network_it_is_about(pages):
         "transformer, attention only": "transformer of 1 layer",
         "perceptron": "multilayer perceptron: widths 32, square",
         "module, neurons only": "Summed of 1,181 parameters",
-        "logits alone": "network of which only the logits are known",
+        "logits alone": "network known only by its logits",
     }.items():
         assert words in pages[kind].one("p", class_="lead").words
 
@@ -182,3 +182,21 @@ def test_the_line_of_the_whole_network_lies_on_the_axis_of_ablations(analyses):
     full = math.log10(analysis.ablations["loss_all"].iloc[0])
     low, high = figures.plot_component_ablations(analysis).to_dict()["layout"]["xaxis"]["range"]
     assert low < full < high
+
+
+def test_a_task_without_waves_gets_no_words_for_them(pages):
+    terms = set(Page(render_report(synthetic.acyclic_analysis())).terms)
+    of_waves = {"frequency k", "key frequencies", "clock and pizza", "restricted and excluded loss"}
+    assert not of_waves & terms and of_waves <= set(pages["transformer"].terms)
+    assert {"loss", "ablation", "gradient symmetricity"} <= terms
+
+
+def test_sparse_weights_are_not_expected_where_all_frequencies_are_key(analyses):
+    said = {}
+    for is_dense in (False, True):
+        analysis = analyses["perceptron"]
+        keys = dataclasses.replace(analysis.key_frequencies, is_dense=is_dense)
+        page = Page(render_report(dataclasses.replace(analysis, key_frequencies=keys)))
+        said[is_dense] = page.section("gini-and-weights").words
+    assert "both rise as the circuit forms" in said[False] and "neither has" not in said[False]
+    assert "so neither has to rise" in said[True] and "both rise" not in said[True]

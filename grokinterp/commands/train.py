@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +15,12 @@ import tyro
 from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import PRESETS, TrainConfig
 from grokinterp.tasks import OPERATIONS, AnswerTable, TaskSpec
 
 DEFAULT_PRESET = "quick"
+_IN_WORDS = {ModelSpec: "a transformer", MlpSpec: "a multilayer perceptron"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Train:
     """Settings to start from: quick (p = 59, about a minute), nanda2023 (p = 113, as the
     paper), tl_demo (p = 113, the published Grokking_Demo run), s5 (permutations of five, an
     hour or two), perceptron (p = 23, no weight decay, seconds), digits (images, large
-    initial weights). Other flags change them."""
+    initial weights). Other flags change them. The preset decides the kind of network, so the
+    flags of a multilayer perceptron are listed with --preset perceptron --help."""
     n_threads: int | None = None
     """Threads of torch. Another number gives other rounding (default: as torch chooses)."""
     device: str = "cpu"
@@ -68,9 +71,26 @@ def main(arguments: list[str]) -> None:
 
 def _parse(arguments: list[str]) -> Train:
     preset = _preset(arguments)
+    _check_network(preset, arguments)
     config = _starting_from(PRESETS[preset], arguments)
     default = Train(out=tyro.MISSING, config=config, preset=preset)
     return parse_command(Train, default, arguments, "grokinterp.train")
+
+
+def _check_network(preset: str, arguments: list[str]) -> None:
+    """Refuse flags of a network of the other kind, and say which presets have them."""
+    kind = type(PRESETS[preset].model)
+    (other,) = set(_IN_WORDS) - {kind}
+    own = {field.name for field in fields(kind)}
+    for name in (field.name for field in fields(other) if field.name not in own):
+        flags = (f"model.{no}{name}".replace("_", "-") for no in ("", "no-"))
+        asked = next((flag for flag in flags if _last_value(flag, arguments) is not None), None)
+        if asked is not None:
+            presets = " or ".join(n for n, config in PRESETS.items() if type(config.model) is other)
+            raise ConfigError(
+                f"--{asked} is a setting of {_IN_WORDS[other]}, and preset {preset} trains "
+                f"{_IN_WORDS[kind]}. Use --preset {presets}."
+            )
 
 
 def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:

@@ -20,7 +20,7 @@ _ALL = SPLIT_COLORS["all"]
 def plot_neurons(analysis: Analysis) -> go.Figure:
     """Neurons per key frequency, the fraction with a single frequency, and their phase coherence.
 
-    For permutations per key representation, and without phases.
+    For permutations, neurons per key representation and no phases.
 
     Returns
     -------
@@ -47,7 +47,12 @@ def plot_neurons(analysis: Analysis) -> go.Figure:
         f"Neurons were not assigned to {spectrum.plural}",
         *FIELDS_OF_FIGURES["neurons"],
     )
-    return figure_of_panels(analysis, panels, title=f"Neurons by {noun}", absent=absent)
+    figure = figure_of_panels(analysis, panels, title=f"Neurons by {noun}", absent=absent)
+    # A cosine can be negative. Counts cannot: where all are 0, their axis would begin at -1.
+    return figure.for_each_yaxis(
+        lambda axis: axis.update(rangemode="nonnegative"),
+        lambda axis: "cosine" not in (axis.title.text or ""),
+    )
 
 
 def plot_logits_explained(analysis: Analysis) -> go.Figure:

@@ -87,7 +87,11 @@ class ModuleForward:
         except GrokinterpError:
             raise
         except Exception as error:
-            raise ConfigError(f"the module {_raises(error)}.") from error
+            given = self._in_words((*arguments, *named.values()))
+            raise ConfigError(
+                f"the module {_raises(error)}. It was called with {given}. Pass the inputs and the "
+                "task that it was trained with."
+            ) from error
         logits = _logits_in(output)
         shape = tuple(logits.shape)
         if logits.ndim == 3:
@@ -105,6 +109,15 @@ class ModuleForward:
         if isinstance(moved, dict):
             return (), moved
         return (tuple(moved) if isinstance(moved, (tuple, list)) else (moved,)), {}
+
+    def _in_words(self, given: tuple[Any, ...]) -> str:
+        """Say what the module was called with: most that it raises comes of another input."""
+        if isinstance(self.inputs, str):
+            tokens = f"tokens 0 to {self.n_tokens - 1}"
+            if self.inputs == "a b":
+                return f"{tokens} of shape (pairs, 2), the inputs 'a b'"
+            return f"{tokens} and {self.n_tokens} for =, of shape (pairs, 3), the inputs 'a b ='"
+        return one_line(", ".join(map(_kind_of, given)), 200) or "nothing"
 
     @property
     def device(self) -> torch.device:
@@ -196,8 +209,22 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
     return {
         name: value.detach().float().cpu()
         for name, value in module.named_parameters()
-        if value.is_floating_point()
+        if value.is_floating_point() and not _is_within_another(value, module)
     }
+
+
+def _is_within_another(value: Tensor, module: nn.Module) -> bool:
+    """Whether a parameter lies in the memory of a larger one, as tied embeddings may."""
+    first, last = _memory(value)
+    others = [o for o in module.parameters() if o is not value and o.numel() > value.numel()]
+    return any(start <= first and last <= end for start, end in map(_memory, others))
+
+
+def _memory(value: Tensor) -> tuple[int, int]:
+    """Address of the first number of a tensor and of its last."""
+    strides = zip(value.shape, value.stride(), strict=True)
+    n_apart = sum((size - 1) * stride for size, stride in strides)
+    return value.data_ptr(), value.data_ptr() + n_apart * value.element_size()
 
 
 def check_inputs(inputs: Any) -> None:
@@ -231,6 +258,12 @@ def _raises(error: Exception) -> str:
     return f"raises {type(error).__name__}" + (f": {text}" if text else "")
 
 
+def _kind_of(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} of shape {tuple(value.shape)}"
+
+
 def _logits_in(output: Any) -> Tensor:
     """Take the logits out of what a module returns."""
     found = output
@@ -246,7 +279,22 @@ def _logits_in(output: Any) -> Tensor:
             f"the module gives {kind}, not logits. It returns a tensor of floats, a tuple that "
             "begins with one, or an object with logits."
         )
-    return found
+    return with_values(found, "the module gives a tensor")
+
+
+def with_values(tensor: Tensor, what: str) -> Tensor:
+    """Return a tensor as a dense one, and refuse one that holds no values.
+
+    Raises
+    ------
+    ShapeError
+        If it is on the device meta, where there are shapes alone.
+    """
+    if tensor.is_meta:
+        raise ShapeError(
+            f"{what} on the device meta, which has shapes and no values. Load the weights first."
+        )
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -49,7 +49,7 @@ class Place:
                 f"{part}={shown(name)} ends in {shown(':' + side)}. Write the name of a submodule "
                 "for its output, or add ':input'."
             )
-        is_script = isinstance(module, torch.jit.RecursiveScriptModule)
+        is_script = isinstance(module, torch.jit.ScriptModule)
         if is_script and path in dict(module.named_modules()):
             raise ConfigError(
                 f"{part}={shown(name)} is within TorchScript, which calls no hooks. Pass the "
@@ -89,10 +89,13 @@ def hooked(module: nn.Module, handlers: Iterable[tuple[Place, Handler]]) -> Iter
 
 
 def keep_in(calls: list[Any], choose: Callable[[Any], Tensor]) -> Handler:
-    """Return a handler that keeps a tensor of everything that passes, call by call."""
+    """Return a handler that keeps a tensor of everything that passes, call by call, on the CPU.
+
+    A copy: what follows may write into what passes, as ``nn.ReLU(inplace=True)`` does.
+    """
 
     def handler(value: Any) -> None:
-        calls.append(choose(value).detach())
+        calls.append(choose(value).detach().to("cpu", copy=True))
 
     return handler
 

@@ -64,7 +64,7 @@ def _config(analysis: Analysis) -> tuple[str, ...]:
     if not run.is_imported:
         return (field_table(run.config.to_dict(), caption="Fields of config.json"),)
     note = (
-        "The network was trained elsewhere. What stands here was read off its weights or "
+        "The network was trained elsewhere. What stands here was given, read off its weights or "
         "inferred, as the origin says; a dash stands for what is not known."
     )
     return (paragraph(note), field_table(run.config.to_dict(), caption="What is known"))
@@ -80,7 +80,7 @@ def _environment(analysis: Analysis) -> tuple[str, ...]:
 def _origin(analysis: Analysis) -> tuple[str, ...]:
     folder = analysis.run.folder
     where = f" Run folder: <code>{escape(folder)}</code>." if folder is not None else ""
-    return (paragraph(f"{escape(analysis.run.origin)}{where}"),)
+    return (paragraph(f"{escape(analysis.run.origin.rstrip('.'))}.{where}"),)
 
 
 def _citations(citations: Mapping[str, str]) -> tuple[str, ...]:

@@ -296,8 +296,7 @@ def _gini_and_weights(analysis: Analysis) -> Section:
         analysis,
         "gini",
         "How few frequencies hold the weights: 0 means that all Fourier components are equal, 1 "
-        f"that a single one is left. {_what_is_sparse(analysis)} as the circuit forms and again in "
-        "cleanup.",
+        f"that a single one is left. {_what_is_sparse(analysis)}",
     )
     names = (
         " Matrices under their TransformerLens names." if has_transformer_names(analysis) else ""
@@ -312,19 +311,25 @@ def _gini_and_weights(analysis: Analysis) -> Section:
 
 
 def _what_is_sparse(analysis: Analysis) -> str:
-    """What W_E and W_L are, of those that there are, and the beginning of what they do."""
+    """What W_E and W_L are, of those that there are, and what they do."""
     missing, said = analysis.run.missing_parts, []
     if "operands" not in missing:
         said.append(f"W_E is {embedding_words(analysis)}")
     if "readout" not in missing:
         said.append(readout_words(analysis))
+    if analysis.key_frequencies.is_dense:
+        rise = "neither has to rise" if len(said) == 2 else "it does not have to rise"
+        plural = spectrum_of(analysis).plural
+        return f"{', '.join(said)}. Nearly all {plural} are key here, so {rise}."
     rise = "both rise" if len(said) == 2 else "it rises"
-    return f"{', '.join(said)}. In a run that groks, {rise}"
+    return (
+        f"{', '.join(said)}. In a run that groks, {rise} as the circuit forms and again in cleanup."
+    )
 
 
 def _further_measures(analysis: Analysis) -> Section:
     said = [f"Effective rank counts the dimensions that {embedding_words(analysis)} uses."]
-    if analysis.run.task.has_representations:
+    if analysis.run.task.cyclic_view is None:
         said.append(
             "Gradient symmetricity is the cosine between the gradients of a logit for the "
             "embeddings of the two tokens: 1 where the network treats them alike."

@@ -10,6 +10,16 @@ from grokinterp.report.network_words import weight_words
 from grokinterp.report.text import escape
 from grokinterp.trajectory.analysis import Analysis
 
+_ABLATION = (
+    "ablation",
+    "Taking a part out and measuring the loss again: what matters costs loss.",
+)
+_SYMMETRICITY = (
+    "gradient symmetricity",
+    "Mean cosine between the gradients of a logit for the embeddings of the two tokens: 1 where "
+    "the network treats them alike.",
+)
+
 
 def glossary(analysis: Analysis) -> str:
     """HTML of a list of terms, folded away; those of frequencies or of representations."""
@@ -54,6 +64,11 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
             "was memorized.",
         ),
     ]
+    weights = weight_words(analysis)
+    if task.cyclic_view is None and not task.has_representations:
+        # Such as a table of answers: there are no waves, so no words for them.
+        has_gradients = not {"operands", "way_from_operands"} & set(analysis.run.missing_parts)
+        return [*common, _ABLATION, *([_SYMMETRICITY] if has_gradients else []), *weights]
     circuit = [
         (
             "trigonometric and memorization circuit",
@@ -64,13 +79,10 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
             "restricted and excluded loss",
             "Loss with the trigonometric circuit alone, and with that circuit removed.",
         ),
-        (
-            "ablation",
-            "Taking a part out and measuring the loss again: what matters costs loss.",
-        ),
+        _ABLATION,
     ]
     algorithm = [] if task.has_representations else _terms_of_algorithm(analysis)
-    return [*common, *_terms_of_spectrum(analysis), *circuit, *algorithm, *weight_words(analysis)]
+    return [*common, *_terms_of_spectrum(analysis), *circuit, *algorithm, *weights]
 
 
 def _about_trained_loss(analysis: Analysis) -> str:

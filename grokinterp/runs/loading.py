@@ -74,8 +74,8 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
             "docs/importing.md."
         )
     raise CheckpointError(
-        f"no importer recognizes {path}. Tried {', '.join(tried)}. Pass --format NAME, or see "
-        "docs/importing.md."
+        f"no importer recognizes {path}. Tried {', '.join(tried)}. Pass --format NAME, for a "
+        "network of your own --module package.module:build, or see docs/importing.md."
     )
 
 
