@@ -435,6 +435,47 @@ def test_a_traced_network_has_logits_and_its_parts_are_not_called():
         run_of(traced, operands="embed")
 
 
+def test_a_tied_readout_counts_once_whether_it_is_a_parameter_or_a_view_of_one():
+    class Tied(own.Summed):
+        def __init__(self, is_view):
+            super().__init__(d=24)
+            rows = self.embed.weight[:12] if is_view else self.embed.weight
+            self.linear2 = nn.Linear(24, len(rows))
+            self.linear2.weight = nn.Parameter(rows.detach()) if is_view else rows
+
+        def forward(self, pairs):
+            return nn.functional.pad(super().forward(pairs), (0, 1))[:, :13]
+
+    for is_view in (True, False):
+        weights = network_of(seeded(Tied, is_view=is_view)).weights
+        assert set(weights) == {"embed.weight", "linear1.weight", "linear1.bias", "linear2.bias"}
+    # Side by side in one memory is not the same numbers.
+    module = seeded(own.Summed)
+    both = torch.cat([value.detach().flatten() for value in module.linear2.parameters()])
+    module.linear2.weight = nn.Parameter(both[:-13].view(13, 24))
+    module.linear2.bias = nn.Parameter(both[-13:])
+    assert set(network_of(module).weights) == set(module.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.*is deprecated:DeprecationWarning")
+def test_a_scripted_network_has_logits_and_says_that_its_parts_cannot_be_reached():
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.out = nn.Embedding(13, 8), nn.Linear(16, 13)
+
+        def forward(self, pairs):
+            return self.out(self.embed(pairs).flatten(1))
+
+    module = seeded(Plain)
+    scripted = torch.jit.script(module)
+    torch.testing.assert_close(run_of(scripted).logits(), run_of(module).logits(), **SAME_SUMS)
+    with pytest.raises(ConfigError, match="'embed' is within TorchScript, which calls no hooks"):
+        run_of(scripted, operands="embed")
+    with pytest.raises(ConfigError, match="operands='embd' is no submodule .* Near ones: embed"):
+        run_of(scripted, operands="embd")
+
+
 def test_more_pairs_than_run_at_once_come_in_order():
     task = TaskSpec(p=67)
     module = seeded(own.Encoder, p=67, d=8)

@@ -494,6 +494,25 @@ def test_weights_that_are_not_finite_are_refused_by_name(name):
         Snapshot.from_parameters(weights, planted.split(13), planted.gromov_spec(12))
 
 
+def test_a_neuron_of_one_pair_has_the_lowest_of_its_frequencies():
+    # All frequencies explain the same of it, so rounding would choose.
+    pairs = torch.tensor(Task(TaskSpec(p=13)).pairs)
+    first = torch.zeros(26, len(pairs) + 1)
+    rows = torch.arange(len(pairs))
+    first[pairs[:, 0], rows] = first[13 + pairs[:, 1], rows] = 1
+    first[:13, -1] = torch.cos(2 * math.pi * 3 * torch.arange(13) / 13)
+    bias = torch.full((len(rows) + 1,), -1.5)
+    bias[-1] = 2
+    weights = {"layers.0.W": first, "layers.0.b": bias}
+    weights |= {"layers.1.W": planted.noise(len(rows) + 1, 13), "layers.1.b": torch.zeros(13)}
+    weights = {name: value.double() for name, value in weights.items()}
+    spec = MlpSpec(widths=(len(rows) + 1,), biases=True)
+    snapshot = Snapshot.from_parameters(weights, planted.split(13), spec)
+    found = neuron_phases(snapshot).frequency
+    assert snapshot.neurons[:, :-1].count_nonzero(dim=0).tolist() == [1] * len(rows)
+    assert set(found[:-1].tolist()) == {1} and int(found[-1]) == 3
+
+
 class TwoTables(nn.Module):
     """A perceptron of someone's own with a table for each token."""
 

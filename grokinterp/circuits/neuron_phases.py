@@ -22,6 +22,8 @@ from grokinterp.circuits.snapshot import Snapshot
 
 _NO_WAVE = 1e-5
 """A wave smaller than this, relative to the largest value of its data, is rounding."""
+_TIE = 1e-6
+"""Shares that differ by less than this part are one share, computed in two ways."""
 _NEURONS_AT_A_TIME = 64
 
 
@@ -33,14 +35,17 @@ def neuron_frequencies(
     Returns
     -------
     tuple
-        Frequencies, 0 for a dead neuron, and shares in [0, 1].
+        Frequencies, 0 for a dead neuron, and shares in [0, 1]. Where several explain the same,
+        as in a neuron that is active on one pair alone, the lowest.
 
     Raises
     ------
     ConfigError
         If the task has no group view.
     """
-    share, index = snapshot.neuron_frequency_shares.max(dim=0)
+    shares = snapshot.neuron_frequency_shares
+    share = shares.amax(dim=0)
+    index = (shares >= (1 - _TIE) * share).int().argmax(dim=0)
     return torch.where(share > 0, index + 1, 0), share
 
 

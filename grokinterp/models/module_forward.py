@@ -209,8 +209,22 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
     return {
         name: value.detach().float().cpu()
         for name, value in module.named_parameters()
-        if value.is_floating_point()
+        if value.is_floating_point() and not _is_within_another(value, module)
     }
+
+
+def _is_within_another(value: Tensor, module: nn.Module) -> bool:
+    """Whether a parameter lies in the memory of a larger one, as tied embeddings may."""
+    first, last = _memory(value)
+    others = [o for o in module.parameters() if o is not value and o.numel() > value.numel()]
+    return any(start <= first and last <= end for start, end in map(_memory, others))
+
+
+def _memory(value: Tensor) -> tuple[int, int]:
+    """Address of the first number of a tensor and of its last."""
+    strides = zip(value.shape, value.stride(), strict=True)
+    n_apart = sum((size - 1) * stride for size, stride in strides)
+    return value.data_ptr(), value.data_ptr() + n_apart * value.element_size()
 
 
 def check_inputs(inputs: Any) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError
@@ -47,6 +48,12 @@ class Place:
             raise ConfigError(
                 f"{part}={shown(name)} ends in {shown(':' + side)}. Write the name of a submodule "
                 "for its output, or add ':input'."
+            )
+        is_script = isinstance(module, torch.jit.ScriptModule)
+        if is_script and path in dict(module.named_modules()):
+            raise ConfigError(
+                f"{part}={shown(name)} is within TorchScript, which calls no hooks. Pass the "
+                f"module as it was before torch.jit.script, or leave {part} out."
             )
         if not path or not _has(module, path):
             names = [name for name, _ in module.named_modules(remove_duplicate=False) if name]
