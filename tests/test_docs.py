@@ -1,5 +1,6 @@
 """The documentation: its Python runs, its commands parse, its tables and navigation are in step."""
 
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -199,7 +200,10 @@ def parse_words(command, words):
     elif command == "benchmark":
         parse_command(module.Benchmark, None, list(words), "grokinterp.benchmark")
     else:
-        module._parse(list(words))
+        # Help ends the command, after every flag before it was read.
+        ends = pytest.raises(SystemExit) if "--help" in words else contextlib.nullcontext()
+        with ends:
+            module._parse(list(words))
 
 
 @pytest.mark.parametrize(

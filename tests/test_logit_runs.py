@@ -55,7 +55,7 @@ def test_logits_that_solve_the_task_show_the_planted_frequencies():
 def test_every_part_is_missing_with_a_reason(logit_run):
     assert set(logit_run.missing_parts) == set(PARTS)
     assert logit_run.missing_parts["neurons"] == (
-        "a network of which only the logits are known has no neurons"
+        "a network known only by its logits has no neurons"
     )
     assert logit_run.parameters() == {}
     with pytest.raises(CheckpointError, match="only the logits of this run are known"):
@@ -82,6 +82,14 @@ def test_arrays_and_other_precisions_are_taken_and_an_output_for_equals_is_cut(f
     assert "outputs" not in Run.from_logits({0: last}, task=TASK).origin
     half = Run.from_logits({0: last.half()}, task=TASK).logits(0)
     assert half.dtype == torch.float32 and torch.equal(half, last.half().float())
+
+
+def test_arrays_in_the_other_order_of_bytes_and_sparse_tensors_are_taken(few_steps):
+    expected = few_steps[0]
+    swapped = expected.numpy().astype(">f4")
+    run = Run.from_logits({0: swapped, 9: expected.to_sparse()}, task=TASK)
+    for step in (0, 9):
+        assert torch.equal(run.logits(step), expected)
 
 
 def test_what_is_changed_later_does_not_change_the_run(few_steps):
@@ -128,7 +136,13 @@ def given(**changes):
         ({"logits": {0: torch.zeros(169, 12)}}, ShapeError, "12 columns; .* has 13 answers"),
         ({"logits": {2: torch.zeros(169, 13).long()}}, ShapeError, "step 2 .* torch.int64"),
         ({"logits": {2: "logits"}}, ShapeError, "step 2 has 'logits' for its logits"),
+        (
+            {"logits": {2: torch.zeros(169, 13, device="meta")}},
+            ShapeError,
+            "step 2 has logits on the device meta, which has shapes and no values",
+        ),
         ({"train_pairs": [169]}, ConfigError, "not different pairs of the task"),
+        ({"train_pairs": [[1], [2, 3]]}, ConfigError, "train_pairs has rows of different lengths"),
         ({"curves": {"step": [0]}}, ConfigError, "curves=.* is of the wrong type"),
         ({"curves": pd.DataFrame({"step": [0]})}, ConfigError, "curves has the columns step"),
         (

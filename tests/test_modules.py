@@ -250,6 +250,70 @@ def test_neurons_that_pass_several_times_are_those_of_the_last_call():
     torch.testing.assert_close(network.readout.W_L, module.linear2.weight.T.double(), **SAME_SUMS)
 
 
+class Around(nn.Module):
+    """A network whose embedding also passes the norm by that its hidden layer reads."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.norm = nn.Embedding(13, 12), nn.LayerNorm(12)
+        self.hidden, self.out, self.around = nn.Linear(24, 20), nn.Linear(20, 13), nn.Linear(24, 13)
+
+    def forward(self, pairs):
+        x = self.embed(pairs)
+        return self.out(self.hidden(self.norm(x).flatten(1)).relu()) + self.around(x.flatten(1))
+
+
+def test_operands_that_tokens_pass_by_have_no_way_back():
+    whole = run_of(seeded(Around), operands="embed")
+    assert "way_from_operands" not in whole.missing_parts
+    part = run_of(seeded(Around), operands="norm")
+    assert "also come in past its operands" in part.missing_parts["way_from_operands"]
+    assert "gini_W_E" in analyze_run(part).trajectory
+    assert "gradient_symmetricity" not in analyze_run(part).trajectory
+
+
+class InPlace(nn.Module):
+    """Writes into its embedding, into what its activation receives, and into what that gives."""
+
+    def __init__(self, after=1.0):
+        super().__init__()
+        self.embed, self.place = nn.Embedding(13, 12), nn.Parameter(torch.ones(2, 12))
+        self.hidden, self.act = nn.Linear(24, 20), nn.ReLU(inplace=True)
+        self.out, self.after = nn.Linear(20, 13), after
+
+    def forward(self, pairs):
+        x = self.embed(pairs)
+        x += self.place
+        x = self.act(self.hidden(x.flatten(1)))
+        if self.after != 1:
+            x *= self.after
+        return self.out(x)
+
+
+def test_what_is_written_into_later_is_read_as_it_passed():
+    module = seeded(InPlace)
+    received = module.hidden((module.embed(PAIRS) + module.place).flatten(1))
+    network = network_of(module, operands="embed", neurons="act")
+    assert torch.equal(network.operands.a, module.embed.weight)
+    assert "way_from_operands" not in network.missing
+    torch.testing.assert_close(network.pre_activations, received)
+    torch.testing.assert_close(network.neurons, received.relu())
+    # The layer before gives what its activation then overwrites.
+    torch.testing.assert_close(network_of(module, neurons="hidden").neurons, received)
+
+
+def test_a_module_that_writes_into_its_neurons_leaves_those_it_was_handed():
+    module = seeded(InPlace, after=3.0)
+    network = network_of(module, operands="embed", neurons="act")
+    neurons = network.neurons.clone()
+    found = network.logits_from_neurons(neurons, torch.arange(169))
+    assert torch.equal(neurons, network.neurons)
+    torch.testing.assert_close(found, network.logits, **SAME_SUMS)
+    # Backward it cannot go: torch refuses what its activation gave and then was overwritten.
+    assert "no gradient" in network.missing["way_from_operands"]
+    assert "readout" not in network.missing
+
+
 def test_patterns_by_head_and_averaged_are_read_at_the_last_query():
     module = seeded(own.Attention)
     module.average = False
@@ -451,6 +515,32 @@ def test_logits_that_depend_on_the_batch_are_refused():
     run_of(seeded(own.Disturbed))
 
 
+@pytest.mark.parametrize("p", [2, 3, 4])
+def test_logits_that_depend_on_the_batch_are_refused_for_few_pairs_too(p):
+    class Dropped(own.Summed):
+        def forward(self, pairs):
+            return nn.functional.dropout(super().forward(pairs), 0.5, self.is_on)
+
+    module = seeded(Dropped, p=p)
+    module.is_on = False
+    assert run_of(module, task=TaskSpec(p=p)).logits().shape == (p * p, p)
+    module.is_on = True
+    with pytest.raises(ConfigError, match="depend on which pairs"):
+        run_of(module, task=TaskSpec(p=p))
+
+
+def test_a_module_without_values_is_refused_and_sparse_logits_are_read():
+    with pytest.raises(ShapeError, match="device meta, which has shapes and no values"):
+        run_of(seeded(own.Summed).to("meta"))
+
+    class Sparse(own.Summed):
+        def forward(self, pairs):
+            return super().forward(pairs).to_sparse()
+
+    sparse = seeded(Sparse)
+    assert torch.equal(run_of(sparse).logits(), run_of(seeded(own.Summed)).logits())
+
+
 def test_checksums_change_with_weights_buffers_and_code():
     module = seeded(own.Disturbed)
     run = run_of(module)
@@ -629,7 +719,7 @@ def test_a_readout_with_something_behind_it_is_refused():
 def test_ways_back_that_do_not_lead_to_the_logits_are_absent_with_the_reason():
     class Aside(own.Summed):
         def forward(self, pairs):
-            self.aside(self.embed(pairs[:, 0]))
+            self.aside(self.embed.weight[pairs[:, 0]])
             with torch.no_grad():
                 return super().forward(pairs)
 

@@ -1,5 +1,6 @@
 """The page "which measure works on which network": it is up to date, and it is true."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -146,6 +147,22 @@ def test_every_figure_says_what_it_draws_and_every_part_takes_something_away():
     assert why_never_drawn("neurons", {"neurons": "no neurons"}) == "no neurons"
     assert why_never_drawn("neurons", {"operands": "no operands"}) is None
     assert why_never_drawn("loss", {"operands": "no operands"}) is None
+
+
+@pytest.mark.parametrize("positions", ["sinusoidal", "none"])
+def test_positions_that_are_not_learned_are_no_weights(positions):
+    shape = ModelSpec(d_model=32, n_heads=2, d_head=16, d_mlp=32)
+    fixed = of_initial_weights(dataclasses.replace(shape, positions=positions))
+    learned = of_initial_weights(shape)
+    of_fixed, of_learned = (
+        analyze_run(run, key_frequencies=KEYS, deep=False) for run in (fixed, learned)
+    )
+    W_pos = float(learned.parameters()["pos_embed.W_pos"].double().square().sum())
+    without = of_learned.final["sum_squared_weights"] - W_pos
+    assert of_fixed.final["sum_squared_weights"] == pytest.approx(without, rel=1e-12)
+    name = "final.sum_squared_weights_W_pos"
+    assert of_fixed.reasons[name] == "the network has no such matrix of its own"
+    assert name not in of_learned.reasons
 
 
 def test_a_matrix_that_is_tied_has_a_reason_of_its_own():

@@ -73,7 +73,7 @@ def test_the_report_says_what_kind_of_network_it_is_about(pages):
         "transformer, attention only": "transformer of 1 layer",
         "perceptron": "multilayer perceptron: widths 32, square",
         "module, neurons only": "Summed of 1,181 parameters",
-        "logits alone": "network of which only the logits are known",
+        "logits alone": "network known only by its logits",
     }.items():
         assert words in pages[kind].one("p", class_="lead").words
 

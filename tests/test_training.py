@@ -470,6 +470,28 @@ def test_a_parent_with_another_network_is_refused_and_named(tiny_run, tmp_path):
         train(child, tmp_path / "run", progress=False, parent=tiny_run)
 
 
+@pytest.mark.parametrize(
+    ("field", "fixed", "free"),
+    [("positions", "none", "learned"), ("tied_embeddings", True, False)],
+)
+def test_a_parent_that_trained_what_the_network_holds_fixed_is_refused(
+    tmp_path, field, fixed, free
+):
+    parents = {}
+    for value in (fixed, free):
+        model = dataclasses.replace(tiny.config().model, **{field: value})
+        config = tiny.config(model=model, n_steps=2)
+        parents[value] = train(config, tmp_path / str(value), progress=False)
+    holds = dataclasses.replace(parents[fixed].config, parent=parents[free].config)
+    with pytest.raises(ConfigError, match=f"{field} is {free} there, {fixed} here"):
+        train(holds, tmp_path / "refused", progress=False, parent=parents[free])
+    trains = dataclasses.replace(parents[free].config, parent=parents[fixed].config)
+    child = train(trains, tmp_path / "child", progress=False, parent=parents[fixed])
+    assert child.parameters(0).keys() == parents[fixed].parameters().keys()
+    same = dataclasses.replace(parents[fixed].config, parent=parents[fixed].config)
+    assert train(same, tmp_path / "same", progress=False, parent=parents[fixed]).last_step == 2
+
+
 def test_a_parent_that_diverged_is_refused_as_such(tiny_run, tmp_path):
     curves = tiny_run.curves.copy()
     curves.loc[400, "train_loss"] = float("nan")

@@ -365,4 +365,4 @@ assert abs(none) < 0.05, "logits drawn pair by pair do not agree"
 # - Measure the agreement of the neurons (`snapshot.neurons`) in place of the logits. Which is
 #   first?
 #
-# Next: [any network](08_any_network.ipynb), written and trained by yourself.
+# Next: [any network](08_any_network.ipynb), one that you write and train yourself.

@@ -14,9 +14,9 @@
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/08_any_network.ipynb)
 #
 # Does it work on my model? Here you write a perceptron in ten lines of PyTorch, train it in a loop
-# of your own, and have it explained: when it generalizes, by which frequencies, and what is left
-# without them. The perceptron says where its parts are by the names of its submodules. Then you
-# train an LSTM and hand over nothing but its logits. About half a minute on two cores.
+# of your own, and have it explained: when it generalizes, which frequencies it uses, and what is
+# left without them. You say where its parts are by the names of its submodules. Then you train an
+# LSTM and pass nothing but its logits. This takes about half a minute on two cores.
 
 # %%
 import importlib.util
@@ -40,8 +40,8 @@ torch.set_num_threads(1)  # so that the numbers do not depend on the cores of a 
 # %% [markdown]
 # ## A perceptron in ten lines
 #
-# One embedding for both numbers, their sum, one hidden layer, logits for the p answers. Nothing in
-# it knows of this library.
+# It has one embedding for both numbers, adds the two vectors, and has one hidden layer and a logit
+# for each of the p answers. Nothing in it depends on this library.
 
 # %%
 p = 29
@@ -64,11 +64,10 @@ class Perceptron(nn.Module):
 # %% [markdown]
 # ## The training loop
 #
-# `gi.Task` lists all pairs with their answers and `gi.draw_split` says which are trained on. The
-# perceptron adds the two embeddings, so it cannot tell (a, b) from (b, a). We therefore put both
-# on the same side of the split: otherwise half of the test pairs would be known from training.
-# The loop keeps a **copy** of the network every 25 steps. By step we mean the number of updates
-# made so far.
+# `gi.Task` lists all pairs with their answers, and `gi.draw_split` draws the training pairs. The
+# perceptron adds the two embeddings, so it cannot distinguish (a, b) from (b, a). We therefore put
+# both on the same side of the split: otherwise most test pairs would be known from training. The
+# loop keeps a **copy** of the network every 25 steps. A step is the number of updates so far.
 
 # %%
 task = gi.TaskSpec(operation="addition", p=p, train_fraction=0.7, split_unit="unordered_pairs")
@@ -102,17 +101,17 @@ len(perceptrons)
 # %% [markdown]
 # ## A run of your modules
 #
-# `gi.Run.from_modules` takes the copies by step. Three things are yours to say:
+# `gi.Run.from_modules` takes the copies by step. You specify three things:
 #
-# - `inputs`: what the network is called with. `"a b"` is a tensor of shape (pairs, 2), `"a b ="`
-#   has `=` as a third token; for anything else pass a function that makes the input from the
-#   (pairs, 2) tensor.
-# - `train_pairs`: what was trained on.
-# - `parts`: which submodules bring in a and b, and where the neurons are. The activation of this
-#   network is a function and not a submodule, so the neurons are what the last layer *receives*:
+# - `inputs`: what the network is called with. `"a b"` is a tensor of shape (pairs, 2), and
+#   `"a b ="` adds `=` as a third token. For anything else, pass a function that makes the input
+#   from the (pairs, 2) tensor.
+# - `train_pairs`: the pairs that were trained on.
+# - `parts`: which submodule embeds a and b, and where the neurons are. The activation of this
+#   network is a function and not a submodule, so the neurons are the *input* of the last layer:
 #   `"answer:input"`.
 #
-# Everything after this line is the same as for a run of this library.
+# Everything after this cell is the same as for a run of this library.
 
 # %%
 run = gi.Run.from_modules(
@@ -132,8 +131,9 @@ analysis
 gi.figures.plot_accuracies(analysis)
 
 # %% [markdown]
-# The perceptron knows its training pairs after a few dozen steps and then answers **no** test pair
-# correctly for a while, fewer than guessing would. It generalizes hundreds of steps later.
+# The perceptron has memorized its training pairs after a few dozen steps. For a while it then
+# answers **no** test pair correctly, which is worse than guessing. It generalizes hundreds of steps
+# later.
 
 # %%
 by_step = analysis.trajectory.set_index("step")
@@ -144,18 +144,17 @@ assert by_step["test_accuracy"].iloc[-1] > 0.95, "the perceptron has not general
 # %% [markdown]
 # ## What it computes
 #
-# The key frequencies are those that the logits hold as functions of a + b. A perceptron uses many
-# of them, here most of the fourteen that numbers modulo 29 have, where a small transformer uses a
-# handful.
+# The key frequencies are those of the waves of a + b in the logits. This perceptron uses most of
+# the fourteen frequencies that exist modulo 29; a small transformer uses a handful.
 
 # %%
 gi.figures.plot_key_frequency_evidence(analysis)
 
 # %% [markdown]
-# Each frequency has neurons of its own: most neurons follow a single one (more than 85 % of their
-# variance). And the gradients of a logit with respect to the two embeddings are **equal**, so
-# their cosine, the gradient symmetricity, is 1. It has to be: the network sees the sum of the two
-# and nothing else.
+# Each frequency has neurons of its own: in most neurons, a single frequency explains more than 85 %
+# of the variance. The gradients of a logit with respect to the two embeddings are **equal**, so
+# their cosine, the gradient symmetricity, is 1. That is necessarily so, because the network depends
+# on the sum of the two embeddings alone.
 
 # %%
 keys = analysis.key_frequencies.frequencies
@@ -165,11 +164,11 @@ print(f"{last['fraction_single_frequency_neurons']:.0%} of the neurons have a si
 print(f"gradient symmetricity {last['gradient_symmetricity']:.4f}")
 assert len(keys) >= 4, "a perceptron is expected to use many frequencies"
 assert last["fraction_single_frequency_neurons"] > 0.5, "the neurons are not periodic"
-assert last["gradient_symmetricity"] > 0.999, "a and b do not come in alike"
+assert last["gradient_symmetricity"] > 0.999, "a and b are not treated alike"
 
 # %% [markdown]
-# Do these frequencies do the work? Taking them out of the logits, or out of the neurons, leaves a
-# network that answers no test pair. Keeping them and nothing else leaves one that answers all.
+# Do these frequencies do the work? Remove them from the logits or from the neurons, and hardly any
+# test pair is answered correctly. Keep nothing else in the logits, and nearly all are.
 
 # %%
 ablations = analysis.ablations
@@ -177,12 +176,12 @@ of_circuit = ablations[ablations["component"] == "trigonometric_circuit"]
 of_circuit = of_circuit.set_index("intervention")["accuracy_test"]
 print(of_circuit.to_string())
 assert of_circuit["removed from logits"] < 0.1, "the test pairs are answered without the circuit"
-assert of_circuit["removed from neurons"] < 0.1, "the neurons do without the key frequencies"
+assert of_circuit["removed from neurons"] < 0.1, "the neurons work without the key frequencies"
 assert of_circuit["kept in logits (zero)"] > 0.95, "the key frequencies alone do not suffice"
 
 # %% [markdown]
-# What was not named is absent, with the reason. This network has no attention, for example. A name
-# that does not exist is answered with the names that are near.
+# A part that was not named is absent, with the reason: here, for example, the attention pattern,
+# which this network does not have. If you misspell a name, the error lists similar ones.
 
 # %%
 print(run.missing_parts["pattern"])
@@ -196,12 +195,12 @@ assert "Near ones: hidden" in refused, "the near name was not listed"
 # %% [markdown]
 # ## An LSTM, from its logits alone
 #
-# An LSTM has no layer that would be the neurons of the literature, and your network may not be
-# written in PyTorch at all. Then hand over the **logits** on all pairs, a row for each pair in the
-# order of `gi.Task(task).pairs`. Losses, accuracies, the spectrum of the logits, key frequencies
-# and what is left without them need nothing else.
+# An LSTM has no layer like the neurons of an MLP, and your network may not be written in PyTorch
+# at all. Then pass the **logits** on all pairs, one row per pair in the order of
+# `gi.Task(task).pairs`. Losses, accuracies, the spectrum of the logits, key frequencies and
+# ablations of the logits need nothing else.
 #
-# This one reads the three tokens `a b =` and answers after the last.
+# This LSTM reads the three tokens `a b =` and answers after the last one.
 
 # %%
 p = 19
@@ -238,9 +237,9 @@ lstm_analysis
 gi.figures.plot_key_frequency_evidence(lstm_analysis)
 
 # %% [markdown]
-# The LSTM groks as well, and its logits are waves of a + b in a few frequencies. Without them it
-# answers almost no test pair. Most training pairs it still answers: those it has memorized as
-# well.
+# The LSTM groks as well, and its logits are waves of a + b at a few frequencies. Without them it
+# answers almost no test pair, but it still answers most training pairs, because it has memorized
+# those too.
 
 # %%
 lstm_keys = lstm_analysis.key_frequencies.frequencies
@@ -256,32 +255,33 @@ assert test_left < 0.2, "the test pairs are answered without the key frequencies
 assert train_left > test_left + 0.5, "the training pairs are not memorized beside them"
 
 # %% [markdown]
-# The report of either run is written by the call that writes every report. What looks inside the
-# LSTM is listed there as not computed.
+# `gi.write_report` writes the report of either run. That of the LSTM lists the measures that look
+# inside a network as not computed.
 
 # %%
 gi.write_report(analysis, "perceptron.html")
 gi.write_report(lstm_analysis, "lstm.html")
-assert "gini_W_E" in analysis.trajectory, "the embedding was named and not measured"
-assert "gini_W_E" not in lstm_analysis.trajectory, "nobody has seen an embedding of the LSTM"
+assert "gini_W_E" in analysis.trajectory, "the embedding was named but not measured"
+assert "gini_W_E" not in lstm_analysis.trajectory, "the LSTM's embedding was not given"
 
 # %% [markdown]
 # ## What you saw
 #
-# - `gi.Run.from_modules({step: module}, ...)` explains any `torch.nn.Module`; the modules are run
-#   in eval mode and left as they were.
-# - Parts are named as `named_modules()` has them: the output of a submodule, or with `:input` what
-#   it receives. The map from the neurons to the logits is measured, and is a part if it is linear.
+# - `gi.Run.from_modules({step: module}, ...)` takes any `torch.nn.Module`. The modules run in eval
+#   mode and are left as they were.
+# - Parts have the names of submodules in `named_modules()`: a name is the output of a submodule,
+#   or with `:input` its input. The map from neurons to logits is measured; it is a part if it is
+#   linear.
 # - `gi.Run.from_logits({step: logits}, ...)` needs no network at all.
-# - What a network does not have, or what nobody named, is absent with a reason.
+# - A part that the network does not have, or that was not named, is absent with a reason.
 #
 # ## Exercises
 #
 # - Give the perceptron two embeddings, `left` and `right`, and name both:
 #   `gi.Parts(operands=("left", "right"), ...)`. Do they use the same frequencies?
-# - Replace the LSTM by `nn.TransformerEncoder` and name its `linear2:input` as the neurons. Is the
-#   readout linear with `norm_first=True`, and without?
-# - Save the state dicts as files and explain them from the command line with `--module`
+# - Replace the LSTM with an `nn.TransformerEncoder` and name the `linear2:input` of its last layer
+#   as the neurons. Is the readout linear with `norm_first=True`? And without?
+# - Save the state dicts as files and analyze them from the command line with `--module`
 #   ([your own module](https://github.com/grokinterp/grokinterp/blob/main/docs/importing.md#your-own-module)).
 #
 # This is the last walkthrough. What is measured on whole families of runs is in

@@ -235,7 +235,7 @@ def ablation_table(
 def standard_interventions(
     snapshot: Snapshot, key_frequencies: KeyFrequencies, site: Site
 ) -> list[Intervention]:
-    """List what :func:`ablation_table` does at a site, in order; nothing where it is no part."""
+    """List what :func:`ablation_table` does at a site, in order; empty if it is not a part."""
     if not snapshot.has(*PARTS_AT[site]):
         return []
     if site == "paths":
@@ -266,7 +266,7 @@ PARTS_AT: dict[Site, tuple[PartName, ...]] = {
     "heads": ("blocks",),
     "paths": ("blocks", "neurons"),
 }
-"""Parts of a network without which nothing is taken out at a place."""
+"""Parts of a network that interventions at each place need."""
 
 
 def _names(key_frequencies: KeyFrequencies) -> tuple[int | str, ...]:

@@ -127,9 +127,10 @@ def find_algorithm(
     Parameters
     ----------
     snapshot
-        Of any network. Without a way back from changed operands the verdict is ``none``, with
-        the evidence that the logits give; so it is, with what is left, where a and b are read in
-        different coordinates and the gradients cannot be compared.
+        Of any network. If logits cannot be recomputed from changed operands, the verdict is
+        ``none``, with the evidence that the logits give. If a and b are read in different
+        coordinates, their gradients cannot be compared, and the verdict is ``none`` with the rest
+        of the evidence.
     key_frequencies
         The circles to look at alone; one forward pass each.
     n_triples, seed

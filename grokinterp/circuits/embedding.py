@@ -40,7 +40,7 @@ def embedding_spectrum(snapshot: Snapshot) -> pd.DataFrame:
     -------
     DataFrame
         A row per frequency 1 .. n//2: ``frequency``; ``cosine_norm`` and ``sine_norm`` of W_E,
-        or of the tables of a and b side by side where each has its own,
+        or of the embeddings of a and b concatenated if each has its own,
         in the orthonormal basis (no sine at the highest frequency of an even n: empty);
         ``W_E_norm``, both together; ``through_heads_norm``, both of
         :func:`embedding_through_heads`, of a transformer alone.

@@ -302,4 +302,4 @@ _ADDERS: tuple[tuple[tuple[PartName, ...], _Adder], ...] = (
 PARTS_OF_STAGES: dict[str, tuple[PartName, ...]] = {
     stage: parts for stage, (parts, _) in zip(STAGES, _ADDERS, strict=True)
 }
-"""Parts of a network without which the table has no rows of a stage."""
+"""Parts of a network that the rows of each stage need."""

@@ -40,13 +40,13 @@ def gradient_symmetricity(
     :math:`s_g = \mathrm{mean}_{(a,b,c)} \cos(\partial Q_{abc}/\partial E_a,\,
     \partial Q_{abc}/\partial E_b)`, where :math:`Q_{abc}` is logit c of the pair (a, b) and
     the two embeddings are those at their positions, also where a = b. Near 1 for a pizza,
-    clearly below for a clock. Exactly 1 wherever what the two tokens bring in is summed.
+    clearly below for a clock. Exactly 1 if the two embeddings are summed.
 
     Parameters
     ----------
     snapshot
         Of a network that reads a and b in the same coordinates: the cosine of gradients in two
-        bases that have nothing to do with each other means nothing.
+        unrelated bases means nothing.
     n_triples
         Triples drawn, the pair uniform over the task's pairs and c uniform over the classes;
         None for all of them: 1.4 million at p = 113, about half a minute.
@@ -56,8 +56,8 @@ def gradient_symmetricity(
     Raises
     ------
     ConfigError
-        If the network has no operands, no way back from them, or reads a and b in different
-        coordinates.
+        If the network has no operands, its logits cannot be recomputed from them, or it reads a
+        and b in different coordinates.
 
     References
     ----------

@@ -72,7 +72,7 @@ def find_key_frequencies(
         Every frequency whose norm in the embedding exceeds a quarter of the largest one's.
         TransformerLens's Grokking_Demo.
 
-    The last two are there for comparison and ask for no accuracy.
+    The last two are for comparison and require no accuracy.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def find_key_frequencies(
     Raises
     ------
     ConfigError
-        If the rule is not known, or asks for a part that the network has not.
+        If the rule is not known, or needs a part that the network does not have.
 
     References
     ----------
@@ -165,7 +165,7 @@ def neurons_by_frequency(snapshot: Snapshot) -> Int[Tensor, " freq"]:
 
 
 def embedding_norms(snapshot: Snapshot) -> Float[Tensor, " freq"]:
-    """Norm of each frequency in what the residues bring in: cosine, sine and every coordinate."""
+    """Norm of each frequency in the embedding of the residues: cosine, sine, all coordinates."""
     return snapshot.harmonics.power(snapshot.operand_rows).sqrt()
 
 

@@ -1,9 +1,9 @@
-r"""Phases of the neurons: where each turns a sum into a wave, and where its output answers.
+r"""Phases of the neurons: of the wave of a + b that each holds, and of its output.
 
 A neuron of frequency k reads :math:`\cos(w_k a + \phi_a)` and :math:`\cos(w_k b + \phi_b)`,
-:math:`w_k = 2\pi k/n`. A nonlinearity multiplies them, so its activation holds a wave of the sum,
+:math:`w_k = 2\pi k/n`. Its nonlinearity multiplies them, so its activation has a wave of the sum,
 :math:`A \cos(w_k(a + b) + \phi_a + \phi_b)`, and it writes
-:math:`B \cos(w_k c + \psi_{out})` to the logits. Where :math:`\psi_{out} = \phi_a + \phi_b` for
+:math:`B \cos(w_k c + \psi_{out})` to the logits. If :math:`\psi_{out} = \phi_a + \phi_b` in
 every neuron, waves of :math:`a + b - c` add up over the neurons and all others cancel: that is
 the solution of Gromov (arXiv:2301.02679), whose :math:`\psi` has the other sign.
 """
@@ -19,10 +19,9 @@ from torch import Tensor
 
 from grokinterp.circuits.key_frequencies import SINGLE_FREQUENCY_SHARE
 from grokinterp.circuits.snapshot import Snapshot
-from grokinterp.spectra import group_means, sum_rows
 
 _NO_WAVE = 1e-5
-"""A wave below this part of the largest value of what it is taken from is rounding."""
+"""A wave smaller than this, relative to the largest value of its data, is rounding."""
 _NEURONS_AT_A_TIME = 64
 
 
@@ -49,36 +48,35 @@ def neuron_frequencies(
 class NeuronPhases:
     """Phases of all neurons at their frequencies, in radians, within (-pi, pi].
 
-    a, b and c are indices of the cyclic view: of subtraction b runs backwards, of
-    multiplication they are discrete logarithms. NaN where there is no wave to have a phase, as
-    in a dead neuron.
+    a, b and c are indices of the cyclic view: for subtraction b runs backwards, for
+    multiplication they are discrete logarithms. A phase is NaN if there is no wave, as in a dead
+    neuron.
     """
 
     frequency: Int[Tensor, " neuron"]
     """Frequency that explains most of a neuron; 0 for a dead one."""
     phase_sum: Float[Tensor, " neuron"]
-    """phi of the activation's component cos(w_k(a + b) + phi): phi_a + phi_b, plus pi where the
-    nonlinearity multiplies with a minus sign."""
+    """phi of the activation's component cos(w_k(a + b) + phi): phi_a + phi_b, plus pi if the
+    nonlinearity gives the product a negative sign."""
     fraction_sum_explained: Float[Tensor, " neuron"]
-    """Share of this frequency in what of the activation depends on a + b alone: its mean over
-    the pairs of each sum, centered."""
+    """Share of this frequency in the part of the activation that depends on a + b alone: its
+    mean over the pairs of each sum, centered."""
     phase_out: Float[Tensor, " neuron"]
     """psi of the component cos(w_k c + psi) of the neuron's row of W_L."""
     phase_error: Float[Tensor, " neuron"]
     """psi - phi, wrapped; 0 for every neuron of Gromov's solution."""
     weight: Float[Tensor, " neuron"]
-    """A B: what the neuron adds to cos w_k(a + b - c), twice, if its error is 0. In logits."""
+    """A B, in logits: twice what the neuron adds to cos w_k(a + b - c) if its error is 0."""
 
     @property
     def coherence(self) -> float:
-        r"""How far the neurons' waves meet at the right answer: the mean cosine of their errors.
+        r"""How well the neurons' waves align at the correct answer: the mean cosine of the errors.
 
         :math:`\sum_m A_m B_m \cos(\psi_m - \phi_m) / \sum_m A_m B_m` over the neurons that have
         both waves. It is the amplitude of :math:`\cos w_k(a+b-c)` that they write at their own
-        frequencies, summed over the frequencies, as a part of the largest that waves of these
-        sizes could write: 1 where every phase fits, 0 within about :math:`1/\sqrt{2N}` for N
-        neurons with random phases, -1 where every neuron answers the opposite. NaN if no neuron
-        has both waves.
+        frequencies, summed over the frequencies, relative to the largest that waves of these
+        sizes could write: 1 if every error is 0, within about :math:`1/\sqrt{2N}` of 0 for N
+        neurons with random phases, -1 if every error is pi. NaN if no neuron has both waves.
         """
         is_there = self.phase_error.isfinite()
         weight = self.weight[is_there]
@@ -89,11 +87,12 @@ class NeuronPhases:
 
     @property
     def fraction_one_wave(self) -> float:
-        """Fraction of all neurons that hold one wave of a + b: `fraction_sum_explained` over 85 %.
+        """Fraction of neurons with one wave of a + b: `fraction_sum_explained` above 0.85.
 
-        Unlike :data:`~grokinterp.circuits.key_frequencies.SINGLE_FREQUENCY_SHARE` of the whole
-        activation this also holds where a neuron squares what it receives and so has a fifth of
-        its variance in 2k.
+        The single-frequency criterion asks for
+        :data:`~grokinterp.circuits.key_frequencies.SINGLE_FREQUENCY_SHARE` of the whole
+        activation. This one also counts neurons that square their input and so have a fifth of
+        their variance at 2k.
         """
         return float((self.fraction_sum_explained > SINGLE_FREQUENCY_SHARE).double().mean())
 
@@ -109,13 +108,13 @@ def neuron_phases(snapshot: Snapshot) -> NeuronPhases:
     Raises
     ------
     ConfigError
-        If the task has no cyclic view, or the network no neurons or no readout.
+        If the task has no cyclic view, or the network has no neurons or no readout.
 
     References
     ----------
     Gromov, "Grokking modular arithmetic", arXiv:2301.02679; Doshi et al., "To grok or not to
-    grok", arXiv:2310.13061. Both read phases off the weights of two layers; taken from the
-    activation, they are there at any depth.
+    grok", arXiv:2310.13061. Both read phases off the weights of two layers; phases of the
+    activation exist at any depth.
 
     Examples
     --------
@@ -143,7 +142,7 @@ def sum_phases(
     """Frequency, phase of the wave of a + b, its share and its amplitude, neuron by neuron."""
     n = snapshot.require_cyclic_view().order
     frequency, _ = neuron_frequencies(snapshot)
-    by_sum = group_means(snapshot.neurons, snapshot.pair_rows[sum_rows(n)]).double()
+    by_sum = snapshot.mean_neurons_by_sum.double()
     phase, size = _phases_at(by_sum, frequency, _size(snapshot.neurons))
     # Of the highest frequency of an even n the mean square of a wave is that of its amplitude.
     power = size.square() / torch.where(2 * frequency == n, 1, 2)
@@ -213,4 +212,5 @@ def _phases_at(
 
 
 def _size(values: Float[Tensor, "row neuron"]) -> Float[Tensor, " neuron"]:
-    return values.abs().amax(dim=0).double()
+    # The largest absolute value, without a copy of all activations.
+    return torch.maximum(values.amax(dim=0), -values.amin(dim=0)).double()

@@ -111,7 +111,7 @@ def _line_and_parabola(pre: Tensor, post: Tensor) -> tuple[Tensor, Tensor]:
 def logits_of_neurons(
     snapshot: Snapshot, neurons: Float[Tensor, "row neuron"]
 ) -> Float[Tensor, "row c"]:
-    """Logits with other activations in the neurons' place; whatever passes them by stays.
+    """Logits with other activations in place of the neurons; whatever bypasses them stays.
 
     Returns
     -------
@@ -136,18 +136,17 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
         ``fraction_explained`` by the degree-2 polynomial of that
         frequency; ``is_single_frequency`` (over 85 %); the phases of its waves at that
         frequency, in radians (:mod:`~grokinterp.circuits.neuron_phases`): ``phase_a``,
-        ``phase_b`` of what it receives, ``phase_sum`` of its activation by a + b,
+        ``phase_b`` of its pre-activation, ``phase_sum`` of the wave of a + b in its activation,
         ``fraction_sum_explained``, the share of that wave in what depends on a + b alone,
-        ``phase_out`` of its row of W_L and ``phase_error``, the difference of the last two;
+        ``phase_out`` of its row of W_L, and ``phase_error``, ``phase_out`` minus ``phase_sum``;
         ``mean_activation``;
         ``fraction_active`` (pairs on which it is above zero); ``W_L_norm``; ``loss_zero`` and
         ``loss_mean``, the loss over all pairs in nats with the neuron at zero and at its mean;
         ``accuracy_zero``, ``accuracy_mean``.
 
-        Without a linear readout ``phase_out``, ``phase_error`` and the columns from ``W_L_norm``
-        on are absent, and ``phase_a`` and ``phase_b`` where it is not known what the neurons
-        receive; phases also for permutations. Where a norm stands before the logits, its scale
-        is held while a neuron changes.
+        Without a linear readout, ``phase_out``, ``phase_error`` and the columns from ``W_L_norm``
+        on are absent; without pre-activations, ``phase_a`` and ``phase_b``; for permutations, all
+        phases. With a norm before the logits, its scale is frozen while a neuron changes.
 
     Notes
     -----

@@ -15,7 +15,9 @@ rounding alone makes that much."""
 
 
 def frequency_shares(
-    neurons: Float[Tensor, "pair neuron"], rows: Int[Tensor, "i j"]
+    neurons: Float[Tensor, "pair neuron"],
+    rows: Int[Tensor, "i j"],
+    means_by_sum: Float[Tensor, "s neuron"] | None = None,
 ) -> Float[Tensor, "freq neuron"]:
     r"""Share of each neuron's centered activation that one frequency explains.
 
@@ -35,6 +37,8 @@ def frequency_shares(
         Activations, one row per pair of the task.
     rows
         Row of `neurons` that holds indices i and j.
+    means_by_sum
+        Means over the pairs with the same i + j, where they are known already.
 
     Returns
     -------
@@ -62,7 +66,9 @@ def frequency_shares(
     if n % 2 == 0:
         # (-1)^(i+j) and (-1)^(i-j) are the same function.
         by_difference[-1] = 0
-    power = by_difference + _power(group_means(neurons, flat[sum_rows(n)]))
+    if means_by_sum is None:
+        means_by_sum = group_means(neurons, flat[sum_rows(n)])
+    power = by_difference + _power(means_by_sum)
     power += _power(group_means(neurons, rows)) + _power(group_means(neurons, rows.T.contiguous()))
     total, size = _centered_power(neurons, flat)
     is_dead = total <= _DEAD_RELATIVE_SPREAD**2 * size

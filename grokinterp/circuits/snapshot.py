@@ -23,7 +23,13 @@ from grokinterp.models.transformer_parts import TransformerParts
 from grokinterp.reprs import in_lines
 from grokinterp.runs.parts import network_parts
 from grokinterp.runs.run import Run
-from grokinterp.spectra import GroupHarmonics, cyclic_harmonics, symmetric_harmonics
+from grokinterp.spectra import (
+    GroupHarmonics,
+    cyclic_harmonics,
+    group_means,
+    sum_rows,
+    symmetric_harmonics,
+)
 from grokinterp.tasks import GroupView, Split, Task
 
 On = Literal["all", "train", "test"]
@@ -37,8 +43,8 @@ _PAIRS_AT_A_TIME = 8192
 class Snapshot:
     """One checkpoint of a network and what it computes on all pairs of the task.
 
-    Logits are always there; every other part (:mod:`grokinterp.models.network_parts`) is there if
-    the network has it, and raises a ConfigError with the reason if not. Rows of `pattern`,
+    Logits always exist. Every other part (:mod:`grokinterp.models.network_parts`) exists if the
+    network has it; otherwise it raises a ConfigError with the reason. Rows of `pattern`,
     `neurons` and `logits` are the rows of ``task.pairs``. What belongs to
     the task's view of a group is arranged by the product s of a pair's two elements, in a
     cyclic group the sum of their indices: entry ``[s, i]`` is the pair with elements i and
@@ -139,17 +145,17 @@ class Snapshot:
 
     @property
     def pattern(self) -> Float[Tensor, "pair head pos"]:
-        """Attention of the position that is read to all (last block)."""
+        """Attention from the position that is read to all positions (last block)."""
         return self.network.pattern
 
     @property
     def operands(self) -> Operands:
-        """What each token brings in, as a and as b."""
+        """The embedding of each token, as a and as b."""
         return self.network.operands
 
     @property
     def parameters(self) -> Mapping[str, Tensor]:
-        """Weights by name, float32 on the CPU; of a transformer TransformerLens's names."""
+        """Weights by name, float32 on the CPU; transformers use TransformerLens's names."""
         return self.network.weights
 
     @property
@@ -336,6 +342,12 @@ class Snapshot:
         return self.logits_by_sum.mean(dim=1, dtype=torch.float64)
 
     @cached_property
+    def mean_neurons_by_sum(self) -> Float[Tensor, "s neuron"]:
+        """Activations averaged over the pairs with the same sum of indices, in a cyclic view."""
+        n = self.require_cyclic_view().order
+        return group_means(self.neurons, self.pair_rows[sum_rows(n)])
+
+    @cached_property
     def neuron_frequency_shares(self) -> Float[Tensor, "freq neuron"]:
         """Share of each neuron's centered activation in each frequency, float64.
 
@@ -345,7 +357,7 @@ class Snapshot:
         view = self.require_view()
         rows = self.pair_rows.view(view.order, view.order)
         if view.is_cyclic:
-            return frequency_shares(self.neurons, rows)
+            return frequency_shares(self.neurons, rows, self.mean_neurons_by_sum)
         return representation_shares(self.neurons, rows, self.harmonics)
 
     @property
@@ -367,8 +379,8 @@ class Snapshot:
         """Effect of activations of some neurons (None: all) on the logits, in float64.
 
         A few thousand rows at a time: a float64 copy of all activations is the largest array
-        that an analysis would hold. Where a norm stands before the logits its scale at each of
-        the pairs `rows` is held.
+        that an analysis would hold. With a norm before the logits, its scale at each of the
+        pairs `rows` is frozen.
         """
         W_L = self.W_L if chosen is None else self.W_L[chosen]
         written = torch.cat([part.double() @ W_L for part in neurons.split(_PAIRS_AT_A_TIME)])
@@ -377,9 +389,9 @@ class Snapshot:
 
     @property
     def operand_rows(self) -> Float[Tensor, "x d"]:
-        """What each element of the group brings in, in the order of the view.
+        """The embedding of each element of the group, in the order of the view.
 
-        Rows of the one table that a and b share, or of both tables side by side.
+        Rows of the table that a and b share, or of both tables concatenated.
         """
         tables, arrangement = self.operands, self._arranged()
         first = tables.a[arrangement.class_tokens]

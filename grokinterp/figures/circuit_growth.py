@@ -20,7 +20,7 @@ _ALL = SPLIT_COLORS["all"]
 def plot_neurons(analysis: Analysis) -> go.Figure:
     """Neurons per key frequency, the fraction with a single frequency, and their phase coherence.
 
-    For permutations per key representation, and without phases.
+    For permutations, neurons per key representation and no phases.
 
     Returns
     -------

@@ -27,7 +27,7 @@ def plot_losses(analysis: Analysis) -> go.Figure:
     Returns
     -------
     plotly.graph_objects.Figure
-        Loss in nats over steps in updates; of a run that was trained on squared errors, these.
+        Loss in nats over steps in updates; squared errors if the run was trained on them.
 
     Raises
     ------

@@ -57,12 +57,12 @@ FIELDS_OF_FIGURES: dict[str, tuple[str, ...]] = {
     "ablations": ("ablations.logits",),
     "component-ablations": ("ablations.neurons", "ablations.heads", "ablations.paths"),
 }
-"""Fields that a figure of each name draws, under the names of ``analysis.reasons``. It is there
-where one of them is, and draws what there is of them."""
+"""Fields that each figure draws, under the names of ``analysis.reasons``. A figure exists if at
+least one of its fields does, and draws those that do."""
 
 
 def why_never_drawn(name: str, missing: Mapping[PartName, str]) -> str | None:
-    """Return why a network without some parts has no figure of a name, None if it can have one.
+    """Return why a network without some parts has no such figure; None if it can have it.
 
     Parameters
     ----------

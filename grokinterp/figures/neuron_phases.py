@@ -1,4 +1,4 @@
-"""Whether the phases of the neurons fit: output against input, neuron by neuron."""
+"""Whether the phases of the neurons fit: output against activation, neuron by neuron."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _HOVER = (
 def plot_neuron_phases(analysis: Analysis) -> go.Figure:
     r"""Phase of each neuron's output against that of its wave of a + b, in the last checkpoint.
 
-    On the diagonal :math:`\psi_{out} = \phi_a + \phi_b`, where waves of a + b - c add up over the
-    neurons. Phases are periodic, so the dashed lines through the corners are the diagonal too.
+    On the diagonal, :math:`\psi_{out} = \phi_a + \phi_b`, and waves of a + b - c add up over the
+    neurons. Phases are periodic, so the dashed lines in the corners are the diagonal as well.
 
     Returns
     -------
     plotly.graph_objects.Figure
-        Neurons of which one frequency holds over 85 % of what depends on a + b alone; colored by
-        frequency.
+        Neurons in which one frequency explains over 85 % of what depends on a + b alone, colored
+        by frequency.
 
     Raises
     ------

@@ -80,7 +80,7 @@ class Measure:
     ) -> str | None:
         """Why the measure has no meaning here, so that its columns are absent; None if it has.
 
-        `missing` has the reasons for the parts that the network has not, such as
+        `missing` has the reasons for the parts that the network does not have, such as
         ``run.missing_parts``.
 
         Examples

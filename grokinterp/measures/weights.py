@@ -26,7 +26,10 @@ _SECTION_5 = f"{reference('nanda2023progress')}, section 5"
     ),
 )
 def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
-    """Sum of squares of all parameters, biases included; of tied embeddings once."""
+    """Sum of squares of all parameters, biases included; of tied embeddings once.
+
+    Positions that are not learned are no parameters.
+    """
     return math.fsum(_squares(snapshot).values())
 
 
@@ -44,7 +47,7 @@ def sum_squared_weights_by_matrix(
 ) -> dict[str, float]:
     """Sum of squares of every matrix of a transformer, of all blocks together.
 
-    NaN for a matrix that the network has not, such as W_U where the embeddings are tied.
+    NaN for a matrix that the network does not have, such as W_U if the embeddings are tied.
     """
     squares = _squares(snapshot)
     by_matrix = {
@@ -58,12 +61,15 @@ def sum_squared_weights_by_matrix(
 
 
 def _squares(snapshot: Snapshot) -> dict[str, float]:
-    # A tied W_U is a copy of rows of W_E.
-    is_tied = snapshot.has("blocks") and snapshot.spec.tied_embeddings
+    held = set()
+    if snapshot.has("blocks"):
+        # A tied W_U is a copy of rows of W_E, and sinusoids are a table that is written down.
+        held |= {"unembed.W_U"} if snapshot.spec.tied_embeddings else set()
+        held |= {"pos_embed.W_pos"} if snapshot.spec.positions != "learned" else set()
     return {
         name: float(value.double().square().sum())
         for name, value in snapshot.parameters.items()
-        if not (is_tied and name == "unembed.W_U")
+        if name not in held
     }
 
 
@@ -79,8 +85,8 @@ def _squares(snapshot: Snapshot) -> dict[str, float]:
 def gini_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Gini coefficient of the norms of the embedding's Fourier components, constant included.
 
-    Cosine and sine are two components. Of the tables of a and b side by side where each has its
-    own. NaN for an embedding of zeros.
+    Cosine and sine are two components. If a and b have separate embeddings, these are
+    concatenated. NaN for an embedding of zeros.
     """
     return gini(component_norms(snapshot.operand_rows))
 
@@ -114,7 +120,7 @@ def gini_W_L(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 def effective_rank_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     """Exponential of the entropy of the squared singular values of the residues' embedding.
 
-    Of the tables of a and b side by side where each has its own. NaN for an embedding of zeros.
+    If a and b have separate embeddings, these are concatenated. NaN for an embedding of zeros.
     """
     tables = snapshot.operands
     rows = tables.a if tables.is_shared else torch.cat([tables.a, tables.b], dim=1)

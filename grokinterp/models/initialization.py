@@ -1,13 +1,13 @@
 """Initial weights: explicit generators, float32 on the CPU, in a documented order.
 
-The order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O, W_in, W_out, then W_U, and at
-last W_gate of each block; all heads of a matrix are drawn at once. Biases are zero. The
+The order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O, W_in, W_out, then W_U, and
+finally W_gate of each block; all heads of a matrix are drawn at once. Biases are zero. The
 global random state is neither read nor changed.
 
-The weights of a norm begin at 1, its biases at 0. Positions that are not learned are drawn
-like the others and then replaced by their table, and a tied W_U by W_E transposed. So of two
-networks of one seed that differ in norms, gates, positions or ties, all other weights are
-the same.
+The weights of a norm start at 1, its biases at 0. Positions that are not learned are drawn
+like the others and then replaced by their table, and a tied W_U by W_E transposed. So two
+networks of one seed that differ in norms, gates, positions or ties have all other weights in
+common.
 
 ``nanda2023``
     N(0, 1/d_model) everywhere, except W_U with N(0, 1/d_vocab), d_vocab = p + 1 (Nanda et
@@ -135,10 +135,10 @@ def fixed_positions(spec: ModelSpec, n_ctx: int) -> Float[Tensor, "pos d_model"]
 
 
 def tie(parameters: dict[str, Tensor], spec: ModelSpec) -> None:
-    """Set a tied ``W_U`` to the embedding of the answers, in its place; else do nothing.
+    """Set a tied ``W_U`` to the embedding of the answers, in place; otherwise do nothing.
 
-    The forward pass of a tied network reads ``W_E`` alone. ``W_U`` is kept beside it, not
-    trained, for whoever reads weights under TransformerLens's names.
+    The forward pass of a tied network reads ``W_E`` alone. ``W_U`` is kept beside it, untrained,
+    so that checkpoints have all of TransformerLens's names.
     """
     if spec.tied_embeddings:
         W_U = parameters["unembed.W_U"]
@@ -147,7 +147,7 @@ def tie(parameters: dict[str, Tensor], spec: ModelSpec) -> None:
 
 
 def is_bias(name: str) -> bool:
-    """Whether a parameter name is that of a bias; those of norms belong to their norms."""
+    """Whether a parameter name is that of a bias, other than of a norm."""
     return name.rsplit(".", 1)[-1].startswith("b_")
 
 
@@ -159,8 +159,8 @@ def is_of_norm(name: str) -> bool:
 def is_trained(name: str, spec: ModelSpec) -> bool:
     """Whether a parameter is trained.
 
-    Biases are under ``spec.biases``, positions where they are learned, ``W_U`` unless it is
-    tied to ``W_E``; all others always, those of norms included.
+    Biases depend on ``spec.biases``. Positions are trained if they are learned, ``W_U`` unless it
+    is tied to ``W_E``; all others always, those of norms included.
     """
     if name == "pos_embed.W_pos":
         return spec.positions == "learned"

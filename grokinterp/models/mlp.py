@@ -2,7 +2,7 @@ r"""Multilayer perceptrons with an output scale, as functions of their parameter
 
 With h_0 the input and :math:`h_{l+1} = \mathrm{act}(h_l W_l + b_l)`, the output is
 :math:`\alpha (h_L W_L + b_L)`. A pair of tokens enters as two one-hot vectors, so the first
-product is a sum of two rows of a table, or through embeddings, side by side or summed.
+product is a sum of two rows of a table, or through embeddings, concatenated or summed.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def mlp_outputs(
     spec
         Widths, activation and scales.
     hook
-        Called with ``layers.l.hook_pre`` and ``layers.l.hook_post`` and what each hidden layer
-        receives and answers; what it returns is used in their place.
+        Called with ``layers.l.hook_pre`` and ``layers.l.hook_post`` and the activations of each
+        hidden layer before and after its nonlinearity; what it returns is used in their place.
 
     Examples
     --------
@@ -115,9 +115,9 @@ def outputs_of_operands(
     spec: MlpSpec,
     hook: Hook = no_hook,
 ) -> Float[Tensor, "example n_outputs"]:
-    """Outputs for what a and b bring in, a row of their table each; not centered.
+    """Outputs for given embeddings of a and b; not centered.
 
-    A row of ``layers.0.W`` for one-hot vectors, a row of an embedding otherwise.
+    An embedding is a row of ``layers.0.W`` for one-hot vectors, a row of a table otherwise.
     """
     is_mean_field = spec.init == "mean_field"
     if not spec.is_embedded:
@@ -151,7 +151,7 @@ def _outputs(parameters: Mapping[str, Tensor], inputs: Tensor, spec: MlpSpec, ho
 
 
 def _behind(parameters: Mapping[str, Tensor], pre: Tensor, spec: MlpSpec, hook: Hook) -> Tensor:
-    """Outputs for what the first layer receives, before its bias."""
+    """Outputs for pre-activations of the first layer, without its bias."""
     if spec.biases:
         pre = pre + parameters["layers.0.b"]
     hidden = _hidden(pre, spec, 0, hook)
@@ -168,7 +168,7 @@ def _hidden(pre: Tensor, spec: MlpSpec, layer: int, hook: Hook) -> Tensor:
 def _layer(
     parameters: Mapping[str, Tensor], hidden: Tensor, spec: MlpSpec, layer: int
 ) -> Float[Tensor, "example n"]:
-    """What a layer after the first makes of the one before."""
+    """Pre-activations of a layer after the first."""
     weight = parameters[f"layers.{layer}.W"]
     hidden = hidden @ weight
     if spec.init == "mean_field":

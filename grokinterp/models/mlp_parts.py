@@ -27,9 +27,8 @@ class MlpParts(NetworkParts):
     """A perceptron's weights and what it computes on all pairs.
 
     Operands are rows of tables as the weights hold them: of the embeddings, or of the first
-    matrix where tokens enter as one-hot vectors (its first half for a, its second for b, or all
-    of it for both where the two vectors are summed). What ``mean_field`` divides them by comes
-    behind the tables.
+    matrix for one-hot vectors (its first half for a, its second for b, or all of it for both if
+    the two vectors are summed). The divisors of ``mean_field`` are applied after the tables.
 
     Examples
     --------
@@ -49,7 +48,7 @@ class MlpParts(NetworkParts):
     pairs: Int[Tensor, "pair 2"]
     """Tokens a and b of every pair."""
     n_tokens: int
-    """Tokens that may stand as a or b."""
+    """Number of tokens that a and b can be."""
     logits: Float[Tensor, "pair c"] = field(repr=False)
     """Outputs of all pairs."""
     hidden: Float[Tensor, "pair neuron"] = field(repr=False)
@@ -84,7 +83,7 @@ class MlpParts(NetworkParts):
 
     @property
     def missing(self) -> Mapping[PartName, str]:
-        """Why a part is not there."""
+        """Reason for each part that is missing."""
         return missing_in_mlp(self.spec)
 
     @property
@@ -111,7 +110,7 @@ class MlpParts(NetworkParts):
 
     @cached_property
     def pre_activations(self) -> Float[Tensor, "pair neuron"]:
-        """What the last hidden layer receives, its bias included."""
+        """Pre-activations of the last hidden layer, its bias included."""
         kept: list[Tensor] = []
         last = f"layers.{len(self.spec.widths) - 1}.hook_pre"
 
@@ -128,7 +127,7 @@ class MlpParts(NetworkParts):
 
     @cached_property
     def readout(self) -> Readout:
-        """The last matrix with every factor that stands before the output."""
+        """The last matrix times every factor of the output."""
         W = self.parameters[f"layers.{len(self.spec.widths)}.W"].double()
         divisor = len(W) if self.spec.init == "mean_field" else 1
         return Readout(W * (self.spec.output_scale / divisor))
@@ -136,7 +135,7 @@ class MlpParts(NetworkParts):
     def logits_from_operands(
         self, a: Float[Tensor, "row d"], b: Float[Tensor, "row e"], rows: Int[Tensor, " row"]
     ) -> Float[Tensor, "row c"]:
-        """Logits with other rows of the tables of a and b."""
+        """Logits with other embeddings of a and b."""
         outputs = outputs_of_operands(self._constants, a, b, self.spec)
         return self._centered(outputs, rows)
 
@@ -169,7 +168,7 @@ class MlpParts(NetworkParts):
         return self._centered(outputs, rows)
 
     def without_cache(self) -> MlpParts:
-        """Return the same parts without what the neurons receive."""
+        """Return the same parts without cached pre-activations."""
         return replace(self)
 
     def _centered(self, outputs: Tensor, rows: Int[Tensor, " row"]) -> Tensor:
@@ -183,7 +182,7 @@ class MlpParts(NetworkParts):
 
 
 def missing_in_mlp(spec: MlpSpec) -> dict[PartName, str]:
-    """Return why a part is not there, for each that such a perceptron has not.
+    """Return the reason for each part that such a perceptron does not have.
 
     Examples
     --------

@@ -49,9 +49,10 @@ class MlpSpec:
     """``normal``: N(0, 1/fan_in), biases zero. ``torch_linear``: uniform within
     1/sqrt(fan_in), biases too, as ``torch.nn.Linear``. ``mean_field``: N(0, 1) throughout;
     hidden layers after the first are divided by sqrt(fan_in), the output by the last width, and
-    a pair of one-hot vectors by sqrt(2). Embeddings are N(0, 1), as ``torch.nn.Embedding``, of
-    ``normal`` N(0, 1/d_embed), so that a row has about the norm of a one-hot vector; behind
-    those of ``mean_field`` the first layer is divided by sqrt(2 d_embed)."""
+    a pair of one-hot vectors by sqrt(2). Embeddings are N(0, 1), as in ``torch.nn.Embedding``;
+    with ``normal`` they are N(0, 1/d_embed), so that a row has about the norm of a one-hot
+    vector. With ``mean_field`` the first layer after an embedding is divided by
+    sqrt(2 d_embed)."""
     init_scale: float = 1.0
     """Multiplies every initial weight and bias (Omnigrok's alpha)."""
     output_scale: float = 1.0
@@ -63,14 +64,14 @@ class MlpSpec:
     init_seed: int = 0
     """Seed of the initial weights alone."""
     embedding: MlpEmbedding = later_field("none")
-    """What the tokens of a pair enter through: ``none``, as one-hot vectors; ``shared``, one
-    table ``embed.W_E`` for both; ``separate``, a table each, ``embed.W_A`` and ``embed.W_B``.
-    Tasks on vectors have no tokens and take ``none``."""
+    """``none``: tokens are one-hot vectors. ``shared``: one embedding ``embed.W_E`` for a and b.
+    ``separate``: one for each, ``embed.W_A`` and ``embed.W_B``. Tasks on vectors have no tokens
+    and take ``none``."""
     d_embed: int = later_field(64)
     """Width of an embedding."""
     combination: Combination = later_field("concatenated")
-    """How the two meet: ``concatenated`` side by side, or ``summed``. Of one-hot vectors the sum
-    has as many entries as there are tokens, so that a and b are read through the same rows."""
+    """Whether the vectors of a and b are ``concatenated`` or ``summed``. The sum of two one-hot
+    vectors has one entry per token, so a and b are read through the same rows."""
 
     __repr__ = spec_repr
 
@@ -88,7 +89,7 @@ class MlpSpec:
 
     @property
     def in_words(self) -> str:
-        """``multilayer perceptron: widths 100, 100, relu``, and how tokens enter if embedded."""
+        """``multilayer perceptron: widths 100, 100, relu``, and the embedding if there is one."""
         words = f"multilayer perceptron: widths {listed(self.widths)}, {self.act_fn}"
         if self.is_embedded:
             plural = "s" if self.embedding == "separate" else ""
@@ -99,17 +100,17 @@ class MlpSpec:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether tokens enter through an embedding."""
+        """Whether tokens are embedded."""
         return self.embedding != "none"
 
     @property
     def needs_tokens(self) -> bool:
-        """Whether the inputs have to be pairs of tokens; vectors have none."""
+        """Whether the inputs must be pairs of tokens rather than vectors."""
         return self.is_embedded or self.combination == "summed"
 
     @property
     def embedding_names(self) -> tuple[str, ...]:
-        """Names of the tables of embeddings, that of a first."""
+        """Names of the embeddings, that of a first."""
         names = {"none": (), "shared": ("embed.W_E",), "separate": ("embed.W_A", "embed.W_B")}
         return names[self.embedding]
 

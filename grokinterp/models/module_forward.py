@@ -265,7 +265,22 @@ def _logits_in(output: Any) -> Tensor:
             f"the module gives {kind}, not logits. It returns a tensor of floats, a tuple that "
             "begins with one, or an object with logits."
         )
-    return found
+    return with_values(found, "the module gives a tensor")
+
+
+def with_values(tensor: Tensor, what: str) -> Tensor:
+    """Return a tensor as a dense one, and refuse one that holds no values.
+
+    Raises
+    ------
+    ShapeError
+        If it is on the device meta, where there are shapes alone.
+    """
+    if tensor.is_meta:
+        raise ShapeError(
+            f"{what} on the device meta, which has shapes and no values. Load the weights first."
+        )
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -82,10 +82,13 @@ def hooked(module: nn.Module, handlers: Iterable[tuple[Place, Handler]]) -> Iter
 
 
 def keep_in(calls: list[Any], choose: Callable[[Any], Tensor]) -> Handler:
-    """Return a handler that keeps a tensor of everything that passes, call by call."""
+    """Return a handler that keeps a tensor of everything that passes, call by call, on the CPU.
+
+    A copy: what follows may write into what passes, as ``nn.ReLU(inplace=True)`` does.
+    """
 
     def handler(value: Any) -> None:
-        calls.append(choose(value).detach())
+        calls.append(choose(value).detach().to("cpu", copy=True))
 
     return handler
 

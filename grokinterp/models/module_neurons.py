@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from grokinterp.errors import ConfigError
 from grokinterp.models.module_forward import ROWS_AT_A_TIME, ModuleForward, undisturbed
-from grokinterp.models.module_hooks import Handler, Place, replace_at, tensor_in
+from grokinterp.models.module_hooks import Handler, Place, keep_in, replace_at, tensor_in
 from grokinterp.models.module_operands import NOT_CALLED, is_close, passing, rounding
 
 AFFINE_ERROR = 1e-4
@@ -40,7 +40,8 @@ class NeuronPlace:
         def change(value: Tensor) -> Tensor:
             given = neurons.to(device=value.device, dtype=value.dtype)
             if not self.has_positions:
-                return given
+                # A copy, into which whatever follows may write.
+                return given.clone()
             new = value.clone()
             new.transpose(0, self.rows_axis)[:, -1] = given
             return new
@@ -92,7 +93,8 @@ def is_activation(forward: ModuleForward, place: NeuronPlace) -> bool:
     submodule, device = forward.module.get_submodule(place.place.path), forward.device
     with undisturbed(forward.module):
         try:
-            y, changed = submodule(x.to(device)), submodule(other.to(device))
+            # Copies, since an activation may write into what it receives.
+            y, changed = (submodule(each.to(device, copy=True)) for each in (x, other))
         except Exception:
             return False
     is_alone = torch.equal(y[..., 1:], changed[..., 1:])
@@ -225,10 +227,7 @@ def patterns(
         calls: list[Tensor] = []
         kept.append(calls)
 
-        def keep(value: Any) -> None:
-            calls.append(found.choose(value).detach().cpu())
-
-        return [(found.place, keep)]
+        return [(found.place, keep_in(calls, found.choose))]
 
     forward.logits(pairs, handlers)
     return torch.cat([calls[-1] for calls in kept]) if all(kept) else None

@@ -166,7 +166,7 @@ def passing(
     forward.logits(pairs, handlers)
     return [
         [
-            torch.cat([part[at][call].cpu().transpose(0, rows_axis) for part in parts])
+            torch.cat([part[at][call].transpose(0, rows_axis) for part in parts])
             for call in range(len(parts[0][at]))
         ]
         for at in range(len(places))

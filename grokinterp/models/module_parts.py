@@ -88,7 +88,7 @@ class ModuleParts(NetworkParts):
             read = _reader(places, part)
             if not all(by_call):
                 raise ConfigError(f"the place of its {part} is not called.")
-            kept[part] = torch.cat([read(calls[-1].cpu()).float() for calls in by_call])
+            kept[part] = torch.cat([read(calls[-1]).float() for calls in by_call])
         return cls(forward, places, logits, kept, changed)
 
     @property
@@ -302,8 +302,9 @@ def _not_named(spec: ModuleSpec, parts: Parts) -> dict[PartName, str]:
 
 
 def _checked_rows(network: ModuleParts) -> Int[Tensor, " row"]:
+    # Of few pairs some are left out: logits that depend on the others would not show.
     n_pairs = len(network.logits)
-    return torch.linspace(0, n_pairs - 1, min(_N_CHECKED, n_pairs)).long().unique()
+    return torch.linspace(0, n_pairs - 1, min(_N_CHECKED, (n_pairs + 1) // 2)).long().unique()
 
 
 def _precision(network: ModuleParts) -> torch.dtype:
@@ -343,10 +344,19 @@ def _fault_of_operands(network: ModuleParts) -> dict[PartName, str]:
     if not _is_same(network, network._from_operands(a, b, rows), rows):
         what = "putting its own operands back does not give its logits"
         return {"way_from_operands": f"{what} in {network.in_words}"}
+    if not _is_same(network, network._from_operands(a.flip(0), b.flip(0), rows), rows.flip(0)):
+        what = (
+            "a and b also come in past its operands: those of another pair do not give its logits"
+        )
+        return {"way_from_operands": f"{what} in {network.in_words}"}
     with torch.enable_grad():
         logits = network._from_operands(a.requires_grad_(), b.requires_grad_(), rows)
         if logits.requires_grad:
-            found = torch.autograd.grad(logits.sum(), [a, b], allow_unused=True)
+            try:
+                found = torch.autograd.grad(logits.sum(), [a, b], allow_unused=True)
+            # Such as an operation in place that overwrites what the way back needs.
+            except RuntimeError:
+                found = (None,)
             if all(gradient is not None for gradient in found):
                 return {}
     return {

@@ -1,4 +1,4 @@
-"""What is known of a network that is none of this library's: a module of PyTorch, or its logits."""
+"""What is known of a network from elsewhere: a PyTorch module, or its logits."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from grokinterp.reprs import spec_repr
 
 @dataclass(frozen=True)
 class Parts:
-    """Where the parts of a module are: names of submodules, as ``named_modules`` has them.
+    """Where the parts of a module are: names of submodules, as in ``named_modules``.
 
-    A name is of what a submodule gives; ``"linear2:input"`` is of what it receives, for networks
-    that apply their activation as a function.
+    A name stands for the output of the submodule, ``"linear2:input"`` for its input. The latter
+    is for networks that apply their activation as a function. An input is changed for that
+    submodule alone: if another one reads the same activation, name the submodule that gives it.
 
     Examples
     --------
@@ -24,14 +25,14 @@ class Parts:
     """
 
     operands: str | tuple[str, str] | None = None
-    """What brings in a and b: one submodule for both, or one for each. Of an embedding that is
-    summed and then multiplied, the embedding itself."""
+    """The embedding of a and b: one submodule for both, or one for each. If another layer follows
+    the embedding, name the embedding itself."""
     neurons: str | None = None
-    """The last hidden layer after its nonlinearity. Where it is called several times, the last
-    call counts; where it has positions, the last of them."""
+    """The last hidden layer after its nonlinearity. If it is called several times, the last call
+    counts; if it has positions, the last position."""
     readout: str | None = None
-    """What reads the neurons. The map from neurons to logits is measured in any case, and is a
-    part if it is linear; a linear layer named here gives it exactly."""
+    """The layer that reads the neurons. The map from neurons to logits is measured in any case,
+    and is a part if it is linear; a linear layer named here gives it exactly."""
     pattern: str | None = None
     """Attention after the softmax: (pairs, head, query, key), of which the last query is read,
     or (pairs, head, key)."""
@@ -54,12 +55,12 @@ class Parts:
 
 @dataclass(frozen=True)
 class LogitsSpec:
-    """A network of which nothing is known but its logits.
+    """A network known only by its logits.
 
     Examples
     --------
     >>> LogitsSpec().in_words
-    'network of which only the logits are known'
+    'network known only by its logits'
     """
 
     architecture: Literal["logits"] = "logits"
@@ -73,12 +74,12 @@ class LogitsSpec:
     @property
     def in_words(self) -> str:
         """What kind of network it is, in a few words."""
-        return "network of which only the logits are known"
+        return "network known only by its logits"
 
 
 @dataclass(frozen=True)
 class ModuleSpec:
-    """A ``torch.nn.Module`` of anyone's, and where its parts are.
+    """Any ``torch.nn.Module``, and where its parts are.
 
     Examples
     --------
@@ -91,17 +92,17 @@ class ModuleSpec:
     class_name: str = "Module"
     """Class of the module."""
     n_parameters: int = 0
-    """Numbers that its parameters hold; a tensor that is used twice counts once."""
+    """Number of parameters; a tensor that is used twice counts once."""
     inputs: str = "a b ="
     """Format of the input, or the name of the function that makes it from the pairs."""
     operands: str | tuple[str, str] | None = None
-    """Submodules that bring in a and b; None where they were not named, as for the others."""
+    """Submodules that embed a and b; None if they were not named, as for the others."""
     neurons: str | None = None
-    """Submodule whose output, or input, the neurons are."""
+    """Submodule whose output, or input, is the neurons."""
     readout: str | None = None
-    """Submodule that the neurons are read by."""
+    """Submodule that reads the neurons."""
     pattern: str | None = None
-    """Submodule whose output the attention pattern is."""
+    """Submodule whose output is the attention pattern."""
 
     __repr__ = spec_repr
 

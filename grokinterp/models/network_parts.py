@@ -1,25 +1,24 @@
 """What a network computes on all pairs, part by part, whatever kind of network it is.
 
-Logits are always there. Everything else is a part that a network may have:
+Logits always exist. Everything else is a part that a network may have:
 
 ===================== ==========================================================================
 part                  what it is
 ===================== ==========================================================================
-``operands``          what the token of a and the token of b bring in: a table each, or one for
-                      both
-``same_coordinates``  both read in the same coordinates, so that a direction of one table means
-                      the same in the other
+``operands``          the embedding of each token as a and as b: two tables, or one for both
+``same_coordinates``  both are read in the same coordinates, so that a direction means the same in
+                      either table
 ``neurons``           the last hidden layer after its nonlinearity
-``pre_activations``   the same before its nonlinearity
+``pre_activations``   the same layer before its nonlinearity
 ``readout``           the linear map from neurons to logits, W_L
-``pattern``           attention of the position that is read
-``way_from_operands`` logits from changed operands, differentiable
-``way_from_neurons``  logits from changed neurons
-``weights``           parameters under names
+``pattern``           attention from the position that is read
+``way_from_operands`` logits recomputed from changed operands, differentiable
+``way_from_neurons``  logits recomputed from changed neurons
+``weights``           named parameters
 ``blocks``            residual stream and heads under TransformerLens's names
 ===================== ==========================================================================
 
-Whoever needs a part asks for it by its name; where it is missing there is one reason.
+Code asks for a part by its name. A part that is missing has one reason.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ _ROWS_AT_A_TIME = 4096
 
 @dataclass(frozen=True, eq=False)
 class Operands:
-    """What each token brings in as a and as b.
+    """The embedding of each token as a and as b.
 
     Examples
     --------
@@ -63,9 +62,9 @@ class Operands:
     """
 
     a: Float[Tensor, "token d"]
-    """Row of every token that may stand as a."""
+    """Row of each token that a can be."""
     b: Float[Tensor, "token e"]
-    """Row of every token that may stand as b; the very table of a where both share one."""
+    """Row of each token that b can be; the same object as `a` if both share one table."""
 
     @property
     def is_shared(self) -> bool:
@@ -77,15 +76,15 @@ class Operands:
 class Readout:
     """The linear map from neurons to logits.
 
-    The part of the logits that the neurons write is ``neurons @ W_L``, divided by `scale` where
-    a norm stands between. That scale depends on the pair, through the neurons too; it is held at
-    its value, so that what is left is linear.
+    The neurons contribute ``neurons @ W_L`` to the logits, divided by `scale` if there is a norm in
+    between. That scale depends on the pair, and on the neurons too; it is frozen at its value, so
+    that the map is linear.
     """
 
     W_L: Float[Tensor, "neuron c"]
     """float64."""
     scale: Float[Tensor, " pair"] | None = None
-    """What the last norm divides each pair by, float64; None where no norm stands between."""
+    """Divisor of the last norm for each pair, float64; None if there is no norm in between."""
 
 
 class NetworkParts(ABC):
@@ -100,7 +99,7 @@ class NetworkParts(ABC):
     in_words: str
     """What kind of network it is, in a few words."""
     missing: Mapping[PartName, str]
-    """Why a part is not there, for each that is not."""
+    """Reason for each part that is missing."""
 
     def require(self, *parts: PartName) -> None:
         """Refuse to go on without some parts.
@@ -131,11 +130,11 @@ class NetworkParts(ABC):
 
     @property
     def pre_activations(self) -> Float[Tensor, "pair neuron"]:
-        """What these neurons receive before their nonlinearity."""
+        """Pre-activations of these neurons."""
         return self._absent("pre_activations")
 
     def pre_activations_of(self, neurons: Int[Tensor, " some"]) -> Float[Tensor, "pair some"]:
-        """What some neurons receive, for code that cannot hold all of them."""
+        """Pre-activations of some neurons, for code that cannot hold all of them."""
         return self.pre_activations[:, neurons]
 
     @property
@@ -145,7 +144,7 @@ class NetworkParts(ABC):
 
     @property
     def pattern(self) -> Float[Tensor, "pair head pos"]:
-        """Attention of the position that is read to all."""
+        """Attention from the position that is read to all positions."""
         return self._absent("pattern")
 
     def logits_from_operands(
@@ -154,7 +153,7 @@ class NetworkParts(ABC):
         b: Float[Tensor, "row e"],
         rows: Int[Tensor, " row"],
     ) -> Float[Tensor, "row c"]:
-        """Logits of some pairs with other operands, one row of each for every pair.
+        """Logits of some pairs with other operands: a row of `a` and of `b` for each pair.
 
         Differentiable in `a` and `b` under ``torch.enable_grad()``.
         """
@@ -167,7 +166,7 @@ class NetworkParts(ABC):
         rows: Int[Tensor, " row"],
         classes: Int[Tensor, " row"],
     ) -> Float[Tensor, " row"]:
-        """One logit of each of these pairs with other operands; differentiable likewise."""
+        """One logit of each of these pairs with other operands; also differentiable."""
         return self.logits_from_operands(a, b, rows).gather(1, classes[:, None])[:, 0]
 
     def with_operands(self, operands: Operands) -> NetworkParts:
@@ -177,11 +176,11 @@ class NetworkParts(ABC):
     def logits_from_neurons(
         self, neurons: Float[Tensor, "row neuron"], rows: Int[Tensor, " row"]
     ) -> Float[Tensor, "row c"]:
-        """Logits of some pairs with other activations in the place of the neurons."""
+        """Logits of some pairs with other activations in place of the neurons."""
         return self._absent("way_from_neurons")
 
     def without_cache(self) -> NetworkParts:
-        """Return the same parts without what they keep for later."""
+        """Return the same parts without cached values."""
         return self
 
     def _absent(self, part: PartName) -> Any:
@@ -194,7 +193,7 @@ class LogitParts(NetworkParts):
     """Logits and nothing else."""
 
     logits: Float[Tensor, "pair c"]
-    in_words: str = "a network of which only the logits are known"
+    in_words: str = "a network known only by its logits"
     missing: Mapping[PartName, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -27,8 +27,8 @@ def normalized(
     .. math:: \mathrm{scale} = \sqrt{\mathrm{mean}(x^2) + \epsilon}, \qquad
               \mathrm{out} = w \cdot x / \mathrm{scale} + b .
 
-    ``RMS`` has no b, ``LNPre`` and ``RMSPre`` neither. While the scale is held fixed this is a
-    linear map.
+    ``RMS`` has no b; ``LNPre`` and ``RMSPre`` have neither w nor b. With the scale frozen the
+    map is affine.
 
     Parameters
     ----------

@@ -67,8 +67,8 @@ class ModelSpec:
     """Activation of the neurons; ``gelu_new`` is GELU's tanh approximation, ``square`` x^2."""
     input_format: InputFormat = "a_b_equals"
     """Input sequence: the tokens ``a b =`` (Nanda et al.), just ``a b`` (Zhong et al.),
-    ``a o b =`` (Power et al.) or ``= a b``. With p operands ``=`` is token p and the sign of
-    the operation, o, token p + 1."""
+    ``a o b =`` (Power et al.) or ``= a b``. With p operands, ``=`` is token p and the operation
+    sign ``o`` token p + 1."""
     attention_dir: AttentionDirection = "causal"
     """``causal``: a position attends to itself and those before it; ``bidirectional``: to all."""
     attention_rate: float = 1.0
@@ -87,23 +87,23 @@ class ModelSpec:
     normalization: Normalization = later_field("none")
     """Norm of the residual stream, under TransformerLens's names: ``LN`` (centered, divided by
     the standard deviation, then trained weights and biases), ``RMS`` (divided by the root mean
-    square, then trained weights); ``LNPre`` and ``RMSPre`` have nothing trained."""
+    square, then trained weights); ``LNPre`` and ``RMSPre`` are the same without weights."""
     norm_position: NormPosition = later_field("before")
     """``before``: attention, MLP and readout each read a normalized copy of the stream.
     ``after``: the stream itself is normalized after each addition (Vaswani et al.), and the
     readout has no norm of its own."""
     norm_epsilon: float = later_field(1e-5)
-    """Added to the variance, or to the mean square, under the root."""
+    """Added to the variance, or to the mean square, before the square root."""
     gated_mlp: bool = later_field(False)
     """The neurons are ``act(x W_gate) * (x W_in) + b_in``; with ``silu`` that is SwiGLU."""
     attn_only: bool = later_field(False)
-    """Blocks without an MLP; `d_mlp` is then not used."""
+    """Blocks have no MLP; `d_mlp` is then not used."""
     positions: Positions = later_field("learned")
     """``sinusoidal``: the fixed table of Vaswani et al., with amplitude 1; ``none``: zeros.
     Neither is trained."""
     outputs: Outputs = later_field("answers")
-    """``tokens``: an output for every input token, the signs included, all of which are
-    trained (Nanda et al.'s code). The first outputs are the answers."""
+    """``tokens``: an output for every input token, signs included, and all outputs are trained,
+    as in the code of Nanda et al. The first outputs are the answers."""
     tied_embeddings: bool = later_field(False)
     """The readout is the embedding of the answers: ``W_U`` is ``W_E`` transposed."""
 

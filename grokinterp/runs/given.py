@@ -1,4 +1,4 @@
-"""What a notebook hands over for each step, and the losses it has logged: checked in one place."""
+"""Checks of what is passed for each step, and of logged losses."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ def by_step(name: str, what: str, given: Mapping[Any, Any]) -> dict[int, Any]:
 
 
 def split_of(task: TaskSpec, train_pairs: Any) -> Split:
-    """Return the split whose training pairs were given, or that it is not known."""
+    """Return the split with the given training pairs; an unknown split if there are none."""
     return (
         Split.unknown(Task(task)) if train_pairs is None else given_split(Task(task), train_pairs)
     )
 
 
 def given_curves(curves: pd.DataFrame | None) -> pd.DataFrame:
-    """Return logged losses and accuracies as a run has them; no rows where none were logged.
+    """Return logged losses and accuracies as a run has them; no rows if none were logged.
 
     Raises
     ------
     ConfigError
-        If it is no table with ``step`` and a column of a run's curves, or a step is there twice.
+        If it is not a table with ``step`` and a column of a run's curves, or repeats a step.
 
     Examples
     --------

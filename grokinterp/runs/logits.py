@@ -1,4 +1,4 @@
-"""Runs of which only logits are known."""
+"""Runs of logits alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ShapeError
 from grokinterp.fields import shown
-from grokinterp.models.module_forward import answers_of
+from grokinterp.models.module_forward import answers_of, with_values
 from grokinterp.models.module_spec import LogitsSpec
 from grokinterp.models.network_parts import LogitParts, PartName
 from grokinterp.runs.config import ImportedConfig
@@ -34,7 +34,7 @@ class LogitsInMemory(ForeignNetworks):
 
     @property
     def missing(self) -> Mapping[PartName, str]:
-        """Why a part is not there: every part but the logits."""
+        """Reason for each part; all are missing."""
         return LogitParts(next(iter(self.by_step.values()))).missing
 
     @property
@@ -134,9 +134,11 @@ def _require_rows(logits: Tensor, task: Task, step: int) -> None:
 
 def _tensor(value: Any, step: int) -> Tensor:
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        # torch shares no memory that is read-only, runs backwards or has more than 64 bits.
+        # torch shares no memory that is read-only, runs backwards, has more than 64 bits or the
+        # other order of bytes.
         is_plain = value.flags.writeable and min(value.strides, default=0) >= 0
         value = value if value.itemsize <= 8 else value.astype(np.float64)
+        value = value.astype(value.dtype.newbyteorder("="), copy=False)
         value = torch.from_numpy(value if is_plain else value.copy())
     if not isinstance(value, Tensor) or not value.is_floating_point():
         kind = f"a tensor of {value.dtype}" if isinstance(value, Tensor) else shown(value)
@@ -144,4 +146,4 @@ def _tensor(value: Any, step: int) -> Tensor:
             f"step {step} has {kind} for its logits. Pass a tensor or an array of floats, "
             "one row per pair."
         )
-    return value.detach().cpu()
+    return with_values(value.detach(), f"step {step} has logits").cpu()

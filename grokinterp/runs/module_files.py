@@ -1,4 +1,4 @@
-"""Files of state dicts, loaded into a module of anyone's."""
+"""Files of state dicts, loaded into the user's own module."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def modules_from_files(module: nn.Module, paths: Sequence[Path]) -> dict[int, nn
     Parameters
     ----------
     module
-        The network, with any weights; it stays as it is.
+        The network, with any weights; it is not changed.
     paths
         Files whose names end in their step, one folder of such files, or a single file: its step
         is the number after step, epoch or the like at the end of its name, else 0.

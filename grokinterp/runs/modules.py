@@ -1,4 +1,4 @@
-"""Runs of modules of anyone's."""
+"""Runs of any PyTorch modules."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ModulesInMemory(ForeignNetworks):
 
     @property
     def missing(self) -> Mapping[PartName, str]:
-        """Why a part is not there."""
+        """Reason for each part that is missing."""
         return self.places.missing
 
     @property
@@ -77,7 +77,7 @@ class ModulesInMemory(ForeignNetworks):
         Raises
         ------
         CheckpointError
-            If it raises, has a logit that is not finite, or has its parts elsewhere.
+            If it raises, a logit is not finite, or its parts are not where they were found.
         """
         forward, places = self.by_step[step], self.places
 

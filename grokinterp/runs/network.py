@@ -83,13 +83,13 @@ class Network:
     def answers(self, outputs: Tensor) -> Tensor:
         """Columns of the outputs that are answers of the task: the first ones.
 
-        Under ``outputs=tokens`` a transformer has one more for each sign. They are trained, so
-        they are part of the losses and accuracies of curves.csv.
+        With ``outputs=tokens`` a transformer has one more output for each sign. These are trained,
+        so they enter the losses and accuracies of curves.csv.
         """
         return outputs[..., : self.task.n_outputs]
 
     def after_update(self, parameters: dict[str, Tensor]) -> None:
-        """Bring weights that are not trained, but follow others, up to date."""
+        """Update weights that are not trained but follow others."""
         if isinstance(self.spec, ModelSpec):
             tie(parameters, self.spec)
 

@@ -31,5 +31,5 @@ def network_parts(
 
 
 def missing_parts(spec: ModelSpec | MlpSpec) -> Mapping[PartName, str]:
-    """Return why a part is not there, for each that a network of such a shape has not."""
+    """Return the reason for each part that a network of such a shape does not have."""
     return missing_in_mlp(spec) if isinstance(spec, MlpSpec) else missing_in_transformer(spec)

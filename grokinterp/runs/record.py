@@ -54,13 +54,13 @@ def digest_of(parameters: Mapping[str, Tensor]) -> str:
 
 
 class ForeignNetworks(ABC):
-    """Checkpoints of networks whose forward pass is not this library's: they run themselves.
+    """Checkpoints of networks with a forward pass of their own.
 
-    Whatever asks a :class:`~grokinterp.runs.run.Run` for parts or logits is answered here.
+    A :class:`~grokinterp.runs.run.Run` gets parts and logits of such networks from here.
     """
 
     missing: Mapping[PartName, str]
-    """Why a part of these networks is not there, for each that is not."""
+    """Reason for each part that these networks do not have."""
 
     @property
     @abstractmethod
@@ -69,7 +69,7 @@ class ForeignNetworks(ABC):
 
     @abstractmethod
     def parameters(self, step: int) -> dict[str, Tensor]:
-        """Weights after `step` updates under their own names; none where none are known."""
+        """Weights after `step` updates under their own names; empty if none are known."""
 
     @abstractmethod
     def checksum(self, step: int) -> str:

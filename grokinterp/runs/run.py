@@ -56,7 +56,7 @@ class Run:
     split: Split
     """Which pairs were trained on, if that is known (``split.is_known``)."""
     checkpoints: Checkpoints | ForeignNetworks
-    """The weights by step, or networks that run themselves."""
+    """The weights by step, or networks with a forward pass of their own."""
     curves: pd.DataFrame
     """step, train_loss, test_loss (nats), train_accuracy, test_accuracy; one row per step,
     NaN where nothing was tested or recorded. Empty for a run that came without curves."""
@@ -104,7 +104,7 @@ class Run:
 
     @property
     def spec(self) -> ModelSpec | MlpSpec | ModuleSpec | LogitsSpec:
-        """Shape of the network; of one that is none of this library's, what is known of it."""
+        """Shape of the network; for a network from elsewhere, what is known of it."""
         return self.config.model
 
     @property
@@ -125,7 +125,7 @@ class Run:
 
     @property
     def missing_parts(self) -> Mapping[PartName, str]:
-        """Why a part of the network is not there, for each that is not.
+        """Reason for each part that the network does not have.
 
         Examples
         --------
@@ -146,7 +146,7 @@ class Run:
         step
             A checkpointed step.
         parameters
-            The weights of that step, if they were read already.
+            The weights of that step, if they have been read already.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class Run:
         Returns
         -------
         Tensor
-            (n, answers) float32; computed without keeping what lies between.
+            (n, answers) float32; intermediate activations are not kept.
 
         Raises
         ------
@@ -283,28 +283,29 @@ class Run:
         train_pairs: Any = None,
         curves: pd.DataFrame | None = None,
     ) -> Run:
-        """Make a run of anyone's networks, any ``torch.nn.Module``.
+        """Make a run of modules, any ``torch.nn.Module``.
 
-        What the logits show is there in any case; `parts` names the submodules that show the
-        rest. Modules are run in eval mode, without gradients, on their own device, some thousand
-        pairs at a time, and are left as they were.
+        Whatever the logits show is measured in any case; `parts` names the submodules that show
+        the rest. Modules run in eval mode, on their own device, up to 4,096 pairs at a time, and
+        are left as they were.
 
         Parameters
         ----------
         modules
-            By step, the number of updates applied: a copy of the network, as of
-            ``copy.deepcopy``. What ``torch.compile`` and wrappers for several devices have put
-            around it is taken off. It returns logits of the shape (pairs, answers), or (pairs,
-            positions, answers), of which the last position is read, in a tensor, at the head of a
-            tuple, or as ``.logits``. One output more than there are answers is cut.
+            By step, the number of updates applied: a copy of the network, made with
+            ``copy.deepcopy``. Wrappers of ``torch.compile`` and for several devices are removed.
+            It returns logits of shape (pairs, answers), or (pairs, positions, answers), of which
+            the last position is read: as a tensor, as the first entry of a tuple, or as
+            ``.logits``. If there is one output more than answers, the last is dropped.
         task
-            What was learned; of its split only the operation and p count.
+            What was learned. Its split settings are ignored; see `train_pairs`.
         inputs
             What the module is called with. ``"a b"``: a (pairs, 2) tensor of int64; ``"a b ="``:
-            (pairs, 3), with ``=`` as token ``n_tokens``. Or a function that makes it from a
-            (pairs, 2) tensor: a tensor, a tuple of arguments, or a dictionary of named ones.
+            (pairs, 3), with ``=`` as token ``n_tokens``. Or a function that turns the (pairs, 2)
+            tensor into a tensor, a tuple of positional arguments, or a dictionary of keyword
+            arguments.
         parts
-            Names of submodules; None: nothing but the logits and the weights.
+            Names of submodules; None: logits and weights only.
         train_pairs
             What was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of the
             pairs themselves. None: not known, and whatever needs it will be absent.
@@ -315,12 +316,12 @@ class Run:
         Raises
         ------
         ConfigError
-            If a value is no module, the last module or `inputs` raises, a name is no submodule,
-            or what passes it cannot be such a part.
+            If a value is not a module, the last module or `inputs` raises, a name is not a
+            submodule, or its activations cannot be such a part.
         ShapeError
-            If the last module gives another number of rows, or outputs of the wrong width.
+            If the last module returns the wrong number of rows or of outputs.
         CheckpointError
-            If a step is no number of updates, or two steps share a module or its weights.
+            If a step is not a number of updates, or two steps share a module or its weights.
 
         Examples
         --------
@@ -350,19 +351,19 @@ class Run:
         train_pairs: Any = None,
         curves: pd.DataFrame | None = None,
     ) -> Run:
-        """Make a run of the logits of anyone's network, of which nothing else is known.
+        """Make a run of logits alone, from any network.
 
-        Losses, accuracies, spectra of the logits, key frequencies and what is left when they
-        are taken out need no more. Whatever looks inside the network is absent, with the reason.
+        Losses, accuracies, spectra of the logits, key frequencies and ablations of the logits need
+        nothing else. Whatever looks inside the network is absent, with the reason.
 
         Parameters
         ----------
         logits
-            By step, the number of updates applied: (n_pairs, answers) tensors or arrays, rows in
-            the order of ``Task(task).pairs``. One column more than there are answers, such as an
-            output for ``=``, is cut.
+            By step, the number of updates applied: (n_pairs, answers) tensors or arrays, with
+            rows in the order of ``Task(task).pairs``. If there is one column more than answers,
+            such as an output for ``=``, the last is dropped.
         task
-            What was learned; of its split only the operation and p count.
+            What was learned. Its split settings are ignored; see `train_pairs`.
         train_pairs
             What was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of the
             pairs themselves. None: not known, and whatever needs it will be absent.
@@ -373,11 +374,11 @@ class Run:
         Raises
         ------
         CheckpointError
-            If a step is no number of updates, or two steps share memory.
+            If a step is not a number of updates, or two steps share memory.
         ShapeError
-            If logits have not one row per pair and one column per answer.
+            If logits do not have one row per pair and one column per answer.
         ConfigError
-            If `train_pairs` are not pairs of the task, or `curves` no such table.
+            If `train_pairs` are not pairs of the task, or `curves` is not such a table.
 
         Examples
         --------
@@ -385,7 +386,7 @@ class Run:
         >>> logits = {step: run.logits(step) for step in (0, 800)}
         >>> run = gi.Run.from_logits(logits, task=gi.TaskSpec(p=13), train_pairs=run.split.train)
         >>> gi.take_snapshot(run).accuracy_all, run.missing_parts["neurons"]
-        (1.0, 'a network of which only the logits are known has no neurons')
+        (1.0, 'a network known only by its logits has no neurons')
         """
         checked("logits", logits, Mapping, "Pass {step: logits}.")
         checked("task", task, TaskSpec)
@@ -399,7 +400,7 @@ class Run:
     def parameters(self, step: int | None = None) -> dict[str, Tensor]:
         """Weights after `step` updates (None: the last kept), under TransformerLens names.
 
-        Of a module of anyone's, its state dict; of logits nothing.
+        For a module, its state dict; for logits alone, an empty dictionary.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Any table of answers as a task: what is given is checked once and named by its contents."""
+"""Any table of answers as a task, checked once and named by its contents."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ LARGEST_P = 4096
 MOST_ANSWERS = 2**16
 """Most answers of a table."""
 DIGEST = "sha256:"
-"""What the name of a table begins with."""
+"""Prefix of the name of a table."""
 HOLE = -1
 """Entry of a pair that is not defined."""
 
 
 class AnswerTable:
-    """An (n, n) table: entry [a, b] is the answer to a and b, -1 where there is none.
+    """An (n, n) table: entry [a, b] is the answer to the pair (a, b), -1 if there is none.
 
-    Two tables are equal when their entries are. ``str(table)`` names it by the SHA-256 of its
-    entries as little-endian int64, row by row; this name stands in config.json. A table never
-    changes, and pickles hold its entries.
+    Two tables are equal if their entries are. ``str(table)`` is the name of a table, the SHA-256
+    of its entries as little-endian int64, row by row; config.json holds this name. A table is
+    immutable, and pickles contain its entries.
 
     Parameters
     ----------
     entries
-        (n, n) whole numbers from 0 on, as an array, a tensor, a data frame or nested lists; -1,
-        None or NaN where the pair is not defined.
+        (n, n) non-negative integers, as an array, a tensor, a data frame or nested lists; -1,
+        None or NaN if the pair is not defined.
     where
-        What a message calls it.
+        What error messages call it.
 
     Raises
     ------
@@ -68,14 +68,14 @@ class AnswerTable:
 
     @classmethod
     def of(cls, given: Any) -> AnswerTable:
-        """Return the table that a path, a name or an array stands for.
+        """Return the table that a path, a name or an array denotes.
 
-        A name, ``sha256:...``, finds a table that some spec of this process holds.
+        A name, ``sha256:...``, finds a table that a spec in this process holds.
 
         Raises
         ------
         ConfigError
-            If there is none, or it is no table of answers.
+            If there is none, or it is not a table of answers.
 
         Examples
         --------
@@ -122,9 +122,9 @@ class AnswerTable:
 
     @cached_property
     def is_commutative(self) -> bool:
-        """Whether a pair and its mirror image have the same answer wherever both have one.
+        """Whether a pair and its mirror image have the same answer if both have one.
 
-        False where no pair of two tokens and its mirror image both have one.
+        False if no pair of two different tokens and its mirror image both have one.
         """
         upper = np.triu(np.ones(self.entries.shape, dtype=bool), 1)
         both = upper & (self.entries != HOLE) & (self.entries.T != HOLE)

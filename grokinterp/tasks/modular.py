@@ -62,10 +62,10 @@ class TaskSpec:
     answer. No other operation takes one."""
     labels: Labels = later_field(None)
     """For ``table``: the answers, a path (.npy, .csv, .tsv, .txt, .json, .safetensors) or an array
-    of shape (n, n). Entry [a, b] is the answer to a and b; -1, NaN or an empty cell leaves the
-    pair out. A config names the table by the SHA-256 of its entries, a run folder has a copy."""
+    of shape (n, n). Entry [a, b] is the answer to the pair (a, b); -1, NaN or an empty cell leaves
+    the pair out. A config holds the SHA-256 of the entries, a run folder a copy of the table."""
     n_answers: int | None = later_field(None)
-    """For ``table``: number of outputs, more than the largest answer; None: one more than it."""
+    """For ``table``: number of outputs, above the largest answer; None: the largest answer + 1."""
 
     __repr__ = spec_repr
 
@@ -201,14 +201,14 @@ class Task(Examples):
 
     @property
     def n_tokens(self) -> int:
-        """Number of tokens that may stand as a or b."""
+        """Number of tokens that a and b can be."""
         return self.spec.p
 
     @property
     def n_classes(self) -> int:
         """Number of possible answers, which is also the number of output columns.
 
-        As many as tokens, except of a table.
+        As many as tokens, except for a table.
         """
         return self.spec.p if self.spec.n_answers is None else self.spec.n_answers
 
@@ -298,8 +298,8 @@ class Task(Examples):
         """The task as multiplication in a group, or None where there is no such view.
 
         Multiplication modulo a composite p has none, nor has an operation whose answer is no
-        product of two elements, such as a² + b². A table has none, also where its entries are
-        those of a group: no group is looked for in it.
+        product of two elements, such as a² + b². A table has none, even if its entries are
+        those of a group: it is not searched for one.
         """
         p, operation = self.spec.p, self.operation
         if operation.group == "symmetric":

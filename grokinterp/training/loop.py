@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from grokinterp.errors import ConfigError
 from grokinterp.fields import checked, shown
-from grokinterp.models import ModelSpec
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
@@ -267,6 +267,29 @@ def _check_parent(config: TrainConfig, parent: Run | None) -> None:
         raise ConfigError(
             f"parent has another network: {name} is {theirs.get(name, 'absent')} there, "
             f"{shapes.get(name, 'absent')} here. Choose a parent of the same shape."
+        )
+    _check_fixed_weights(config.model, config.parent.model)
+
+
+def _check_fixed_weights(spec: ModelSpec | MlpSpec, of_parent: ModelSpec | MlpSpec) -> None:
+    """Refuse a parent whose weights are not what a network holds fixed: nothing would change them.
+
+    Raises
+    ------
+    ConfigError
+        With the field.
+    """
+    if not (isinstance(spec, ModelSpec) and isinstance(of_parent, ModelSpec)):
+        return
+    is_other = {
+        "positions": spec.positions not in ("learned", of_parent.positions),
+        "tied_embeddings": spec.tied_embeddings and not of_parent.tied_embeddings,
+    }
+    for name in (name for name, is_so in is_other.items() if is_so):
+        raise ConfigError(
+            f"parent has another network: {name} is {getattr(of_parent, name)} there, "
+            f"{getattr(spec, name)} here, which fixes weights that it has trained. Choose a "
+            f"parent with the same {name}."
         )
 
 

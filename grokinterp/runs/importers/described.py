@@ -1,4 +1,4 @@
-"""State dicts of a network that its owner describes: nothing about it has to be found out."""
+"""State dicts of a network whose spec is given, so that nothing has to be inferred."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _FOUND_OUT = (
     "init_scale",
     "init_seed",
 )
-"""Fields that a network of any value of them is read by its shapes."""
+"""Fields that need no description, whatever their value."""
 
 
 def needs_description(spec: ModelSpec) -> bool:
-    """Whether a network has something that no shape shows, such as a norm without weights.
+    """Whether a network has something that shapes do not show, such as a norm without weights.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def read_described(state: Mapping[str, Tensor], spec: ModelSpec, task: Task) -> 
     Parameters
     ----------
     state
-        Under TransformerLens's names; buffers are passed over, biases that are absent are zero.
+        Under TransformerLens's names; buffers are ignored, and absent biases are zero.
     spec
         The network.
     task
@@ -62,7 +62,7 @@ def read_described(state: Mapping[str, Tensor], spec: ModelSpec, task: Task) -> 
     Raises
     ------
     CheckpointError
-        If a parameter is absent, has another shape, or is of a part that `spec` has not.
+        If a parameter is absent, has another shape, or belongs to a part that `spec` lacks.
     """
     if layout_of(state) != "transformer_lens":
         raise CheckpointError(
