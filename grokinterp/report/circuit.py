@@ -13,6 +13,7 @@ from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import (
     MISSING,
     escape,
+    show_keys,
     show_percent,
     show_value,
     table,
@@ -143,7 +144,8 @@ def _ablation_rows(ablations: list[dict], caption: str) -> str:
             if str(name).startswith("accuracy_"):
                 cells.append(show_percent(value))
             elif name == "frequencies":
-                cells.append(escape(value).replace(" ", ", ") if value else MISSING)
+                keys = [int(key) if key.isdigit() else key for key in str(value or "").split()]
+                cells.append(show_keys(keys) or MISSING)
             elif name == "component":
                 cells.append(escape(value).replace("_", " "))
             else:

@@ -32,7 +32,7 @@ from grokinterp.report.network_words import (
 from grokinterp.report.outcome import outcome_section, phase_table
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.provenance import provenance_sections
-from grokinterp.report.text import escape, show_value
+from grokinterp.report.text import escape, show_keys, show_value
 from grokinterp.trajectory.analysis import Analysis
 
 
@@ -175,7 +175,7 @@ def _key_frequencies(analysis: Analysis) -> Section:
     spectrum = spectrum_of(analysis)
     what = f"Key {spectrum.plural}"
     step = f" at step {show_value(keys.step)}" if keys.step is not None else ""
-    found = show_value(spectrum.keys) if keys.frequencies else "none"
+    found = show_keys(spectrum.keys) if keys.frequencies else "none"
     blocks = [
         paragraph(
             f"{what}: <strong>{found}</strong>, by the rule <code>{escape(keys.rule)}</code>{step}."

@@ -231,4 +231,4 @@ def _at_step(step: int, run: Callable[[], Any]) -> Any:
 def _parts_in_words(parts: Parts) -> str:
     named = [(name, getattr(parts, name)) for name in ("operands", "neurons", "readout", "pattern")]
     given = [f"{k} {v if isinstance(v, str) else ' and '.join(v)}" for k, v in named if v]
-    return f"Parts by name: {', '.join(given)}." if given else "None of their parts was named."
+    return f"Parts by name: {', '.join(given)}." if given else "No part was named."
