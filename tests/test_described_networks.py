@@ -72,6 +72,17 @@ def test_a_state_dict_that_does_not_fit_the_description_is_refused(change, messa
     assert "\n" not in str(error.value)
 
 
+def test_a_table_of_positions_that_is_not_the_described_one_is_refused():
+    spec, state = spec_and_state("sinusoidal, tokens")
+    assert read({**state, "pos_embed.W_pos": state["pos_embed.W_pos"] + 1e-6}, spec).steps == (0,)
+    moved = {**state, "pos_embed.W_pos": state["pos_embed.W_pos"] + 0.5}
+    with pytest.raises(CheckpointError, match="positions=sinusoidal, but pos_embed.W_pos is anot"):
+        read(moved, spec)
+    with pytest.raises(CheckpointError, match="positions=none, but pos_embed.W_pos is another"):
+        read(state, dataclasses.replace(spec, positions="none"))
+    read(moved, dataclasses.replace(spec, positions="learned"))
+
+
 def test_another_modulus_is_refused_with_the_shape():
     spec, state = spec_and_state("LN, two blocks")
     with pytest.raises(CheckpointError, match="embed.W_E has shape"):

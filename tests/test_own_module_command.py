@@ -177,12 +177,17 @@ def test_what_is_compiled_or_has_no_shapes_yet_takes_the_weights_too(folder, bui
             ["--module", "nets:build", "--train-pairs", "none.npy"],
             "cannot read pairs from none",
         ),
+        (
+            ["--module", "nets:build", "--train-pairs", "empty.txt"],
+            "cannot read pairs from empty.txt: it is empty",
+        ),
         (["--module", "nets:build", "--train-pairs", "nets.py"], "does not end in .npy, .pt"),
         (["--task.p", "13"], "--task.p needs --module package.module:build"),
         (["--parts.neurons=linear1"], "--parts.neurons needs --module package.module:build"),
     ],
 )
 def test_a_mistake_gets_one_line(folder, words, message):
+    (folder / "empty.txt").touch()
     base = PLAIN if "--module" in words else ["--quiet"]
     with pytest.raises(GrokinterpError, match=message) as refused:
         analyze("net.pt", *base, *words)

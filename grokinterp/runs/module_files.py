@@ -66,10 +66,13 @@ def read_pairs(path: Path) -> np.ndarray:
             return np.load(path, allow_pickle=False)
         if path.suffix in (".csv", ".txt"):
             words = path.read_text(encoding="utf-8").replace(",", " ")
+            if not words.strip():
+                raise ValueError("it is empty")
             return np.loadtxt(words.splitlines(), dtype=np.int64)
         found = read_foreign_file(path)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read pairs from {path}: {one_line(str(error), 200)}.") from None
+        why = one_line(str(error), 200).rstrip(".")
+        raise ConfigError(f"cannot read pairs from {path}: {why}.") from None
     if isinstance(found, Tensor):
         return found.numpy()
     raise ConfigError(f"{path} holds {type(found).__name__}, not a tensor of rows or of pairs.")

@@ -74,8 +74,10 @@ def read_described(state: Mapping[str, Tensor], spec: ModelSpec, task: Task) -> 
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
     _refuse_other_parts(state, shapes)
-    state = {**_implied(state, spec, task), **state}
+    implied = _implied(state, spec, task)
+    state = {**implied, **state}
     kept = {name: _read(state, name, shape) for name, shape in shapes.items()}
+    _refuse_other_positions(kept, implied, spec)
     try:
         vocabulary_sizes(kept, spec)
     except ConfigError as error:
@@ -111,6 +113,16 @@ def _read(state: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Ten
             f"weights that are not finite in {name}. The run diverged; take an earlier checkpoint."
         )
     return value.detach().to("cpu", torch.float32).contiguous()
+
+
+def _refuse_other_positions(
+    kept: Mapping[str, Tensor], implied: Mapping[str, Tensor], spec: ModelSpec
+) -> None:
+    name = "pos_embed.W_pos"
+    if name in implied and not torch.allclose(kept[name], implied[name], atol=1e-4):
+        raise CheckpointError(
+            f"positions={spec.positions}, but {name} is another table. Use positions=learned."
+        )
 
 
 def _refuse_other_parts(state: Mapping[str, Tensor], shapes: Mapping[str, object]) -> None:
