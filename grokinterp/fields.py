@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import types
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -205,9 +206,12 @@ def shown(value: Any) -> str:
 
     Examples
     --------
-    >>> shown("many"), shown([1] * 100)
-    ("'many'", '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,...')
+    >>> from pathlib import Path
+    >>> shown(Path("sums.csv")), shown([1] * 100)
+    ("'sums.csv'", '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,...')
     """
+    if isinstance(value, PathLike):
+        value = os.fspath(value)
     # A string may be a file's whole content, and a number may have more digits than Python prints.
     if isinstance(value, str):
         value = value[: 2 * MOST_SHOWN]

@@ -87,7 +87,7 @@ KINDS: dict[str, Callable[[], Run]] = {
         ModelSpec(d_model=32, n_heads=2, d_head=16, d_mlp=32, normalization="LN")
     ),
     "perceptron": lambda: of_initial_weights(MlpSpec(widths=(32,), act_fn="square")),
-    "perceptron, separate embeddings side by side": lambda: of_initial_weights(
+    "perceptron, separate embeddings concatenated": lambda: of_initial_weights(
         MlpSpec(widths=(32,), embedding="separate", d_embed=16)
     ),
     "module, all parts": lambda: module(operands="embed", neurons="act", readout="unembed"),

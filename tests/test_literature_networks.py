@@ -329,11 +329,17 @@ def test_dropout_acts_on_networks_with_norms(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"norm_position": "after"}, "norm_position='after' is not allowed. It is of a norm"),
-        ({"norm_epsilon": 1e-6}, "norm_epsilon=1e-06 is not allowed. It is of a norm"),
+        ({"norm_position": "after"}, "norm_position='after' is not allowed. It belongs to a norm"),
+        ({"norm_epsilon": 1e-6}, "norm_epsilon=1e-06 is not allowed. It belongs to a norm"),
         ({"normalization": "LN", "norm_epsilon": 0.0}, "It must be positive"),
-        ({"attn_only": True, "gated_mlp": True}, "gated_mlp=True is not allowed. It is of an MLP"),
-        ({"attn_only": True, "act_fn": "silu"}, "act_fn='silu' is not allowed. It is of an MLP"),
+        (
+            {"attn_only": True, "gated_mlp": True},
+            "gated_mlp=True is not allowed. It belongs to an MLP",
+        ),
+        (
+            {"attn_only": True, "act_fn": "silu"},
+            "act_fn='silu' is not allowed. It belongs to an MLP",
+        ),
         ({"normalization": "BN"}, "normalization='BN' is not known. Choose one of none, LN"),
         ({"positions": "rotary"}, "positions='rotary' is not known. Choose one of learned"),
     ],

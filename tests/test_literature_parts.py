@@ -80,7 +80,7 @@ def test_logits_from_its_own_operands_are_its_logits(snapshot):
 def test_other_tables_are_what_the_tokens_bring_in_and_nothing_else(snapshot):
     table = snapshot.operands.a.flip(0)
     found = snapshot.network.with_operands(Operands(table, table)).logits
-    # Token x brings in what p - 1 - x brought in before.
+    # Token x gets the embedding that p - 1 - x had before.
     backwards = (P - 1 - snapshot.arrangement.pairs) @ torch.tensor([P, 1])
     torch.testing.assert_close(found, snapshot.logits[backwards], **CLOSE)
 
@@ -92,7 +92,7 @@ def test_the_edges_of_the_last_block_end_in_the_logits(snapshot):
 def test_neurons_lead_to_the_logits_and_the_readout_is_the_linear_part(snapshot):
     network, rows = snapshot.network, torch.arange(len(snapshot.logits))
     if not snapshot.has("neurons"):
-        with pytest.raises(ConfigError, match="attention alone has no neurons"):
+        with pytest.raises(ConfigError, match="attention-only transformer has no neurons"):
             assert network.readout
         return
     torch.testing.assert_close(

@@ -139,7 +139,7 @@ def given(**changes):
         (
             {"logits": {2: torch.zeros(169, 13, device="meta")}},
             ShapeError,
-            "step 2 has logits on the device meta, which has shapes and no values",
+            "step 2 has logits on the device meta, which has shapes but no values",
         ),
         ({"train_pairs": [169]}, ConfigError, "not different pairs of the task"),
         ({"train_pairs": [[1], [2, 3]]}, ConfigError, "train_pairs has rows of different lengths"),
@@ -148,12 +148,12 @@ def given(**changes):
         (
             {"curves": pd.DataFrame({"step": [0, 0], "test_loss": [1.0, 2.0]})},
             ConfigError,
-            "not different whole numbers",
+            "not distinct non-negative integers",
         ),
         (
             {"curves": pd.DataFrame({"step": [0], "test_loss": ["low"]})},
             ConfigError,
-            "a cell that is no number",
+            "a cell that is not a number",
         ),
     ],
 )

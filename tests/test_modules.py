@@ -84,7 +84,7 @@ def test_parts_of_a_transformer_are_those_that_its_weights_have(tiny_run):
     )
 
 
-# --- where a and b come in ------------------------------------------------------------------
+# --- where a and b are read -----------------------------------------------------------------
 
 
 def test_an_embedding_that_is_called_twice_is_one_table():
@@ -116,7 +116,7 @@ def test_two_embeddings_side_by_side_are_two_tables_by_name_as_by_what_they_are_
         assert not found.is_shared
         assert torch.equal(found.a, module.left.weight)
         assert torch.equal(found.b, module.right.weight)
-    with pytest.raises(ConfigError, match="no vector is of a alone"):
+    with pytest.raises(ConfigError, match="no vector depends on a alone"):
         network_of(module, operands=("right", "left"))
 
 
@@ -267,7 +267,7 @@ def test_operands_that_tokens_pass_by_have_no_way_back():
     whole = run_of(seeded(Around), operands="embed")
     assert "way_from_operands" not in whole.missing_parts
     part = run_of(seeded(Around), operands="norm")
-    assert "also come in past its operands" in part.missing_parts["way_from_operands"]
+    assert "also depend on a and b by another path" in part.missing_parts["way_from_operands"]
     assert "gini_W_E" in analyze_run(part).trajectory
     assert "gradient_symmetricity" not in analyze_run(part).trajectory
 
@@ -551,7 +551,7 @@ def _hooks_on(module):
 def test_logits_that_depend_on_the_batch_are_refused():
     module = seeded(own.Disturbed)
     module.norm = nn.BatchNorm1d(24, track_running_stats=False)
-    with pytest.raises(ConfigError, match="depend on which pairs are run beside each other"):
+    with pytest.raises(ConfigError, match="depend on which pairs are in the same batch"):
         run_of(module)
     run_of(seeded(own.Disturbed))
 
@@ -571,8 +571,14 @@ def test_logits_that_depend_on_the_batch_are_refused_for_few_pairs_too(p):
 
 
 def test_a_module_without_values_is_refused_and_sparse_logits_are_read():
-    with pytest.raises(ShapeError, match="device meta, which has shapes and no values"):
+    with pytest.raises(ConfigError, match="without weights: embed.weight is on the device meta"):
         run_of(seeded(own.Summed).to("meta"))
+    lazy = own.Summed()
+    lazy.linear1 = nn.LazyLinear(24)
+    with pytest.raises(ConfigError, match="linear1.weight is lazy and has no shape"):
+        run_of(lazy)
+    lazy(PAIRS)
+    assert run_of(lazy).logits().shape == (169, 13)
 
     class Sparse(own.Summed):
         def forward(self, pairs):
@@ -628,9 +634,13 @@ class _Text(own.Summed):
         ({3: one_hot}, ConfigError, "step 3 has .*one_hot.*, not a module"),
         ({3: seeded(own.Summed).state_dict()}, ConfigError, "use gi.Run.from_state_dicts"),
         ({3: _Raising()}, ConfigError, "step 3: the module raises RuntimeError: two lines"),
-        ({3: _Few()}, ShapeError, r"step 3: the module gives the shape \(168, 13\) for 169 pairs"),
+        (
+            {3: _Few()},
+            ShapeError,
+            r"step 3: the module returns the shape \(168, 13\) for 169 pairs",
+        ),
         ({3: _Wide()}, ShapeError, "step 3: outputs of the module have 26 columns; .* 13 answers"),
-        ({3: _Text()}, ShapeError, "step 3: the module gives str, not logits"),
+        ({3: _Text()}, ShapeError, "step 3: the module returns str, not logits"),
     ],
 )
 def test_what_is_no_network_on_the_task_is_refused_in_one_line(
@@ -644,7 +654,7 @@ def test_what_is_no_network_on_the_task_is_refused_in_one_line(
 @imports_inductor
 def test_two_steps_are_two_networks():
     module = seeded(own.Summed)
-    with pytest.raises(CheckpointError, match="steps 0 and 9 have the same module"):
+    with pytest.raises(CheckpointError, match="steps 0 and 9 are the same module"):
         Run.from_modules({0: module, 9: torch.compile(module)}, task=TASK, inputs="a b")
     with pytest.raises(CheckpointError, match="steps 0 and 9 share memory"):
         Run.from_modules({0: module, 9: copy.copy(module)}, task=TASK, inputs="a b")
@@ -661,14 +671,14 @@ def test_two_steps_are_two_networks():
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"operands": "embd"}, "operands='embd' is no submodule of Odd. Near ones: embed"),
+        ({"operands": "embd"}, "operands='embd' is not a submodule of Odd. Similar names: embed"),
         ({"neurons": "linear"}, "neurons='linear' .* linear1, linear2|linear2, linear1"),
         ({"neurons": "linear2:outputs"}, "ends in ':outputs'"),
         ({"neurons": ":input"}, "names no submodule"),
         ({"readout": "linear2"}, "named without neurons"),
-        ({"neurons": "linear1", "readout": "lineer2"}, "readout='lineer2' is no submodule"),
+        ({"neurons": "linear1", "readout": "lineer2"}, "readout='lineer2' is not a submodule"),
         ({"operands": "linear1"}, None),
-        ({"operands": "linear2"}, "no vector is of a alone and another of b alone"),
+        ({"operands": "linear2"}, "no vector depends on a alone and another on b alone"),
         ({"operands": "embed:input"}, "receives a tensor of torch.int64, not a tensor of floats"),
         ({"operands": "unused"}, "operands=unused is not called"),
         ({"neurons": "unused"}, "neurons=unused is not called"),
@@ -709,7 +719,7 @@ def test_names_and_shapes_that_cannot_be_parts_are_refused(parts, message, witho
             lambda pairs: pairs + 5,
             r"the module raises IndexError.* called with int64 of shape \(\d+, 2\)\. Pass the",
         ),
-        (lambda pairs: pairs[:100], r"gives the shape \(100, 13\) for 169 pairs"),
+        (lambda pairs: pairs[:100], r"returns the shape \(100, 13\) for 169 pairs"),
     ],
 )
 def test_inputs_that_fail_are_named_in_one_line(inputs, message, without_type_checks):
@@ -735,7 +745,9 @@ def test_tokens_that_a_module_does_not_know_are_named(inputs, p, given):
 
 def test_an_attention_that_is_asked_for_no_weights_has_no_pattern():
     path = "encoder.layers.0.self_attn"
-    with pytest.raises(ConfigError, match=f"pattern={path} gives no attention weights: .* as nn.T"):
+    with pytest.raises(
+        ConfigError, match=f"pattern={path} returns no attention weights: .* as in nn.T"
+    ):
         run_of(seeded(own.Encoder), "a b =", pattern=path)
     asked = seeded(own.Encoder)
     attention = asked.encoder.layers[0].self_attn
@@ -750,7 +762,7 @@ def test_a_readout_with_something_behind_it_is_refused():
         def forward(self, pairs):
             return 3 * super().forward(pairs)
 
-    with pytest.raises(ConfigError, match="something stands behind it"):
+    with pytest.raises(ConfigError, match="something follows it"):
         run_of(seeded(Scaled), neurons="linear2:input", readout="linear2")
     measured = network_of(seeded(Scaled), neurons="linear2:input").readout.W_L
     expected = 3 * seeded(Scaled).linear2.weight.T.double()
@@ -806,12 +818,12 @@ def test_parts_are_found_at_every_step_or_the_step_is_left_out():
     )
     analysis = analyze_run(run)
     assert list(analysis.failures) == ["step 0"]
-    assert "no vector is of a alone" in analysis.failures["step 0"]
+    assert "no vector depends on a alone" in analysis.failures["step 0"]
 
 
 def test_what_was_not_named_is_missing_with_one_reason_and_says_how():
     run = run_of(seeded(own.Summed))
-    reason = "which submodule gives the neurons of Summed was not said: gi.Parts(neurons=...)"
+    reason = "no submodule was named for the neurons of Summed: gi.Parts(neurons=...)"
     assert {run.missing_parts[part] for part in ("neurons", "readout", "way_from_neurons")} == {
         reason
     }

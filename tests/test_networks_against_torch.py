@@ -360,9 +360,12 @@ def test_tables_serve_every_network_that_they_are_exact_for_and_no_other():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"gated_mlp": True, "attn_only": True}, r"gated_mlp=True is not allowed. It is of an MLP"),
-        ({"norm_position": "after"}, r"norm_position='after' is not allowed. It is of a norm"),
-        ({"norm_epsilon": 1e-3}, r"norm_epsilon=0\.001 is not allowed. It is of a norm"),
+        (
+            {"gated_mlp": True, "attn_only": True},
+            r"gated_mlp=True is not allowed. It belongs to an MLP",
+        ),
+        ({"norm_position": "after"}, r"norm_position='after' is not allowed. It belongs to a norm"),
+        ({"norm_epsilon": 1e-3}, r"norm_epsilon=0\.001 is not allowed. It belongs to a norm"),
         ({"normalization": "LN", "norm_epsilon": 0.0}, r"norm_epsilon=0\.0 .* positive"),
         ({"normalization": "BN"}, r"normalization='BN' is not known.*LNPre"),
         ({"act_fn": "swish"}, r"act_fn='swish' is not known.*gelu_new"),

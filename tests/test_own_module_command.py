@@ -44,6 +44,27 @@ def raising():
 
 def nothing():
     return None
+
+def ending():
+    raise SystemExit("bye\\nnow")
+
+class Uncopied(Summed):
+    def __deepcopy__(self, memo):
+        raise TypeError("not\\nthis")
+
+def uncopied():
+    return Uncopied()
+
+def without_values():
+    return Summed().to("meta")
+
+def compiled():
+    return torch.compile(Summed())
+
+def lazy():
+    module = Summed()
+    module.linear1 = torch.nn.LazyLinear(24)
+    return module
 """
 TASK = "--task.operation addition --task.p 13 --quiet".split()
 PLAIN = [*TASK, "--inputs", "a b"]
@@ -115,19 +136,32 @@ def test_a_folder_and_a_single_file_are_read_and_inputs_may_be_a_function(folder
     assert alone["last_step"] == 0 and alone["config"]["model"]["class_name"] == "Summed"
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("build", ["compiled", "lazy"])
+def test_what_is_compiled_or_has_no_shapes_yet_takes_the_weights_too(folder, build):
+    found = {}
+    for name in (build, "build"):
+        analyze("net.pt", "--module", f"nets:{name}", *PLAIN, "--no-deep")
+        found[name] = summary_in(folder / "net_analysis")["final"]
+    assert found[build] == found["build"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--module", "nets"], "is no name of a function. Write it as package.module:function"),
+        (["--module", "nets"], "does not name a function. Write package.module:function"),
         (["--module", "nets.py:build"], "cannot be imported: raises ModuleNotFoundError"),
-        (["--module", "./nets:build"], "is no name of a function"),
+        (["--module", "./nets:build"], "does not name a function"),
         (["--module", "netz:build"], "cannot be imported: raises ModuleNotFoundError: No module"),
         (["--module", "nets:bild"], "'nets:bild' does not exist in nets"),
-        (["--module", "nets:table"], "'nets:table' is no function"),
+        (["--module", "nets:table"], "'nets:table' is not a function"),
         (["--module", "nets:network"], "is a module already"),
         (["--module", "nets:sized"], r"needs arguments \(p\)"),
         (["--module", "nets:raising"], "raises ValueError: no data here"),
         (["--module", "nets:nothing"], "returns NoneType, not a torch.nn.Module"),
+        (["--module", "nets:ending"], "raises SystemExit: bye now"),
+        (["--module", "nets:uncopied"], "Uncopied cannot be copied for each step: .*: not this"),
+        (["--module", "nets:without_values"], "Summed was built on the device meta"),
         (["--module", "nets:narrow"], r"linear1.weight of shape \(24, 12\); in Summed it is \(20"),
         (["--module", "nets:wide"], r"embed.weight of shape \(13, 12\); in Summed it is \(15, 12"),
         (["--module", "nets:one_hot_network"], "missing net.0.bias.*; unexpected embed.weight"),
@@ -137,15 +171,15 @@ def test_a_folder_and_a_single_file_are_read_and_inputs_may_be_a_function(folder
             ["--module", "nets:build", "--inputs", "nets:bild"],
             "--inputs 'nets:bild' does not",
         ),
-        (["--module", "nets:build", "--parts.neurons", "x"], "neurons='x' is no submodule"),
+        (["--module", "nets:build", "--parts.neurons", "x"], "neurons='x' is not a submodule"),
         (["--module", "nets:build", "--format", "state_dicts"], "does not go with --module"),
         (
             ["--module", "nets:build", "--train-pairs", "none.npy"],
             "cannot read pairs from none",
         ),
-        (["--module", "nets:build", "--train-pairs", "nets.py"], "none of the files that pairs"),
-        (["--task.p", "13"], "--task.p is of a network of your own"),
-        (["--parts.neurons=linear1"], "--parts.neurons is of a network of your own"),
+        (["--module", "nets:build", "--train-pairs", "nets.py"], "does not end in .npy, .pt"),
+        (["--task.p", "13"], "--task.p needs --module package.module:build"),
+        (["--parts.neurons=linear1"], "--parts.neurons needs --module package.module:build"),
     ],
 )
 def test_a_mistake_gets_one_line(folder, words, message):

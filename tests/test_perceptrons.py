@@ -364,7 +364,7 @@ def test_a_perceptron_that_multiplies_its_embeddings_is_a_clock():
 
 
 def test_the_same_logits_read_from_one_hot_vectors_have_equal_gradients_and_are_no_clock():
-    """What tokens bring in is then what the neurons receive, and that is summed."""
+    """The embeddings of tokens are then rows of the first matrix, and they are summed."""
     weights = planted.multiplying_parameters(59, (9, 17))
     table = weights["embed.W_E"]
     halves = [table @ half for half in weights["layers.0.W"].split(4)]
@@ -451,7 +451,7 @@ def test_the_report_of_a_perceptron_has_every_part_or_the_reason(preset, tmp_pat
     for name in ("embedding-spectrum", "key-frequencies", "neurons", "neuron-phases", "gini"):
         assert f'id="figure-{name}"' in page, name
     assert "Verdict: <strong>mixed</strong>" in page
-    assert "has a fifth of its variance in frequency 2k" in page
+    assert "has a fifth of its variance at frequency 2k" in page
 
 
 def test_curves_hold_the_trained_loss_and_measures_the_cross_entropy(preset):
@@ -543,6 +543,6 @@ def test_gradients_of_a_module_with_two_tables_are_compared_only_where_it_sums_t
         assert gradient_symmetricity(snapshot, n_triples=50).mean == pytest.approx(1, abs=1e-5)
     else:
         with pytest.raises(
-            ConfigError, match="tables that are not summed, so it is not known whether"
+            ConfigError, match="embeddings that are not summed, so it is not known whether"
         ):
             gradient_symmetricity(snapshot)

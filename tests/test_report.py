@@ -265,6 +265,38 @@ def test_the_verdict_stands_with_its_evidence_and_the_lines_of_both_algorithms(p
     ]
 
 
+@pytest.mark.parametrize("n", [8, 9])
+def test_of_many_circles_the_report_shows_the_range(n):
+    base = synthetic.grokked_analysis(8)
+    whole = base.algorithm.variance_explained
+    by_circle = {k: {formula: k / 20 for formula in whole} for k in range(1, n + 1)}
+    algorithm = dataclasses.replace(base.algorithm, variance_explained_by_circle=by_circle)
+    page = page_of(dataclasses.replace(base, algorithm=algorithm))
+    formulas = page.section("algorithm").tables[1]
+    alone = [name for name in formulas.header if "alone" in name]
+    shown = [row[2:-1] for row in formulas.rows]
+    if n == 8:
+        assert alone == [f"circle {k} alone" for k in by_circle]
+        assert shown == [[f"{k / 20:.2%}" for k in by_circle]] * len(whole)
+    else:
+        assert alone == [f"{which} of 9 circles alone" for which in ("least", "mean", "most")]
+        assert shown == [["5.00%", "25.00%", "45.00%"]] * len(whole)
+
+
+@pytest.mark.parametrize(
+    ("n", "shown"), [(8, "1, 2, 3, 4, 5, 6, 7, 9"), (9, "1 to 7, 9, 10")], ids=["few", "many"]
+)
+def test_many_key_frequencies_are_shown_in_rows(n, shown):
+    base = synthetic.grokked_analysis(8)
+    keys = (*range(1, 8), 9, 10)[:n]
+    frequencies = dataclasses.replace(base.key_frequencies, frequencies=keys)
+    ablations = base.ablations.assign(frequencies=" ".join(map(str, keys)))
+    page = page_of(dataclasses.replace(base, key_frequencies=frequencies, ablations=ablations))
+    assert page.facts["key frequencies"][0] == shown
+    assert f"Key frequencies: {shown} , by the rule" in page.section("key-frequencies").words
+    assert set(page.section("ablations").tables[0].column("frequencies")) == {shown}
+
+
 def found_keys():
     return synthetic.algorithm(113, synthetic.KEYS).variance_explained_by_circle
 

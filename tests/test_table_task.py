@@ -325,11 +325,11 @@ REFUSED = [
     ([[0, 1j], [1, 2]], "labels has entries of type complex128"),
     ([[3, 3], [3, HOLE]], "labels has a single answer. There is nothing to learn"),
     ([[HOLE, HOLE], [HOLE, HOLE]], "labels has no answer"),
-    ({0: 1}, r"labels=\{0: 1\} is no table"),
-    (5, "labels=5 is no table"),
-    (b"01", "labels=b'01' is no table"),
-    ("sha256:" + "0" * 64, f"labels=sha256:{'0' * 64} is the name of a table that is not here"),
-    (None, "labels is not given"),
+    ({0: 1}, r"labels=\{0: 1\} is not a table"),
+    (5, "labels=5 is not a table"),
+    (b"01", "labels=b'01' is not a table"),
+    ("sha256:" + "0" * 64, f"labels=sha256:{'0' * 64} is the name of a table that is not loaded"),
+    (None, "needs labels, which are not given"),
 ]
 
 
@@ -393,9 +393,9 @@ def _header_that_promises_more(path):
 
 REFUSED_FILES = {
     "missing.csv": (None, "does not exist"),
-    "table.xlsx": (b"PK", "is not of a kind that is read. Use .npy, .csv"),
-    "pickle.pt": (b"PK", "is not of a kind that is read"),
-    "folder.csv": (Path.mkdir, "is no file"),
+    "table.xlsx": (b"PK", "has an unknown ending. Use .npy, .csv"),
+    "pickle.pt": (b"PK", "has an unknown ending"),
+    "folder.csv": (Path.mkdir, "is not a file"),
     "large.csv": (_too_large, "has 268,435,457 bytes, more than"),
     "objects.npy": (_object_array, "Python objects"),
     "short.npy": (_header_that_promises_more, "holds no table of answers"),
@@ -722,7 +722,7 @@ def test_the_quick_preset_splits_a_table_as_it_can(tmp_path, labels, unit, witho
     [
         (["--task.labels", "none.csv"], "labels='none.csv' does not exist"),
         (["--task.labels", "{csv}", "--task.n-answers", "8"], "n_answers=8 is not allowed"),
-        ([], "labels is not given, and operation=table"),
+        ([], "operation=table needs labels, which are not given"),
         (["--task.labels"], "--task.labels has no value"),
         (["--task.labels", "{csv}", "--task.operation", "cubic"], "does not go with cubic"),
     ],

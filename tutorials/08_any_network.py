@@ -190,7 +190,7 @@ try:
 except gi.ConfigError as error:
     refused = str(error)
 print(refused)
-assert "Near ones: hidden" in refused, "the near name was not listed"
+assert "Similar names: hidden" in refused, "the similar name was not listed"
 
 # %% [markdown]
 # ## An LSTM, from its logits alone

@@ -203,7 +203,7 @@ def _unseen(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Algorithm:
     why = missing.get("operands") or missing["way_from_operands"]
     return Algorithm(
         "none",
-        f"two of the three pieces of evidence change what the tokens bring in, and {why}",
+        f"two of the three pieces of evidence change the token embeddings, and {why}",
         distance_irrelevance=distance_irrelevance(snapshot),
         variance_explained=variance_explained_by_formula(snapshot, key_frequencies.frequencies),
         correct_logits=_by_sum_and_difference(snapshot),

@@ -68,22 +68,22 @@ class Analyze:
     """Show no progress bar."""
     module: str | None = None
     """Function that builds a network of your own, such as nets:build for build() in nets.py. The
-    files are then state dicts of it, one for each step (the names end in the step) or one alone,
-    and all are one run."""
+    files are then its state dicts, one per step (their names end in the step) or a single one;
+    together they are one run."""
     task: TaskSpec = field(default_factory=TaskSpec)
-    """What your own network learned. Of the split nothing but --train-pairs counts."""
+    """What your own network learned. The split is given by --train-pairs alone."""
     inputs: str = "a b ="
-    """What your own network takes: "a b =" or "a b", a tensor of tokens, or a function that makes
-    it from a (pairs, 2) tensor, such as nets:one_hot."""
+    """Input of your own network: "a b =" or "a b", a tensor of tokens, or a function that makes
+    the input from a (pairs, 2) tensor, such as nets:one_hot."""
     parts: Parts = field(default_factory=Parts)
-    """Submodules of your own network to look into."""
+    """Submodules of your own network that are its parts."""
     train_pairs: Path | None = None
-    """What your own network was trained on: rows, or pairs a b, in a file .npy, .pt, .csv or
-    .txt."""
+    """Training pairs of your own network: a .npy, .pt, .csv or .txt file of rows, or of pairs
+    a b."""
 
 
 _OF_OWN_MODULES = ("--task.", "--inputs", "--parts.", "--train-pairs", "--train_pairs")
-"""Flags that mean something beside --module alone."""
+"""Flags that need --module."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,8 @@ def _refuse_flags_of_others(command: Analyze, arguments: list[str]) -> None:
     if command.module is None and given:
         flag = given[0].partition("=")[0]
         raise ConfigError(
-            f"{flag} is of a network of your own, which --module package.module:build names. Of "
-            "other files the task and the network are read."
+            f"{flag} needs --module package.module:build, a network of your own. For other files, "
+            "the task and the network are read from the file."
         )
     if command.module is not None and command.format is not None:
         raise ConfigError(

@@ -28,7 +28,9 @@ def built_module(name: str) -> nn.Module:
 
     build = named_function(name, "--module")
     if isinstance(build, nn.Module):
-        raise ConfigError(f"--module {shown(name)} is a module already. Name a function for it.")
+        raise ConfigError(
+            f"--module {shown(name)} is a module already. Name a function that returns it."
+        )
     needed = _needed_arguments(build)
     if needed:
         raise ConfigError(
@@ -37,7 +39,8 @@ def built_module(name: str) -> nn.Module:
         )
     try:
         found = build()
-    except Exception as error:
+    # A function that ends its process is no reason to end ours.
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"--module {shown(name)} {_raises(error)}.") from error
     if not isinstance(found, nn.Module):
         kind = type(found).__name__
@@ -56,7 +59,7 @@ def named_function(name: str, flag: str) -> Callable[..., Any]:
     path, colon, function = name.partition(":")
     if not colon or not path or not function.isidentifier() or "/" in path:
         raise ConfigError(
-            f"{flag} {shown(name)} is no name of a function. Write it as package.module:function, "
+            f"{flag} {shown(name)} does not name a function. Write package.module:function, "
             "such as nets:build for the function build in nets.py."
         )
     here = str(Path.cwd())
@@ -68,12 +71,12 @@ def named_function(name: str, flag: str) -> Callable[..., Any]:
     except (Exception, SystemExit) as error:
         raise ConfigError(
             f"{flag} {shown(name)} cannot be imported: {_raises(error)}. Run the command in the "
-            "folder from which it can be."
+            "folder that has it."
         ) from error
     found = getattr(module, function, None)
     if not callable(found):
-        what = "is no function" if hasattr(module, function) else "does not exist"
-        raise ConfigError(f"{flag} {shown(name)} {what} in {path}. Name a function of it.")
+        what = "is not a function" if hasattr(module, function) else "does not exist"
+        raise ConfigError(f"{flag} {shown(name)} {what} in {path}. Name a function in it.")
     return found
 
 

@@ -36,7 +36,7 @@ def plot_neurons(analysis: Analysis) -> go.Figure:
     spectrum = spectrum_of(analysis)
     noun = spectrum.noun
     single = Line(f"fraction_single_{noun}_neurons", f"single-{noun} neurons", _ALL)
-    one_wave = Line("fraction_one_wave_neurons", "of one wave of a + b", "#E69F00", "dash")
+    one_wave = Line("fraction_one_wave_neurons", "one wave of a + b", "#E69F00", "dash")
     coherence = Line("phase_coherence", "phase coherence", "#6741D9")
     panels = (
         Panel("neurons (count)", wide, lines),

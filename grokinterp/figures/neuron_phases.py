@@ -60,8 +60,9 @@ def plot_neuron_phases(analysis: Analysis) -> go.Figure:
     shown = table.loc[is_shown & table["phase_error"].notna()]
     if shown.empty:
         raise FitError(
-            "No neuron has a phase to show. Reason: of what depends on a + b alone no frequency "
-            f"holds over {SINGLE_FREQUENCY_SHARE:.0%} in any of the {len(table):,} neurons."
+            "No neuron has a phase to show. Reason: one frequency explains over "
+            f"{SINGLE_FREQUENCY_SHARE:.0%} of what depends on a + b alone in 0 of {len(table):,} "
+            "neurons."
         )
     keys = analysis.key_frequencies.frequencies
     has_names = 0 < len(keys) <= MAX_NAMED
@@ -87,11 +88,11 @@ def _without_phases(analysis: Analysis) -> FitError:
         return FitError(f"The neurons have no phases. Reason: {reason}.")
     if analysis.run.task.has_representations:
         return FitError(
-            "The neurons have no phases. Reason: permutations have representations and no "
+            "The neurons have no phases. Reason: permutations have representations instead of "
             "frequencies."
         )
     if not len(analysis.neurons):
-        return FitError("The neurons were not looked into.")
+        return FitError("The neurons were not analyzed.")
     return nothing_to_draw(analysis, "The neurons have no phases", "by_frequency")
 
 

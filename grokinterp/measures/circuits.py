@@ -19,8 +19,8 @@ _NANDA = reference("nanda2023progress")
     misleads=(
         "The projection is over all pairs, trained ones too, so a network that only memorizes "
         "lowers it: to 0.6 of 4.8 nats in S_5 with 80 % of the pairs trained. And the key "
-        "frequencies are those of the last checkpoint, so early values know what will come. Where "
-        "nearly all frequencies are key it is little else than the loss of the network."
+        "frequencies are those of the last checkpoint, so early values use knowledge of the end. "
+        "If nearly all frequencies are key, it is close to the loss of the whole network."
     ),
 )
 def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
@@ -55,9 +55,9 @@ def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[s
     source=f"{_NANDA}, section 5",
     needs=("group", "key_frequencies", "split"),
     misleads=(
-        "It asks which of the remaining logits is largest, not how large: a rest that no longer "
-        "matters beside the circuit can still be right. The rest is all that is not along the "
-        "key frequencies, memorized or not."
+        "It asks which of the remaining logits is largest, not how large it is: logits that no "
+        "longer matter beside the circuit can still be right. They contain everything outside "
+        "the key frequencies, memorized or not."
     ),
 )
 def excluded_accuracy_train(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:

@@ -31,9 +31,9 @@ def train_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     source=_NANDA,
     needs=("split",),
     misleads=(
-        "A few pairs that are answered wrongly and surely dominate it, so it rises to several "
-        "times log p (34.1 at p = 113) while the test accuracy stands still, and keeps moving "
-        "after every pair is right."
+        "A few pairs with confident wrong answers dominate it, so it rises to several times log p "
+        "(34.1 at p = 113) while the test accuracy is constant, and it keeps changing after every "
+        "pair is right."
     ),
 )
 def test_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -46,7 +46,7 @@ def test_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     needs=("split",),
     misleads=(
         "It is 1 for a network that memorizes and for one that generalizes, and saturates "
-        "within some hundred steps."
+        "within a few hundred steps."
     ),
 )
 def train_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -58,9 +58,9 @@ def train_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float
     source=_POWER,
     needs=("split",),
     misleads=(
-        "Of a commutative operation a network that has memorized its pairs and learned a∘b = b∘a "
-        "scores about the training fraction (0.55 at 60 %, without weight decay): that is no "
-        "partial grokking."
+        "If the operation commutes, a network that has memorized its pairs and learned "
+        "a∘b = b∘a scores about the training fraction (0.55 at 60 %, without weight decay). That "
+        "is not partial grokking."
     ),
 )
 def test_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -83,8 +83,8 @@ def loss_all(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
 @measure(
     source=_POWER,
     misleads=(
-        "It is at least the training fraction f for whatever memorizes, and about f + (1-f) f "
-        "where the operation commutes: 0.84 at 60 %."
+        "It is at least the training fraction f for any network that memorizes, and about "
+        "f + (1-f) f if the operation commutes: 0.84 at 60 %."
     ),
 )
 def accuracy_all(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -97,7 +97,7 @@ def accuracy_all(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     columns=("test_accuracy_mirrored", "test_accuracy_unmirrored"),
     needs=("commutative_operation", "split"),
     misleads=(
-        "Only the mirror image counts. Other symmetries give answers away too (a² + b² is the "
+        "Only the mirror image counts. Other symmetries also give answers away (a² + b² is the "
         "same for -a), and at a large training fraction few unmirrored pairs are left to "
         "average over."
     ),

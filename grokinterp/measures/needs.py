@@ -29,18 +29,18 @@ NEEDS: dict[Need, str] = {
     "representations": "answers that are products of permutations",
     "key_frequencies": "key frequencies, or key representations",
     "commutative_operation": "an operation with a∘b = b∘a",
-    "operands": "a table of what each token brings in",
+    "operands": "an embedding of each token",
     "same_coordinates": "a and b read in the same coordinates",
     "neurons": "a last hidden layer after its nonlinearity",
-    "pre_activations": "the same before its nonlinearity",
+    "pre_activations": "the last hidden layer before its nonlinearity",
     "readout": "a linear map from neurons to logits",
     "pattern": "an attention pattern",
-    "way_from_operands": "logits from changed operands",
-    "way_from_neurons": "logits from changed neurons",
-    "weights": "parameters under names",
-    "blocks": "a transformer under TransformerLens's names",
+    "way_from_operands": "logits recomputed from changed operands",
+    "way_from_neurons": "logits recomputed from changed neurons",
+    "weights": "named parameters",
+    "blocks": "a transformer with TransformerLens's names",
 }
-"""What each word stands for: of the task first, then the parts of a network."""
+"""Meaning of each word: needs from the task, then parts of a network."""
 
 
 def why_not(
@@ -50,7 +50,7 @@ def why_not(
     split_is_known: bool,
     missing: Mapping[PartName, str] | None = None,
 ) -> str | None:
-    """Return the reason why something a measure needs is missing, or None if it is there.
+    """Return the reason why something a measure needs is missing, or None if it is not.
 
     Examples
     --------

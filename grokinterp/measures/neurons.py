@@ -15,10 +15,10 @@ from grokinterp.measures.measure import measure
     source=f"{reference('nanda2023progress')}, section 4.1",
     needs=("frequencies", "neurons"),
     misleads=(
-        "A neuron counts in whatever frequency it has, key or not, read or not; dead neurons "
-        "lower it. The circuit does without: 61 % in `nanda2023` where the published network "
-        "has 85 %, at about the same loss. A neuron (cos w_k a + cos w_k b)² has a fifth of its "
-        "variance in 2k and does not count."
+        "A neuron counts at any frequency, key or not, read or not; dead neurons lower it. The "
+        "circuit does not need a high value: 61 % in `nanda2023`, 85 % in the published network, "
+        "at about the same loss. A neuron (cos w_k a + cos w_k b)² has a fifth of its "
+        "variance at 2k and does not count."
     ),
 )
 def fraction_single_frequency_neurons(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -33,9 +33,9 @@ def fraction_single_frequency_neurons(snapshot: Snapshot, key_frequencies: KeyFr
     source=f"{reference('chughtai2023toy')}, section 5",
     needs=("representations", "neurons"),
     misleads=(
-        "The circuit does without: in the S_5 run of the documentation 117 of 512 neurons "
-        "belong to a key representation, and without those representations not one pair is "
-        "right."
+        "The circuit does not need a high value: in the S_5 run of the documentation 117 of 512 "
+        "neurons belong to a key representation, and without those representations not one pair "
+        "is right."
     ),
 )
 def fraction_single_representation_neurons(
@@ -53,17 +53,17 @@ def fraction_single_representation_neurons(
     columns=("phase_coherence", "fraction_one_wave_neurons"),
     needs=("frequencies", "neurons", "readout"),
     misleads=(
-        "The right answers of the training pairs hold waves of a+b, so what is memorized has "
-        "coherence too: 0.92 and 0.95 in two perceptrons that answer their training pairs and no "
-        "other. The fraction distinguishes them: 0.00 and 0.01, and 0.73 in the preset "
-        "`perceptron`."
+        "The correct answers of the training pairs are waves of a+b, so a network that memorizes "
+        "has coherence too: 0.92 and 0.95 in two perceptrons that answer their training pairs and "
+        "no others. The fraction distinguishes them: it is 0.00 and 0.01 there, and 0.73 in the "
+        "preset `perceptron`."
     ),
 )
 def phase_coherence(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
-    """How well the phases of neurons and readout fit, and how many neurons hold one wave of a+b.
+    """How well the phases of neurons and readout fit; fraction of neurons with one wave of a+b.
 
     The mean cosine of the phase errors, weighted by the sizes of the two waves, and the fraction
-    of all neurons of which one frequency holds over 85 % of what depends on a+b alone. See
+    of all neurons in which one frequency explains over 85 % of what depends on a+b alone. See
     :class:`~grokinterp.circuits.neuron_phases.NeuronPhases`.
     """
     phases = neuron_phases(snapshot)

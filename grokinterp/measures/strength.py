@@ -25,9 +25,9 @@ _VARMA = f"{reference('varma2023explaining')}, section 4 (correct logits by circ
     columns=("held_out_restricted_loss", "held_out_restricted_accuracy"),
     needs=("group", "key_frequencies", "split"),
     misleads=(
-        "It averages over few pairs for each answer when most pairs are trained. Where some "
-        "answer has no unmirrored test pair, mirrored ones count, whose answers a table of the "
-        "training pairs and a∘b = b∘a already give."
+        "It averages over few pairs for each answer when most pairs are trained. If an answer has "
+        "no unmirrored test pair, mirrored ones are used, whose answers follow from the training "
+        "pairs and a∘b = b∘a."
     ),
 )
 def held_out_restricted(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
@@ -53,7 +53,7 @@ def held_out_restricted(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> 
     needs=("group", "key_frequencies"),
     misleads=(
         "Everything outside the key frequencies counts as memorization, noise too: it is 1 at "
-        "the first step. Power is no accuracy: with 0.75 of it outside, the circuit alone "
+        "the first step. Power is not accuracy: with 0.75 of it outside, the circuit alone "
         "already answered 69 % of the test pairs of `nanda2023`."
     ),
 )
@@ -76,8 +76,8 @@ def fraction_logit_power_memorization(snapshot: Snapshot, key_frequencies: KeyFr
     ),
     needs=("group", "key_frequencies", "split"),
     misleads=(
-        "They are means of logits, not answers: large while some pairs are wrong. Logits grow "
-        "with the weights, so compare the two circuits at one step rather than one circuit "
+        "They are means of logits, not answers, and can be large while some pairs are wrong. "
+        "Logits grow with the weights, so compare the two circuits at one step, not one circuit "
         "between steps."
     ),
 )

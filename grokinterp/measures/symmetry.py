@@ -17,7 +17,8 @@ _ZHONG = reference("zhong2023clock")
     needs=("operands", "same_coordinates", "way_from_operands"),
     misleads=(
         "A network that has learned nothing looks like a pizza: 1.000 at the initial weights of "
-        "`nanda2023`, since attention is still uniform. Read it once the pairs are answered."
+        "`nanda2023`, since attention is still uniform. Read it only once the network answers "
+        "its pairs."
     ),
 )
 def gradient_symmetricity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:
@@ -38,7 +39,7 @@ def gradient_symmetricity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -
     misleads=(
         "A network that has learned nothing looks like a clock: 0.999 at the initial weights of "
         "`nanda2023`. Typical values of clocks (0.4 to 1) and the line for pizzas (0.6) overlap. "
-        "The published column of this name is of the largest wrong logit."
+        "The published column of this name uses the largest wrong logit."
     ),
 )
 def distance_irrelevance(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -65,8 +66,8 @@ def circularity(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     needs=("frequencies", "key_frequencies"),
     misleads=(
         "A clock has a high value too (80 % in the published one, 8/π² = 81 % in an ideal one). "
-        "Only which of the two formulas explains more of a lone circle distinguishes clock and "
-        "pizza."
+        "What distinguishes clock and pizza is which of the two formulas explains more of a circle "
+        "alone."
     ),
 )
 def fraction_logit_variance_explained_pizza(

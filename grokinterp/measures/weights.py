@@ -21,14 +21,14 @@ _SECTION_5 = f"{reference('nanda2023progress')}, section 5"
     needs=("weights",),
     misleads=(
         "It also falls in networks that never generalize, and it can rise while they do: 3.35 "
-        "times the initial norm in the run of kumar2023 without weight decay. At a held norm "
-        "generalization is delayed and not prevented."
+        "times the initial norm in the run of kumar2023 without weight decay. With the norm "
+        "held fixed, generalization is delayed but not prevented."
     ),
 )
 def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
-    """Sum of squares of all parameters, biases included; of tied embeddings once.
+    """Sum of squares of all parameters, biases included; tied embeddings count once.
 
-    Positions that are not learned are no parameters.
+    Positions that are not learned are not parameters.
     """
     return math.fsum(_squares(snapshot).values())
 
@@ -38,7 +38,7 @@ def sum_squared_weights(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> 
     columns=tuple(f"sum_squared_weights_{name}" for name in _MATRICES),
     needs=("blocks",),
     misleads=(
-        "The matrices of all blocks count under one name, and the biases under none. A matrix "
+        "The matrices of all blocks are added under one name, and biases are left out. A matrix "
         "may shrink because another grows: only products such as W_L act on the logits."
     ),
 )
@@ -95,9 +95,9 @@ def gini_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     source=f"{_SECTION_5}; Gini of {reference('hurley2009comparing')}",
     needs=("frequencies", "readout"),
     misleads=(
-        "What attention writes past the neurons is not in W_L. Sparse is not clean: it is 0.60 "
-        "in the published low-precision network, of whose W_L 64 % of the norm lies outside the "
-        "key directions."
+        "What attention writes directly to the logits is not in W_L. Sparse does not mean clean: "
+        "it is 0.60 in the published low-precision network, whose W_L has 64 % of its norm outside "
+        "the key directions."
     ),
 )
 def gini_W_L(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -113,8 +113,8 @@ def gini_W_L(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
     needs=("operands",),
     misleads=(
         "The mean embedding counts as a direction, and so do circles that nothing reads. It "
-        "says how many directions there are and not that they are waves: a random table of low "
-        "rank has the same."
+        "says how many directions there are, not that they are waves: a random table of low rank "
+        "has the same value."
     ),
 )
 def effective_rank_W_E(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:

@@ -56,7 +56,7 @@ class Attention(nn.Module):
 
 
 class Norm(nn.Module):
-    """A norm of the residual stream; any vectors of a cache may be given to it."""
+    """A norm of the residual stream; it also takes vectors of a cache."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then MLP where there is one."""
+    """Attention, then the MLP if there is one."""
 
     hook_out_is_single_residual_stream = True  # what ``cache.logit_lens`` of 4.x asks for
 
@@ -105,7 +105,7 @@ class Unembed(nn.Module):
         _add_hook_points(self, "in", "out")
 
     def forward(self, residual: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch c"]:
-        """Logits that a residual stream reads as, any one of a cache included."""
+        """Logits of a residual stream, also of one from a cache."""
         hook_in, hook_out = self.get_submodule("hook_in"), self.get_submodule("hook_out")
         return hook_out(hook_in(residual) @ self.W_U + self.b_U)
 
@@ -130,8 +130,8 @@ class HookedTransformer(HookedRootModule):
     ``model.W_Q``, ``run_with_cache``, ``run_with_hooks``, ``add_hook``, ``hooks``. The hooks
     that TransformerLens keeps behind flags need the same flags: ``set_use_attn_result``,
     ``set_use_split_qkv_input``, ``set_use_attn_in``, ``set_use_hook_mlp_in``. Where norms
-    stand after the additions, ``hook_resid_mid`` and ``hook_resid_post`` are what comes out of
-    them, so the parts that were added do not sum to these. A tied ``W_U`` shares its memory
+    stand after the additions, ``hook_resid_mid`` and ``hook_resid_post`` are their outputs,
+    so the added parts do not sum to these. A tied ``W_U`` shares its memory
     with ``W_E``.
 
     Parameters
@@ -199,7 +199,7 @@ class HookedTransformer(HookedRootModule):
             self.unembed.W_U = nn.Parameter(tied, requires_grad=False)
 
     def _apply(self, *args: Any, **kwargs: Any) -> HookedTransformer:
-        """Tie again once a change of device or precision has made new tensors."""
+        """Tie again after a change of device or precision has made new tensors."""
         super()._apply(*args, **kwargs)
         self._tie()
         return self
@@ -298,7 +298,7 @@ class HookedTransformer(HookedRootModule):
         self.flags = switched(self.flags, "use_attn_in", value)
 
     def set_use_hook_mlp_in(self, value: bool) -> None:
-        """Form ``hook_mlp_in``, the residual stream that the MLP alone reads.
+        """Form ``hook_mlp_in``, the residual stream that only the MLP reads.
 
         Raises
         ------

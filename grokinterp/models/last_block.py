@@ -6,9 +6,9 @@ With :math:`r` the residual stream that the block reads and :math:`h_j` what hea
     m &= r + \sum_j h_j + b_O \\
     \mathrm{logits} &= (m + \mathrm{act}(m W_{in} + b_{in})\, W_{out} + b_{out})\, W_U + b_U .
 
-Each term of the two sums is an edge that can be given another value on its own: the way around
-attention (:math:`r`), each head, what the MLP reads, what it writes, and the way around the MLP
-(the first :math:`m`). Ablations and replacements of attention patterns, heads, neurons and
+Each term of the two sums is an edge whose value can be replaced on its own: the skip connection of
+attention (:math:`r`), each head, what the MLP reads, what it writes, and the skip connection of the
+MLP (the first :math:`m`). Ablations and replacements of attention patterns, heads, neurons and
 residual paths are all changes of these terms, at any depth of the network.
 
 Norms are applied where the network has them, to the changed values: before what attention, the MLP
@@ -61,7 +61,7 @@ class LastBlock:
     resid_pre: Float[Tensor, "pair d_model"]
     """Residual stream that the block reads at the last position."""
     pattern: Float[Tensor, "pair head pos"]
-    """Attention of the last position to every position."""
+    """Attention from the last position to every position."""
     values: Float[Tensor, "pair pos head d_head"]
     """Values of every position."""
 
@@ -149,13 +149,13 @@ class LastBlock:
     def pre_activations(
         self, resid: Float[Tensor, "pair d_model"], neurons: Any = slice(None)
     ) -> Float[Tensor, "pair neuron"]:
-        """What some neurons receive before their nonlinearity; of a gated MLP the gate's."""
+        """Pre-activations of some neurons; in a gated MLP, those of the gate."""
         gate = "W_gate" if self.spec.gated_mlp else "W_in"
         pre = self._mlp_reads(resid) @ self.weights[gate][:, neurons]
         return pre if self.spec.gated_mlp else pre + self.weights["b_in"][neurons]
 
     def neurons(self, resid: Float[Tensor, "pair d_model"]) -> Float[Tensor, "pair neuron"]:
-        """Activations of the neurons where the MLP reads the residual stream `resid`."""
+        """Activations of the neurons if the MLP reads the residual stream `resid`."""
         post = ACTIVATIONS[self.spec.act_fn](self.pre_activations(resid))
         if not self.spec.gated_mlp:
             return post
@@ -186,14 +186,14 @@ class LastBlock:
 
     @property
     def last_norm(self) -> str | None:
-        """Norm between what the MLP writes and the unembedding; None if there is none."""
+        """Norm between the MLP's output and the unembedding; None if there is none."""
         if self.spec.has_final_norm:
             return "ln_final."
         is_after = self.spec.norm_position == "after" and not self.spec.attn_only
         return "ln2." if is_after else None
 
     def last_scale(self) -> Float[Tensor, " pair"]:
-        """What that norm divides each pair by, float64."""
+        """Divisor of that norm for each pair, float64."""
         assert self.last_norm is not None
         kept: list[Tensor] = []
 
@@ -214,20 +214,20 @@ class LastBlock:
         mlp_out: Float[Tensor, "pair d_model"] | None = None,
         around_mlp: Float[Tensor, "pair d_model"] | None = None,
     ) -> Float[Tensor, "pair c"]:
-        """Logits with some of the edges given other values; those after them follow.
+        """Logits with other values of some edges; later edges are recomputed.
 
         Parameters
         ----------
         around_attention
-            In the place of the residual stream that passes attention by.
+            In place of the residual stream that bypasses attention.
         attn_out
-            In the place of what attention writes.
+            In place of what attention writes.
         mlp_in
             Residual stream that the MLP alone reads.
         mlp_out
             What the MLP writes.
         around_mlp
-            What passes the MLP by on its way to the logits.
+            What bypasses the MLP on its way to the logits.
         """
         attn_out = self.attn_out() if attn_out is None else attn_out
         resid_mid = self.resid_mid_with(attn_out, around_attention)

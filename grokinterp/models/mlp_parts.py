@@ -195,7 +195,7 @@ def missing_in_mlp(spec: MlpSpec) -> dict[PartName, str]:
     }
     if spec.embedding == "separate" and spec.combination == "concatenated":
         missing["same_coordinates"] = (
-            "a and b have an embedding each, side by side, so their gradients are in different "
-            "coordinates"
+            "a and b have separate embeddings that are concatenated, so their gradients are in "
+            "different coordinates"
         )
     return missing

@@ -85,7 +85,7 @@ class MlpSpec:
         check_seed("init_seed", self.init_seed)
         require_sizes(self, "d_embed")
         is_used = self.is_embedded or self.d_embed == type(self).d_embed
-        require(self, "d_embed", is_used, "It is of an embedding; choose shared or separate.")
+        require(self, "d_embed", is_used, "It belongs to an embedding; choose shared or separate.")
 
     @property
     def in_words(self) -> str:

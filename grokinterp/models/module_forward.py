@@ -98,8 +98,8 @@ class ModuleForward:
             logits = logits[:, -1]
         if logits.ndim != 2 or len(logits) != len(pairs):
             raise ShapeError(
-                f"the module gives the shape {shape} for {len(pairs):,} pairs. It takes (pairs, "
-                "answers), or (pairs, positions, answers), of which the last position is read."
+                f"the module returns the shape {shape} for {len(pairs):,} pairs. It must be "
+                "(pairs, answers), or (pairs, positions, answers), whose last position is read."
             )
         return logits
 
@@ -111,7 +111,7 @@ class ModuleForward:
         return (tuple(moved) if isinstance(moved, (tuple, list)) else (moved,)), {}
 
     def _in_words(self, given: tuple[Any, ...]) -> str:
-        """Say what the module was called with: most that it raises comes of another input."""
+        """Say what the module was called with, since most of its errors come from wrong inputs."""
         if isinstance(self.inputs, str):
             tokens = f"tokens 0 to {self.n_tokens - 1}"
             if self.inputs == "a b":
@@ -140,8 +140,8 @@ class ModuleForward:
             return self.inputs(pairs.clone())
         except Exception as error:
             raise ConfigError(
-                f"inputs={_function_name(self.inputs)} {_raises(error)}. It takes a (pairs, 2) "
-                "tensor of tokens and returns what the module takes."
+                f"inputs={_function_name(self.inputs)} {_raises(error)}. It must turn a "
+                "(pairs, 2) tensor of tokens into the input of the module."
             ) from error
 
 
@@ -157,7 +157,7 @@ def answers_of(outputs: Float[Tensor, "row output"], n_answers: int, what: str) 
     if width not in (n_answers, n_answers + 1):
         raise ShapeError(
             f"{what} have {width:,} columns; the task has {n_answers:,} answers. Give a column "
-            "for each answer; one more is cut."
+            "for each answer; one more is dropped."
         )
     return outputs[:, :n_answers]
 
@@ -240,7 +240,7 @@ def check_inputs(inputs: Any) -> None:
         formats = " or ".join(f"'{known}'" for known in INPUT_FORMATS)
         raise ConfigError(
             f"inputs={shown(inputs)} is not known. Write {formats}, or pass a function from a "
-            "(pairs, 2) tensor of tokens to what the module takes."
+            "(pairs, 2) tensor of tokens to the input of the module."
         )
 
 
@@ -276,10 +276,10 @@ def _logits_in(output: Any) -> Tensor:
     if not isinstance(found, Tensor) or not found.is_floating_point():
         kind = f"a tensor of {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
         raise ShapeError(
-            f"the module gives {kind}, not logits. It returns a tensor of floats, a tuple that "
-            "begins with one, or an object with logits."
+            f"the module returns {kind}, not logits. It must return a tensor of floats, a tuple "
+            "that begins with one, or an object with logits."
         )
-    return with_values(found, "the module gives a tensor")
+    return with_values(found, "the module returns a tensor")
 
 
 def with_values(tensor: Tensor, what: str) -> Tensor:
@@ -288,11 +288,11 @@ def with_values(tensor: Tensor, what: str) -> Tensor:
     Raises
     ------
     ShapeError
-        If it is on the device meta, where there are shapes alone.
+        If it is on the device meta, which has shapes but no values.
     """
     if tensor.is_meta:
         raise ShapeError(
-            f"{what} on the device meta, which has shapes and no values. Load the weights first."
+            f"{what} on the device meta, which has shapes but no values. Load the weights first."
         )
     return tensor if tensor.layout is torch.strided else tensor.to_dense()
 

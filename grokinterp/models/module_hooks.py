@@ -15,7 +15,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 
 Handler = Callable[[Any], Any]
-"""Takes what passes a place; returns what goes on in its stead, or None to leave it."""
+"""Takes the value at a place; returns a value to replace it, or None to leave it."""
 _MOST_NEAR = 6
 
 
@@ -35,7 +35,7 @@ class Place:
         Raises
         ------
         ConfigError
-            If there is no such submodule, with the names that are near.
+            If there is no such submodule, with similar names.
 
         Examples
         --------
@@ -62,8 +62,8 @@ class Place:
             choices = list(dict.fromkeys([*ends, *near]))[:_MOST_NEAR] or names[:_MOST_NEAR]
             listed = ", ".join(choices) or "none; it has no submodules"
             raise ConfigError(
-                f"{part}={shown(name)} is no submodule of {type(module).__name__}. Near ones: "
-                f"{listed}."
+                f"{part}={shown(name)} is not a submodule of {type(module).__name__}. "
+                f"Similar names: {listed}."
             )
         return cls(path, side == "input")
 
@@ -126,7 +126,7 @@ def tensor_in(value: Any, place: Place) -> Tensor:
     """
     first = value[0] if type(value) in (tuple, list) and value else value
     if not isinstance(first, Tensor) or not first.is_floating_point():
-        what = "receives" if place.is_input else "gives"
+        what = "receives" if place.is_input else "returns"
         kind = f"a tensor of {first.dtype}" if isinstance(first, Tensor) else type(first).__name__
         raise ConfigError(
             f"submodule {place.path} {what} {kind}, not a tensor of floats. Name another submodule."

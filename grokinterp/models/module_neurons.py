@@ -67,7 +67,7 @@ def find_neurons(forward: ModuleForward, place: Place) -> NeuronPlace:
             return NeuronPlace(place, len(calls), axis, len(shape) == 3)
     raise ConfigError(
         f"neurons={place} has the shape {shape} for {len(pairs):,} pairs, which cannot be neurons "
-        "of every pair. It takes (pairs, neurons), or (pairs, positions, neurons), of which the "
+        "of every pair. It must be (pairs, neurons), or (pairs, positions, neurons), of which the "
         "last position is read."
     )
 
@@ -181,8 +181,8 @@ class PatternPlace:
         is_beside = type(value) in (tuple, list) and len(value) > 1
         if is_beside and value[1] is None:
             raise ConfigError(
-                f"pattern={self.place} gives no attention weights: whoever calls it asks for none, "
-                "as nn.TransformerEncoderLayer does. Leave the pattern out."
+                f"pattern={self.place} returns no attention weights: its caller does not ask for "
+                "them, as in nn.TransformerEncoderLayer. Leave the pattern out."
             )
         return tensor_in(value[1] if is_beside else value, self.place)
 
@@ -211,8 +211,8 @@ def find_pattern(forward: ModuleForward, place: Place) -> PatternPlace:
     if pattern.ndim not in (3, 4) or shape[0] != len(pairs) or bool((pattern < 0).any()):
         raise ConfigError(
             f"pattern={place} has the shape {shape} for {len(pairs):,} pairs"
-            f"{' and negative entries' if bool((pattern < 0).any()) else ''}. It takes (pairs, "
-            "head, query, key) or (pairs, head, key), after the softmax."
+            f"{' and negative entries' if bool((pattern < 0).any()) else ''}. It must be "
+            "(pairs, head, query, key) or (pairs, head, key), after the softmax."
         )
     return found
 

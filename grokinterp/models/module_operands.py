@@ -1,4 +1,4 @@
-"""Where the tokens a and b come into a module of anyone's, found by what it does on all pairs."""
+"""Where a module embeds the tokens a and b, found from its activations on all pairs."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class OperandPlaces:
         return " and ".join(map(str, self.places))
 
     def tables(self, forward: ModuleForward) -> Operands:
-        """Read the tables of a and b, and hold them against what every pair brings in.
+        """Read the embeddings of a and b, and verify them on all pairs.
 
         Raises
         ------
         ConfigError
-            If what is taken for that of a depends on b, or the other way round.
+            If the embedding of a depends on b, or the other way round.
         """
         every = passing(forward, forward.pairs, self.places, self.rows_axis)
         a, b = self._tables(forward)
@@ -72,7 +72,7 @@ class OperandPlaces:
         return Operands(a, a if is_shared else b)
 
     def _tables(self, forward: ModuleForward) -> tuple[Tensor, Tensor]:
-        """What every token brings in as a and as b, also those that no pair has."""
+        """The embedding of every token as a and as b, even if no pair has it."""
         tokens = torch.arange(forward.n_tokens)
         if self.kind != "sum":
             return self._rows(_on_doubles(forward, self.places, self.rows_axis))
@@ -256,7 +256,7 @@ def _varying(table: Float[Tensor, "token d"]) -> Tensor:
 
 def _mixed(names: str, value: Tensor) -> str:
     return (
-        f"operands={names}: of its output of shape {tuple(value.shape)} no vector is of a alone "
-        "and another of b alone, nor is it a sum of the two. Name what brings the tokens in, such "
-        "as the embedding."
+        f"operands={names}: in its output of shape {tuple(value.shape)}, no vector depends on a "
+        "alone and another on b alone, nor is it a sum of the two. Name the embedding of the "
+        "tokens."
     )

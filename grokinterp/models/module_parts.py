@@ -1,4 +1,4 @@
-"""The parts of a module of anyone's, through hooks at the submodules that its owner names."""
+"""The parts of any module, read through hooks at the submodules that its owner names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PartPlaces:
     pattern: PatternPlace | None = None
     has_pre_activations: bool = False
     readout: str | None = None
-    """Linear layer that is fed by the neurons and gives the logits."""
+    """Linear layer that reads the neurons and gives the logits."""
     missing: Mapping[PartName, str] = field(default_factory=dict)
 
 
@@ -57,9 +57,9 @@ class ModuleParts(NetworkParts):
     logits: Float[Tensor, "pair c"]
     """Logits of the answers."""
     kept: Mapping[PartName, Tensor]
-    """Neurons, what they receive, and pattern of all pairs, those that are parts."""
+    """Neurons, pre-activations and pattern of all pairs, as far as they are parts."""
     changed: Operands | None = None
-    """Tables in the place of the module's own; None for the module as it is."""
+    """Embeddings in place of the module's own; None for the module as it is."""
 
     @classmethod
     def of(
@@ -70,7 +70,7 @@ class ModuleParts(NetworkParts):
         Raises
         ------
         ConfigError
-            If it raises, or its parts are elsewhere than in `places`.
+            If it raises, or its parts are not at `places`.
         """
         found: dict[PartName, list[list[Tensor]]] = {}
 
@@ -87,7 +87,7 @@ class ModuleParts(NetworkParts):
         for part, by_call in found.items():
             read = _reader(places, part)
             if not all(by_call):
-                raise ConfigError(f"the place of its {part} is not called.")
+                raise ConfigError(f"the submodule named for its {part} is not called.")
             kept[part] = torch.cat([read(calls[-1]).float() for calls in by_call])
         return cls(forward, places, logits, kept, changed)
 
@@ -98,7 +98,7 @@ class ModuleParts(NetworkParts):
 
     @property
     def missing(self) -> Mapping[PartName, str]:
-        """Why a part is not there."""
+        """Reason for each part that is missing."""
         return self.places.missing
 
     @cached_property
@@ -108,7 +108,7 @@ class ModuleParts(NetworkParts):
 
     @cached_property
     def operands(self) -> Operands:
-        """Tables of a and b, held against what every pair brings in."""
+        """Embeddings of a and b, verified on all pairs."""
         self.require("operands")
         assert self.places.operands is not None
         return self.changed or self.places.operands.tables(self.forward)
@@ -121,7 +121,7 @@ class ModuleParts(NetworkParts):
 
     @property
     def pre_activations(self) -> Float[Tensor, "pair neuron"]:
-        """What these neurons receive."""
+        """Pre-activations of these neurons."""
         self.require("pre_activations")
         return self.kept["pre_activations"]
 
@@ -188,7 +188,7 @@ def named_places(module: nn.Module, parts: Parts) -> dict[str, tuple[Place, ...]
     Raises
     ------
     ConfigError
-        If a name is no submodule.
+        If a name is not a submodule.
     """
     given = {part.name: getattr(parts, part.name) or () for part in fields(parts)}
     return {
@@ -206,7 +206,7 @@ def find_places(forward: ModuleForward, parts: Parts) -> PartPlaces:
     Raises
     ------
     ConfigError
-        If a name is no submodule, what passes it cannot be such a part, or the logits of a pair
+        If a name is not a submodule, its activations cannot be such a part, or the logits of a pair
         depend on which other pairs are run beside it.
     """
     spec, named = spec_of(forward, parts), named_places(forward.module, parts)
@@ -279,15 +279,14 @@ def _of_changed(
 def _not_named(spec: ModuleSpec, parts: Parts) -> dict[PartName, str]:
     def reason(what: str, argument: str) -> str:
         return (
-            f"which submodule gives the {what} of {spec.class_name} was not said: "
-            f"gi.Parts({argument}=...)"
+            f"no submodule was named for the {what} of {spec.class_name}: gi.Parts({argument}=...)"
         )
 
     missing: dict[PartName, str] = {
-        "blocks": f"of a module ({spec.class_name}) residual stream and heads are not read",
+        "blocks": f"the residual stream and heads of a module ({spec.class_name}) are not read",
         "pre_activations": reason("neurons", "neurons")
         if parts.neurons is None
-        else f"{parts.neurons} is not the output of an activation, so what it receives is no "
+        else f"{parts.neurons} is not the output of an activation, so its input is not the "
         "pre-activation",
     }
     if parts.operands is None:
@@ -324,9 +323,9 @@ def _require_own_rows(network: ModuleParts) -> None:
     rows = _checked_rows(network)
     if not _is_same(network, network.forward.logits(network.forward.pairs[rows]), rows):
         raise ConfigError(
-            f"logits of {network.in_words} depend on which pairs are run beside each other, as "
-            "those of batch norm without running statistics do. Compute them as you mean them and "
-            "use gi.Run.from_logits."
+            f"logits of {network.in_words} depend on which pairs are in the same batch, as with "
+            "batch norm without running statistics. Compute the logits yourself and use "
+            "gi.Run.from_logits."
         )
 
 
@@ -337,16 +336,17 @@ def _fault_of_operands(network: ModuleParts) -> dict[PartName, str]:
     if widths[0] != widths[1]:
         reason = f"a and b have tables of {widths[0]} and {widths[1]} columns"
         return {
-            "way_from_operands": f"{reason}, so changes of one cannot be held against the other"
+            "way_from_operands": f"{reason}, so changes in one cannot be compared with the other"
         }
     pairs = network.forward.pairs[rows]
     a, b = tables.a[pairs[:, 0]].clone(), tables.b[pairs[:, 1]].clone()
     if not _is_same(network, network._from_operands(a, b, rows), rows):
-        what = "putting its own operands back does not give its logits"
+        what = "replacing the operands with themselves changes the logits"
         return {"way_from_operands": f"{what} in {network.in_words}"}
     if not _is_same(network, network._from_operands(a.flip(0), b.flip(0), rows), rows.flip(0)):
         what = (
-            "a and b also come in past its operands: those of another pair do not give its logits"
+            "its logits also depend on a and b by another path: operands of another pair do not "
+            "give the logits of that pair"
         )
         return {"way_from_operands": f"{what} in {network.in_words}"}
     with torch.enable_grad():
@@ -384,8 +384,8 @@ def _fault_of_coordinates(network: ModuleParts) -> dict[PartName, str]:
     if (of_a - of_b).abs().amax() <= 0.01 * effect:
         return {}
     return {
-        "same_coordinates": f"{network.in_words} has two tables that are not summed, so it is not "
-        "known whether a and b are read in the same coordinates"
+        "same_coordinates": f"{network.in_words} has two embeddings that are not summed, so it is "
+        "not known whether a and b are read in the same coordinates"
     }
 
 
@@ -394,7 +394,7 @@ def _fault_of_neurons(network: ModuleParts) -> dict[PartName, str]:
     rows = _checked_rows(network)
     own = network.neurons[rows]
     if not _is_same(network, network._from_neurons(own, rows), rows):
-        reason = f"putting its own neurons back does not give its logits in {network.in_words}"
+        reason = f"replacing the neurons with themselves changes the logits in {network.in_words}"
         return {"way_from_neurons": reason, "readout": reason}
     size = float(own.abs().amax()) or 1.0
     if torch.equal(network._from_neurons(own + size, rows), network._from_neurons(own, rows)):
@@ -427,6 +427,6 @@ def _is_readout(network: ModuleParts, readout: Place) -> bool:
     if error > limit:
         raise ConfigError(
             f"readout={readout} has another weight than the map from neurons to logits, so "
-            "something stands behind it. Leave readout out: the map is measured."
+            "something follows it. Leave readout out: the map is measured."
         )
     return True

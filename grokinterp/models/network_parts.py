@@ -202,15 +202,15 @@ class LogitParts(NetworkParts):
 
 
 PART_WORDS: dict[PartName, str] = {
-    "operands": "table of what each token brings in",
-    "same_coordinates": "coordinates in which both a and b are read",
+    "operands": "token embeddings",
+    "same_coordinates": "known coordinates in which both a and b are read",
     "neurons": "neurons",
-    "pre_activations": "neurons before their nonlinearity",
+    "pre_activations": "pre-activations",
     "readout": "linear map from neurons to logits",
     "pattern": "attention pattern",
-    "way_from_operands": "way back from changed operands to the logits",
-    "way_from_neurons": "way back from changed neurons to the logits",
+    "way_from_operands": "way to recompute logits from changed operands",
+    "way_from_neurons": "way to recompute logits from changed neurons",
     "weights": "weights",
-    "blocks": "residual stream with heads",
+    "blocks": "residual stream with attention heads",
 }
 """Each part in words that follow ``has no``."""

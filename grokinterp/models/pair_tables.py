@@ -56,9 +56,9 @@ class PairActivations:
     """What the network computes at the last position, one row per pair."""
 
     pattern: Float[Tensor, "pair head pos"]
-    """Attention of the last position to all, in the order of the sequence (last block)."""
+    """Attention from the last position to all, in the order of the sequence (last block)."""
     neurons: Float[Tensor, "pair neuron"] | None
-    """Activations after the nonlinearity (last block); None where it has no MLP."""
+    """Activations after the nonlinearity (last block); None if it has no MLP."""
     logits: Float[Tensor, "pair c"]
     """Every output of the network; the first are the answers."""
 

@@ -129,11 +129,11 @@ class ModelSpec:
         eps = self.norm_epsilon
         require(self, "norm_epsilon", eps > 0, "It must be positive, such as 1e-5.")
         if self.normalization == "none":
-            remedy = "It is of a norm; choose normalization=LN or RMS, or leave it out."
+            remedy = "It belongs to a norm; choose normalization=LN or RMS, or leave it out."
             require(self, "norm_position", self.norm_position == "before", remedy)
             require(self, "norm_epsilon", eps == 1e-5, remedy)
         if self.attn_only:
-            remedy = "It is of an MLP, which attn_only=True leaves out. Leave one of them out."
+            remedy = "It belongs to an MLP, and attn_only=True has none. Leave one of them out."
             require(self, "gated_mlp", not self.gated_mlp, remedy)
             require(self, "act_fn", self.act_fn == "relu", remedy)
 

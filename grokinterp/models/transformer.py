@@ -133,7 +133,7 @@ def vocabulary_sizes(parameters: Mapping[str, Tensor], spec: ModelSpec) -> dict[
     Raises
     ------
     ConfigError
-        If a name is missing, or is not one of this network's, or a tied W_U is another.
+        If a name is missing or is not one of this network's, or a tied W_U differs from W_E.
     ShapeError
         If a parameter does not have the shape that `spec` gives it.
     """
@@ -167,7 +167,7 @@ def vocabulary_sizes(parameters: Mapping[str, Tensor], spec: ModelSpec) -> dict[
 
 
 def _kind(spec: ModelSpec) -> str:
-    """The fields that names of parameters depend on, as far as they are not the usual."""
+    """The fields that names of parameters depend on, if they are not the default."""
     fields = ("normalization", "norm_position", "gated_mlp", "attn_only")
     usual = ModelSpec()
     words = [f"{name}={getattr(spec, name)}" for name in fields]
@@ -225,7 +225,7 @@ class _ForwardPass:
         return self._normalized(norm, x) if self.spec.has_final_norm else x
 
     def _after(self, norm: str, x: Tensor) -> Tensor:
-        """The stream once something was added to it."""
+        """The stream after an addition."""
         return self._normalized(norm, x) if self.spec.norm_position == "after" else x
 
     def _attention_inputs(self, prefix: str, resid_pre: Tensor) -> tuple[Tensor, Tensor, Tensor]:

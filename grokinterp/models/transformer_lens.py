@@ -74,20 +74,20 @@ def to_transformer_lens(
     HookedTransformer or TransformerBridge
         The former under TransformerLens 3.x, the latter under 4.x; copies, on the same device
         and in the same precision. Biases and positions that are not trained need no gradient
-        there either; a bridge never trains ``b_U``. Fixed positions become the ``W_pos`` that
-        they are. A tied ``W_U`` becomes a copy that is tied no longer.
+        there either; a bridge never trains ``b_U``. Fixed positions become an untrained ``W_pos``.
+        A tied ``W_U`` becomes an untied copy.
 
     Raises
     ------
     ConfigError
-        If parameters come without a spec, or the network has a part that TransformerLens has
-        not: an attention rate other than 1, the activations ``tanh`` and ``square``, norms
-        after the additions; under 4.x biases of a gated MLP other than zero.
+        If parameters come without a spec, or the network has a part that TransformerLens lacks:
+        an attention rate other than 1, the activations ``tanh`` and ``square``, norms after the
+        additions; in 4.x also nonzero biases of a gated MLP.
 
     Notes
     -----
-    A bridge computes its ``RMS``, ``RMSPre`` and ``LNPre`` in float32, so in float64 its logits
-    agree to some 1e-6 there.
+    A bridge computes ``RMS``, ``RMSPre`` and ``LNPre`` in float32, so even in float64 its logits
+    agree only to about 1e-6 with these norms.
 
     Examples
     --------
@@ -119,11 +119,11 @@ def from_transformer_lens(
         A ``HookedTransformer`` of TransformerLens 3.x or a ``TransformerBridge``.
     biases
         Which biases are trained from here on. By default those that need a gradient in
-        `model`; of a bridge, whose ``b_U`` never does, its blocks decide, and where its gated
-        MLPs have none, its attention.
+        `model`. In a bridge ``b_U`` never needs one, so its blocks decide, or its attention if
+        its gated MLPs have no biases.
     input_format
-        What the input sequences are, which a network does not know. By default ``a b``,
-        ``a b =`` or ``a o b =``, by the length of its context.
+        Format of the input sequences, which weights do not show. By default ``a b``, ``a b =``
+        or ``a o b =``, by the length of the context.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def from_transformer_lens(
     Raises
     ------
     ConfigError
-        If the network has a part that ours has not: rotary positions, another activation,
+        If the network has a part that ours lacks: rotary positions, another activation,
         grouped heads, ...
     """
     config = getattr(model, "cfg", None)
@@ -149,7 +149,7 @@ def from_transformer_lens(
         parameters = dict(model.named_parameters() if named is None else named)
     spec = _spec_of(model, parameters, biases, input_format)
     sizes = {name: getattr(config, name) for name in ("d_vocab", "n_ctx", "d_vocab_out")}
-    # A bridge lists zeros for the MLPs that attention-only blocks have not.
+    # A bridge lists zeros for the MLPs that attention-only blocks do not have.
     names = parameter_shapes(spec, **sizes)
     return HookedTransformer.from_parameters(spec, {n: parameters[n].detach() for n in names})
 
@@ -185,7 +185,7 @@ def _spec_of(
 
 
 def _positions(W_pos: Tensor) -> Positions:
-    """Which fixed table untrained positions are."""
+    """Kind of positions, from an untrained table."""
     if not W_pos.requires_grad:
         for kind in ("none", "sinusoidal"):
             spec = ModelSpec(d_model=W_pos.shape[1], positions=kind)

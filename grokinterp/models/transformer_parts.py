@@ -48,9 +48,9 @@ class TransformerParts(NetworkParts):
     pairs: Int[Tensor, "pair 2"]
     """Tokens a and b of every pair."""
     n_tokens: int
-    """Tokens that may stand as a or b; others, such as ``=``, follow them."""
+    """Number of tokens that a and b can be; others, such as ``=``, follow them."""
     n_answers: int
-    """Answers, which are the first outputs; a network may give more, such as one of ``=``."""
+    """Number of answers, which are the first outputs; there may be more, such as one for ``=``."""
     activations: PairActivations = field(repr=False)
     """Pattern, neurons and logits of all pairs."""
 
@@ -77,7 +77,7 @@ class TransformerParts(NetworkParts):
 
     @property
     def missing(self) -> Mapping[PartName, str]:
-        """Why a part is not there."""
+        """Reason for each part that is missing."""
         return missing_in_transformer(self.spec)
 
     @property
@@ -105,7 +105,7 @@ class TransformerParts(NetworkParts):
 
     @property
     def pattern(self) -> Float[Tensor, "pair head pos"]:
-        """Attention of the last position to all (last block)."""
+        """Attention from the last position to all positions (last block)."""
         return self.activations.pattern
 
     @property
@@ -125,15 +125,15 @@ class TransformerParts(NetworkParts):
 
     @property
     def pre_activations(self) -> Float[Tensor, "pair neuron"]:
-        """What the neurons of the last block receive, of a gated MLP the gate's part.
+        """Pre-activations of the last block's neurons; in a gated MLP, those of the gate.
 
-        Computed at every reading.
+        Computed at every access.
         """
         self.require("pre_activations")
         return self.last_block.pre_activations(self.last_block.resid_mid)
 
     def pre_activations_of(self, neurons: Int[Tensor, " some"]) -> Float[Tensor, "pair some"]:
-        """What some neurons of the last block receive."""
+        """Pre-activations of some neurons of the last block."""
         self.require("pre_activations")
         return self.last_block.pre_activations(self.last_block.resid_mid, neurons)
 
@@ -141,8 +141,8 @@ class TransformerParts(NetworkParts):
     def readout(self) -> Readout:
         """``W_out @ W_U`` of the last block.
 
-        Where a norm stands before the unembedding its centering and its weights stand between
-        the two, and its scale at every pair is held.
+        With a norm before the unembedding, its centering and its weights come between the two,
+        and its scale at every pair is frozen.
         """
         self.require("readout")
         W_out = self.parameters[f"blocks.{self.spec.n_layers - 1}.mlp.W_out"].double()
@@ -197,7 +197,7 @@ class TransformerParts(NetworkParts):
         W_E = self.parameters["embed.W_E"].clone()
         W_E[: self.n_tokens] = operands.a.to(W_E.dtype)
         changed = {**self.parameters, "embed.W_E": W_E}
-        # Only what the tokens bring in changes: tied embeddings stay what the answers are read by.
+        # Only the input embeddings change: a tied W_U stays as it was.
         spec = replace(self.spec, tied_embeddings=False)
         return TransformerParts.of(changed, spec, self.pairs, self.n_tokens, self.n_answers)
 
@@ -219,7 +219,7 @@ class TransformerParts(NetworkParts):
 
 
 def missing_in_transformer(spec: ModelSpec) -> dict[PartName, str]:
-    """Return why a part is not there, for each that such a transformer has not.
+    """Return the reason for each part that such a transformer does not have.
 
     Examples
     --------
@@ -229,7 +229,7 @@ def missing_in_transformer(spec: ModelSpec) -> dict[PartName, str]:
     if not spec.attn_only:
         return {}
     absent: tuple[PartName, ...] = ("neurons", "pre_activations", "readout", "way_from_neurons")
-    return dict.fromkeys(absent, "a transformer of attention alone has no neurons")
+    return dict.fromkeys(absent, "an attention-only transformer has no neurons")
 
 
 def _forward(

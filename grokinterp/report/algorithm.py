@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from grokinterp import figures
 from grokinterp.bibliography import mention
 from grokinterp.circuits.algorithm import (
@@ -20,6 +22,8 @@ from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import escape, link_papers, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
 
+_MOST_CIRCLES = 8
+"""Circles that have a column each."""
 _ZHONG = mention("zhong2023clock")
 _PRODUCT = "|cos(w<sub>k</sub>(a−b)/2)| cos w<sub>k</sub>(a+b−c)"
 _NO_LINE = f"no part of the rule; circular from {MIN_CIRCULARITY:g} on"
@@ -53,7 +57,7 @@ _FORMULAS: dict[Formula, tuple[str, str]] = {
 
 
 def algorithm_section(analysis: Analysis) -> Section:
-    """The verdict with its evidence; where there is none the reason, and what the logits show."""
+    """The verdict with its evidence; without one, the reason and what the logits show."""
     algorithm = analysis.algorithm
     reason = algorithm.reason
     if algorithm.verdict == "none":
@@ -111,21 +115,33 @@ def _with_error(found: float | GradientSymmetricity) -> str:
     return f"{show_value(found.mean)} ± {show_value(float(f'{found.standard_error:.2g}'))}"
 
 
+def _of_circles(explained: list[float]) -> list[str]:
+    """What a formula explains of each circle; of many their range and their mean."""
+    if len(explained) > _MOST_CIRCLES:
+        explained = [min(explained), sum(explained) / len(explained), max(explained)]
+    return [show_percent(value) for value in explained]
+
+
 def _formulas(algorithm: Algorithm) -> list[str]:
     whole = algorithm.variance_explained
     if not whole:
         return []
     circles = algorithm.variance_explained_by_circle or {}
+    columns = [f"circle {k} alone" for k in circles]
+    if len(circles) > _MOST_CIRCLES:
+        columns = [
+            f"{which} of {len(circles)} circles alone" for which in ("least", "mean", "most")
+        ]
     rows = [
         (
             words,
             show_percent(whole.get(name)),
-            *(show_percent(circle.get(name)) for circle in circles.values()),
+            *_of_circles([circle.get(name, math.nan) for circle in circles.values()]),
             link_papers(source),
         )
         for name, (words, source) in _FORMULAS.items()
     ]
-    header = ("formula", "whole logits", *(f"circle {k} alone" for k in circles), "source")
+    header = ("formula", "whole logits", *columns, "source")
     caption = "Variance of the logits that each formula explains"
     shown = [table(header, rows, caption=caption)]
     if circles:

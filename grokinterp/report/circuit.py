@@ -13,6 +13,7 @@ from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import (
     MISSING,
     escape,
+    show_keys,
     show_percent,
     show_value,
     table,
@@ -22,7 +23,7 @@ from grokinterp.trajectory.analysis import Analysis
 _STAGES = {
     "embedding": (
         "Embedding",
-        "Each token is read as cosines and sines of the key frequencies.",
+        "The embedding represents each token by cosines and sines of the key frequencies.",
     ),
     "attention": (
         "Attention",
@@ -36,8 +37,8 @@ _STAGES = {
     ),
     "neuron_logit_map": (
         "Neuron-logit map",
-        "W_L along the key frequencies: two directions u and v of the neurons for each, from "
-        "which the logits read a cosine and a sine of a+b.",
+        "W_L at the key frequencies: for each, two directions u and v of the neurons, from which "
+        "the logits read a cosine and a sine of a+b.",
     ),
     "logits": (
         "Logits",
@@ -45,11 +46,10 @@ _STAGES = {
     ),
 }
 _OF_TRANSFORMERS = {
-    "embedding": " What the neurons can see of it, through values and heads, is cleaner than W_E "
-    "itself.",
+    "embedding": " What reaches the neurons, through values and heads, is cleaner than W_E itself.",
     "neuron_logit_map": " W_L = W_out W_U.",
 }
-"""What is added of a transformer that has neurons."""
+"""Sentences added for transformers that have neurons."""
 _CIRCUIT_STEPS = {
     "memorization_works_from": "memorization circuit alone right on train from",
     "memorization_works_until": "memorization circuit alone right on train until",
@@ -89,14 +89,14 @@ def circuit_section(analysis: Analysis) -> Section:
 
 
 def _stages_left_out(analysis: Analysis) -> list[str]:
-    """One note on the stages that the network does not show; nothing where it shows all."""
+    """One note on the stages that the network does not have; nothing if it has all."""
     left_out = [n.lower() for s, (n, _) in _STAGES.items() if analysis.why(f"circuit.{s}")]
     if not left_out:
         return []
     return [
         paragraph(
             f"Stages that cannot be followed in this network: {', '.join(left_out)}. The reasons "
-            'stand under <a href="#not-computed">What could not be computed</a>.',
+            'are under <a href="#not-computed">What could not be computed</a>.',
             kind="note",
         )
     ]
@@ -144,7 +144,8 @@ def _ablation_rows(ablations: list[dict], caption: str) -> str:
             if str(name).startswith("accuracy_"):
                 cells.append(show_percent(value))
             elif name == "frequencies":
-                cells.append(escape(value).replace(" ", ", ") if value else MISSING)
+                keys = [int(key) if key.isdigit() else key for key in str(value or "").split()]
+                cells.append(show_keys(keys) or MISSING)
             elif name == "component":
                 cells.append(escape(value).replace("_", " "))
             else:

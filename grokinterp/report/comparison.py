@@ -60,8 +60,8 @@ _OF_WEIGHTS = {
     "sum_squared_weights": "All weights, on a logarithmic axis. In a run that groks they "
     "fall in cleanup, when the memorization circuit goes.",
     "gini_W_E": "Gini coefficient of the embedding's Fourier components: 0 where all are "
-    "equal, 1 where a single one is left. Networks without tables of what the tokens bring in have "
-    "no line.",
+    "equal, 1 where a single one is left. Networks whose embedding is not known have no "
+    "line.",
 }
 
 

@@ -118,7 +118,7 @@ def evidence_table(spectrum: Spectrum, keys: KeyFrequencies) -> str:
     is_any_key = len(rows_of_keys) > 0
     caption = f"Key {plural} and {strongest} others" if is_any_key else f"All {plural}: {strongest}"
     if not others:
-        caption = f"Key {plural}, which are all there are"
+        caption = f"Key {plural}: all that exist"
     return table(header, rows, caption=caption, n_text=2)
 
 

@@ -1,4 +1,4 @@
-"""What a report calls the parts of a network, by the kind of network it is about."""
+"""What a report calls the parts of a network, by kind of network."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def has_transformer_names(analysis: Analysis) -> bool:
 
 
 def embedding_words(analysis: Analysis) -> str:
-    """What the operands are called where they are named first: ``the embedding``."""
+    """What the operands are called at first mention: ``the embedding``."""
     if has_transformer_names(analysis):
         return "the embedding"
-    return "the embedding (the tables of a and b)"
+    return "the embedding (of a and b)"
 
 
 def weight_words(analysis: Analysis) -> list[tuple[str, str]]:
-    """Names of weights that the report uses, each with its meaning; none where it uses none."""
+    """Names of weights that the report uses, each with its meaning; empty if it uses none."""
     missing = analysis.run.missing_parts
     if has_transformer_names(analysis):
         names = "W_E, W_pos, W_Q, W_K, W_V, W_O, "
@@ -38,9 +38,9 @@ def weight_words(analysis: Analysis) -> list[tuple[str, str]]:
         words.append(
             (
                 "embedding, operands, W_E",
-                "What each token brings in: a row for every value of a and a row for every value "
-                "of b, of one table where both share it, of two side by side where they do not. "
-                "Whatever has W_E in its name is about these tables.",
+                "The embedding of each token: a row for every value of a and of b. If a and b have "
+                "separate embeddings, the two are concatenated. Everything with W_E in its name "
+                "refers to these rows.",
             )
         )
     if "readout" not in missing:
@@ -56,13 +56,13 @@ def weight_words(analysis: Analysis) -> list[tuple[str, str]]:
 def readout_words(analysis: Analysis) -> str:
     """What W_L is, as the rest of a sentence that begins with it."""
     if has_transformer_names(analysis):
-        return f"W_L = W_out W_U leads from the neurons to the logits{_held_scale(analysis)}"
+        return f"W_L = W_out W_U maps the neurons to the logits{_held_scale(analysis)}"
     return f"W_L is the linear map from the neurons to the logits{_held_scale(analysis)}"
 
 
 def _held_scale(analysis: Analysis) -> str:
-    """What is said of W_L where a norm stands between the neurons and the logits."""
+    """What is said of W_L if there is a norm between the neurons and the logits."""
     spec = analysis.run.spec
     if isinstance(spec, ModelSpec) and spec.normalization != "none":
-        return ", with the scale of the last norm held at its value for each pair"
+        return ", with the scale of the last norm frozen for each pair"
     return ""

@@ -7,6 +7,7 @@ from grokinterp.report.page import Section, paragraph
 from grokinterp.report.text import (
     escape,
     is_missing,
+    show_keys,
     show_percent,
     show_value,
     table,
@@ -72,7 +73,7 @@ def _keys_fact(analysis: Analysis) -> str:
     label = f"key {spectrum.plural}"
     if keys.frequencies:
         n = keys.order // 2 if spectrum.noun == "frequency" else len(spectrum.colored)
-        return _fact(label, show_value(spectrum.keys), f"of {n}")
+        return _fact(label, show_keys(spectrum.keys), f"of {n}")
     return _fact(label, "none", escape(keys.reason or ""))
 
 

@@ -17,7 +17,7 @@ def provenance_sections(analysis: Analysis, absent: Mapping[Section, str]) -> li
     analysis
         Of any run.
     absent
-        Sections that this kind of network has not, each with the reason.
+        Sections that this kind of network does not have, each with the reason.
     """
     return [
         Section("not-computed", "What could not be computed", _not_computed(analysis, absent)),
@@ -49,7 +49,7 @@ def _not_computed(analysis: Analysis, absent: Mapping[Section, str]) -> tuple[st
 
 
 def _grouped(reasons: Mapping[str, str], analysis: Analysis) -> list[tuple[list[str], str]]:
-    """Columns and tables that are absent for the same reason, together; other fields alone."""
+    """Columns and tables that are absent for the same reason together, other fields alone."""
     of_parts = set(analysis.run.missing_parts.values())
     groups: dict[tuple[str, str], list[str]] = {}
     for name, reason in reasons.items():

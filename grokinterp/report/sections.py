@@ -32,15 +32,15 @@ from grokinterp.report.network_words import (
 from grokinterp.report.outcome import outcome_section, phase_table
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.provenance import provenance_sections
-from grokinterp.report.text import escape, show_value
+from grokinterp.report.text import escape, show_keys, show_value
 from grokinterp.trajectory.analysis import Analysis
 
 
 def analysis_sections(analysis: Analysis) -> list[Section]:
     """All sections of the report, in order; a section without numbers says why.
 
-    Sections that a kind of network cannot have are named together, with the reasons, under what
-    could not be computed.
+    Sections that a kind of network cannot have are listed, with the reasons, under what could
+    not be computed.
     """
     sections = [
         outcome_section(analysis),
@@ -68,7 +68,7 @@ _FIGURES_OF_SECTIONS = {
     "neurons": ("neurons", "neuron-phases"),
     "gini-and-weights": ("gini", "sum-squared-weights"),
 }
-"""Figures that are all there is to a section, of those sections that a network can lack."""
+"""Figures that make up a section, for the sections that a network can lack."""
 
 
 def _why_not_in_report(analysis: Analysis, section: str) -> str:
@@ -175,7 +175,7 @@ def _key_frequencies(analysis: Analysis) -> Section:
     spectrum = spectrum_of(analysis)
     what = f"Key {spectrum.plural}"
     step = f" at step {show_value(keys.step)}" if keys.step is not None else ""
-    found = show_value(spectrum.keys) if keys.frequencies else "none"
+    found = show_keys(spectrum.keys) if keys.frequencies else "none"
     blocks = [
         paragraph(
             f"{what}: <strong>{found}</strong>, by the rule <code>{escape(keys.rule)}</code>{step}."
@@ -203,11 +203,11 @@ def _evidence_figure(analysis: Analysis) -> str:
     missing, others = analysis.run.missing_parts, ""
     if "operands" not in missing:
         others = (
-            " The other panels change nothing: a frequency can be large in the embedding and "
+            " The other panels do not decide: a frequency can be large in the embedding and "
             "unused by the logits."
         )
     elif "neurons" not in missing:
-        others = " The other panels change nothing."
+        others = " The other panels do not decide."
     return figure_or_reason(
         analysis,
         "key-frequencies",
@@ -253,11 +253,11 @@ def _neurons(analysis: Analysis) -> Section:
     phases = _figure_if_any(
         analysis,
         "neuron-phases",
-        "Each neuron holds a wave of a + b, and it writes a wave of c to the logits. On the dashed "
-        "line the two phases are equal, and the waves of all neurons add up at the right answer. "
-        "Phases are periodic: the corners at the upper left and the lower right are on that line "
-        f"too. Shown are the neurons of which one {noun} holds over 85% of what depends on a + b "
-        "alone, in the last checkpoint.",
+        "Each neuron has a wave of a + b, and it writes a wave of c to the logits. On the dashed "
+        "line the two phases are equal, and the waves of all neurons add up at the correct answer. "
+        "Phases are periodic, so the corners at the upper left and the lower right belong to that "
+        f"line too. Shown are the neurons, at the last checkpoint, in which one {noun} explains "
+        "over 85% of what depends on a + b alone.",
     )
     return Section("neurons", "Neurons", (block, *phases))
 
@@ -268,14 +268,14 @@ def _about_phases(analysis: Analysis) -> str:
     squares = getattr(analysis.run.spec, "act_fn", "") == "square"
     return (
         " The square of two waves, (cos w<sub>k</sub>a + cos w<sub>k</sub>b)², has a fifth of its "
-        "variance in frequency 2k and does not count."
+        "variance at frequency 2k, so such a neuron does not count."
         if squares
         else ""
     ) + (
-        " A neuron is of one wave of a + b when over 85% of what in it depends on a + b alone lies "
-        "in one frequency. Phase coherence is 1 where the waves that all neurons write to the "
-        "logits meet at the right answer, and 0 where their phases are random; what is memorized "
-        "has it too."
+        " A neuron has one wave of a + b if one frequency explains over 85% of what depends on "
+        "a + b alone in it. Phase coherence is 1 if the waves that all neurons write to the logits "
+        "align at the correct answer, and near 0 if their phases are random. Networks that "
+        "memorize have it too."
     )
 
 
@@ -311,7 +311,7 @@ def _gini_and_weights(analysis: Analysis) -> Section:
 
 
 def _what_is_sparse(analysis: Analysis) -> str:
-    """What W_E and W_L are, of those that there are, and what they do."""
+    """What W_E and W_L are, if they exist, and what they do."""
     missing, said = analysis.run.missing_parts, []
     if "operands" not in missing:
         said.append(f"W_E is {embedding_words(analysis)}")
@@ -332,21 +332,21 @@ def _further_measures(analysis: Analysis) -> Section:
     if analysis.run.task.cyclic_view is None:
         said.append(
             "Gradient symmetricity is the cosine between the gradients of a logit for the "
-            "embeddings of the two tokens: 1 where the network treats them alike."
+            "embeddings of the two tokens: 1 if the network treats them alike."
         )
     else:
         said.append(
             "Gradient symmetricity is near 1 for the pizza algorithm and lower for the clock; "
             "distance irrelevance is low for the pizza and higher for the clock; circularity is "
-            "near 1 where the embedding consists of circles. What they say of the last checkpoint "
-            'stands under <a href="#algorithm">Which algorithm</a>.'
+            "near 1 if the embedding consists of circles. What they say about the last checkpoint "
+            'is under <a href="#algorithm">Which algorithm</a>.'
         )
     if "operands" in analysis.run.missing_parts:
         said = [
             "Distance irrelevance is low for the pizza algorithm and higher for the clock. What it "
-            'says of the last checkpoint stands under <a href="#algorithm">Which algorithm</a>.'
+            'says about the last checkpoint is under <a href="#algorithm">Which algorithm</a>.'
         ]
-    said.append("Measures that were added to the library's own have a panel each.")
+    said.append("Each measure of your own has a panel.")
     block = figure_or_reason(analysis, "further-measures", " ".join(said))
     return Section("further-measures", "Further measures", (block,))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 import pandas as pd
 
 MISSING = '<span class="missing" title="not available">–</span>'
+_MOST_LISTED = 8
+"""Frequencies that are listed one by one."""
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 
@@ -57,6 +60,26 @@ def _show_float(value: float) -> str:
     mantissa, exponent = f"{value:.3e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
     return f"{mantissa}\u00a0×\u00a010<sup>{int(exponent)}</sup>".replace("-", "−")
+
+
+def show_keys(keys: Sequence[int | str]) -> str:
+    """Return ``1, 5, 13``; of more than eight frequencies those in a row as ``1 to 48``.
+
+    Examples
+    --------
+    >>> show_keys([1, 5, 13])
+    '1, 5, 13'
+    >>> show_keys([1, 2, 3, 4, 5, 6, 8, 10, 11, 12])
+    '1 to 6, 8, 10 to 12'
+    """
+    numbers = [int(key) for key in keys if isinstance(key, Integral)]
+    if len(keys) <= _MOST_LISTED or len(numbers) < len(keys):
+        return escape(", ".join(map(str, keys)))
+    # In a row, a number less its place is always the same.
+    rows = itertools.groupby(enumerate(numbers), lambda item: item[1] - item[0])
+    runs = [[number for _, number in row] for _, row in rows]
+    parts = (f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
+    return ", ".join(parts)
 
 
 def show_percent(value: Any) -> str:

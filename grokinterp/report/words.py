@@ -89,8 +89,8 @@ def _about_trained_loss(analysis: Analysis) -> str:
     if not shows_squared_error(analysis):
         return ""
     return (
-        " This run was trained on squared errors: the figure of the loss and the phases show those "
-        "as they were recorded, and all measures are cross-entropies."
+        " This run was trained on squared errors. The loss figure and the phases use the recorded "
+        "squared errors; all measures are cross-entropies."
     )
 
 

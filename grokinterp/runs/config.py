@@ -132,8 +132,8 @@ class TrainConfig:
             )
         if isinstance(self.model, MlpSpec) and self.model.needs_tokens and not is_of_pairs:
             raise ConfigError(
-                f"{self.task.in_words} has vectors and no pairs of tokens. Use embedding=none and "
-                "combination=concatenated."
+                f"inputs of {self.task.in_words} are vectors, not pairs of tokens. Use "
+                "embedding=none and combination=concatenated."
             )
         if isinstance(self.task, PolynomialSpec):
             require(self, "loss", self.loss == "mse", "A regression needs loss=mse.")

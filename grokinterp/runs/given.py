@@ -32,13 +32,13 @@ def by_step(name: str, what: str, given: Mapping[Any, Any]) -> dict[int, Any]:
         If there is none, or a step is no number of updates.
     """
     if not given:
-        raise CheckpointError(f"{name} is empty. Pass {{step: {what}}}, one step at least.")
+        raise CheckpointError(f"{name} is empty. Pass {{step: {what}}} with at least one step.")
     for step in given:
         is_whole = isinstance(step, Integral) and not isinstance(step, bool)
         if not is_whole or not 0 <= int(step) < LARGEST_STEP:
             raise CheckpointError(
                 f"{name} has the step {shown(step)}. Pass {{step: {what}}} with the number of "
-                "updates applied, a whole number from 0 on."
+                "updates applied, a non-negative integer."
             )
     return {int(step): given[step] for step in sorted(given)}
 
@@ -75,9 +75,9 @@ def given_curves(curves: pd.DataFrame | None) -> pd.DataFrame:
     try:
         columns = {name: curves[name].to_numpy(dtype=float) for name in ("step", *known)}
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"curves has a cell that is no number: {error}.") from None
+        raise ConfigError(f"curves has a cell that is not a number: {error}.") from None
     if not are_steps(columns["step"].tolist()):
-        raise ConfigError("curves has steps that are not different whole numbers from 0 on.")
+        raise ConfigError("curves has steps that are not distinct non-negative integers.")
     table = pd.DataFrame(columns).sort_values(by="step").reset_index(drop=True)
     table = table.astype({"step": "int64"}).reindex(columns=list(CURVE_COLUMNS))
     return table.replace(-np.inf, np.inf)

@@ -127,8 +127,8 @@ def _require_rows(logits: Tensor, task: Task, step: int) -> None:
     if logits.ndim != 2 or shape[0] != task.n_pairs:
         raise ShapeError(
             f"step {step}: logits of shape {shape} do not have a row for each of {task.n_pairs:,} "
-            f"pairs. They take the shape ({task.n_pairs}, {task.n_classes}), rows in the order of "
-            "Task(task).pairs."
+            f"pairs. They must have the shape ({task.n_pairs}, {task.n_classes}), with rows in the "
+            "order of Task(task).pairs."
         )
 
 

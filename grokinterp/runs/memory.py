@@ -1,4 +1,4 @@
-"""Tensors of different steps that lie at the same place in memory."""
+"""Tensors of different steps that share memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grokinterp.errors import CheckpointError
 
 
 def refuse_shared_memory(tensors: Mapping[int, Iterable[Tensor]], remedy: str) -> None:
-    """Refuse tensors of two steps that lie at the same place: all steps would show the last.
+    """Refuse tensors of two steps that share memory: both would show the later one.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def refuse_shared_memory(tensors: Mapping[int, Iterable[Tensor]], remedy: str) -
         for place in places:
             if place in owners:
                 raise CheckpointError(
-                    f"steps {owners[place]} and {step} share memory, so both hold what the later "
-                    f"one does. {remedy}"
+                    f"steps {owners[place]} and {step} share memory, so both hold the values of "
+                    f"the later one. {remedy}"
                 )
         owners |= dict.fromkeys(places, step)

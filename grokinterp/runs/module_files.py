@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from grokinterp.errors import CheckpointError, ConfigError, one_line
+from grokinterp.models.module_forward import unwrapped
 from grokinterp.reprs import listed
 from grokinterp.runs.importers.foreign_files import ForeignPath, read_foreign_file, step_in_name
 from grokinterp.runs.importers.parameters import WRAPPERS, without_prefix
@@ -26,7 +28,8 @@ def modules_from_files(module: nn.Module, paths: Sequence[Path]) -> dict[int, nn
     Parameters
     ----------
     module
-        The network, with any weights; it is not changed.
+        The network, with any weights; it is not changed. What ``torch.compile`` and wrappers for
+        several devices have put around it is taken off.
     paths
         Files whose names end in their step, one folder of such files, or a single file: its step
         is the number after step, epoch or the like at the end of its name, else 0.
@@ -35,8 +38,15 @@ def modules_from_files(module: nn.Module, paths: Sequence[Path]) -> dict[int, nn
     ------
     CheckpointError
         If a file cannot be read, names no step, or holds no state dict of that module.
+    ConfigError
+        If the module cannot be copied, or is on the device meta.
     """
-    files = _by_step(paths)
+    files, module = _by_step(paths), unwrapped(module)
+    if any(value.is_meta for value in (*module.parameters(), *module.buffers())):
+        raise ConfigError(
+            f"{type(module).__name__} was built on the device meta, where weights have no values. "
+            "Build it on the CPU."
+        )
     return {step: _loaded(module, path) for step, path in sorted(files.items())}
 
 
@@ -50,7 +60,7 @@ def read_pairs(path: Path) -> np.ndarray:
     """
     if path.suffix not in PAIR_SUFFIXES:
         known = ", ".join(PAIR_SUFFIXES)
-        raise ConfigError(f"{path} is none of the files that pairs are read from: {known}.")
+        raise ConfigError(f"{path} does not end in {known}, from which pairs are read.")
     try:
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)
@@ -90,11 +100,21 @@ def _by_step(paths: Sequence[Path]) -> dict[int, Path]:
 
 def _loaded(module: nn.Module, path: Path) -> nn.Module:
     """Return a copy of a module with the weights of a file."""
-    loaded = copy.deepcopy(module)
+    try:
+        loaded = copy.deepcopy(module)
+    except Exception as error:
+        text = one_line(str(error), 200).rstrip(".")
+        raise ConfigError(
+            f"{type(module).__name__} cannot be copied for each step: {type(error).__name__}: "
+            f"{text}."
+        ) from error
     state = _state_in(read_foreign_file(path), module, path)
     expected = module.state_dict()
     for name, value in state.items():
-        if isinstance(expected[name], Tensor) and expected[name].shape != value.shape:
+        # A lazy parameter takes the shape of what is loaded.
+        if not isinstance(expected[name], Tensor) or is_lazy(expected[name]):
+            continue
+        if expected[name].shape != value.shape:
             raise CheckpointError(
                 f"{path} has {name} of shape {tuple(value.shape)}; in {type(module).__name__} it "
                 f"is {tuple(expected[name].shape)}. Build the module with the same sizes."
@@ -132,7 +152,7 @@ def _state_in(content: Any, module: nn.Module, path: Path) -> dict[str, Tensor]:
     states = [state for state in states if state]
     if not states:
         raise CheckpointError(
-            f"{path} holds no state dict. Save torch.save(module.state_dict(), path)."
+            f"{path} holds no state dict. Save one with torch.save(module.state_dict(), path)."
         )
     best = max(states, key=lambda state: len(expected & set(state)) - len(set(state) - expected))
     missing, unexpected = sorted(expected - set(best)), sorted(set(best) - expected)
@@ -143,7 +163,7 @@ def _state_in(content: Any, module: nn.Module, path: Path) -> dict[str, Tensor]:
             if names
         ]
         raise CheckpointError(
-            f"{path} is no state dict of {type(module).__name__}: {'; '.join(facts)}. Build the "
+            f"{path} is not a state dict of {type(module).__name__}: {'; '.join(facts)}. Build the "
             "module that was saved."
         )
     return best

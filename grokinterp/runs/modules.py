@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from grokinterp.errors import CheckpointError, ConfigError, GrokinterpError, ShapeError
 from grokinterp.fields import shown
@@ -150,12 +151,24 @@ def run_from_modules(
 
 def _module(value: Any, step: int) -> nn.Module:
     if isinstance(value, nn.Module):
+        _require_values(value, step)
         return unwrapped(value)
     kind = "a class" if isinstance(value, type) else shown(value)
     remedy = "Call it first." if callable(value) else "Pass a torch.nn.Module."
     if isinstance(value, Mapping):
         remedy = "Load it into a module, or use gi.Run.from_state_dicts."
     raise ConfigError(f"step {step} has {kind}, not a module. {remedy}")
+
+
+def _require_values(module: nn.Module, step: int) -> None:
+    """Refuse a module whose weights have no values yet: lazy ones, and those on ``meta``."""
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        if is_lazy(value) or value.is_meta:
+            why = "lazy and has no shape" if is_lazy(value) else "on the device meta"
+            raise ConfigError(
+                f"step {step} has a module without weights: {name} is {why}. Run it once, or load "
+                "its weights."
+            )
 
 
 def _refuse_aliases(modules: Mapping[int, nn.Module]) -> None:
@@ -165,8 +178,8 @@ def _refuse_aliases(modules: Mapping[int, nn.Module]) -> None:
     for step, module in modules.items():
         if id(module) in owners:
             raise CheckpointError(
-                f"steps {owners[id(module)]} and {step} have the same module, so both show what it "
-                f"is now. {remedy}"
+                f"steps {owners[id(module)]} and {step} are the same module, so both show its "
+                f"latest weights. {remedy}"
             )
         owners[id(module)] = step
     trained = {step: [p for p in m.parameters() if p.requires_grad] for step, m in modules.items()}
@@ -188,7 +201,7 @@ def _require_same_shapes(modules: Mapping[int, nn.Module]) -> None:
                 one, other = (shapes.get(name, "none") for shapes in (found, expected))
                 raise CheckpointError(
                     f"step {step} has another network than step {last}: {shown(name)} of shape "
-                    f"{one}, not {other}. Make one run of each kind of network."
+                    f"{one}, not {other}. Make a run for each kind of network."
                 )
 
 
@@ -218,4 +231,4 @@ def _at_step(step: int, run: Callable[[], Any]) -> Any:
 def _parts_in_words(parts: Parts) -> str:
     named = [(name, getattr(parts, name)) for name in ("operands", "neurons", "readout", "pattern")]
     given = [f"{k} {v if isinstance(v, str) else ' and '.join(v)}" for k, v in named if v]
-    return f"Parts by name: {', '.join(given)}." if given else "None of their parts was named."
+    return f"Parts by name: {', '.join(given)}." if given else "No part was named."

@@ -1,4 +1,4 @@
-"""Tables of answers in files: numbers and nothing else are read, nothing in a file is run."""
+"""Tables of answers in files: only numbers are read, and no code in a file is executed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from grokinterp.fields import shown
 MOST_BYTES = 2**28
 """Of a file: twice what the largest table has as int64."""
 _NO_ANSWER = {"", "nan", "na", "none", "null"}
-"""What stands in a cell of a text file for a pair that is not defined."""
+"""Cells of a text file for a pair that is not defined."""
 
 
 def read_answers(path: Path) -> Any:
     """Return what a file holds, by its ending: an array, or rows of numbers with None for holes.
 
     ``.npy``; ``.csv``, ``.tsv`` and ``.txt`` with commas, semicolons, tabs or spaces; ``.json``, a
-    list of rows; ``.safetensors`` with one tensor. Lines of a text that begin with ``#`` are
-    passed over.
+    list of rows; ``.safetensors`` with one tensor. Lines of text that begin with ``#`` are
+    ignored.
 
     Raises
     ------
@@ -39,13 +39,12 @@ def read_answers(path: Path) -> Any:
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise ConfigError(
-            f"{where} is not of a kind that is read. Use {', '.join(_READERS)}; from Python also "
-            "an array."
+            f"{where} has an unknown ending. Use {', '.join(_READERS)}, or in Python an array."
         )
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise ConfigError(f"{where} is no file. Give the path of the file with the table.")
+            raise ConfigError(f"{where} is not a file. Give the path of the file with the table.")
         if found.st_size > MOST_BYTES:
             raise ConfigError(
                 f"{where} has {found.st_size:,} bytes, more than the {MOST_BYTES:,} that a table "

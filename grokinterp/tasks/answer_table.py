@@ -89,7 +89,7 @@ class AnswerTable:
             known = _IN_USE.get(given)
             if known is None:
                 raise ConfigError(
-                    f"labels={shown_name(given)} is the name of a table that is not here. It lies "
+                    f"labels={shown_name(given)} is the name of a table that is not loaded. It is "
                     "in labels.safetensors beside config.json: load that folder with "
                     "gi.load_run, or give the table itself."
                 )
@@ -177,7 +177,7 @@ def shown_name(name: Any) -> str:
 def _checked_entries(given: Any, where: str) -> np.ndarray:
     if not isinstance(given, Iterable) or isinstance(given, str | bytes | dict):
         raise ConfigError(
-            f"{where}={shown(given)} is no table. Give a path or an array of shape (n, n)."
+            f"{where}={shown(given)} is not a table. Give a path or an array of shape (n, n)."
         )
     array = _as_array(given, where)
     _check_shape(array.shape, where)

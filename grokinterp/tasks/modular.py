@@ -131,8 +131,8 @@ class TaskSpec:
         if self.operation == "table":
             if self.labels is None:
                 raise ConfigError(
-                    "labels is not given, and operation=table has its answers from there. Give a "
-                    "path or an array of shape (n, n)."
+                    "operation=table needs labels, which are not given. Give a path or an array of "
+                    "shape (n, n)."
                 )
             table = AnswerTable.of(self.labels)
             object.__setattr__(self, "labels", table)

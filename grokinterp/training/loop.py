@@ -272,7 +272,7 @@ def _check_parent(config: TrainConfig, parent: Run | None) -> None:
 
 
 def _check_fixed_weights(spec: ModelSpec | MlpSpec, of_parent: ModelSpec | MlpSpec) -> None:
-    """Refuse a parent whose weights are not what a network holds fixed: nothing would change them.
+    """Refuse a parent that has trained weights which the new network keeps fixed.
 
     Raises
     ------

@@ -19,7 +19,7 @@ _OF_COLUMNS: dict[str, tuple[PartName, ...]] = {
     "final.sum_squared_weights_W_in": ("blocks", "neurons"),
     "final.sum_squared_weights_W_out": ("blocks", "neurons"),
 }
-"""Columns that need more than their measure, and are NaN without it."""
+"""Columns that need more parts than their measure, and are NaN without them."""
 _OF_NEURONS: dict[str, tuple[PartName, ...]] = {
     "phase_a": ("neurons", "pre_activations"),
     "phase_b": ("neurons", "pre_activations"),
@@ -35,7 +35,7 @@ _OF_NEURONS: dict[str, tuple[PartName, ...]] = {
 
 
 def needed_parts(measures: Sequence[Measure] = MEASURES) -> dict[str, tuple[PartName, ...]]:
-    """Return the parts of a network that each field needs; none where the logits are enough.
+    """Return the parts of a network that each field needs; none if logits are enough.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def parts_among(needs: Sequence[str]) -> tuple[PartName, ...]:
 
 
 def why_absent(parts: Sequence[PartName], missing: Mapping[PartName, str]) -> str | None:
-    """Return the reason of the first part that is missing, None if all are there.
+    """Return the reason of the first part that is missing; None if none is.
 
     Examples
     --------
@@ -91,10 +91,10 @@ def why_absent(parts: Sequence[PartName], missing: Mapping[PartName, str]) -> st
 
 
 def of_missing_parts(analysis: Analysis) -> dict[str, str]:
-    """Say of each field that the network has no part for why it is absent.
+    """Return why each field is absent whose parts the network does not have.
 
-    Fields that are absent for another kind of task, or without key frequencies, are not named:
-    other reasons say so.
+    Fields that are absent because of the task, or without key frequencies, are left out: other
+    reasons cover them.
     """
     missing = analysis.run.missing_parts
     fields = needed_parts(analysis.measures)

@@ -40,8 +40,8 @@ def find_reasons(analysis: Analysis) -> dict[str, str]:
     -------
     dict
         By name: that of a field of summary.json, or a dotted one within it, such as
-        ``phases.cleanup`` or ``final.test_loss``; or that of a table, of a column of it, of a
-        stage or a place that it has no rows of, such as ``neurons``, ``by_frequency.n_neurons``,
+        ``phases.cleanup`` or ``final.test_loss``; or of a table, of one of its columns, or of a
+        stage or place without rows, such as ``neurons``, ``by_frequency.n_neurons``,
         ``circuit.attention`` or ``ablations.heads``.
     """
     phases, algorithm = analysis.phases, analysis.algorithm

@@ -103,7 +103,7 @@ def _read(state: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Ten
         raise CheckpointError(f"the state dict has no {name}. It must hold all weights.")
     if tuple(value.shape) != shape:
         raise CheckpointError(
-            f"{name} has shape {tuple(value.shape)}; model and task, as they were given, make it "
+            f"{name} has shape {tuple(value.shape)}; the given model and task imply "
             f"{shape}. Check the task's p, and outputs, input_format and widths of the model."
         )
     if not torch.isfinite(value).all():
@@ -117,6 +117,6 @@ def _refuse_other_parts(state: Mapping[str, Tensor], shapes: Mapping[str, object
     for name in state:
         if name not in shapes and name.startswith(ROOMS) and not name.endswith(BUFFERS):
             raise CheckpointError(
-                f"parameter {one_line(name, 60)} belongs to a part that the given model has not. "
+                f"parameter {one_line(name, 60)} belongs to a part that the given model lacks. "
                 "Describe the network as it is: model=gi.ModelSpec(normalization=..., ...)."
             )

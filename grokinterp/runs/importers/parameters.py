@@ -188,7 +188,7 @@ def _is_dense(value: Tensor) -> bool:
 
 
 def without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
-    """Take off the prefix that wrappers put before every name, if there is one."""
+    """Remove the prefix that wrappers put before every name, if there is one."""
     for prefix in _PREFIXES:
         if state and all(str(name).startswith(prefix) for name in state):
             return {str(name).removeprefix(prefix): value for name, value in state.items()}
