@@ -472,7 +472,9 @@ def test_a_scripted_network_has_logits_and_says_that_its_parts_cannot_be_reached
     torch.testing.assert_close(run_of(scripted).logits(), run_of(module).logits(), **SAME_SUMS)
     with pytest.raises(ConfigError, match="'embed' is within TorchScript, which calls no hooks"):
         run_of(scripted, operands="embed")
-    with pytest.raises(ConfigError, match="operands='embd' is not a submodule .* Similar names: embed"):
+    with pytest.raises(
+        ConfigError, match="operands='embd' is not a submodule .* Similar names: embed"
+    ):
         run_of(scripted, operands="embd")
 
 

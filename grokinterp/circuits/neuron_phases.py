@@ -23,7 +23,7 @@ from grokinterp.circuits.snapshot import Snapshot
 _NO_WAVE = 1e-5
 """A wave smaller than this, relative to the largest value of its data, is rounding."""
 _TIE = 1e-6
-"""Shares that differ by less than this part are one share, computed in two ways."""
+"""Shares whose relative difference is smaller than this are equal up to rounding."""
 _NEURONS_AT_A_TIME = 64
 
 
@@ -35,8 +35,8 @@ def neuron_frequencies(
     Returns
     -------
     tuple
-        Frequencies, 0 for a dead neuron, and shares in [0, 1]. Where several explain the same,
-        as in a neuron that is active on one pair alone, the lowest.
+        Frequencies, 0 for a dead neuron, and shares in [0, 1]. Of frequencies that explain
+        equally much, as in a neuron that is active on a single pair, the lowest.
 
     Raises
     ------

@@ -39,7 +39,7 @@ def built_module(name: str) -> nn.Module:
         )
     try:
         found = build()
-    # A function that ends its process is no reason to end ours.
+    # A function that ends its process must not end ours.
     except (Exception, SystemExit) as error:
         raise ConfigError(f"--module {shown(name)} {_raises(error)}.") from error
     if not isinstance(found, nn.Module):

@@ -28,8 +28,8 @@ def modules_from_files(module: nn.Module, paths: Sequence[Path]) -> dict[int, nn
     Parameters
     ----------
     module
-        The network, with any weights; it is not changed. What ``torch.compile`` and wrappers for
-        several devices have put around it is taken off.
+        The network, with any weights; it is not changed. Wrappers of ``torch.compile`` and for
+        several devices are removed.
     paths
         Files whose names end in their step, one folder of such files, or a single file: its step
         is the number after step, epoch or the like at the end of its name, else 0.
