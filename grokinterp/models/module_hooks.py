@@ -53,7 +53,7 @@ class Place:
         if is_script and path in dict(module.named_modules()):
             raise ConfigError(
                 f"{part}={shown(name)} is within TorchScript, which calls no hooks. Pass the "
-                f"module from before torch.jit.script, or leave {part} out."
+                f"module from before torch.jit, or leave {part} out."
             )
         if not path or not _has(module, path):
             names = [name for name, _ in module.named_modules(remove_duplicate=False) if name]
