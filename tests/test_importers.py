@@ -551,6 +551,20 @@ def largest_logit(snapshot, key_frequencies):
     return snapshot.logits.max()
 
 
+def test_a_split_or_a_mask_in_the_place_of_rows_is_answered_with_the_rows():
+    states, task = {0: planted.pizza_parameters(13, [2])}, TaskSpec(p=13)
+    split = draw_split(Task(task))
+    mask = np.isin(np.arange(169), split.train)
+    for wrong, message in (
+        (split, r"a split\. Pass its rows, split\.train"),
+        (mask, "truth values"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Run.from_state_dicts(states, task=task, train_pairs=wrong)
+    rows = Run.from_state_dicts(states, task=task, train_pairs=mask.nonzero()[0]).split.train
+    assert sorted(rows) == sorted(split.train)
+
+
 @pytest.mark.parametrize("train_pairs", [[0, 0], [169], [-1], [[0, 13]], [0.5], []])
 def test_train_pairs_that_are_none_of_the_tasks_are_refused(train_pairs):
     with pytest.raises(ConfigError, match="are not different pairs of the task"):

@@ -146,6 +146,8 @@ def given_split(task: Task, train_pairs: Any) -> Split:
     ConfigError
         If they are not different pairs of the task.
     """
+    if isinstance(train_pairs, Split):
+        raise ConfigError("train_pairs is a split. Pass its rows, split.train.")
     try:
         given = np.asarray(train_pairs.tolist() if hasattr(train_pairs, "tolist") else train_pairs)
     except ValueError:
@@ -153,6 +155,8 @@ def given_split(task: Task, train_pairs: Any) -> Split:
             "train_pairs has rows of different lengths. Pass rows into Task(task).pairs, or an "
             "(n, 2) array of pairs (a, b)."
         ) from None
+    if given.dtype.kind == "b":
+        raise ConfigError("train_pairs holds truth values. Pass the rows of those that are true.")
     rows = np.array([-1])
     if given.dtype.kind in "iu" and given.ndim == 2 and given.shape[1] == 2:
         row_of = {tuple(pair): row for row, pair in enumerate(task.pairs.tolist())}
