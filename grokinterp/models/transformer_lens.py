@@ -97,6 +97,11 @@ def to_transformer_lens(
     torch.Size([1, 3, 5])
     """
     if not isinstance(model, HookedTransformer):
+        if isinstance(model, nn.Module):
+            raise ConfigError(
+                f"{type(model).__name__} is not a transformer of this library. Pass a "
+                "gi.HookedTransformer, or parameters with their ModelSpec."
+            )
         if spec is None:
             raise ConfigError("spec=None with bare parameters. Pass the ModelSpec they belong to.")
         model = HookedTransformer.from_parameters(spec, model)
