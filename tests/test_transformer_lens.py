@@ -278,6 +278,9 @@ def test_bare_parameters_are_converted_with_their_spec():
         torch.testing.assert_close(twin(TOKENS), model(TOKENS), **SAME_SUMS64)
     with pytest.raises(ConfigError, match="spec=None with bare parameters"):
         to_transformer_lens(model.state_dict())
+
+
+def test_a_module_of_ones_own_is_not_converted(without_type_checks):
     with pytest.raises(ConfigError, match="Linear is not a transformer of this library"):
         to_transformer_lens(torch.nn.Linear(2, 2))
 
