@@ -55,7 +55,7 @@ def test_logits_that_solve_the_task_show_the_planted_frequencies():
 def test_every_part_is_missing_with_a_reason(logit_run):
     assert set(logit_run.missing_parts) == set(PARTS)
     assert logit_run.missing_parts["neurons"] == (
-        "a network known only by its logits has no neurons"
+        "a network known only by its logits shows no neurons"
     )
     assert logit_run.parameters() == {}
     with pytest.raises(CheckpointError, match="only the logits of this run are known"):

@@ -197,7 +197,7 @@ class LogitParts(NetworkParts):
     missing: Mapping[PartName, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        reasons = {part: f"{self.in_words} has no {PART_WORDS[part]}" for part in PARTS}
+        reasons = {part: f"{self.in_words} shows no {PART_WORDS[part]}" for part in PARTS}
         object.__setattr__(self, "missing", {**reasons, **self.missing})
 
 
@@ -213,4 +213,4 @@ PART_WORDS: dict[PartName, str] = {
     "weights": "weights",
     "blocks": "residual stream with attention heads",
 }
-"""Each part in words that follow ``has no``."""
+"""Each part in words that follow ``shows no``."""

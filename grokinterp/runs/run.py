@@ -386,7 +386,7 @@ class Run:
         >>> logits = {step: run.logits(step) for step in (0, 800)}
         >>> run = gi.Run.from_logits(logits, task=gi.TaskSpec(p=13), train_pairs=run.split.train)
         >>> gi.take_snapshot(run).accuracy_all, run.missing_parts["neurons"]
-        (1.0, 'a network known only by its logits has no neurons')
+        (1.0, 'a network known only by its logits shows no neurons')
         """
         checked("logits", logits, Mapping, "Pass {step: logits}.")
         checked("task", task, TaskSpec)
