@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -124,33 +124,16 @@ def _analyze_own_module(
     command: Analyze, module: str, key_frequencies: tuple[int | str, ...] | None
 ) -> None:
     """Analyze files of the user's own network as one run."""
+    from grokinterp.commands.own_module import run_of_files
+
     paths = list(command.ckpts)
-    run = _own_run(command, module, paths)
+    run = run_of_files(
+        module, paths, command.task, command.inputs, command.parts, command.train_pairs
+    )
     alone = len(paths) == 1
     out = command.out or (_default_out(paths[0]) if alone else _folder_of_all(paths) / "analysis")
     _require_writable(out)
     _explain(command, _Job(paths[0], run, out), key_frequencies)
-
-
-def _own_run(command: Analyze, name: str, paths: list[Path]) -> Run:
-    from grokinterp.commands.own_module import built_module, named_function
-    from grokinterp.runs.module_files import modules_from_files, read_pairs
-    from grokinterp.runs.run import Run
-
-    for path in paths:
-        if not path.exists():
-            raise RunFolderError(f"{path} does not exist. Check the spelling.")
-    modules = modules_from_files(built_module(name), paths)
-    is_function = ":" in command.inputs
-    run = Run.from_modules(
-        modules,
-        task=command.task,
-        inputs=named_function(command.inputs, "--inputs") if is_function else command.inputs,
-        parts=command.parts,
-        train_pairs=None if command.train_pairs is None else read_pairs(command.train_pairs),
-    )
-    where = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
-    return replace(run, origin=f"read from {where} into {name}, {run.origin}")
 
 
 def _refuse_flags_of_others(command: Analyze, arguments: list[str]) -> None:

@@ -4,16 +4,67 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grokinterp.errors import ConfigError, one_line
+from grokinterp.errors import ConfigError, RunFolderError, one_line
 from grokinterp.fields import shown
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from grokinterp.models.module_spec import Parts
+    from grokinterp.runs.run import Run
+    from grokinterp.tasks import TaskSpec
+
+
+def run_of_files(
+    module: str,
+    paths: Sequence[Path],
+    task: TaskSpec,
+    inputs: str,
+    parts: Parts,
+    train_pairs: Path | None,
+) -> Run:
+    """Make one run of files of state dicts of the module that a text names how to build.
+
+    Parameters
+    ----------
+    module
+        Such as ``package.module:build``.
+    paths
+        Files, or one folder of files.
+    task, parts
+        As in ``Run.from_modules``.
+    inputs
+        A format, or a function such as ``package.module:one_hot``.
+    train_pairs
+        File of rows or pairs; None: not known.
+
+    Raises
+    ------
+    GrokinterpError
+        If a file does not exist, or any of these does not fit the others.
+    """
+    from grokinterp.runs.module_files import modules_from_files, read_pairs
+    from grokinterp.runs.run import Run
+
+    for path in paths:
+        if not path.exists():
+            raise RunFolderError(f"{path} does not exist. Check the spelling.")
+    modules = modules_from_files(built_module(module), paths)
+    run = Run.from_modules(
+        modules,
+        task=task,
+        inputs=named_function(inputs, "--inputs") if ":" in inputs else inputs,
+        parts=parts,
+        train_pairs=None if train_pairs is None else read_pairs(train_pairs),
+    )
+    where = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
+    return replace(run, origin=f"read from {where} into {module}, {run.origin}")
 
 
 def built_module(name: str) -> nn.Module:

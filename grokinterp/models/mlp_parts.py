@@ -63,18 +63,8 @@ class MlpParts(NetworkParts):
         n_tokens: int,
     ) -> MlpParts:
         """Run the network once on all pairs."""
-        kept: list[Tensor] = []
-        last = f"layers.{len(spec.widths) - 1}.hook_post"
-
-        def keep(name: str, activation: Tensor) -> Tensor:
-            if name == last:
-                kept.append(activation)
-            return activation
-
-        with torch.no_grad():
-            parts = pairs.split(_PAIRS_AT_A_TIME)
-            logits = [mlp_outputs(parameters, part, spec, keep) for part in parts]
-        return cls(dict(parameters), spec, pairs, n_tokens, torch.cat(logits), torch.cat(kept))
+        logits, hidden = _run(parameters, spec, pairs, "hook_post")
+        return cls(dict(parameters), spec, pairs, n_tokens, logits, hidden)
 
     @property
     def in_words(self) -> str:
@@ -111,19 +101,8 @@ class MlpParts(NetworkParts):
     @cached_property
     def pre_activations(self) -> Float[Tensor, "pair neuron"]:
         """Pre-activations of the last hidden layer, its bias included."""
-        kept: list[Tensor] = []
-        last = f"layers.{len(self.spec.widths) - 1}.hook_pre"
-
-        def keep(name: str, activation: Tensor) -> Tensor:
-            if name == last:
-                kept.append(activation)
-            return activation
-
         plain = replace(self.spec, is_centered=False)
-        with torch.no_grad():
-            for part in self.pairs.split(_PAIRS_AT_A_TIME):
-                mlp_outputs(self.parameters, part, plain, keep)
-        return torch.cat(kept)
+        return _run(self.parameters, plain, self.pairs, "hook_pre")[1]
 
     @cached_property
     def readout(self) -> Readout:
@@ -179,6 +158,24 @@ class MlpParts(NetworkParts):
     @property
     def _constants(self) -> dict[str, Tensor]:
         return {name: value.detach() for name, value in self.parameters.items()}
+
+
+def _run(
+    parameters: Mapping[str, Tensor], spec: MlpSpec, pairs: Int[Tensor, "pair 2"], point: str
+) -> tuple[Float[Tensor, "pair c"], Float[Tensor, "pair neuron"]]:
+    """Outputs of all pairs, and what passes a hook point of the last hidden layer."""
+    kept: list[Tensor] = []
+    last = f"layers.{len(spec.widths) - 1}.{point}"
+
+    def keep(name: str, activation: Tensor) -> Tensor:
+        if name == last:
+            kept.append(activation)
+        return activation
+
+    with torch.no_grad():
+        parts = pairs.split(_PAIRS_AT_A_TIME)
+        outputs = [mlp_outputs(parameters, part, spec, keep) for part in parts]
+    return torch.cat(outputs), torch.cat(kept)
 
 
 def missing_in_mlp(spec: MlpSpec) -> dict[PartName, str]:

@@ -185,7 +185,7 @@ class NetworkParts(ABC):
 
     def _absent(self, part: PartName) -> Any:
         self.require(part)
-        raise NotImplementedError(f"{type(self).__name__} does not say how it has {part}")
+        raise AssertionError(f"{type(self).__name__} does not list {part} as missing")
 
 
 @dataclass(frozen=True, eq=False)
