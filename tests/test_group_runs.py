@@ -91,7 +91,7 @@ def test_the_command_takes_names(run, tmp_path, capsys):
     assert "key representations standard, sign" in capsys.readouterr().out
     summary = json.loads((out / "summary.json").read_text())
     assert summary["key_representations"] == ["standard", "sign"]
-    with pytest.raises(ConfigError, match="'5d_a' is no representation of S_3"):
+    with pytest.raises(ConfigError, match="'5d_a' is no representation of symmetric\\(3\\)"):
         analyze.main([*words, "--key-frequencies", "5d_a"])
     with pytest.raises(ConfigError, match="no list of whole numbers or names"):
         analyze.main([*words, "--key-frequencies", "sign;rm"])

@@ -132,11 +132,14 @@ def test_a_split_by_unordered_pairs_has_every_pair_once_though_some_are_not_ther
     assert not split.is_mirrored[split.test].any()
 
 
-def test_no_group_is_looked_for_in_a_table():
+def test_a_table_that_is_a_group_has_its_view_and_one_that_is_nearly_a_group_has_none():
     task, addition = Task(table_spec(SUMS % 5)), Task(TaskSpec(p=5))
     assert np.array_equal(task.labels, addition.labels)
-    assert addition.group_view is not None
-    assert task.group_view is None and task.cyclic_view is None and not task.has_representations
+    assert task.cyclic_view is not None and not task.has_representations
+    assert np.array_equal(task.cyclic_view.pair_rows, addition.cyclic_view.pair_rows)
+    nearly = SUMS % 5
+    nearly[0, 0], nearly[0, 1] = nearly[0, 1], nearly[0, 0]
+    assert Task(table_spec(nearly)).group_view is None
 
 
 def test_a_table_says_what_it_is():

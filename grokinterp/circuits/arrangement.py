@@ -61,6 +61,14 @@ class Arrangement:
         return torch.from_numpy(self._view.class_tokens.copy())
 
     @cached_property
+    def first_tokens(self) -> Int[Tensor, " x"]:
+        """Token of each element of the group where it stands as a, in the order of the view.
+
+        Other than `class_tokens` in a table whose answers are named in another way.
+        """
+        return self.pairs[self.pair_rows[:: self._view.order], 0]
+
+    @cached_property
     def second_tokens(self) -> Int[Tensor, " x"]:
         """Token of each element of the group where it stands as b, in the order of the view.
 

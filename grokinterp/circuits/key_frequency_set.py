@@ -11,7 +11,7 @@ import pandas as pd
 from grokinterp.circuits.generalization import AccuracyOn
 from grokinterp.errors import ConfigError
 from grokinterp.reprs import spec_repr
-from grokinterp.spectra import n_frequencies, symmetric_harmonics
+from grokinterp.spectra import group_harmonics, n_frequencies
 from grokinterp.tasks import GroupView
 
 DENSE_CAVEAT = (
@@ -110,7 +110,7 @@ class KeyFrequencies:
         >>> KeyFrequencies.given_for(view, ["standard", "sign"]).frequencies
         (1, 4)
         """
-        if view.degree is None:
+        if view.group is None:
             numbers = [k for k in components if not isinstance(k, str)]
             words = [k for k in components if isinstance(k, str)]
             if words:
@@ -118,14 +118,14 @@ class KeyFrequencies:
                     f"{words[0]!r} is no frequency. Name some of 1 .. {view.n_frequencies}."
                 )
             return cls.given(view.order, numbers)
-        names = symmetric_harmonics(view.degree).names or ()
+        names = group_harmonics(view.group).names or ()
         known: dict[int | str, int] = {name: k for k, name in enumerate(names) if k > 0}
         known |= {number: number for number in range(1, len(names))}
         chosen: set[int] = set()
         for component in components:
             if component not in known:
                 raise ConfigError(
-                    f"{component!r} is no representation of S_{view.degree} that can be key. "
+                    f"{component!r} is no representation of {view.in_words} that can be key. "
                     f"Choose some of {', '.join(names[1:])}."
                 )
             chosen.add(known[component])

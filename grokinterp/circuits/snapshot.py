@@ -26,9 +26,9 @@ from grokinterp.runs.run import Run
 from grokinterp.spectra import (
     GroupHarmonics,
     cyclic_harmonics,
+    group_harmonics,
     group_means,
     sum_rows,
-    symmetric_harmonics,
 )
 from grokinterp.tasks import GroupView, Split, Task
 
@@ -273,12 +273,12 @@ class Snapshot:
         Raises
         ------
         ConfigError
-            If the task has none, or its group is one of permutations.
+            If the task has none, or its group is not cyclic.
         """
         view = self.require_view()
         if not view.is_cyclic:
             raise ConfigError(
-                f"{self.task.spec.operation} has representations and no frequencies. Choose an "
+                f"{self.task.spec.in_words} has representations and no frequencies. Choose an "
                 "operation modulo p."
             )
         return view
@@ -293,11 +293,9 @@ class Snapshot:
             If the task has no view.
         """
         view = self.require_view()
-        return (
-            cyclic_harmonics(view.order)
-            if view.degree is None
-            else symmetric_harmonics(view.degree)
-        )
+        if view.group is None:
+            return cyclic_harmonics(view.order)
+        return group_harmonics(view.group)
 
     def _arranged(self) -> Arrangement:
         self.require_view()
@@ -394,7 +392,7 @@ class Snapshot:
         Rows of the table that a and b share, or of both tables concatenated.
         """
         tables, arrangement = self.operands, self._arranged()
-        first = tables.a[arrangement.class_tokens]
+        first = tables.a[arrangement.first_tokens]
         if tables.is_shared:
             return first
         return torch.cat([first, tables.b[arrangement.second_tokens]], dim=1)
@@ -404,7 +402,7 @@ class Snapshot:
         tables, arrangement = self.operands, self._arranged()
         a = tables.a.clone()
         width = a.shape[1]
-        a[arrangement.class_tokens] = rows[:, :width].to(a.dtype)
+        a[arrangement.first_tokens] = rows[:, :width].to(a.dtype)
         if tables.is_shared:
             return self.with_network(self.network.with_operands(Operands(a, a)))
         b = tables.b.clone()

@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
 from grokinterp.fields import checked, shown
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs import stored_run
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
+from grokinterp.runs.importers.hints import Hints
 from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes
 from grokinterp.runs.record import ImportedRun
 from grokinterp.runs.run import Run
+from grokinterp.tasks import TaskSpec
 
 OWN_FORMAT = "grokinterp"
 
 
-def load_run(path: str | Path, format: str | None = None) -> Run:
+def load_run(
+    path: str | Path,
+    format: str | None = None,
+    *,
+    task: TaskSpec | None = None,
+    model: ModelSpec | MlpSpec | None = None,
+    train_pairs: Any = None,
+) -> Run:
     """Load a run: a folder of ours, or a file or folder in one of the formats of others.
 
     Nothing in a file is run. What a foreign file does not say is inferred from how its network
@@ -32,6 +43,12 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
     format
         ``grokinterp``, or the name of an importer: ``zhong2023``, ``grokking_demo``,
         ``nanda2023``, ``transformer_lens``, ``state_dicts``. None: whichever recognizes it.
+    task
+        What the network of a foreign file learned. None: found from its answers.
+    model
+        Its shape, where weights do not show it. None: found from weights and answers.
+    train_pairs
+        What it was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of pairs.
 
     Raises
     ------
@@ -51,6 +68,11 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
     imported from low_precision_mod_addition.pth ...
     """
     source = ForeignPath(Path(checked("path", path, str | PathLike)))
+    hints = Hints.of(
+        checked("task", task, TaskSpec | None),
+        checked("model", model, ModelSpec | MlpSpec | None),
+        train_pairs,
+    )
     names = (OWN_FORMAT, *(importer.name for importer in IMPORTERS))
     if checked("format", format, str | None) is not None and format not in names:
         raise ConfigError(f"format={shown(format)} is not known. Choose one of {', '.join(names)}.")
@@ -64,7 +86,7 @@ def load_run(path: str | Path, format: str | None = None) -> Run:
             continue
         objection = importer.objection(source)
         if not objection:
-            return _load(importer.load, source)
+            return _load(importer.load, source, hints)
         tried.append(f"{importer.name} ({objection})")
     if format is None and _was_meant_as_own(source):
         return stored_run.load_run(path)  # which says what is wrong with it
@@ -92,9 +114,11 @@ def _was_meant_as_own(source: ForeignPath) -> bool:
     return folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir()))
 
 
-def _load(load: Callable[[ForeignPath], ImportedRun], source: ForeignPath) -> Run:
+def _load(
+    load: Callable[[ForeignPath, Hints], ImportedRun], source: ForeignPath, hints: Hints
+) -> Run:
     try:
-        return Run.from_imported(load(source))
+        return Run.from_imported(load(source, hints))
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(

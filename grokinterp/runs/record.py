@@ -138,3 +138,4 @@ class ImportedRun:
     curves: pd.DataFrame
     origin: str
     folder: Path | None
+    doubts: tuple[str, ...] = ()

@@ -66,6 +66,9 @@ class Run:
     """Folder that holds the run, or None for a run in memory or a single file."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Versions, machine and thread count of the training."""
+    doubts: tuple[str, ...] = ()
+    """Why other people's files may have been misread, a sentence each; usually nothing. While
+    there are any, no verdict is built on the reading."""
 
     def __repr__(self) -> str:
         steps, last = self.steps, self.curves.ffill().tail(1).to_dict(orient="records")

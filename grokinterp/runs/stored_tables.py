@@ -1,4 +1,4 @@
-"""The tables of answers of a run folder: kept beside config.json, which has their names only."""
+"""Tables of a run folder, of answers and of groups: config.json beside them has their names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def tables_of(config: TrainConfig) -> dict[str, AnswerTable]:
     True
     """
     tasks = [c.task for c in (*config.ancestors, config) if isinstance(c.task, TaskSpec)]
-    return {str(task.table): task.table for task in tasks if task.table is not None}
+    held = [table for task in tasks for table in (task.labels, task.group_table)]
+    return {str(table): table for table in held if isinstance(table, AnswerTable)}
 
 
 def write_tables(path: Path, config: TrainConfig) -> None:
@@ -63,10 +64,13 @@ def put_tables(values: dict[str, Any], path: Path) -> None:
     RunFolderError
         If one of them is missing or damaged.
     """
-    tasks = [task for task in _tasks(values) if task.get("labels") is not None]
-    tables = _read_tables(path, [task["labels"] for task in tasks])
-    for task in tasks:
-        task["labels"] = tables[task["labels"]]
+    fields = ("labels", "group_table")
+    held = [
+        (task, name) for task in _tasks(values) for name in fields if task.get(name) is not None
+    ]
+    tables = _read_tables(path, [task[name] for task, name in held])
+    for task, name in held:
+        task[name] = tables[task[name]]
 
 
 def _tasks(values: Any) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from grokinterp.spectra.fourier import (
 from grokinterp.spectra.harmonics import (
     GroupHarmonics,
     cyclic_harmonics,
+    group_harmonics,
     symmetric_harmonics,
 )
 from grokinterp.spectra.key_rule import (
@@ -40,6 +41,7 @@ __all__ = [
     "fourier_basis",
     "frequencies_above",
     "gini",
+    "group_harmonics",
     "group_means",
     "n_frequencies",
     "norms_by_frequency",

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.groups import FiniteGroup
+from grokinterp.groups.permutations import degree_of_order
 from grokinterp.spectra.fourier import component_frequencies, fourier_basis
 from grokinterp.spectra.representations import symmetric_representations
 
@@ -76,6 +78,21 @@ def cyclic_harmonics(n: int) -> GroupHarmonics:
     return GroupHarmonics(
         fourier_basis(n), component_frequencies(n), angle.cos(), None, (1,) * len(k)
     )
+
+
+@lru_cache(maxsize=8)
+def group_harmonics(group: FiniteGroup) -> GroupHarmonics:
+    """Real irreducible representations of any finite group, two conjugate ones being one.
+
+    Examples
+    --------
+    >>> from grokinterp.groups import named_group
+    >>> group_harmonics(named_group("S4")).names
+    ('trivial', 'standard', '2d', 'standard_sign', 'sign')
+    """
+    if group.name.startswith("symmetric(") and " x " not in group.name:
+        return symmetric_harmonics(degree_of_order(group.order))
+    raise NotImplementedError(group)
 
 
 @lru_cache(maxsize=4)

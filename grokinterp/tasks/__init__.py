@@ -1,5 +1,6 @@
 """What is learned: pairs of tokens, images or points, and their train/test splits."""
 
+from grokinterp.groups import compose, composition_table, permutations
 from grokinterp.tasks.answer_table import AnswerTable
 from grokinterp.tasks.any_task import AnyTaskSpec, task_of
 from grokinterp.tasks.digits import DigitsSpec, DigitsTask
@@ -7,7 +8,6 @@ from grokinterp.tasks.examples import Examples
 from grokinterp.tasks.group_view import GroupView
 from grokinterp.tasks.modular import Task, TaskSpec
 from grokinterp.tasks.operations import OPERATIONS, Operation
-from grokinterp.tasks.permutations import compose, composition_table, permutations
 from grokinterp.tasks.polynomials import PolynomialSpec, PolynomialTask
 from grokinterp.tasks.split import Split, draw_split
 

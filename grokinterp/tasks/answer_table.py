@@ -67,7 +67,7 @@ class AnswerTable:
         _IN_USE[str(self)] = self
 
     @classmethod
-    def of(cls, given: Any) -> AnswerTable:
+    def of(cls, given: Any, where: str = "labels") -> AnswerTable:
         """Return the table that a path, a name or an array denotes.
 
         A name, ``sha256:...``, finds a table that a spec in this process holds.
@@ -89,15 +89,15 @@ class AnswerTable:
             known = _IN_USE.get(given)
             if known is None:
                 raise ConfigError(
-                    f"labels={shown_name(given)} is the name of a table that is not loaded. It is "
+                    f"{where}={shown_name(given)} is the name of a table that is not loaded. It is "
                     "in labels.safetensors beside config.json: load that folder with "
                     "gi.load_run, or give the table itself."
                 )
             return known
         if isinstance(given, str | PathLike):
             path = Path(given)
-            return cls(read_answers(path), f"labels={str(path)!r}")
-        return cls(given)
+            return cls(read_answers(path), f"{where}={str(path)!r}")
+        return cls(given, where)
 
     @property
     def n_tokens(self) -> int:

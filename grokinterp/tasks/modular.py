@@ -1,4 +1,4 @@
-"""Tasks on pairs of tokens: residues modulo p or permutations, and the answer of every pair."""
+"""Tasks on pairs of tokens: residues or elements of a group, and the answer of every pair."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ import numpy as np
 
 from grokinterp.errors import ConfigError
 from grokinterp.fields import check_seed, check_types, later_field, shown
+from grokinterp.groups import named_group
+from grokinterp.groups.permutations import DEGREES
 from grokinterp.reprs import spec_repr
 from grokinterp.tasks.answer_table import HOLE, LARGEST_P, MOST_ANSWERS, AnswerTable
 from grokinterp.tasks.examples import Examples, frozen, one_hot
-from grokinterp.tasks.group_view import GroupView, primitive_root
+from grokinterp.tasks.group_view import (
+    GroupView,
+    primitive_root,
+    view_of_group,
+    view_of_table,
+)
+from grokinterp.tasks.groups_of_tasks import group_operation, order_of_group, table_of_group
 from grokinterp.tasks.operations import OPERATIONS, Operation, OperationName, is_prime
-from grokinterp.tasks.permutations import DEGREES, TOO_LARGE
 
 SplitMethod = Literal["python_shuffle", "torch_randperm"]
 SplitUnit = Literal["ordered_pairs", "unordered_pairs"]
@@ -40,14 +47,15 @@ class TaskSpec:
     """Binary operation modulo p, or on the symmetric group S_degree, where a ∘ b applies b
     first. Division needs a prime p and leaves out b = 0; ``conditional`` (a / b for odd b, else
     a - b) needs a prime p and leaves out nothing. ``random_labels`` draws every answer from
-    0 .. p-1, so that only memorizing helps. ``table`` takes the answers from `labels`."""
+    0 .. p-1, so that only memorizing helps. ``table`` takes the answers from `labels`. ``group``
+    is the product in the group that `group` names or `group_table` has."""
     p: int = 113
     """Modulus; the tokens 0 .. p-1 are the residues and token p is ``=``. For permutations
-    the number of elements, degree!, and for a table its number of rows, whatever is given;
-    token 0 of permutations is the identity."""
+    and groups the number of elements, and for a table its number of rows, whatever is given;
+    token 0 of permutations and of named groups is the identity."""
     degree: int | None = None
-    """n of S_n, 2 to 5, for permutations; None for operations modulo p. S_6 has too many pairs
-    to analyze: 1.4 GiB of logits for one checkpoint."""
+    """n of S_n, 2 to 6, for permutations; None for other operations. S_6 has 518,400 pairs and
+    1.4 GiB of logits at one checkpoint."""
     train_fraction: float = 0.3
     """Fraction of the pairs (or of the unordered pairs) that are trained on, in (0, 1)."""
     split_seed: int = 0
@@ -66,6 +74,14 @@ class TaskSpec:
     the pair out. A config holds the SHA-256 of the entries, a run folder a copy of the table."""
     n_answers: int | None = later_field(None)
     """For ``table``: number of outputs, above the largest answer; None: the largest answer + 1."""
+    group: str | None = later_field(None)
+    """For ``group``: ``cyclic(n)``, ``dihedral(n)`` (order 2n), ``dicyclic(n)``, ``quaternion``,
+    ``symmetric(n)``, ``alternating(n)``, ``affine(p)``, ``heisenberg(p)``, products with `` x ``;
+    or short: ``D59``, ``A5``, ``C2xC59``. :mod:`grokinterp.groups.named` has the order of their
+    elements."""
+    group_table: Labels = later_field(None)
+    """For ``group``: a Cayley table, a path or an array as for `labels`; entry [a, b] is the
+    product ab. With `group` as well it has the elements of that group in another order."""
 
     __repr__ = spec_repr
 
@@ -114,11 +130,18 @@ class TaskSpec:
         return self.labels if isinstance(self.labels, AnswerTable) else None
 
     @property
+    def cayley_table(self) -> AnswerTable | None:
+        """The Cayley table that `group_table` became; None where there is none."""
+        return self.group_table if isinstance(self.group_table, AnswerTable) else None
+
+    @property
     def in_words(self) -> str:
         """``addition modulo 113``, or ``permutation composition in S_5``."""
         if self.table is not None:
             return self.table.in_words
-        operation = OPERATIONS[self.operation]
+        operation = _operation_of(self)
+        if self.operation == "group":
+            return operation.words
         if operation.is_random:
             return f"{operation.words} out of {self.p}"
         group = f"modulo {self.p}" if self.degree is None else f"in S_{self.degree}"
@@ -138,12 +161,19 @@ class TaskSpec:
             object.__setattr__(self, "labels", table)
             object.__setattr__(self, "p", table.n_tokens)
             return
-        for name in ("labels", "n_answers"):
-            if getattr(self, name) is not None:
+        of_tables, of_groups = ("labels", "n_answers"), ("group", "group_table")
+        for name in of_tables + of_groups:
+            wanted = "table" if name in of_tables else "group"
+            if getattr(self, name) is not None and self.operation != wanted:
                 raise ConfigError(
                     f"{name}={shown(getattr(self, name))} does not go with {self.operation}. "
-                    "Leave it out, or use operation=table."
+                    f"Leave it out, or use operation={wanted}."
                 )
+        if self.operation == "group":
+            name, table = table_of_group(self.group, self.group_table)
+            object.__setattr__(self, "group", name)
+            object.__setattr__(self, "group_table", table)
+            object.__setattr__(self, "p", order_of_group(name, table))
 
     def _check_n_answers(self) -> None:
         if self.table is None:
@@ -166,16 +196,19 @@ class TaskSpec:
                 )
             return
         if self.degree not in DEGREES:
-            reason = f" ({TOO_LARGE})" if (self.degree or 0) > max(DEGREES) else ""
             raise ConfigError(
-                f"degree={shown(self.degree)} is not allowed{reason}. Choose 2, 3, 4 or 5, the "
-                "degree n of S_n."
+                f"degree={shown(self.degree)} is not allowed. Choose 2, 3, 4, 5 or 6, the degree n "
+                "of S_n."
             )
         object.__setattr__(self, "p", math.factorial(self.degree))
 
 
 def _operation_of(spec: TaskSpec) -> Operation:
-    return OPERATIONS[spec.operation] if spec.table is None else spec.table.operation
+    if spec.table is not None:
+        return spec.table.operation
+    if spec.operation == "group":
+        return group_operation(spec.group, spec.cayley_table)
+    return OPERATIONS[spec.operation]
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,15 +315,15 @@ class Task(Examples):
     def cyclic_view(self) -> GroupView | None:
         """The task as addition in a cyclic group, or None where there is no such view.
 
-        Multiplication modulo a composite p has none, nor have permutations and the operations
-        without a group.
+        Multiplication modulo a composite p has none, nor have groups that are not cyclic and the
+        operations without a group.
         """
         view = self.group_view
         return view if view is not None and view.is_cyclic else None
 
     @property
     def has_representations(self) -> bool:
-        """Whether the answers are products of permutations, which have representations."""
+        """Whether the answers are products in a group that is not cyclic."""
         return self.group_view is not None and not self.group_view.is_cyclic
 
     @cached_property
@@ -298,13 +331,22 @@ class Task(Examples):
         """The task as multiplication in a group, or None where there is no such view.
 
         Multiplication modulo a composite p has none, nor has an operation whose answer is no
-        product of two elements, such as a² + b². A table has none, even if its entries are
-        those of a group: it is not searched for one.
+        product of two elements, such as a² + b². A table has one if its rows, columns and
+        answers can be renamed so that it is the table of a group.
         """
         p, operation = self.spec.p, self.operation
+        rows = np.full((p, p), -1, dtype=np.int64)
+        rows[self.pairs[:, 0], self.pairs[:, 1]] = np.arange(self.n_pairs)
         if operation.group == "symmetric":
-            tokens = np.arange(p, dtype=np.int64)
-            return GroupView(p, frozen(np.arange(p * p)), frozen(tokens), 0, self.spec.degree)
+            tokens, group = np.arange(p, dtype=np.int64), named_group(f"S{self.spec.degree}")
+            return GroupView(p, frozen(rows.reshape(-1)), frozen(tokens), 0, group)
+        if self.spec.cayley_table is not None:
+            return view_of_table(self.spec.cayley_table.entries, rows, self.spec.group or "")
+        if self.spec.operation == "group":
+            return view_of_group(named_group(self.spec.group or ""), rows)
+        if self.spec.table is not None:
+            is_square = self.n_pairs == p * p and self.n_classes == p
+            return view_of_table(self.spec.table.entries, rows) if is_square else None
         if operation.group == "additive":
             elements = np.arange(p, dtype=np.int64)
         elif operation.group == "multiplicative" and is_prime(p):
@@ -312,8 +354,6 @@ class Task(Examples):
             elements = np.array([pow(g, e, p) for e in range(p - 1)], dtype=np.int64)
         else:
             return None
-        rows = np.full((p, p), -1, dtype=np.int64)
-        rows[self.pairs[:, 0], self.pairs[:, 1]] = np.arange(self.n_pairs)
         n = len(elements)
         second = elements[-np.arange(n) % n] if operation.inverts_second else elements
         pair_rows = rows[elements[:, None], second[None, :]].reshape(-1)

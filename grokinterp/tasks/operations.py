@@ -14,7 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from grokinterp.tasks.permutations import composition_table, degree_of_order, inverses
+from grokinterp.groups import composition_table, inverses
+from grokinterp.groups.permutations import degree_of_order
 
 OperationName = Literal[
     "addition",
@@ -32,8 +33,9 @@ OperationName = Literal[
     "permutation_sandwich",
     "random_labels",
     "table",
+    "group",
 ]
-GroupKind = Literal["additive", "multiplicative", "symmetric"]
+GroupKind = Literal["additive", "multiplicative", "symmetric", "named"]
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,8 @@ _ALL = (
 )
 
 OPERATIONS: dict[str, Operation] = {operation.name: operation for operation in _ALL}
-"""Operations by name. ``table`` is not here: its answers are the spec's own."""
+"""Operations by name. ``table`` and ``group`` are not here: their answers are the
+spec's own."""
 
 
 def is_prime(n: int) -> bool:

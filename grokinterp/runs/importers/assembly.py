@@ -74,6 +74,7 @@ def imported_run(
     origin: Iterable[str],
     curves: pd.DataFrame | None = None,
     unknown: Iterable[str] = (),
+    doubts: Iterable[str] = (),
 ) -> ImportedRun:
     """Put the parts of a run together.
 
@@ -93,6 +94,8 @@ def imported_run(
         Losses by step, if any were logged.
     unknown
         Fields of the split that are not known though the split is.
+    doubts
+        Why the network or the split may have been misread, a sentence each.
     """
     fields = (*MODEL_FIELDS, *(unknown if split.is_known else SPLIT_FIELDS))
     is_folder = source is not None and source.path.is_dir()
@@ -103,6 +106,7 @@ def imported_run(
         curves=curves if curves is not None else curves_of({}, {}),
         origin=" ".join(sentence for sentence in origin if sentence),
         folder=source.path if source is not None and is_folder else None,
+        doubts=tuple(doubts),
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.models.pair_tables import pair_logits
+from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import Network
 from grokinterp.tasks import OPERATIONS, Split, Task, TaskSpec, draw_split
 
@@ -36,9 +37,13 @@ class Reading:
     """Cross-entropy of every pair in nats, float64, over all outputs the file has."""
     account: str
     """How the operation was found, in a sentence."""
+    doubts: tuple[str, ...] = ()
+    """Why this may be a misreading, a sentence each; usually nothing."""
 
 
-def find_reading(candidates: Sequence[Network], *, said: str | None = None) -> Reading:
+def find_reading(
+    candidates: Sequence[Network], *, said: str | None = None, hints: Hints = NO_HINTS
+) -> Reading:
     """Find what a network computes: the operation, and which of several readings is right.
 
     Every operation modulo p is tried on all pairs. The one that is right most often is taken
@@ -53,6 +58,8 @@ def find_reading(candidates: Sequence[Network], *, said: str | None = None) -> R
     said
         Operation that the format or a stored config names; used, with its accuracy, where no
         operation fits.
+    hints
+        What the user says about the file.
 
     Raises
     ------

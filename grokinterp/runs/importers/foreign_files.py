@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from grokinterp.errors import CheckpointError, RunFolderError, one_line
 from grokinterp.runs.importers.archives import check_archive, is_zip
+from grokinterp.runs.importers.hints import Hints
 from grokinterp.runs.reading import require_file, require_within
 from grokinterp.runs.record import ImportedRun
 
@@ -71,7 +72,7 @@ class Importer:
     """What ``--format`` calls it."""
     objection: Callable[[ForeignPath], str]
     """Why a path is not of this format, in a few words; empty if it is."""
-    load: Callable[[ForeignPath], ImportedRun]
+    load: Callable[[ForeignPath, Hints], ImportedRun]
     """Reads a path of this format."""
 
 

@@ -28,12 +28,14 @@ from grokinterp.runs.importers.assembly import (
 )
 from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
+from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import (
     find_state_dict,
     layout_of,
     networks_of,
     open_readings,
 )
+from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
@@ -57,13 +59,13 @@ def objection(source: ForeignPath) -> str:
     return "" if layout in ("transformer_lens", "bridge") else "its weights are transposed"
 
 
-def load(source: ForeignPath) -> ImportedRun:
+def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read the dictionary."""
     content = source.content
     config = plain_fields(content.get("config"))
     states, steps = _states(content), _steps(content)
-    candidates = open_readings(states[-1], act_fn=str(config.get("act_fn", "relu")))
-    reading = find_reading(candidates, said="addition")
+    candidates = open_readings(states[-1], {**known_fields(config), **hints.model})
+    reading = find_reading(candidates, said="addition", hints=hints)
     spec = reading.network.spec
     kind = {"n_heads": spec.n_heads, "act_fn": spec.act_fn}
     weights = {
@@ -88,6 +90,7 @@ def load(source: ForeignPath) -> ImportedRun:
             listed([*reading.network.ignored, *(str(k) for k in content if k not in _USED)]),
         ],
         unknown=unknown,
+        doubts=reading.doubts,
     )
 
 

@@ -47,6 +47,7 @@ from grokinterp.runs.importers.foreign_files import (
     plain_fields,
     read_foreign_file,
 )
+from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import (
     find_state_dict,
     layout_of,
@@ -54,6 +55,7 @@ from grokinterp.runs.importers.parameters import (
     open_readings,
     read_network,
 )
+from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
@@ -81,16 +83,16 @@ def objection(source: ForeignPath) -> str:
     return "" if has_three else "not three positions a b ="
 
 
-def load(source: ForeignPath) -> ImportedRun:
+def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read a file or a folder of them."""
-    return _load_folder(source) if source.path.is_dir() else _load_file(source)
+    return _load_folder(source, hints) if source.path.is_dir() else _load_file(source, hints)
 
 
-def _load_file(source: ForeignPath) -> ImportedRun:
+def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
     content = source.content
     train, test, every = _curves(content)
     states, steps = _states(content), _steps(content, len(train))
-    reading = _read(states[-1], content)
+    reading = _read(states[-1], content, hints)
     log = _expected(train, test) if steps[-1] == len(train) > 0 else None
     split, how, unknown = _split(reading, content.get("train_data"), log)
     spec = reading.network.spec
@@ -109,16 +111,17 @@ def _load_file(source: ForeignPath) -> ImportedRun:
         curves=_curve_table(train, test, every),
         origin=_origin(where, reading, how, content, test),
         unknown=unknown,
+        doubts=reading.doubts,
     )
 
 
-def _load_folder(source: ForeignPath) -> ImportedRun:
+def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
     files = _epoch_files(source)
     last = read_foreign_file(files[max(files)])
     train, test, every = _curves(last)
     start = source.path / "init.pth"
     first = read_foreign_file(start) if start.exists() else {}
-    reading = _read(_states(last)[-1], last)
+    reading = _read(_states(last)[-1], last, hints)
     log = _expected(train, test) if max(files) == len(train) else None
     pairs = first.get("train_data") if isinstance(first, Mapping) else None
     split, how, unknown = _split(reading, pairs, log)
@@ -140,6 +143,7 @@ def _load_folder(source: ForeignPath) -> ImportedRun:
         curves=_curve_table(train, test, every),
         origin=_origin(where, reading, how, last, test),
         unknown=unknown,
+        doubts=reading.doubts,
     )
 
 
@@ -205,11 +209,12 @@ def _expected(train: list[float], test: list[float]) -> dict[str, float]:
     return log
 
 
-def _read(state: Mapping[str, Tensor], content: Any) -> Reading:
+def _read(state: Mapping[str, Tensor], content: Any, hints: Hints) -> Reading:
     config = plain_fields(content.get("config")) if isinstance(content, Mapping) else {}
     said = _FUNCTIONS.get(str(config.get("fn_name")))
-    act_fn = str(config.get("act_type", "ReLU"))
-    return find_reading(open_readings(state, act_fn=act_fn), said=said)
+    known = known_fields({**config, "act_fn": config.get("act_type", "ReLU")})
+    candidates = open_readings(state, {**known, **hints.model})
+    return find_reading(candidates, said=said, hints=hints)
 
 
 def _split(

@@ -160,15 +160,17 @@ def networks_of(
     return networks
 
 
-def open_readings(state: Mapping[str, Tensor], *, act_fn: str = "relu") -> list[Network]:
+def open_readings(
+    state: Mapping[str, Tensor], known: Mapping[str, Any] | None = None
+) -> list[Network]:
     """Read a state dict in every way that its shapes leave open, the one to prefer first.
 
     Parameters
     ----------
     state
         Names to tensors.
-    act_fn
-        Activation that a config or the format names, in any spelling; tried first.
+    known
+        Fields of the spec that a stored config, the format or the user states.
 
     Raises
     ------
@@ -179,6 +181,7 @@ def open_readings(state: Mapping[str, Tensor], *, act_fn: str = "relu") -> list[
     if layout_of(state) == "bridge":
         width = len(state["blocks.0.attn.q.weight"])
         heads = [n for n in _HEADS_TRIED if width % n == 0]
+    act_fn = str((known or {}).get("act_fn", "relu"))
     kinds = ("gelu", "relu") if act_fn.lower() == "gelu" else ("relu", "gelu")
     return [read_network(state, n_heads=n, act_fn=kind) for kind in kinds for n in heads]
 

@@ -27,6 +27,7 @@ from grokinterp.runs.importers.foreign_files import (
     read_foreign_file,
     step_in_name,
 )
+from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import (
     Network,
     find_state_dict,
@@ -54,12 +55,12 @@ def objection(source: ForeignPath) -> str:
     return "" if state is not None else f"no state dict in {files[max(files)].name}"
 
 
-def load(source: ForeignPath) -> ImportedRun:
+def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read a folder; the last file shows the network and the task."""
     files = _step_files(source)
     state = find_state_dict(read_foreign_file(files[max(files)]))
     assert state is not None
-    reading = find_reading(open_readings(state))
+    reading = find_reading(open_readings(state, hints.model), hints=hints)
     spec = reading.network.spec
 
     def read(path: Path) -> dict[str, Tensor]:
@@ -81,6 +82,7 @@ def load(source: ForeignPath) -> ImportedRun:
             "Which pairs were trained on is not known.",
             listed([*reading.network.ignored, *left]),
         ],
+        doubts=reading.doubts,
     )
 
 

@@ -10,6 +10,7 @@ from grokinterp.errors import CheckpointError
 from grokinterp.runs.importers.assembly import imported_run, listed
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, step_in_name
+from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import find_state_dict, layout_of, open_readings
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
@@ -28,11 +29,11 @@ def objection(source: ForeignPath) -> str:
     return "its weights are transposed" if layout == "transposed" else ""
 
 
-def load(source: ForeignPath) -> ImportedRun:
+def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read the file; its name may end in the step."""
     state = find_state_dict(source.content)
     assert state is not None
-    reading = find_reading(open_readings(state))
+    reading = find_reading(open_readings(state, hints.model), hints=hints)
     step = step_in_name(source.path, is_alone=True)
     when = f"step {step:,}, as its name says" if step is not None else "an unknown step, shown as 0"
     extra = reading.network.extra_output is not None
@@ -48,6 +49,7 @@ def load(source: ForeignPath) -> ImportedRun:
             "Which pairs were trained on is not known.",
             listed([*reading.network.ignored, *_other_keys(source, state)]),
         ],
+        doubts=reading.doubts,
     )
 
 

@@ -23,6 +23,7 @@ from grokinterp.fields import shown
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
+from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import find_state_dict, layout_of, read_network
 from grokinterp.runs.reading import read_json_table
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
@@ -47,7 +48,7 @@ def objection(source: ForeignPath) -> str:
     return "" if is_theirs else "no transposed weights of a transformer"
 
 
-def load(source: ForeignPath) -> ImportedRun:
+def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read the network under the settings of its config, and say how accurate it is."""
     config, state = _read_config(source), find_state_dict(source.content)
     assert state is not None
@@ -56,7 +57,7 @@ def load(source: ForeignPath) -> ImportedRun:
     said = None
     if function and int(function.group(2)) == network.order:
         said = _OPERATIONS[function.group(1)]
-    reading = find_reading([network], said=said)
+    reading = find_reading([network], said=said, hints=hints)
     epochs = config.get("epoch")
     step = 0
     if isinstance(epochs, int) and not isinstance(epochs, bool) and 0 < epochs < LARGEST_STEP:
@@ -79,6 +80,7 @@ def load(source: ForeignPath) -> ImportedRun:
             quoted(plain_fields(config)),
             listed(network.ignored),
         ],
+        doubts=reading.doubts,
     )
 
 

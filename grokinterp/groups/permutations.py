@@ -1,4 +1,4 @@
-"""The symmetric groups S_2 to S_5 as tables: elements, composition, inverses.
+"""The symmetric groups S_2 to S_6 as tables: elements and composition.
 
 Elements are the permutations of 0 .. n-1 in the lexicographic order of their one-line notation;
 element 0 is the identity. ``compose(a, b)`` applies **b first, then a**:
@@ -15,13 +15,13 @@ import numpy as np
 
 from grokinterp.errors import ConfigError
 
-DEGREES = (2, 3, 4, 5)
+LARGEST_DEGREE = 6
+"""S_7 would have 25 million pairs."""
+DEGREES = (2, 3, 4, 5, 6)
 """Degrees that tasks exist for."""
-TOO_LARGE = "S_6 has 518,400 pairs and 720 answers, 1.4 GiB of logits for one checkpoint"
-"""Why there are no others; the analysis holds a few such arrays at once."""
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=6)
 def permutations(degree: int) -> np.ndarray:
     """All elements of S_degree in one-line notation.
 
@@ -53,7 +53,7 @@ def compose(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a[b]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=6)
 def composition_table(degree: int) -> np.ndarray:
     """Token of ``compose(a, b)`` for every pair of tokens.
 
@@ -78,22 +78,6 @@ def composition_table(degree: int) -> np.ndarray:
     return table
 
 
-def inverses(products: np.ndarray) -> np.ndarray:
-    """Index of every element's inverse, from a group's table of products.
-
-    Parameters
-    ----------
-    products
-        (n, n) index of the product of elements i and j; element 0 is the identity.
-
-    Examples
-    --------
-    >>> inverses(composition_table(3)).tolist()
-    [0, 1, 2, 4, 3, 5]
-    """
-    return (products == 0).argmax(axis=1)
-
-
 def degree_of_order(order: int) -> int:
     """Degree n of the symmetric group with n! elements.
 
@@ -111,6 +95,6 @@ def degree_of_order(order: int) -> int:
         if math.factorial(degree) == order:
             return degree
     raise ConfigError(
-        f"{order} is not the order of S_2, S_3, S_4 or S_5. Use degree=2, 3, 4 or 5 (2, 6, 24, "
-        "120 elements)."
+        f"{order} is not the order of S_2 to S_6. Use degree=2, 3, 4, 5 or 6 (2, 6, 24, 120, 720 "
+        "elements)."
     )
