@@ -24,6 +24,7 @@ from grokinterp.spectra.key_rule import (
     permuted_power_quantile,
     shares,
 )
+from grokinterp.spectra.real_representations import real_representations
 from grokinterp.spectra.representations import Representation, symmetric_representations
 from grokinterp.spectra.sparsity import effective_rank, gini
 
@@ -47,6 +48,7 @@ __all__ = [
     "norms_by_frequency",
     "permuted_power_quantile",
     "power_by_frequency",
+    "real_representations",
     "shares",
     "sum_rows",
     "symmetric_harmonics",
