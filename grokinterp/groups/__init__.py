@@ -1,4 +1,4 @@
-"""Finite groups: by name or from a Cayley table, and which of them a table is."""
+"""Finite groups: by name or from a Cayley table, which of them a table is, and their characters."""
 
 from grokinterp.groups.cayley import (
     TableAsGroup,
@@ -6,15 +6,25 @@ from grokinterp.groups.cayley import (
     is_latin_square,
     table_as_group,
 )
+from grokinterp.groups.characters import CharacterTable, character_table
 from grokinterp.groups.finite_group import FiniteGroup, inverses
 from grokinterp.groups.isomorphism import isomorphism, known_name
 from grokinterp.groups.named import canonical_name, named_group
 from grokinterp.groups.permutations import compose, composition_table, permutations
+from grokinterp.groups.real_characters import (
+    RealCharacter,
+    RepresentationType,
+    real_characters,
+)
 
 __all__ = [
+    "CharacterTable",
     "FiniteGroup",
+    "RealCharacter",
+    "RepresentationType",
     "TableAsGroup",
     "canonical_name",
+    "character_table",
     "check_cayley_table",
     "compose",
     "composition_table",
@@ -24,5 +34,6 @@ __all__ = [
     "known_name",
     "named_group",
     "permutations",
+    "real_characters",
     "table_as_group",
 ]

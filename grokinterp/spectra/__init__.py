@@ -25,6 +25,7 @@ from grokinterp.spectra.key_rule import (
     shares,
 )
 from grokinterp.spectra.random_grouping import gaussian_power_quantile
+from grokinterp.spectra.real_representations import real_representations
 from grokinterp.spectra.representations import Representation, symmetric_representations
 from grokinterp.spectra.sparsity import effective_rank, gini
 
@@ -51,6 +52,7 @@ __all__ = [
     "norms_by_frequency",
     "permuted_power_quantile",
     "power_by_frequency",
+    "real_representations",
     "shares",
     "sum_rows",
     "symmetric_harmonics",
