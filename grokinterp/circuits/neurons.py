@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.portions import portions
 from grokinterp.spectra import GroupHarmonics, difference_rows, group_means, sum_rows
 from grokinterp.spectra.fourier import component_frequencies, n_frequencies, to_fourier
 
@@ -107,7 +108,17 @@ def representation_shares(
     which distinguishes neurons by :math:`\rho(a), \rho(b), \rho(ab)`.
     """
     flat = rows.reshape(-1)
-    grid = neurons[flat].unflatten(0, rows.shape)
+    some = portions(neurons.shape[1], 8 * len(flat))
+    return torch.cat([_shares_of_some(neurons[:, s], flat, len(rows), harmonics) for s in some], 1)
+
+
+def _shares_of_some(
+    neurons: Float[Tensor, "pair some"],
+    flat: Int[Tensor, " row"],
+    n: int,
+    harmonics: GroupHarmonics,
+) -> Float[Tensor, "component some"]:
+    grid = neurons[flat].unflatten(0, (n, n))
     basis = harmonics.basis.to(neurons.dtype)
     components = torch.einsum("fi,ijm,gj->fgm", basis, grid, basis).double().square()
     n_all = harmonics.n_components + 1
