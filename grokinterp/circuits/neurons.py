@@ -10,7 +10,7 @@ from grokinterp.portions import portions
 from grokinterp.spectra import GroupHarmonics, difference_rows, group_means, sum_rows
 from grokinterp.spectra.fourier import component_frequencies, n_frequencies, to_fourier
 
-_DEAD_RELATIVE_SPREAD = 1e-6
+DEAD_RELATIVE_SPREAD = 1e-6
 """A neuron whose activation varies by less than this part of its size is constant: float32
 rounding alone makes that much."""
 
@@ -72,7 +72,7 @@ def frequency_shares(
     power = by_difference + _power(means_by_sum)
     power += _power(group_means(neurons, rows)) + _power(group_means(neurons, rows.T.contiguous()))
     total, size = _centered_power(neurons, flat)
-    is_dead = total <= _DEAD_RELATIVE_SPREAD**2 * size
+    is_dead = total <= DEAD_RELATIVE_SPREAD**2 * size
     # A unit vector over pairs that depends on one index (or sum) has 1/sqrt(n) of the norm
     # that its n values have, and n equal entries for each of them.
     return torch.where(is_dead, torch.zeros_like(power), n * power / total)
@@ -128,7 +128,7 @@ def _shares_of_some(
     power.index_add_(1, harmonics.component, by_first)
     block = power[1:, 0] + power[0, 1:] + power.diagonal(dim1=0, dim2=1).T[1:]
     total, size = _centered_power(neurons, flat)
-    is_dead = total <= _DEAD_RELATIVE_SPREAD**2 * size
+    is_dead = total <= DEAD_RELATIVE_SPREAD**2 * size
     return torch.where(is_dead, torch.zeros_like(block), block / total)
 
 

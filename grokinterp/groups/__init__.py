@@ -16,12 +16,14 @@ from grokinterp.groups.real_characters import (
     RepresentationType,
     real_characters,
 )
+from grokinterp.groups.subgroups import SubgroupClass, subgroup_classes, why_no_subgroups
 
 __all__ = [
     "CharacterTable",
     "FiniteGroup",
     "RealCharacter",
     "RepresentationType",
+    "SubgroupClass",
     "TableAsGroup",
     "canonical_name",
     "character_table",
@@ -35,5 +37,7 @@ __all__ = [
     "named_group",
     "permutations",
     "real_characters",
+    "subgroup_classes",
     "table_as_group",
+    "why_no_subgroups",
 ]
