@@ -31,6 +31,7 @@ from grokinterp.tasks import Split
 
 _FUNCTION = re.compile(r"lambda x: ?\(x\[0\]([-+*])x\[1\]\) ?% ?(\d+)")
 _OPERATIONS = {"+": "addition", "-": "subtraction", "*": "multiplication"}
+_NOT_SHOWN = ("attention_dir", "attention_rate", "act_fn")
 _ACTIVATIONS = {"relu": "relu", "gelu": "gelu"}
 
 
@@ -52,7 +53,9 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read the network under the settings of its config, and say how accurate it is."""
     config, state = _read_config(source), find_state_dict(source.content)
     assert state is not None
-    network = read_network(state, attention_dir="bidirectional", **_kind(config, source))
+    given = {name: value for name, value in hints.model.items() if name in _NOT_SHOWN}
+    kind = {"attention_dir": "bidirectional", **_kind(config, source), **given}
+    network = read_network(state, **kind)
     function = _FUNCTION.fullmatch(str(config.get("funcs")))
     said = None
     if function and int(function.group(2)) == network.order:
