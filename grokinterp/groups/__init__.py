@@ -9,6 +9,7 @@ from grokinterp.groups.cayley import (
 from grokinterp.groups.finite_group import FiniteGroup, inverses
 from grokinterp.groups.isomorphism import isomorphism, known_name
 from grokinterp.groups.named import canonical_name, named_group
+from grokinterp.groups.nearest import nearest_group_table
 from grokinterp.groups.permutations import compose, composition_table, permutations
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "isomorphism",
     "known_name",
     "named_group",
+    "nearest_group_table",
     "permutations",
     "table_as_group",
 ]
