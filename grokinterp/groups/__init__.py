@@ -10,6 +10,7 @@ from grokinterp.groups.characters import CharacterTable, character_table
 from grokinterp.groups.finite_group import FiniteGroup, inverses
 from grokinterp.groups.isomorphism import isomorphism, known_name
 from grokinterp.groups.named import canonical_name, named_group
+from grokinterp.groups.nearest import nearest_group_table
 from grokinterp.groups.permutations import compose, composition_table, permutations
 from grokinterp.groups.real_characters import (
     RealCharacter,
@@ -35,6 +36,7 @@ __all__ = [
     "isomorphism",
     "known_name",
     "named_group",
+    "nearest_group_table",
     "permutations",
     "real_characters",
     "subgroup_classes",
