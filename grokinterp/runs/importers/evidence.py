@@ -243,7 +243,7 @@ def _all_logits(network: Network, logits: Tensor, grid: Tensor) -> Tensor:
     if network.extra_output is None:
         return logits
     W_U = torch.cat([network.parameters["unembed.W_U"], network.extra_output], dim=1)
-    b_U = torch.cat([network.parameters["unembed.b_U"], torch.zeros(1)])
+    b_U = torch.cat([network.parameters["unembed.b_U"], torch.zeros(network.extra_output.shape[1])])
     whole = {**network.parameters, "unembed.W_U": W_U, "unembed.b_U": b_U}
     return pair_logits(whole, network.spec, grid)
 

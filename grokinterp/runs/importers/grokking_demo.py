@@ -66,7 +66,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     states, steps = _states(content), _steps(content)
     candidates = open_readings(states[-1], {**known_fields(config), **hints.model})
     reading = find_reading(candidates, said="addition", hints=hints)
-    spec = reading.network.spec
+    spec = reading.network.transformer
     kind = {"n_heads": spec.n_heads, "act_fn": spec.act_fn}
     weights = {
         step: network.parameters for step, network in networks_of(steps, states, **kind).items()

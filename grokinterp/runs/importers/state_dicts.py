@@ -61,7 +61,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     state = find_state_dict(read_foreign_file(files[max(files)]))
     assert state is not None
     reading = find_reading(open_readings(state, hints.model), hints=hints)
-    spec = reading.network.spec
+    spec = reading.network.transformer
 
     def read(path: Path) -> dict[str, Tensor]:
         found = find_state_dict(read_foreign_file(path))
@@ -117,7 +117,7 @@ def run_from_state_dicts(
                 network = _like(state, spec, n) if spec else read_network(state, n_answers=n)
         except CheckpointError as error:
             raise CheckpointError(f"step {step}: {error}") from None
-        spec = spec or network.spec
+        spec = spec or network.transformer
         weights[int(step)] = {name: value.clone() for name, value in network.parameters.items()}
         ignored |= set(network.ignored)
         if network.order != Task(task).n_tokens:
