@@ -68,8 +68,8 @@ def has_pair_tables(spec: ModelSpec) -> bool:
     """Whether the network is of the kind that this module computes exactly.
 
     One layer, read at the ``=`` of ``a b =``, with the usual attention, an MLP without gate,
-    no norms, and embeddings that are not tied. The direction of attention does not matter
-    there: the last position sees every other under both.
+    no norms, and one embedding for a and b that is not tied. The direction of attention does not
+    matter there: the last position sees every other under both.
     """
     return not fields_without_tables(spec)
 
@@ -90,6 +90,7 @@ def fields_without_tables(spec: ModelSpec) -> list[str]:
         "gated_mlp": False,
         "attn_only": False,
         "tied_embeddings": False,
+        "operand_embeddings": "shared",
     }
     found = {name: getattr(spec, name) for name in needed}
     return [

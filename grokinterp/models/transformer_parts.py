@@ -93,8 +93,11 @@ class TransformerParts(NetworkParts):
 
     @cached_property
     def operands(self) -> Operands:
-        """Rows of W_E, for a and b alike."""
-        table = self.parameters["embed.W_E"][: self.n_tokens]
+        """Rows of W_E, for a and b alike unless each has rows of its own."""
+        W_E, n = self.parameters["embed.W_E"], self.n_tokens
+        if self.spec.operand_embeddings == "separate":
+            return Operands(W_E[:n], W_E[n : 2 * n])
+        table = W_E[:n]
         return Operands(table, table)
 
     @property
@@ -190,13 +193,16 @@ class TransformerParts(NetworkParts):
 
         Raises
         ------
-        ConfigError
+        ValueError
             If a and b are given different tables, which one embedding cannot hold.
         """
-        if not operands.is_shared:
-            raise ValueError("a transformer has one embedding for a and b")
-        W_E = self.parameters["embed.W_E"].clone()
-        W_E[: self.n_tokens] = operands.a.to(W_E.dtype)
+        is_separate = self.spec.operand_embeddings == "separate"
+        if not (operands.is_shared or is_separate):
+            raise ValueError("this transformer has one embedding for a and b")
+        W_E, n = self.parameters["embed.W_E"].clone(), self.n_tokens
+        W_E[:n] = operands.a.to(W_E.dtype)
+        if is_separate:
+            W_E[n : 2 * n] = operands.b.to(W_E.dtype)
         changed = {**self.parameters, "embed.W_E": W_E}
         # Only the input embeddings change: a tied W_U stays as it was.
         spec = replace(self.spec, tied_embeddings=False)

@@ -69,6 +69,11 @@ def rows_in_grid(task: Task) -> np.ndarray:
     return task.pairs[:, 0] * task.n_tokens + task.pairs[:, 1]
 
 
+def accuracy_on(table: np.ndarray, task: Task) -> float:
+    """Fraction of the pairs of a task that a (p, p) table of answers is right on."""
+    return float((table[task.pairs[:, 0], task.pairs[:, 1]] == task.labels).mean())
+
+
 def clipped_mean(losses: np.ndarray, guessing: float) -> float:
     """Mean loss where a pair counts no more than a guess would.
 

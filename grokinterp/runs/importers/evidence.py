@@ -223,7 +223,7 @@ def _best(scored: Sequence[_Scored]) -> _Scored:
 def _fewest_heads(best: _Scored, scored: Sequence[_Scored]) -> _Scored:
     mine = _without_heads(best)
     alike = [s for s in scored if _without_heads(s) == mine and not _is_clearly_better(best, s)]
-    return min(alike, key=lambda s: s.network.spec.n_heads)
+    return min(alike, key=lambda s: getattr(s.network.spec, "n_heads", 0))
 
 
 def _without_heads(scored: _Scored) -> dict[str, object]:

@@ -95,7 +95,7 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
     reading = _read(states[-1], content, hints)
     log = _expected(train, test) if steps[-1] == len(train) > 0 else None
     split, how, unknown = _split(reading, content.get("train_data"), log)
-    spec = reading.network.spec
+    spec = reading.network.transformer
     weights = {
         step: network.parameters
         for step, network in networks_of(steps, states, **reading.network.kind).items()
@@ -125,7 +125,7 @@ def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
     log = _expected(train, test) if max(files) == len(train) else None
     pairs = first.get("train_data") if isinstance(first, Mapping) else None
     split, how, unknown = _split(reading, pairs, log)
-    spec = reading.network.spec
+    spec = reading.network.transformer
 
     def read(path: Path) -> dict[str, Tensor]:
         network = read_network(_states(read_foreign_file(path))[-1], **reading.network.kind)

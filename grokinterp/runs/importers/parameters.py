@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError, ShapeError, one_line
-from grokinterp.models import ModelSpec
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.initialization import parameter_shapes
 from grokinterp.models.transformer import vocabulary_sizes
 
@@ -51,15 +51,16 @@ the rows of ``W_pos`` have changed places. In ``a = b o`` the tokens of the sign
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Weights under TransformerLens names, and the spec that their shapes show."""
+    """Weights under the library's names, and the spec that their shapes show."""
 
     parameters: dict[str, Tensor]
     """float32 on the CPU; outputs are the p answers."""
-    spec: ModelSpec
+    spec: ModelSpec | MlpSpec
+    """Of a transformer, or of a perceptron."""
     order: int
     """p: operands, and answers."""
     extra_output: Tensor | None
-    """(d_model, 1) column of W_U that was cut, if there were p + 1 outputs."""
+    """(d_model, k) columns of W_U that were cut, if there were p + k outputs."""
     ignored: tuple[str, ...]
     """Names that are no parameters of such a network."""
     kind: Mapping[str, Any] = field(default_factory=dict)
@@ -67,6 +68,24 @@ class Network:
     same network in the same way."""
     against: Mapping[str, Any] = field(default_factory=dict)
     """Fields that a stored config or the user states, and that this reading departs from."""
+    notes: tuple[str, ...] = ()
+    """How names and orientations were taken, a sentence each, where they are not the library's."""
+    reread: Callable[[Mapping[str, Tensor]], Network] | None = field(default=None, repr=False)
+    """Reads another state dict of the same names in the same way; None where the names are
+    TransformerLens's, which :func:`read_network` reads."""
+
+    @property
+    def transformer(self) -> ModelSpec:
+        """The spec of a transformer.
+
+        Raises
+        ------
+        CheckpointError
+            If it is a perceptron.
+        """
+        if isinstance(self.spec, ModelSpec):
+            return self.spec
+        raise CheckpointError(f"the file holds a {self.spec.in_words}, and no transformer.")
 
 
 def find_state_dict(content: Any) -> Mapping[str, Tensor] | None:

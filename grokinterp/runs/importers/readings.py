@@ -64,7 +64,7 @@ def open_readings(
     for n_heads in _heads(state, stated):
         fixed = {name: stated[name] for name in _STATED if name in stated}
         usual = read_network(state, n_heads=n_heads, n_answers=n_answers)
-        base = usual.spec
+        base = usual.transformer
         _refuse_other_shapes(base, stated)
         if stated.get("normalization", "none") == "none":
             fixed.pop("norm_epsilon", None)
@@ -105,7 +105,7 @@ def _refuse_other_shapes(spec: ModelSpec, stated: Mapping[str, Any]) -> None:
 
 def _choices(usual: Network, stated: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Values of the open fields, the usual ones first."""
-    spec, is_deep = usual.spec, usual.spec.n_layers > 1
+    spec, is_deep = usual.transformer, usual.transformer.n_layers > 1
     is_open = spec.normalization == "none"
     # The last position of one block sees all others, with a mask as without one.
     only = stated.get("attention_dir", "causal")
@@ -130,14 +130,14 @@ def _variant(usual: Network, choice: dict[str, Any], fixed: dict[str, Any]) -> l
     if fields["normalization"] == "none":
         fields.pop("norm_epsilon", None)
     try:
-        spec = dataclasses.replace(usual.spec, **fields)
+        spec = dataclasses.replace(usual.transformer, **fields)
     except ConfigError:
         return []
     kept = dict(usual.parameters)
     rearrange(kept, spec, arrangement, use_attn_scale=use_attn_scale)
     # Norms with weights are shown by their names.
     how = {**usual.kind, **choice, **fixed}
-    if usual.spec.normalization != "none":
+    if usual.transformer.normalization != "none":
         how.pop("normalization")
     if spec.normalization == "none":
         how.pop("norm_epsilon", None)

@@ -187,7 +187,7 @@ def _as_described(state: Mapping[str, Tensor], spec: ModelSpec, n_answers: int |
 def _like(state: Mapping[str, Tensor], last: Network) -> Network:
     """Read another checkpoint of a network as the last one was read."""
     network = read_network(state, **last.kind)
-    _require_shape(network, last.spec)
+    _require_shape(network, last.transformer)
     return network
 
 
