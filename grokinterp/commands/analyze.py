@@ -45,7 +45,8 @@ class Analyze:
         tyro.conf.arg(metavar="CKPTS [CKPTS ...]", help_behavior_hint=""),
     ]
     """Run folder, as grokinterp.train wrote it, or a file or folder in one of the formats
-    of docs/importing.md. Several, such as runs/*/, are also compared."""
+    of docs/importing.md. Several, such as runs/*/, are also compared, and so are the files of a
+    folder whose names differ in a seed or another setting."""
     out: Path | None = None
     """Where report.html and the tables go (default: CKPTS/analysis; for a single file
     NAME_analysis in the current folder). Of several runs, the folder of the comparison (default:
@@ -108,7 +109,9 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(level="WARNING", format="%(message)s")
     if command.module is not None:
         _analyze_own_module(command, command.module, key_frequencies)
-    elif len(paths) > 1:
+        return
+    paths = _with_files_of_sweeps(paths)
+    if len(paths) > 1:
         _analyze_all(command, paths, key_frequencies)
     else:
         _analyze_alone(command, paths[0], key_frequencies)
@@ -262,6 +265,13 @@ def _without_comparisons(paths: tuple[Path, ...]) -> list[Path]:
         return list(paths)
     kept = [path for path in paths if not _is_comparison(path)]
     return kept or list(paths)
+
+
+def _with_files_of_sweeps(paths: list[Path]) -> list[Path]:
+    """Put the files of a folder that are a run each in its place."""
+    from grokinterp.runs.importers.sweeps import runs_in
+
+    return [file for path in paths for file in (runs_in(path) or (path,))]
 
 
 def _is_comparison(folder: Path) -> bool:

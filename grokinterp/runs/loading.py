@@ -14,7 +14,8 @@ from grokinterp.runs import stored_run
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
 from grokinterp.runs.importers.hints import Hints
-from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes
+from grokinterp.runs.importers.sweeps import refuse_sweep
+from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes, read_json_table
 from grokinterp.runs.record import ImportedRun
 from grokinterp.runs.run import Run
 from grokinterp.tasks import TaskSpec
@@ -80,7 +81,9 @@ def load_run(
         raise RunFolderError(f"{path} does not exist. Train into it, or check the spelling.")
     if format == OWN_FORMAT or (format is None and _is_own(source)):
         return stored_run.load_run(path)
-    tried = [f"{OWN_FORMAT} (no config.json)"]
+    if source.is_folder:
+        refuse_sweep(source.files, str(path))
+    tried = [f"{OWN_FORMAT} (no config.json of a run)"]
     for importer in IMPORTERS:
         if format not in (None, importer.name):
             continue
@@ -104,14 +107,20 @@ def load_run(
 def _is_own(source: ForeignPath) -> bool:
     path = source.path / "config.json"
     try:
-        return b"format_version" in read_bytes(path, most=MOST_JSON_BYTES)
+        content = read_bytes(path, most=MOST_JSON_BYTES)
+        # A damaged one of ours is still ours: whoever reads it says what is wrong with it.
+        return b"format_version" in content and "model_type" not in read_json_table(path)
     except OSError:
         return False
+    except ValueError:
+        return True
 
 
 def _was_meant_as_own(source: ForeignPath) -> bool:
     folder = source.path
-    return folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir()))
+    if not folder.is_dir() or source.files:
+        return False
+    return (folder / "config.json").exists() or not any(folder.iterdir())
 
 
 def _load(
