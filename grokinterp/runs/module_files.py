@@ -147,12 +147,15 @@ def _loaded(module: nn.Module, path: Path) -> nn.Module:
 def _without_metrics(state: Mapping[str, Any], expected: set[str]) -> dict[str, Any]:
     """Leave out what torchmetrics counts beside a network."""
     firsts = {name.partition(".")[0] for name in expected}
+    leaves: dict[str, set[str]] = {}
+    for name in state:
+        leaves.setdefault(name.rpartition(".")[0], set()).add(name.rpartition(".")[2])
+    # A layer has a weight too, but never only what a metric counts.
+    metrics = {room for room, names in leaves.items() if names <= _COUNTS and names != {"weight"}}
     return {
         name: value
         for name, value in state.items()
-        if name in expected
-        or name.partition(".")[0] in firsts
-        or name.rpartition(".")[2] not in _COUNTS
+        if name.partition(".")[0] in firsts or name.rpartition(".")[0] not in metrics
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ def read_arrays(path: Path, *, most: int) -> dict[str, Any]:
         ) from None
 
 
-def _read_array(file: IO[bytes], member: zipfile.ZipInfo) -> Any:
+def _read_array(file: Any, member: zipfile.ZipInfo) -> Any:
     version = np.lib.format.read_magic(file)
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,

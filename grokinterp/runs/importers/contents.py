@@ -24,6 +24,7 @@ SEVERAL = ("state_dicts", "checkpoints", "snapshots", "models", "states")
 """Keys under which files hold state dicts of several steps."""
 EPOCHS_OF_SEVERAL = ("epochs", "checkpoint_epochs")
 STEPS_OF_SEVERAL = ("steps", "checkpoint_steps", "global_steps", "iterations")
+COUNTS_OF_SEVERAL = (*EPOCHS_OF_SEVERAL, *STEPS_OF_SEVERAL)
 STEPS_OF_ONE = ("global_step", "step", "iteration", "iter", "num_updates")
 """Keys that say after how many updates weights were stored; ``epoch`` comes after all of them."""
 CONFIGS = (
@@ -239,7 +240,7 @@ def _in_list(holder: Sequence[Any], content: Any, key: str) -> Contents | None:
         return None
     known = tuple(state for state in states if state is not None)
     own = [stored_step(entry)[1] for entry in holder]
-    counts = [k for k in (*EPOCHS_OF_SEVERAL, *STEPS_OF_SEVERAL) if k in content]
+    counts = [k for k in COUNTS_OF_SEVERAL if k in content]
     fitting = [k for k in counts if len(numbers_in(content[k])) == len(known)]
     fitting = [k for k in fitting if are_steps(numbers_in(content[k]))]
     if fitting:

@@ -183,6 +183,10 @@ def require_honest_sizes(content: Any, size: int, path: Path) -> None:
         elif isinstance(value, (Mapping, list, tuple, set)) and id(value) not in seen:
             seen.add(id(value))
             waiting.extend(value.values() if isinstance(value, Mapping) else value)
+            # A key may be a class or function of the file's own too.
+            waiting.extend(
+                key for key in value if isinstance(value, Mapping) and not isinstance(key, str)
+            )
 
 
 def _require_within(path: Path, folder: Path) -> None:

@@ -24,6 +24,7 @@ from grokinterp.runs.importers.assembly import (
     quoted,
 )
 from grokinterp.runs.importers.contents import (
+    COUNTS_OF_SEVERAL,
     Contents,
     config_in,
     find_contents,
@@ -57,6 +58,8 @@ def objection(source: ForeignPath) -> str:
         content.get("checkpoints"), (list, tuple)
     ):
         return "no dictionary with key 'checkpoints'"
+    if "checkpoint_epochs" not in content and any(key in content for key in COUNTS_OF_SEVERAL):
+        return "no 'checkpoint_epochs' but other steps"
     if not content["checkpoints"] or find_state_dict(content["checkpoints"][-1]) is None:
         return "no state dicts under 'checkpoints'"
     layout = layout_of(find_state_dict(content["checkpoints"][-1]) or {})
@@ -94,7 +97,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
             logs.account,
             quoted(config),
             listed(reading.network.ignored),
-            passed_over(content, found, _USED),
+            passed_over(content, found, _USED - set(logs.left_out)),
         ],
         unknown=unknown,
         doubts=reading.doubts,

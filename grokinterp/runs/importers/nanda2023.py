@@ -253,7 +253,7 @@ def _origin(
         logs.account,
         quoted(config_in(content)),
         listed(reading.network.ignored),
-        passed_over(content, found, _USED),
+        passed_over(content, found, _USED - set(logs.left_out)),
     ]
 
 
