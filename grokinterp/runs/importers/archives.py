@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from grokinterp.errors import CheckpointError, one_line
+from grokinterp.errors import CheckpointError, first_sentence
 
 MOST_MEMBERS = 200_000
 """Tensors are members; a file with a thousand checkpoints of a deep network has 60,000."""
@@ -42,8 +42,9 @@ def check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             members, comment = archive.infolist(), archive.comment
     except (zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError) as error:
+        fact = first_sentence(error)
         raise CheckpointError(
-            f"{path} cannot be read as a torch file: {error}. Fetch or save it again."
+            f"{path} cannot be read as a torch file: {fact}. Fetch or save it again."
         ) from None
     fact = "a comment" if comment else _fault_of(members)
     if fact:
@@ -86,7 +87,7 @@ def read_arrays(path: Path, *, most: int) -> dict[str, Any]:
                     arrays[member.filename.removesuffix(".npy")] = _read_array(file, member)
             return arrays
     except (zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError, EOFError) as error:
-        fact = one_line(str(error), 200).rstrip(".")
+        fact = first_sentence(error)
         raise CheckpointError(
             f"{path} cannot be read as arrays of numpy: {fact}. Save them again with numpy.savez."
         ) from None

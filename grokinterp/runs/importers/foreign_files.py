@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from grokinterp.errors import CheckpointError, RunFolderError, one_line
+from grokinterp.errors import CheckpointError, RunFolderError, first_sentence, one_line
 from grokinterp.runs.importers.archives import check_archive, is_zip, read_arrays
 from grokinterp.runs.importers.hints import Hints
 from grokinterp.runs.importers.inert import (
@@ -182,11 +182,9 @@ def require_honest_sizes(content: Any, size: int, path: Path) -> None:
                 )
         elif isinstance(value, (Mapping, list, tuple, set)) and id(value) not in seen:
             seen.add(id(value))
-            waiting.extend(value.values() if isinstance(value, Mapping) else value)
             # A key may be a class or function of the file's own too.
-            waiting.extend(
-                key for key in value if isinstance(value, Mapping) and not isinstance(key, str)
-            )
+            waiting.extend(entry for entry in value if not isinstance(entry, str))
+            waiting.extend(value.values() if isinstance(value, Mapping) else ())
 
 
 def _require_within(path: Path, folder: Path) -> None:
@@ -242,13 +240,13 @@ def _read(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         raise _refused(path, str(error)) from None
     except SafetensorError as error:
-        fact = one_line(str(error), 200).rstrip(".")
+        fact = first_sentence(error)
         raise CheckpointError(f"{path} is not a safetensors file: {fact}.") from None
     except Exception as error:  # a damaged file fails anywhere in torch
         # Of torch's paragraphs the first sentence is the fact.
-        fact = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".")
+        fact = first_sentence(error, 300)
         raise CheckpointError(
-            f"{path} cannot be read as a torch file: {one_line(fact, 300)}. Fetch or save it again."
+            f"{path} cannot be read as a torch file: {fact}. Fetch or save it again."
         ) from None
 
 
