@@ -52,7 +52,8 @@ class Analyze:
     ]
     """Run folder, as grokinterp.train wrote it, or a file or folder in one of the formats
     of docs/importing.md, or such a file or folder on the Hugging Face Hub,
-    hf://owner/name[@revision][/path]. Several, such as runs/*/, are also compared."""
+    hf://owner/name[@revision][/path]. Several, such as runs/*/, are also compared, and so are the
+    files of a folder whose names differ in a seed or another setting."""
     out: Path | None = None
     """Where report.html and the tables go (default: CKPTS/analysis; for a single file and for
     the Hub NAME_analysis in the current folder). Of several runs, the folder of the comparison
@@ -130,6 +131,7 @@ def main(arguments: list[str]) -> None:
         _analyze_own_module(command, command.module, key_frequencies)
         return
     hints = hints_of(command.task, command.model, command.train_pairs, arguments)
+    paths = _with_files_of_sweeps(paths)
     if len(paths) > 1:
         _analyze_all(command, paths, hints, key_frequencies)
     else:
@@ -330,6 +332,16 @@ def _without_comparisons(paths: tuple[Place, ...]) -> list[Place]:
         return list(paths)
     kept = [path for path in paths if isinstance(path, str) or not _is_comparison(path)]
     return kept or list(paths)
+
+
+def _with_files_of_sweeps(places: list[Place]) -> list[Place]:
+    """Put the files of a folder that are a run each in its place."""
+    from grokinterp.runs.importers.sweeps import runs_in
+
+    found: list[Place] = []
+    for place in places:
+        found += (runs_in(place) if isinstance(place, Path) else ()) or (place,)
+    return found
 
 
 def _is_comparison(folder: Path) -> bool:

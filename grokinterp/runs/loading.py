@@ -17,7 +17,8 @@ from grokinterp.runs.exported import EXPORT_FORMAT
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
 from grokinterp.runs.importers.assembly import with_given_pairs
 from grokinterp.runs.importers.hints import Hints
-from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes
+from grokinterp.runs.importers.sweeps import refuse_sweep
+from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes, read_json_table
 from grokinterp.runs.record import ImportedRun
 from grokinterp.runs.run import Run
 from grokinterp.tasks import TaskSpec
@@ -112,9 +113,11 @@ def _read(path: Path, format: str | None, hints: Hints) -> Run:
     if is_export or format == OWN_FORMAT or (format is None and _is_own(source)):
         _refuse_hints(path, hints)
         return (exported if is_export else stored_run).load_run(path)
-    tried = [f"{OWN_FORMAT} (no config.json)", f"{EXPORT_FORMAT} (no export.json)"]
+    tried = [f"{OWN_FORMAT} (no config.json of a run)", f"{EXPORT_FORMAT} (no export.json)"]
     if format == EXPORT_FORMAT:
         raise CheckpointError(f"{path} is not of the format {tried[1]}. Leave out --format.")
+    if source.is_folder:
+        refuse_sweep(source.files, str(path))
     for importer in IMPORTERS:
         if format not in (None, importer.name):
             continue
@@ -146,14 +149,20 @@ def _refuse_hints(path: Path, hints: Hints) -> None:
 def _is_own(source: ForeignPath) -> bool:
     path = source.path / "config.json"
     try:
-        return b"format_version" in read_bytes(path, most=MOST_JSON_BYTES)
+        content = read_bytes(path, most=MOST_JSON_BYTES)
+        # A damaged one of ours is still ours: whoever reads it says what is wrong with it.
+        return b"format_version" in content and "model_type" not in read_json_table(path)
     except OSError:
         return False
+    except ValueError:
+        return True
 
 
 def _was_meant_as_own(source: ForeignPath) -> bool:
     folder = source.path
-    return folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir()))
+    if not folder.is_dir() or source.files:
+        return False
+    return (folder / "config.json").exists() or not any(folder.iterdir())
 
 
 def _load(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,9 +30,15 @@ from grokinterp.models.transformer import vocabulary_sizes
 
 MAX_ORDER = 512
 """Largest p: all p * p pairs are run at once."""
-WRAPPERS = ("model", "state_dict", "model_state_dict")
+WRAPPERS = (
+    *("model", "state_dict", "model_state_dict", "model_state", "net", "network", "module"),
+    *("weights", "params", "parameters"),
+)
 """Keys under which files hold a state dict."""
-_PREFIXES = ("module.", "_orig_mod.", "model.")
+PREFIXES = ("module", "_orig_mod", "model", "net", "network", "transformer")
+"""Words that wrappers put before every name, in any order and number."""
+_FIRST_NAMES = ("embed.W_E", "embed.weight")
+"""A name of each layout, by which its prefix is found."""
 BUFFERS = ("mask", "IGNORE", "causal_mask")
 ROOMS = ("embed.", "pos_embed.", "blocks.", "unembed.", "ln_final.")
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
@@ -94,8 +100,8 @@ def find_state_dict(content: Any) -> Mapping[str, Tensor] | None:
         return None
     for candidate in (content, *(content.get(name) for name in WRAPPERS)):
         if isinstance(candidate, Mapping):
-            state = without_prefix(candidate)
-            if any(name in state for name in ("embed.W_E", "embed.weight")):
+            state = without_prefix_of(candidate, _FIRST_NAMES)
+            if any(name in state for name in _FIRST_NAMES):
                 return {k: v for k, v in state.items() if isinstance(v, Tensor) and _is_dense(v)}
     return None
 
@@ -226,11 +232,49 @@ def _is_dense(value: Tensor) -> bool:
 
 
 def without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
-    """Remove the prefix that wrappers put before every name, if there is one."""
-    for prefix in _PREFIXES:
-        if state and all(str(name).startswith(prefix) for name in state):
-            return {str(name).removeprefix(prefix): value for name, value in state.items()}
-    return {str(name): value for name, value in state.items()}
+    """Remove the prefixes that wrappers put before every name, however many there are."""
+    names = [str(name) for name in state]
+    start = ""
+    while names and any(all(n.startswith(f"{start}{word}.") for n in names) for word in PREFIXES):
+        start = next(
+            f"{start}{word}."
+            for word in PREFIXES
+            if all(name.startswith(f"{start}{word}.") for name in names)
+        )
+    return {str(name).removeprefix(start): value for name, value in state.items()}
+
+
+def without_prefix_of(state: Mapping[Any, Any], expected: Iterable[str]) -> dict[str, Any]:
+    """Remove what stands before the names of a network, whatever else is beside them.
+
+    Parameters
+    ----------
+    state
+        Names to anything. Names without the prefix, such as those of metrics, stay as they are.
+    expected
+        Names of the network. If they stand under several prefixes, one that wrappers write goes
+        first, and the shortest of those; without one such, nothing is removed.
+
+    Examples
+    --------
+    >>> names = {"module._orig_mod.embed.W_E": 1, "train_acc.correct": 2}
+    >>> without_prefix_of(names, ["embed.W_E"])
+    {'embed.W_E': 1, 'train_acc.correct': 2}
+    """
+    named = {str(name): value for name, value in state.items()}
+    starts: dict[str, int] = {}
+    for name in named:
+        for one in expected:
+            if name == one or name.endswith(f".{one}"):
+                start = name.removesuffix(one)
+                starts[start] = starts.get(start, 0) + 1
+    ours = [start for start in starts if set(start.split(".")[:-1]) <= set(PREFIXES)]
+    if not ours and len(starts) != 1:
+        return named
+    start = min(ours or starts, key=lambda start: (-starts[start], start.count("."), start))
+    stripped = {name.removeprefix(start): v for name, v in named.items() if name.startswith(start)}
+    beside = {name: value for name, value in named.items() if not name.startswith(start)}
+    return {**beside, **stripped}
 
 
 def _turned(name: str, value: Tensor, state: Mapping[str, Tensor]) -> Tensor:

@@ -20,13 +20,19 @@ from grokinterp.runs.importers.assembly import (
     plural,
     quoted,
 )
+from grokinterp.runs.importers.contents import (
+    config_in,
+    describe,
+    find_contents,
+    stored_step,
+)
 from grokinterp.runs.importers.described import needs_description, read_described
 from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import (
+    SUFFIXES,
     ForeignPath,
     Importer,
     read_foreign_file,
-    step_in_name,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import (
@@ -35,7 +41,8 @@ from grokinterp.runs.importers.parameters import (
     read_network,
 )
 from grokinterp.runs.importers.readings import open_readings
-from grokinterp.runs.importers.stored_config import config_beside, known_fields
+from grokinterp.runs.importers.step_names import names_a_step, step_in_name
+from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.memory import refuse_shared_memory
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task, TaskSpec
@@ -45,35 +52,41 @@ _KIND = ("act_fn", "attention_dir", "attention_rate")
 
 def objection(source: ForeignPath) -> str:
     """Say why a path is no such folder; empty if it is."""
-    if not source.path.is_dir():
+    if not source.is_folder:
         return "a single file"
+    if not source.files:
+        return f"no {', '.join(f'*{suffix}' for suffix in SUFFIXES)}"
     files = _step_files(source)
     n_named = sum(step_in_name(file) is not None for file in source.files)
-    if n_named > len(files):
+    if n_named > len(files) and not _steps_inside(files):
         return "two of its files end in the same step"
     if not files:
-        return "no *.pt, *.pth or *.safetensors whose names end in a step"
-    state = find_state_dict(read_foreign_file(files[max(files)]))
-    return "" if state is not None else f"no state dict in {files[max(files)].name}"
+        return "neither the names of its files nor the files say their steps"
+    content = read_foreign_file(files[max(files)])
+    return (
+        "" if _state_in(content) is not None else f"{files[max(files)].name}: {describe(content)}"
+    )
 
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read a folder; the last file shows the network and the task."""
     files = _step_files(source)
-    content = read_foreign_file(files[max(files)])
-    state, config = find_state_dict(content), config_beside(content)
+    last = read_foreign_file(files[max(files)])
+    state = _state_in(last)
     assert state is not None
-    candidates = open_readings(state, {**known_fields(config), **hints.model})
-    reading = find_reading(candidates, hints=hints)
+    config = config_in(last)
+    known = {**known_fields(config), **hints.model}
+    reading = find_reading(open_readings(state, known), hints=hints)
     spec = reading.network.spec
 
     def read(path: Path) -> dict[str, Tensor]:
-        found = find_state_dict(read_foreign_file(path))
+        found = _state_in(read_foreign_file(path))
         if found is None:
             raise CheckpointError("it holds no state dict.")
         return _like(found, reading.network).parameters
 
     left = {f.name for f in source.files} - {f.name for f in files.values()}
+    how = "which say their steps" if _steps_inside(files) else "whose names say the step"
     return imported_run(
         source,
         CheckpointFiles(files, read),
@@ -81,7 +94,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         Split.unknown(reading.task),
         origin=[
             f"imported from the folder {source.path.name} (state_dicts): "
-            f"{plural(len(files), 'file')}, whose names end in the step.",
+            f"{plural(len(files), 'file')}, {how}.",
             reading.account,
             "Which pairs were trained on is not known.",
             quoted(config),
@@ -172,9 +185,38 @@ def _floats_in(content: Any) -> list[Tensor]:
     return [value for value in state.values() if value.is_floating_point()]
 
 
+def _state_in(content: Any) -> Mapping[str, Tensor] | None:
+    """The only state dict of a file."""
+    found = find_contents(content)
+    return found.states[0] if found is not None and len(found.states) == 1 else None
+
+
 def _step_files(source: ForeignPath) -> dict[int, Path]:
-    named = [(step_in_name(file), file) for file in source.files]
-    return {step: file for step, file in named if step is not None}
+    """Files of a folder by step: as named, unless names count epochs and the files updates."""
+    named = [(step, file) for file in source.files if (step := step_in_name(file)) is not None]
+    by_name = dict(named)
+    if named and all(names_a_step(file) for _, file in named):
+        return by_name
+    # One file shows whether the files know better than their names.
+    sample = named[-1] if named else (None, source.files[-1]) if source.files else None
+    if sample is None or _stored(sample[1], is_named=bool(named)) in (None, sample[0]):
+        return by_name
+    files = [file for _, file in named] if named else source.files
+    stored = [(_stored(file, is_named=bool(named)), file) for file in files]
+    inside = {step: file for step, file in stored if step is not None}
+    return inside if len(inside) == len(files) or not named else by_name
+
+
+def _stored(path: Path, *, is_named: bool) -> int | None:
+    """The step that a file says, or where its name says nothing its epoch."""
+    content = read_foreign_file(path)
+    key, number = stored_step(content)
+    is_known = _state_in(content) is not None and (key != "epoch" or not is_named)
+    return number if is_known else None
+
+
+def _steps_inside(files: Mapping[int, Path]) -> bool:
+    return any(step_in_name(file) != step for step, file in files.items())
 
 
 def _as_described(state: Mapping[str, Tensor], spec: ModelSpec, n_answers: int | None) -> Network:

@@ -8,7 +8,6 @@ from typing import Any, get_args
 from grokinterp.errors import CheckpointError
 from grokinterp.fields import shown
 from grokinterp.models.spec import ActivationName
-from grokinterp.runs.importers.foreign_files import plain_fields
 
 _NAMES = {
     "act_fn": ("act_fn", "act_type", "activation", "activation_function", "hidden_act"),
@@ -53,27 +52,6 @@ _CANNOT: dict[str, tuple[str, ...]] = {
 _OFF = (None, 0, 0.0, -1, -1.0, False, "", "None")
 _SWITCHED_OFF = ("output_logits_soft_cap", "attn_scores_soft_cap", "num_experts", "n_experts")
 """Fields that are off unless they have a positive value."""
-
-
-CONFIG_KEYS = ("config", "cfg", "args")
-"""Keys under which files hold a config beside a state dict."""
-
-
-def config_beside(content: Any) -> dict[str, Any]:
-    """Return the plain fields of the config that a file holds beside its weights, if any.
-
-    Examples
-    --------
-    >>> config_beside({"model": {}, "config": {"act_fn": "gelu"}})
-    {'act_fn': 'gelu'}
-    """
-    if not isinstance(content, Mapping):
-        return {}
-    for key in CONFIG_KEYS:
-        fields = plain_fields(content.get(key))
-        if fields:
-            return fields
-    return {}
 
 
 def known_fields(config: Mapping[str, Any]) -> dict[str, Any]:

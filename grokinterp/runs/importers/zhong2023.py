@@ -37,7 +37,7 @@ _ACTIVATIONS = {"relu": "relu", "gelu": "gelu"}
 
 def objection(source: ForeignPath) -> str:
     """Say why a path is no such file; empty if it is."""
-    if source.path.is_dir():
+    if source.is_folder:
         return "a folder; name one model_*.pt in it"
     if not source.path.name.startswith("model_"):
         return "not named model_<runid>.pt"
