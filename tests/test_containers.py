@@ -463,7 +463,7 @@ def test_an_object_that_only_holds_fields_is_read_as_a_table_of_them(tmp_path, k
     content = {"model": adding(), "config": CONFIGS[kind]()}
     torch.save(content, tmp_path / "run.pt", _use_new_zipfile_serialization=is_zip)
     run = load_run(tmp_path / "run.pt")
-    assert "act_fn='gelu'" in run.origin and run.spec.act_fn == "gelu"
+    assert "act_fn='gelu'" in run.origin and run.transformer.act_fn == "gelu"
     assert torch.equal(run.parameters()["unembed.W_U"], adding()["unembed.W_U"])
 
 
@@ -540,9 +540,9 @@ def test_nothing_of_a_class_is_imported_or_run_where_its_fields_are_read(tmp_pat
     path = saved(tmp_path, {"model": adding(), "config": theirs})
     monkeypatch.setattr(Theirs, "__setstate__", pytest.fail, raising=False)
     monkeypatch.setattr(Theirs, "__new__", pytest.fail)
-    assert load_run(path).spec.act_fn == "gelu"
+    assert load_run(path).transformer.act_fn == "gelu"
     monkeypatch.delitem(sys.modules, "somebody_elses")
-    assert load_run(path).spec.act_fn == "gelu"
+    assert load_run(path).transformer.act_fn == "gelu"
 
 
 def test_paths_in_a_config_are_text_of_any_system(tmp_path):
