@@ -61,7 +61,7 @@ def approximate_cosets(snapshot: Snapshot) -> pd.DataFrame:
     snapshot.network.require("neurons")
     frequencies, _ = neuron_frequencies(snapshot)
     shares = torch.full((2, len(frequencies)), torch.nan, dtype=torch.float64)
-    steps = [pd.NA] * len(frequencies)
+    steps = pd.Series(pd.NA, index=range(len(frequencies)), dtype="Int64")
     generator = torch.Generator().manual_seed(_SEED)
     for k in frequencies[frequencies > 0].unique().tolist():
         step, place = places_of(k, n)
@@ -71,11 +71,10 @@ def approximate_cosets(snapshot: Snapshot) -> pd.DataFrame:
             active = snapshot.in_view(snapshot.neurons[:, neurons] > 0).view(n, n, -1)
             for row, order in enumerate((place, shuffled)):
                 shares[row, neurons] = _share_in_runs(active, order)
-        for neuron in chosen.tolist():
-            steps[neuron] = step
+        steps[chosen.tolist()] = step
     return pd.DataFrame(
         {
-            "approximate_coset_step": pd.array(steps, dtype="Int64"),
+            "approximate_coset_step": steps,
             "approximate_coset_share": shares[0].numpy(),
             "approximate_coset_null": shares[1].numpy(),
         }
@@ -120,4 +119,5 @@ def _in_best_runs(
     ends = torch.arange(m)[:, None, None] + lengths
     best = (sums.gather(0, ends) - sums[:m]).amax(dim=0)
     is_asked = lengths < m
-    return tuple((v * is_asked).sum(dim=0, dtype=torch.float64) for v in (best, sizes))
+    best, sizes = best * is_asked, sizes * is_asked
+    return best.sum(dim=0, dtype=torch.float64), sizes.sum(dim=0, dtype=torch.float64)
