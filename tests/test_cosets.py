@@ -7,7 +7,8 @@ from torch import nn
 
 import grokinterp as gi
 from grokinterp.circuits.approximate_cosets import approximate_cosets
-from grokinterp.circuits.cosets import COSET_SHARE, coset_neurons, left_cosets, right_cosets
+from grokinterp.circuits.coset_null import COSET_SHARE
+from grokinterp.circuits.cosets import coset_neurons, left_cosets, right_cosets
 from grokinterp.circuits.neuron_phases import neuron_frequencies
 from grokinterp.circuits.neuron_polynomials import neuron_table
 from grokinterp.errors import ConfigError

@@ -314,8 +314,8 @@ def test_neurons_on_cosets_lie_below_the_line_and_others_above(of_permutations, 
         assert t.customdata[:, 0].tolist() == chosen["neuron"].tolist()
         # An exact fit is drawn at the lowest edge and not left out.
         assert t.y == pytest.approx([max(1 - fit, 1e-7) for fit in chosen["coset_fit"]])
-        below = [np.log(y / x) < np.log(line.y[0] / line.x[0]) for x, y in zip(t.x, t.y, strict=True)]
-        assert below == chosen["is_coset_neuron"].tolist()
+        ratios, of_line = np.array(t.y) / np.array(t.x), line.y[0] / line.x[0]
+        assert (ratios < of_line).tolist() == chosen["is_coset_neuron"].tolist()
     with pytest.raises(FitError, match="cyclic.113. has prime order"):
         figures.plot_coset_neurons(grokked)
     nothing = table.assign(coset_subgroup=None)

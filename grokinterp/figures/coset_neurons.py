@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
-from grokinterp.circuits.cosets import COSET_SHARE, MOST_LEFT
+from grokinterp.circuits.coset_null import COSET_SHARE, MOST_LEFT
 from grokinterp.errors import FitError
 from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.style import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from grokinterp import figures
-from grokinterp.circuits.cosets import COSET_SHARE
+from grokinterp.circuits.coset_null import COSET_SHARE
 from grokinterp.errors import FitError
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import escape, show_value, table
