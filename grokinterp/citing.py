@@ -31,6 +31,8 @@ _LEE = "lee2024grokfast"
 _PRIETO = "prieto2025grokking"
 _GROMOV = "gromov2023grokking"
 _CHAN = "chan2022causal"
+_STANDER = "stander2024grokking"
+_MCCRACKEN = "mccracken2025uncovering"
 
 PRESET_SOURCES = {
     "nanda2023": _NANDA,
@@ -148,6 +150,10 @@ def _sources_of_analysis(analysis: Analysis) -> Iterator[str]:
         yield _CHUGHTAI
     if any(len(table) for table in (analysis.by_frequency, analysis.circuit, analysis.neurons)):
         yield _NANDA
+    if "coset_subgroup" in analysis.neurons:
+        yield _STANDER
+    if "approximate_coset_share" in analysis.neurons:
+        yield _MCCRACKEN
     if len(analysis.ablations):
         yield _NANDA
         if analysis.ablations["intervention"].astype(str).str.contains("resampl").any():

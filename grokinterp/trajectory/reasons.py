@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grokinterp.circuits.cosets import why_no_cosets
 from grokinterp.trajectory.circuit_steps import why_never
 from grokinterp.trajectory.milestones import Milestones
 from grokinterp.trajectory.needed_parts import of_missing_parts
@@ -95,6 +96,10 @@ def _of_spectrum(analysis: Analysis) -> dict[str, str]:
     if not keys.frequencies:
         field = "key_representations" if task.has_representations else "key_frequencies"
         reasons[field] = keys.reason or "none was given"
+    of_cosets = [c for m in analysis.measures if "subgroups" in m.needs for c in m.columns]
+    no_cosets = why_no_cosets(task) if task.group_view is not None else None
+    if no_cosets is not None:
+        reasons |= {f"final.{column}": no_cosets for column in of_cosets}
     if task.group_view is None:
         reasons["by_frequency"] = (
             f"{task.spec.in_words} has no cyclic view, so there are no trigonometric columns"
