@@ -202,7 +202,7 @@ def _alternating(group: FiniteGroup, degree: int) -> Known:
 
 
 def _is(value: complex, number: int) -> bool:
-    return abs(value - number) < _EXACT
+    return bool(abs(value - number) < _EXACT)
 
 
 def _affine(group: FiniteGroup, p: int) -> Known:
