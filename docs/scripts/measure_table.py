@@ -43,7 +43,7 @@ _NEEDS: dict[str, str] = {
     "split": "the split",
     "frequencies": "frequencies",
     "group": "a group",
-    "representations": "permutations",
+    "representations": "a group that is not cyclic",
     "subgroups": "a group with subgroups",
     "key_frequencies": "key frequencies",
     "commutative_operation": "a commutative operation",
