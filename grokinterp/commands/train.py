@@ -37,9 +37,11 @@ class Train:
     preset: str = DEFAULT_PRESET
     """Settings to start from: quick (p = 59, about a minute), nanda2023 (p = 113, as the
     paper), tl_demo (p = 113, the published Grokking_Demo run), s5 (permutations of five, an
-    hour or two), perceptron (p = 23, no weight decay, seconds), digits (images, large
-    initial weights). Other flags change them. The preset decides the kind of network, so the
-    flags of a multilayer perceptron are listed with --preset perceptron --help."""
+    hour or two), dihedral (symmetries of a 29-gon, half a minute), alternating (even
+    permutations of five, about a minute), perceptron (p = 23, no weight decay, seconds),
+    digits (images, large initial weights). Other flags change them. The preset decides the
+    kind of network, so the flags of a multilayer perceptron are listed with --preset
+    perceptron --help."""
     n_threads: int | None = None
     """Threads of torch. Another number gives other rounding (default: as torch chooses)."""
     device: str = "cpu"
