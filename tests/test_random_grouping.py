@@ -98,7 +98,7 @@ def test_the_covariance_is_that_of_all_rows_in_whatever_portions(monkeypatch):
 def test_the_rule_finds_the_same_keys_from_draws_and_from_the_distribution():
     split = planted.split(31)
     waves = planted.cosines(split.task, {3: 5.0, 7: 4.0})
-    snapshot = planted.snapshot(waves + planted.noise(31**2, 31), split)
+    snapshot = planted.snapshot(waves + planted.noise(31**2, 31, scale=0.3), split)
     drawn, computed = (find_key_frequencies(snapshot, n_permutations=n) for n in (1000, 0))
     assert drawn.frequencies == computed.frequencies == (3, 7)
     shares = [keys.evidence["null_share"].iloc[0] for keys in (drawn, computed)]
