@@ -24,8 +24,10 @@ from grokinterp.portions import Joined, joined, portions
 from grokinterp.runs.network import Network
 from grokinterp.runs.parts import missing_parts
 from grokinterp.tasks import Task, TaskSpec, draw_split
+from grokinterp.training import train
+from grokinterp.training.step import AutogradStep, ForwardEvaluation
 from grokinterp.trajectory import analyze_run
-from tests import kinds, planted
+from tests import kinds, planted, tiny
 from tests.tolerances import EXACT64, FLOAT32
 
 FOUR_PORTIONS = 24**3 * 8 // 4
@@ -207,3 +209,35 @@ def test_answers_in_another_order_than_the_group_are_the_groups(monkeypatch):
     assert fraction_logit_variance_explained(other, given) == pytest.approx(
         fraction_logit_variance_explained(snapshot, keys), **EXACT64
     )
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "stable_max"])
+def test_a_batch_in_portions_has_the_loss_and_gradients_of_the_batch_in_one(loss, monkeypatch):
+    task = Task(TaskSpec("group", group="symmetric(4)"))
+    network = Network(NETWORKS["perceptron"], task)
+
+    def stepped():
+        parameters = {name: v.requires_grad_() for name, v in network.initial_parameters().items()}
+        given = (parameters, network, network.inputs, network.targets, "float64", loss)
+        step, evaluation = AutogradStep(*given), ForwardEvaluation(*given)
+        found = [step.loss_and_gradients(), step.accuracy(), *evaluation.loss_and_accuracy()]
+        return len(step._parts), found, {name: v.grad for name, v in parameters.items()}
+
+    n_whole, whole, gradients = stepped()
+    monkeypatch.setattr(sizes, "PORTION_BYTES", FOUR_PORTIONS)
+    n_parts, parts, of_parts = stepped()
+    assert (n_whole, n_parts) == (1, 4)
+    assert parts == pytest.approx(whole, rel=1e-6) and parts[0] == parts[2] != 0
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(of_parts[name], gradient, rtol=1e-4, atol=1e-7)
+        assert gradient.abs().max() > 1e-4
+
+
+def test_a_training_on_many_outputs_says_that_it_takes_long(monkeypatch, tmp_path, caplog):
+    config = tiny.config(n_steps=1)
+    with caplog.at_level("INFO"):
+        train(config, tmp_path / "small", progress=False)
+        assert "takes long" not in caplog.text
+        monkeypatch.setattr(sizes, "PORTION_BYTES", 8000)
+        train(config, tmp_path / "large", progress=False)
+    assert "outputs in every step" in caplog.text

@@ -17,7 +17,8 @@ from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import PRESETS, TrainConfig
-from grokinterp.tasks import OPERATIONS, AnswerTable, TaskSpec
+from grokinterp.tasks import OPERATIONS, AnswerTable, Operation, TaskSpec
+from grokinterp.tasks.groups_of_tasks import group_operation, table_of_group
 
 DEFAULT_PRESET = "quick"
 _IN_WORDS = {ModelSpec: "a transformer", MlpSpec: "a multilayer perceptron"}
@@ -102,12 +103,22 @@ def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:
     if name == "table" and labels is not None and not labels.startswith("--"):
         # Also so that what is wrong with a file is said here: tyro would break its name over lines.
         operation = AnswerTable.of(Path(labels)).operation
+    if name == "group":
+        operation = _group_asked_for(arguments)
     is_asked_for = _last_value("task.split-unit", arguments) is not None
     if operation is None or operation.is_commutative or is_asked_for:
         return preset
     if not isinstance(task, TaskSpec) or task.split_unit == "ordered_pairs":
         return preset
     return replace(preset, task=replace(task, split_unit="ordered_pairs"))
+
+
+def _group_asked_for(arguments: list[str]) -> Operation | None:
+    """Return the product of the group that is named, or of its table; None if neither is."""
+    name, path = (_last_value(f"task.{flag}", arguments) for flag in ("group", "group-table"))
+    if (name is None and path is None) or (path or "").startswith("--"):
+        return None
+    return group_operation(*table_of_group(name, None if path is None else Path(path)))
 
 
 def _last_value(flag: str, arguments: list[str]) -> str | None:
