@@ -348,6 +348,7 @@ def by_representation(steps: np.ndarray) -> pd.DataFrame:
     names = dict(enumerate(REPRESENTATIONS, start=1))
     table.insert(1, "representation", table.pop("frequency").map(names))
     table.insert(2, "dimension", table["representation"].map(REPRESENTATIONS))
+    table.insert(3, "type", "real")
     return table
 
 
@@ -363,7 +364,8 @@ def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
     seen = evidence(13, (1, 6)).drop(columns=["frequency", "double_of"])
     seen.insert(0, "representation", list(REPRESENTATIONS))
     seen.insert(1, "dimension", list(REPRESENTATIONS.values()))
-    seen.insert(2, "character_similarity", np.sqrt(seen["logit_power_share"]))
+    seen.insert(2, "type", "real")
+    seen.insert(3, "character_similarity", np.sqrt(seen["logit_power_share"]))
     keys = KeyFrequencies(
         120, (1, 6), "logit_power", int(steps[-1]), seen, None, KEY_REPRESENTATIONS
     )

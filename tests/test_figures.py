@@ -355,7 +355,7 @@ def test_without_phases_the_reason_is_given(grokked, of_permutations):
     for analysis, reason in (
         (dataclasses.replace(grokked, neurons=noisy), "one frequency explains over 85% .* in 0 of"),
         (dataclasses.replace(grokked, neurons=pd.DataFrame()), "were not analyzed"),
-        (of_permutations, "permutations have representations instead of frequencies"),
+        (of_permutations, "permutation composition in S_5 has representations instead of"),
     ):
         with pytest.raises(FitError, match=reason):
             figures.plot_neuron_phases(analysis)

@@ -34,7 +34,7 @@ def test_the_summary_names_representations_and_no_frequency(analysis):
     summary = analysis.summary
     assert summary["key_frequencies"] == []
     assert summary["key_representations"] == ["standard", "sign"]
-    assert summary["reasons"]["key_frequencies"].startswith("permutations have representations")
+    assert summary["reasons"]["key_frequencies"].startswith("permutation composition in S_3 has")
     assert summary["algorithm"]["verdict"] == "none"
     assert {"restricted_loss_test", "excluded_loss_train"} <= set(analysis.trajectory)
     assert "fraction_single_representation_neurons" in summary["citations"]
@@ -57,6 +57,7 @@ def test_tables_are_by_representation(analysis, tmp_path):
         "step",
         "representation",
         "dimension",
+        "type",
         "embedding_norm",
         "n_neurons",
         "logit_power_share",

@@ -133,7 +133,7 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
     -------
     DataFrame
         ``neuron``; ``frequency`` that explains most of it (empty for a dead neuron, or where
-        the task has no frequencies), for permutations ``representation``;
+        the task has no frequencies), in a group that is not cyclic ``representation``;
         ``fraction_explained`` by the degree-2 polynomial of that
         frequency; ``is_single_frequency`` (over 85 %); the phases of its waves at that
         frequency, in radians (:mod:`~grokinterp.circuits.neuron_phases`): ``phase_a``,
@@ -146,8 +146,9 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
         ``accuracy_zero``, ``accuracy_mean``.
 
         Without a linear readout, ``phase_out``, ``phase_error`` and the columns from ``W_L_norm``
-        on are absent; without pre-activations, ``phase_a`` and ``phase_b``; for permutations, all
-        phases. With a norm before the logits, its scale is frozen while a neuron changes.
+        on are absent; without pre-activations, ``phase_a`` and ``phase_b``; in a group that is
+        not cyclic, all phases. With a norm before the logits, its scale is frozen while a neuron
+        changes.
 
     Notes
     -----

@@ -54,8 +54,8 @@ class Analyze:
     """Format of CKPTS where it is not recognized: grokinterp, zhong2023, grokking_demo,
     nanda2023, transformer_lens or state_dicts."""
     key_frequencies: str | None = None
-    """Frequencies to use instead of those found, such as 9,38,45 (for permutations names of
-    representations: sign,standard): for runs that were stopped on the plateau."""
+    """Frequencies to use instead of those found, such as 9,38,45 (names of representations
+    in a group that is not cyclic: sign,standard): for runs that were stopped on the plateau."""
     every: int = 1
     """Take every k-th checkpoint; the last is always taken."""
     deep: bool = True
@@ -366,7 +366,7 @@ def _frequencies(text: str | None) -> tuple[int | str, ...] | None:
         if any(re.fullmatch(r"\w*[a-z]\w*", word) is None for word in words):
             raise ConfigError(
                 f"--key-frequencies {shown(text)} is no list of whole numbers or names. Write them "
-                "as 9,38,45, or for permutations as sign,standard."
+                "as 9,38,45, or names of representations as sign,standard."
             ) from None
         return tuple(words)
 

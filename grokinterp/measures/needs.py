@@ -25,8 +25,8 @@ Need = TaskNeed | PartName
 NEEDS: dict[Need, str] = {
     "split": "which pairs were trained on",
     "frequencies": "answers that are sums in a cyclic group",
-    "group": "answers that are products in a group, cyclic or of permutations",
-    "representations": "answers that are products of permutations",
+    "group": "answers that are products in a group",
+    "representations": "answers that are products in a group that is not cyclic",
     "key_frequencies": "key frequencies, or key representations",
     "commutative_operation": "an operation with a∘b = b∘a",
     "operands": "an embedding of each token",
@@ -88,7 +88,10 @@ def _without_group(task: Task, keys: KeyFrequencies, split_is_known: bool) -> st
 def _without_representations(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
     if task.has_representations:
         return None
-    return f"{task.spec.in_words} is no product of permutations, so there are no representations"
+    words = task.spec.in_words
+    if has_spectrum(task):
+        return f"{words} has frequencies in the place of representations"
+    return f"{words} is no product in a group, so there are no representations"
 
 
 def _without_keys(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:

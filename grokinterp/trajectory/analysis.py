@@ -73,7 +73,7 @@ class Analysis:
     measures: tuple[Measure, ...] = MEASURES
     """The measures that were taken."""
     by_representation: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """One row per checkpoint and irreducible representation; empty but for permutations."""
+    """One row per checkpoint and irreducible representation; empty for a cyclic group."""
     circuit: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The trigonometric circuit of the last checkpoint, step by step; see
     :func:`~grokinterp.circuits.evidence.circuit_table`. Empty where there is none."""
@@ -155,8 +155,8 @@ def analyze_run(
         What to measure. A plain function ``mine(snapshot, key_frequencies) -> float`` is a
         measure too; its numbers are not cached.
     key_frequencies
-        Frequencies, or for permutations names of representations, to use instead of those that
-        the last checkpoint's logits show: for runs that were stopped on the plateau.
+        Frequencies, or in a group that is not cyclic names of representations, to use instead
+        of those that the last checkpoint's logits show: for runs that were stopped on the plateau.
     every
         Take every k-th checkpoint; the last is always taken.
     deep

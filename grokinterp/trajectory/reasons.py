@@ -90,11 +90,19 @@ def _of_spectrum(analysis: Analysis) -> dict[str, str]:
     task, keys = analysis.run.task, analysis.key_frequencies
     reasons = {}
     if task.has_representations:
-        nothing = "permutations have representations and no frequencies"
+        nothing = f"{task.spec.in_words} has representations and no frequencies"
         reasons = {"key_frequencies": nothing, "by_frequency": nothing}
     if not keys.frequencies:
-        field = "key_representations" if task.has_representations else "key_frequencies"
-        reasons[field] = keys.reason or "none was given"
+        reason = keys.reason or "none was given"
+        reasons["key_representations"] = reason
+        if not task.has_representations:
+            reasons["key_frequencies"] = reason
+    if not keys.published_representations:
+        reasons["key_representations_published"] = (
+            keys.reason
+            if keys.evidence is None and keys.reason
+            else "no character has a cosine above 0.005 with the logits"
+        )
     if task.group_view is None:
         reasons["by_frequency"] = (
             f"{task.spec.in_words} has no cyclic view, so there are no trigonometric columns"
