@@ -43,6 +43,12 @@ FLOAT32_BEHIND_THE_NEURONS = ("transformer", "with a norm")
 """Networks whose forward pass is made in portions too, in float32."""
 
 
+def split_at(monkeypatch, n_bytes):
+    """Make everything larger in portions of so many bytes."""
+    monkeypatch.setattr(sizes, "WHOLE_BYTES", n_bytes)
+    monkeypatch.setattr(sizes, "PORTION_BYTES", n_bytes)
+
+
 def snapshot_of(model, task):
     split = draw_split(Task(task))
     parameters = Network(model, split.task).initial_parameters()
@@ -89,7 +95,7 @@ def test_a_group_in_portions_has_the_numbers_of_the_group_in_one(name, monkeypat
     snapshot, keys = permutations(model)
     whole = numbers_of(snapshot, keys)
     assert not snapshot.is_large and len(snapshot.sum_portions) == 1
-    monkeypatch.setattr(sizes, "PORTION_BYTES", FOUR_PORTIONS)
+    split_at(monkeypatch, FOUR_PORTIONS)
     again = fresh(snapshot, model)
     assert again.is_large and len(again.sum_portions) == 4
     parts = numbers_of(again, keys)
@@ -110,7 +116,7 @@ def test_frequencies_in_portions_are_those_in_one(kind, monkeypatch):
         return snapshot.is_large, numbers_of(snapshot, keys)
 
     was_large, whole = analyzed()
-    monkeypatch.setattr(sizes, "PORTION_BYTES", 8 * 13**3 // 3)
+    split_at(monkeypatch, 8 * 13**3 // 3)
     is_large, parts = analyzed()
     assert is_large and not was_large
     tolerance = EXACT64 if kind == "logits alone" else FLOAT32
@@ -120,7 +126,7 @@ def test_frequencies_in_portions_are_those_in_one(kind, monkeypatch):
 def test_a_run_is_analyzed_in_portions_from_its_checkpoints_to_its_tables(monkeypatch):
     run = kinds.KINDS["perceptron"]()
     whole = analyze_run(run, key_frequencies=kinds.KEYS)
-    monkeypatch.setattr(sizes, "PORTION_BYTES", 8 * 13**3 // 3)
+    split_at(monkeypatch, 8 * 13**3 // 3)
     parts = analyze_run(run, key_frequencies=kinds.KEYS)
     for name in ("trajectory", "by_frequency", "ablations", "circuit", "neurons"):
         of_whole, of_parts = getattr(whole, name), getattr(parts, name)
@@ -153,7 +159,7 @@ def test_nothing_as_large_as_the_logits_is_made(is_in_portions, monkeypatch):
     n_bytes = snapshot.logits.untyped_storage().nbytes()
     assert n_bytes == 24**3 * 4
     if is_in_portions:
-        monkeypatch.setattr(sizes, "PORTION_BYTES", FOUR_PORTIONS)
+        split_at(monkeypatch, FOUR_PORTIONS)
         monkeypatch.setattr("grokinterp.circuits.key_frequencies.MOST_PERMUTED_LOGITS", 24**3 - 1)
     with LargestArray() as made:
         keys = dataclasses.replace(keys, evidence=find_key_frequencies(snapshot).evidence)
@@ -169,11 +175,15 @@ def test_nothing_as_large_as_the_logits_is_made(is_in_portions, monkeypatch):
 
 
 def test_portions_are_consecutive_and_as_few_as_fit(monkeypatch):
-    monkeypatch.setattr(sizes, "PORTION_BYTES", 100)
+    split_at(monkeypatch, 100)
     assert portions(10, 10) == [slice(0, 10)]
     assert portions(11, 10) == [slice(0, 10), slice(10, 11)]
     assert portions(2, 1000) == [slice(0, 1), slice(1, 2)], "a row is never split"
     assert portions(0, 8) == [slice(0, 0)] and portions(3, 0) == [slice(0, 3)]
+    # What is just too large to be whole is made in portions that are smaller still.
+    monkeypatch.setattr(sizes, "PORTION_BYTES", 40)
+    assert portions(10, 10) == [slice(0, 10)]
+    assert portions(11, 10) == [slice(0, 4), slice(4, 8), slice(8, 11)]
 
 
 def test_joined_parts_are_written_where_they_belong():
@@ -201,7 +211,7 @@ def test_answers_in_another_order_than_the_group_are_the_groups(monkeypatch):
         24, 24, 24
     )
     other = planted.snapshot(moved.flatten(0, 1), split)
-    monkeypatch.setattr(sizes, "PORTION_BYTES", FOUR_PORTIONS)
+    split_at(monkeypatch, FOUR_PORTIONS)
     assert character_similarities(other).square().sum().item() == pytest.approx(
         character_similarities(snapshot).square().sum().item(), **EXACT64
     )
@@ -224,7 +234,7 @@ def test_a_batch_in_portions_has_the_loss_and_gradients_of_the_batch_in_one(loss
         return len(step._parts), found, {name: v.grad for name, v in parameters.items()}
 
     n_whole, whole, gradients = stepped()
-    monkeypatch.setattr(sizes, "PORTION_BYTES", FOUR_PORTIONS)
+    split_at(monkeypatch, FOUR_PORTIONS)
     n_parts, parts, of_parts = stepped()
     assert (n_whole, n_parts) == (1, 4)
     assert parts == pytest.approx(whole, rel=1e-6) and parts[0] == parts[2] != 0
@@ -238,6 +248,6 @@ def test_a_training_on_many_outputs_says_that_it_takes_long(monkeypatch, tmp_pat
     with caplog.at_level("INFO"):
         train(config, tmp_path / "small", progress=False)
         assert "takes long" not in caplog.text
-        monkeypatch.setattr(sizes, "PORTION_BYTES", 8000)
+        split_at(monkeypatch, 8000)
         train(config, tmp_path / "large", progress=False)
     assert "outputs in every step" in caplog.text

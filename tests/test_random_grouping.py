@@ -91,6 +91,7 @@ def test_the_covariance_is_that_of_all_rows_in_whatever_portions(monkeypatch):
     values = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
     exact = torch.cov(values.double().T, correction=0)
     torch.testing.assert_close(row_covariance(values), exact, rtol=1e-5, atol=1e-6)
+    monkeypatch.setattr(sizes, "WHOLE_BYTES", 8 * 4 * 7)
     monkeypatch.setattr(sizes, "PORTION_BYTES", 8 * 4 * 7)
     torch.testing.assert_close(row_covariance(values), exact, rtol=1e-5, atol=1e-6)
 
