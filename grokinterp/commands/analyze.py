@@ -126,6 +126,8 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("no run is named. Name a run folder, or several to compare them.")
     paths = _without_comparisons(tuple(_place(word) for word in command.ckpts))
     logging.basicConfig(level="WARNING", format="%(message)s")
+    if command.quiet:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if command.module is not None:
         _analyze_own_module(command, command.module, key_frequencies)
         return
