@@ -112,7 +112,7 @@ def _read(path: Path, format: str | None, hints: Hints) -> Run:
     if is_export or format == OWN_FORMAT or (format is None and _is_own(source)):
         _refuse_hints(path, hints)
         return (exported if is_export else stored_run).load_run(path)
-    tried = [f"{OWN_FORMAT} (no config.json)", f"{EXPORT_FORMAT} (no export.json)"]
+    tried = [f"{OWN_FORMAT} (no config.json)", f"{EXPORT_FORMAT} (no export_version in config.json)"]
     if format == EXPORT_FORMAT:
         raise CheckpointError(f"{path} is not of the format {tried[1]}. Leave out --format.")
     for importer in IMPORTERS:
