@@ -114,9 +114,11 @@ def test_only_an_export_is_written_over_and_files_of_its_user_stay(trained, tmp_
     with pytest.raises(RunFolderError, match="is a file. Choose"):
         gi.export(trained, tmp_path / "file")
     folder = gi.export(trained, tmp_path / "out")
-    (folder / "LICENSE").write_text("mine")
+    (folder / "notes.csv").write_text("mine")
+    gi.export(trained, folder, report=True)
     gi.export(trained, folder)
-    assert (folder / "LICENSE").read_text() == "mine"
+    assert (folder / "notes.csv").read_text() == "mine"
+    assert not (folder / "report.html").exists()
     assert not list(tmp_path.glob(".writing-*"))
 
 

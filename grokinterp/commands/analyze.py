@@ -260,7 +260,7 @@ def _job(command: Analyze, path: Place, out: Path, hints: Hints) -> _Job:
         run = read_run(path, command.format, hints)
         run.resolve_step(None)
     except GrokinterpError as error:
-        if str(path) in str(error):
+        if isinstance(path, str) or str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from None
     _require_writable(out)
@@ -306,7 +306,7 @@ def _write_images(command: Analyze, analysis: Analysis | Comparison, out: Path) 
 
 
 def _place(word: str) -> Place:
-    return word if word.startswith("hf://") else Path(word)
+    return word if word.startswith("hf:/") else Path(word)
 
 
 def _local(place: Place) -> Path:

@@ -90,6 +90,23 @@ def write_run(run: Run, folder: Path, steps: Iterable[int]) -> None:
     write_json(folder / "config.json", described)
 
 
+def write_list(folder: Path) -> None:
+    """Add the names of all files of a new export to its config.json."""
+    place = folder / "config.json"
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    write_json(place, {**read_json_table(place), "files": names})
+
+
+def listed_files(folder: Path) -> list[Path]:
+    """Files of an export that is there, as its config.json lists them; none if it cannot say."""
+    try:
+        names = read_json_table(folder / "config.json", within=folder)["files"]
+        paths = [folder / str(name) for name in names]
+        return [path for path in paths if path.resolve().is_relative_to(folder.resolve())]
+    except (OSError, RunFolderError, KeyError, TypeError, ValueError):
+        return []
+
+
 def _write_weights(run: Run, step: int, folder: Path, *, is_last: bool) -> dict[str, Any] | None:
     """Write the weights of a step, if it has any; its line in config.json."""
     weights = run.parameters(step)

@@ -103,6 +103,8 @@ class Fetched:
     """File or folder in the cache of the Hub."""
     address: str
     """With the commit in the place of the revision."""
+    folder: Path | None
+    """Where `path` was chosen and not named, the folder that it was chosen in."""
 
 
 def fetch(text: str) -> Fetched:
@@ -136,7 +138,8 @@ def fetch(text: str) -> Fetched:
                 )
             )
     commit = Address(address.repository, cached.name, address.path)
-    return Fetched(cached / target, str(commit))
+    is_named = target == address.path
+    return Fetched(cached / target, str(commit), None if is_named else cached / address.path)
 
 
 def needed(sizes: Mapping[str, int], address: Address) -> tuple[list[str], str]:

@@ -53,11 +53,17 @@ def model_card(analysis: Analysis, folder: Path, license: str | None) -> str:
         "## Limits",
         _bullets(_limits(analysis)),
         "## Files",
-        _table({f"`{name}`": what for name, what in _FILES.items() if (folder / name).exists()}),
+        _table(_files(folder)),
         "## Citation",
         fenced(cite(analysis), "bibtex"),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _files(folder: Path) -> dict[str, str]:
+    others = {path.name: "a table of the analysis" for path in sorted(folder.glob("*.csv"))}
+    known = {name: what for name, what in _FILES.items() if (folder / name).exists()}
+    return {f"`{name}`": what for name, what in {**others, **known}.items()}
 
 
 def escaped(text: str) -> str:

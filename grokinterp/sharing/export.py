@@ -14,12 +14,10 @@ from grokinterp.errors import ConfigError, RunFolderError
 from grokinterp.fields import checked, shown
 from grokinterp.report import write_report
 from grokinterp.runs.atomic import TEMPORARY_PREFIX, is_there, make_folder, write_atomically
-from grokinterp.runs.exported import is_export, write_run
+from grokinterp.runs.exported import is_export, listed_files, write_list, write_run
 from grokinterp.sharing.card import model_card
 from grokinterp.trajectory import Analysis, write_tables
 
-_WRITTEN = ("*.csv", "*.safetensors", "checkpoints/step_*.safetensors", "summary.json")
-_WRITTEN += ("report.html", "README.md", "config.json")
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,60}")
 _CHOOSE = "Choose an empty or new folder, or one that gi.export wrote."
 
@@ -96,6 +94,7 @@ def export(
         if report:
             write_report(analysis, made / "report.html")
         write_atomically(made / "README.md", model_card(analysis, made, license).encode())
+        write_list(made)
         _put(made, folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -143,13 +142,14 @@ def _put(made: Path, folder: Path) -> None:
     """Put finished files in their place, config.json last; remove those of an earlier export."""
     try:
         folder.mkdir(exist_ok=True)
+        earlier = listed_files(folder)
         files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
         for file in sorted(files, key=lambda file: file.name == "config.json"):
             (folder / file).parent.mkdir(exist_ok=True)
             os.replace(made / file, folder / file)  # noqa: PTH105
-        for path in (path for pattern in _WRITTEN for path in folder.glob(pattern)):
+        for path in earlier:
             if path.relative_to(folder) not in files:
-                path.unlink()
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise RunFolderError(
             f"cannot write {folder}: {error.strerror}. Export into another folder."
