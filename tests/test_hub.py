@@ -17,9 +17,9 @@ from tests.hub_server import Repository, serving
 from tests.test_imports import loaded_after
 
 
-def weights(p=13):
+def weights(frequency=2):
     content = io.BytesIO()
-    torch.save(planted.clock_parameters(p, [2]), content)
+    torch.save(planted.clock_parameters(13, [frequency]), content)
     return content.getvalue()
 
 
@@ -39,7 +39,12 @@ def hub(tmp_path, monkeypatch, run_files):
     repositories = {
         "ada/one": Repository({"net_100.pt": clock, "README.md": b"a card", "big.bin": b"0" * 999}),
         "ada/steps": Repository(
-            {f"ckpts/step_{step}.pt": clock for step in (1, 20)} | {"other/net.pt": b"damaged"}
+            {
+                "ckpts/step_1.pt": clock,
+                # The cache holds a content once, whatever its names are.
+                "ckpts/step_20.pt": weights(3),
+                "other/net.pt": b"damaged",
+            }
         ),
         "ada/run": Repository({**run_files, "analysis/cache.jsonl": b"{}"}, ("main", "v1")),
         "ada/private": Repository({"net.pt": clock}, token="hf_secret"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from grokinterp.errors import ConfigError
 from grokinterp.tasks import TaskSpec
 
 TASK_FIELDS = (
@@ -74,9 +75,15 @@ class Hints:
         Raises
         ------
         ConfigError
-            If the fields do not go together.
+            If the fields do not go together, or p alone is given and is not `order`.
         """
         if "operation" not in self.task:
+            p = self.task.get("p", order)
+            if order and p != order:
+                raise ConfigError(
+                    f"p={p} is given, and the network has {order} operands. Check p, or leave it "
+                    "out."
+                )
             return None
         return TaskSpec(**{"p": order, **self.task})
 
