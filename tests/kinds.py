@@ -86,6 +86,9 @@ KINDS: dict[str, Callable[[], Run]] = {
     "transformer, norm before the readout": lambda: of_initial_weights(
         ModelSpec(d_model=32, n_heads=2, d_head=16, d_mlp=32, normalization="LN")
     ),
+    "transformer, separate embeddings": lambda: of_initial_weights(
+        ModelSpec(d_model=32, n_heads=2, d_head=16, d_mlp=32, operand_embeddings="separate")
+    ),
     "perceptron": lambda: of_initial_weights(MlpSpec(widths=(32,), act_fn="square")),
     "perceptron, separate embeddings concatenated": lambda: of_initial_weights(
         MlpSpec(widths=(32,), embedding="separate", d_embed=16)

@@ -20,7 +20,7 @@ def embedding_through_heads(snapshot: Snapshot) -> Float[Tensor, "token neuron"]
     Returns
     -------
     Tensor
-        (n, d_mlp) float64.
+        (n, d_mlp) float64; (n, 2 d_mlp), for a and then for b, if each has an embedding of its own.
 
     Raises
     ------
@@ -28,9 +28,10 @@ def embedding_through_heads(snapshot: Snapshot) -> Float[Tensor, "token neuron"]
         If the task has no cyclic view.
     """
     snapshot.require_cyclic_view()
-    weights = {name: snapshot.weight(name).double() for name in ("W_E", "W_V", "W_O", "W_in")}
+    weights = {name: snapshot.weight(name).double() for name in ("W_V", "W_O", "W_in")}
     through = torch.einsum("hde,hef->df", weights["W_V"], weights["W_O"])
-    return weights["W_E"][snapshot.class_tokens] @ through @ weights["W_in"]
+    tables = snapshot.operand_rows.double().split(len(through), dim=1)
+    return torch.cat([rows @ through @ weights["W_in"] for rows in tables], dim=1)
 
 
 def embedding_spectrum(snapshot: Snapshot) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from grokinterp.models.mlp import mlp_outputs
 from grokinterp.models.mlp_spec import MlpSpec
 from grokinterp.models.spec import ModelSpec
 from grokinterp.models.transformer import ACTIVATIONS, input_tokens, transformer_logits
+from grokinterp.portions import joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +68,8 @@ def has_pair_tables(spec: ModelSpec) -> bool:
     """Whether the network is of the kind that this module computes exactly.
 
     One layer, read at the ``=`` of ``a b =``, with the usual attention, an MLP without gate,
-    no norms, and embeddings that are not tied. The direction of attention does not matter
-    there: the last position sees every other under both.
+    no norms, and one embedding for a and b that is not tied. The direction of attention does not
+    matter there: the last position sees every other under both.
     """
     return not fields_without_tables(spec)
 
@@ -89,6 +90,7 @@ def fields_without_tables(spec: ModelSpec) -> list[str]:
         "gated_mlp": False,
         "attn_only": False,
         "tied_embeddings": False,
+        "operand_embeddings": "shared",
     }
     found = {name: getattr(spec, name) for name in needed}
     return [
@@ -244,11 +246,11 @@ def pair_logits(
     """
     parts = pairs.split(_PAIRS_AT_A_TIME)
     if isinstance(spec, MlpSpec):
-        return torch.cat([mlp_outputs(parameters, part, spec) for part in parts])
+        return joined((mlp_outputs(parameters, part, spec) for part in parts), len(pairs))
     if has_pair_tables(spec):
         tables = pair_tables(parameters, spec)
-        return torch.cat([forward_tables(tables, spec, part).logits for part in parts])
-    return torch.cat([forward_pairs(parameters, spec, part).logits for part in parts])
+        return joined((forward_tables(tables, spec, part).logits for part in parts), len(pairs))
+    return joined((forward_pairs(parameters, spec, part).logits for part in parts), len(pairs))
 
 
 _PAIRS_AT_A_TIME = 1024

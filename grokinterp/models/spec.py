@@ -18,6 +18,7 @@ Normalization = Literal["none", "LN", "LNPre", "RMS", "RMSPre"]
 NormPosition = Literal["before", "after"]
 Positions = Literal["learned", "sinusoidal", "none"]
 Outputs = Literal["answers", "tokens"]
+OperandEmbeddings = Literal["shared", "separate"]
 MOST_LAYERS = 128
 
 SEQUENCES: dict[str, tuple[str, ...]] = {
@@ -35,7 +36,8 @@ SIGNS = ("=", "o")
 class ModelSpec:
     """A transformer; by default without layer norm, as in Nanda et al. 2023.
 
-    The vocabulary follows from the task: one input token per operand, a token for each sign
+    The vocabulary follows from the task: one input token per operand (two with
+    ``operand_embeddings=separate``), a token for each sign
     of `input_format`, and one output per answer. The last position is read.
 
     Examples
@@ -106,6 +108,9 @@ class ModelSpec:
     as in the code of Nanda et al. The first outputs are the answers."""
     tied_embeddings: bool = later_field(False)
     """The readout is the embedding of the answers: ``W_U`` is ``W_E`` transposed."""
+    operand_embeddings: OperandEmbeddings = later_field("shared")
+    """``separate``: b has tokens of its own, p to 2p - 1, so ``W_E`` has p rows for a, then p for
+    b, then those of the signs (Zhong et al.'s ``diff_vocab``)."""
 
     __repr__ = spec_repr
 
@@ -126,6 +131,9 @@ class ModelSpec:
         self._check_parts_fit()
 
     def _check_parts_fit(self) -> None:
+        remedy = "Of two embeddings none is that of the answers. Use tied_embeddings=False."
+        is_one = not self.tied_embeddings or self.operand_embeddings == "shared"
+        require(self, "operand_embeddings", is_one, remedy)
         eps = self.norm_epsilon
         require(self, "norm_epsilon", eps > 0, "It must be positive, such as 1e-5.")
         if self.normalization == "none":
@@ -147,12 +155,19 @@ class ModelSpec:
             layers += " after each addition" if self.norm_position == "after" else ""
         mlp = f"d_mlp {self.d_mlp}{', gated' if self.gated_mlp else ''}"
         mlp = "attention only" if self.attn_only else mlp
-        return f"transformer of {layers}: d_model {self.d_model}, {heads}, {mlp}"
+        words = f"transformer of {layers}: d_model {self.d_model}, {heads}, {mlp}"
+        has_two = self.operand_embeddings == "separate"
+        return words + (", separate embeddings of a and b" if has_two else "")
 
     @property
     def has_final_norm(self) -> bool:
         """Whether a norm stands between the last block and the readout."""
         return self.normalization != "none" and self.norm_position == "before"
+
+    @property
+    def n_operand_tables(self) -> int:
+        """Embeddings of operands: 1 that a and b share, or 2."""
+        return 2 if self.operand_embeddings == "separate" else 1
 
     @property
     def sequence(self) -> tuple[str, ...]:
@@ -186,7 +201,7 @@ class ModelSpec:
         Parameters
         ----------
         order
-            Operands, each with a token of its own.
+            Operands, each with a token of its own, or two if the embeddings are separate.
         n_answers
             Possible answers; None: as many as operands.
 
@@ -209,8 +224,10 @@ class ModelSpec:
         {'d_vocab': 59, 'n_ctx': 2, 'd_vocab_out': 59}
         >>> ModelSpec(outputs="tokens").vocabulary_sizes(113)
         {'d_vocab': 114, 'n_ctx': 3, 'd_vocab_out': 114}
+        >>> ModelSpec(operand_embeddings="separate").vocabulary_sizes(113)
+        {'d_vocab': 227, 'n_ctx': 3, 'd_vocab_out': 113}
         """
-        d_vocab = order + len(self.signs)
+        d_vocab = self.n_operand_tables * order + len(self.signs)
         d_vocab_out = order if n_answers is None else n_answers
         if d_vocab_out > d_vocab and (self.tied_embeddings or self.outputs == "tokens"):
             field = "tied_embeddings=True" if self.tied_embeddings else "outputs=tokens"

@@ -87,7 +87,8 @@ def input_tokens(
 ) -> Int[Tensor, "pair pos"]:
     """Input sequences of pairs, as ``spec.input_format`` says.
 
-    The signs are the last tokens: ``=``, then that of the operation.
+    The signs are the last tokens: ``=``, then that of the operation. With separate embeddings
+    the tokens of b follow those of a.
 
     Examples
     --------
@@ -95,12 +96,17 @@ def input_tokens(
     tensor([[1, 2, 5]])
     >>> input_tokens(torch.tensor([[1, 2]]), ModelSpec(input_format="a_op_b_equals"), d_vocab=7)
     tensor([[1, 6, 2, 5]])
+    >>> separate = ModelSpec(operand_embeddings="separate")
+    >>> input_tokens(torch.tensor([[1, 2]]), separate, d_vocab=11)
+    tensor([[1, 7, 10]])
     """
+    n_operands = d_vocab - len(spec.signs)
+    if spec.operand_embeddings == "separate":
+        pairs = pairs + torch.tensor([0, n_operands // 2], device=pairs.device)
     if spec.input_format == "a_b":
         return pairs
     a, b = pairs[:, 0], pairs[:, 1]
-    order = d_vocab - len(spec.signs)
-    columns = {sign: torch.full_like(a, order + i) for i, sign in enumerate(spec.signs)}
+    columns = {sign: torch.full_like(a, n_operands + i) for i, sign in enumerate(spec.signs)}
     columns |= {"a": a, "b": b}
     return torch.stack([columns[name] for name in spec.sequence], dim=1)
 

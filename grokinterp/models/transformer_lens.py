@@ -30,6 +30,7 @@ from grokinterp.models.spec import (
     Biases,
     InputFormat,
     ModelSpec,
+    OperandEmbeddings,
     Positions,
 )
 
@@ -75,7 +76,8 @@ def to_transformer_lens(
         The former under TransformerLens 3.x, the latter under 4.x; copies, on the same device
         and in the same precision. Biases and positions that are not trained need no gradient
         there either; a bridge never trains ``b_U``. Fixed positions become an untrained ``W_pos``.
-        A tied ``W_U`` becomes an untied copy.
+        A tied ``W_U`` becomes an untied copy. With separate embeddings its tokens are those of
+        a, of b and of the signs, as here.
 
     Raises
     ------
@@ -114,7 +116,11 @@ def to_transformer_lens(
 
 
 def from_transformer_lens(
-    model: Any, *, biases: Biases | None = None, input_format: InputFormat | None = None
+    model: Any,
+    *,
+    biases: Biases | None = None,
+    input_format: InputFormat | None = None,
+    operand_embeddings: OperandEmbeddings = "shared",
 ) -> HookedTransformer:
     """Build our hooked model with the weights of one of TransformerLens's.
 
@@ -129,6 +135,8 @@ def from_transformer_lens(
     input_format
         Format of the input sequences, which weights do not show. By default ``a b``, ``a b =``
         or ``a o b =``, by the length of the context.
+    operand_embeddings
+        ``separate`` if b has tokens of its own, which weights do not show.
 
     Returns
     -------
@@ -153,6 +161,7 @@ def from_transformer_lens(
         named = model.tl_parameters() if hasattr(model, "tl_parameters") else None
         parameters = dict(model.named_parameters() if named is None else named)
     spec = _spec_of(model, parameters, biases, input_format)
+    spec = replace(spec, operand_embeddings=operand_embeddings)
     sizes = {name: getattr(config, name) for name in ("d_vocab", "n_ctx", "d_vocab_out")}
     # A bridge lists zeros for the MLPs that attention-only blocks do not have.
     names = parameter_shapes(spec, **sizes)

@@ -22,6 +22,7 @@ from grokinterp.models.transformer import (
     transformer_logits,
     unembedding,
 )
+from grokinterp.portions import Joined, portions
 
 _PAIRS_AT_A_TIME = 8192
 
@@ -92,8 +93,11 @@ class TransformerParts(NetworkParts):
 
     @cached_property
     def operands(self) -> Operands:
-        """Rows of W_E, for a and b alike."""
-        table = self.parameters["embed.W_E"][: self.n_tokens]
+        """Rows of W_E, for a and b alike unless each has rows of its own."""
+        W_E, n = self.parameters["embed.W_E"], self.n_tokens
+        if self.spec.operand_embeddings == "separate":
+            return Operands(W_E[:n], W_E[n : 2 * n])
+        table = W_E[:n]
         return Operands(table, table)
 
     @property
@@ -189,13 +193,16 @@ class TransformerParts(NetworkParts):
 
         Raises
         ------
-        ConfigError
+        ValueError
             If a and b are given different tables, which one embedding cannot hold.
         """
-        if not operands.is_shared:
-            raise ValueError("a transformer has one embedding for a and b")
-        W_E = self.parameters["embed.W_E"].clone()
-        W_E[: self.n_tokens] = operands.a.to(W_E.dtype)
+        is_separate = self.spec.operand_embeddings == "separate"
+        if not (operands.is_shared or is_separate):
+            raise ValueError("this transformer has one embedding for a and b")
+        W_E, n = self.parameters["embed.W_E"].clone(), self.n_tokens
+        W_E[:n] = operands.a.to(W_E.dtype)
+        if is_separate:
+            W_E[n : 2 * n] = operands.b.to(W_E.dtype)
         changed = {**self.parameters, "embed.W_E": W_E}
         # Only the input embeddings change: a tied W_U stays as it was.
         spec = replace(self.spec, tied_embeddings=False)
@@ -235,16 +242,18 @@ def missing_in_transformer(spec: ModelSpec) -> dict[PartName, str]:
 def _forward(
     parameters: Mapping[str, Tensor], spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
 ) -> PairActivations:
+    at_a_time = [slice(i, i + _PAIRS_AT_A_TIME) for i in range(0, len(pairs), _PAIRS_AT_A_TIME)]
     if has_pair_tables(spec):
-        return forward_pairs(parameters, spec, pairs)
-    # Networks without tables keep all positions of every activation while they run.
-    parts = [forward_pairs(parameters, spec, part) for part in pairs.split(_PAIRS_AT_A_TIME)]
-    neurons = [part.neurons for part in parts if part.neurons is not None]
-    return PairActivations(
-        torch.cat([part.pattern for part in parts]),
-        torch.cat(neurons) if neurons else None,
-        torch.cat([part.logits for part in parts]),
-    )
+        # Networks without tables keep all positions of every activation while they run.
+        at_a_time = portions(len(pairs), 8 * parameters["unembed.W_U"].shape[1])
+    pattern, neurons, logits = (Joined(len(pairs)) for _ in range(3))
+    for rows in at_a_time:
+        part = forward_pairs(parameters, spec, pairs[rows])
+        pattern.add(part.pattern)
+        logits.add(part.logits)
+        if part.neurons is not None:
+            neurons.add(part.neurons)
+    return PairActivations(pattern.rows, None if spec.attn_only else neurons.rows, logits.rows)
 
 
 def _one_layer_logits(

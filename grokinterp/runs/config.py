@@ -236,7 +236,7 @@ class ImportedConfig:
     """
 
     task: TaskSpec
-    model: ModelSpec | ModuleSpec | LogitsSpec
+    model: ModelSpec | MlpSpec | ModuleSpec | LogitsSpec
     unknown: tuple[str, ...] = ()
     """Fields such as ``task.split_seed`` whose values here stand for nothing."""
 

@@ -1,6 +1,7 @@
 """Networks that other people trained: one module per format, in the order they are tried."""
 
 from grokinterp.runs.importers import (
+    chughtai2023,
     grokking_demo,
     nanda2023,
     state_dicts,
@@ -10,6 +11,7 @@ from grokinterp.runs.importers import (
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer
 
 IMPORTERS: tuple[Importer, ...] = (
+    chughtai2023.IMPORTER,
     zhong2023.IMPORTER,
     grokking_demo.IMPORTER,
     nanda2023.IMPORTER,

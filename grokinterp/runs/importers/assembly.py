@@ -16,7 +16,7 @@ from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError, one_line
 from grokinterp.fields import shown
-from grokinterp.models import ModelSpec
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import ImportedConfig
 from grokinterp.runs.importers.foreign_files import ForeignPath
 from grokinterp.runs.record import CURVE_COLUMNS, Checkpoints, ImportedRun, digest_of
@@ -32,6 +32,8 @@ _UNKNOWN_SPLIT = re.compile(
 LARGEST_STEP = 2**53
 """Above it not every whole number is a float of its own."""
 MODEL_FIELDS = ("model.biases", "model.init", "model.init_seed")
+PERCEPTRON_FIELDS = MODEL_FIELDS[1:]
+"""Of a perceptron, whose weights show its biases."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class CheckpointFiles:
 def imported_run(
     source: ForeignPath | None,
     weights: Checkpoints,
-    spec: ModelSpec,
+    spec: ModelSpec | MlpSpec,
     split: Split,
     *,
     origin: Iterable[str],
@@ -102,7 +104,8 @@ def imported_run(
     doubts
         Why the network or the split may have been misread, a sentence each.
     """
-    fields = (*MODEL_FIELDS, *(unknown if split.is_known else SPLIT_FIELDS))
+    of_model = PERCEPTRON_FIELDS if isinstance(spec, MlpSpec) else MODEL_FIELDS
+    fields = (*of_model, *(unknown if split.is_known else SPLIT_FIELDS))
     is_folder = source is not None and source.path.is_dir()
     return ImportedRun(
         config=ImportedConfig(split.task.spec, spec, fields),

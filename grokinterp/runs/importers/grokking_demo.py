@@ -33,8 +33,8 @@ from grokinterp.runs.importers.parameters import (
     find_state_dict,
     layout_of,
     networks_of,
-    open_readings,
 )
+from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
@@ -67,7 +67,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     candidates = open_readings(states[-1], {**known_fields(config), **hints.model})
     reading = find_reading(candidates, said="addition", hints=hints)
     spec = reading.network.spec
-    kind = {"n_heads": spec.n_heads, "act_fn": spec.act_fn}
+    kind = reading.network.kind
     weights = {
         step: network.parameters for step, network in networks_of(steps, states, **kind).items()
     }

@@ -52,9 +52,9 @@ from grokinterp.runs.importers.parameters import (
     find_state_dict,
     layout_of,
     networks_of,
-    open_readings,
     read_network,
 )
+from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
@@ -95,10 +95,10 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
     reading = _read(states[-1], content, hints)
     log = _expected(train, test) if steps[-1] == len(train) > 0 else None
     split, how, unknown = _split(reading, content.get("train_data"), log)
-    spec = reading.network.spec
+    spec = reading.network.transformer
     weights = {
         step: network.parameters
-        for step, network in networks_of(steps, states, act_fn=spec.act_fn).items()
+        for step, network in networks_of(steps, states, **reading.network.kind).items()
     }
     where = f"imported from {source.path.name} (nanda2023): "
     where += f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
@@ -125,10 +125,10 @@ def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
     log = _expected(train, test) if max(files) == len(train) else None
     pairs = first.get("train_data") if isinstance(first, Mapping) else None
     split, how, unknown = _split(reading, pairs, log)
-    spec = reading.network.spec
+    spec = reading.network.transformer
 
     def read(path: Path) -> dict[str, Tensor]:
-        network = read_network(_states(read_foreign_file(path))[-1], act_fn=spec.act_fn)
+        network = read_network(_states(read_foreign_file(path))[-1], **reading.network.kind)
         if network.spec != spec:
             raise CheckpointError("it holds a network of another shape than the last file.")
         return network.parameters
@@ -212,8 +212,7 @@ def _expected(train: list[float], test: list[float]) -> dict[str, float]:
 def _read(state: Mapping[str, Tensor], content: Any, hints: Hints) -> Reading:
     config = plain_fields(content.get("config")) if isinstance(content, Mapping) else {}
     said = _FUNCTIONS.get(str(config.get("fn_name")))
-    known = known_fields({**config, "act_fn": config.get("act_type", "ReLU")})
-    candidates = open_readings(state, {**known, **hints.model})
+    candidates = open_readings(state, {**known_fields(config), **hints.model})
     return find_reading(candidates, said=said, hints=hints)
 
 

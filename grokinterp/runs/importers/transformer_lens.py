@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError
-from grokinterp.runs.importers.assembly import imported_run, listed
+from grokinterp.runs.importers.assembly import imported_run, listed, quoted
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, step_in_name
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
-from grokinterp.runs.importers.parameters import find_state_dict, layout_of, open_readings
+from grokinterp.runs.importers.parameters import find_state_dict, layout_of
+from grokinterp.runs.importers.readings import open_readings
+from grokinterp.runs.importers.stored_config import CONFIG_KEYS, config_beside, known_fields
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
@@ -33,7 +35,9 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read the file; its name may end in the step."""
     state = find_state_dict(source.content)
     assert state is not None
-    reading = find_reading(open_readings(state, hints.model), hints=hints)
+    config = config_beside(source.content)
+    candidates = open_readings(state, {**known_fields(config), **hints.model})
+    reading = find_reading(candidates, hints=hints)
     step = step_in_name(source.path, is_alone=True)
     when = f"step {step:,}, as its name says" if step is not None else "an unknown step, shown as 0"
     extra = reading.network.extra_output is not None
@@ -47,6 +51,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
             "One output more than there are answers was cut." if extra else "",
             reading.account,
             "Which pairs were trained on is not known.",
+            quoted(config),
             listed([*reading.network.ignored, *_other_keys(source, state)]),
         ],
         doubts=reading.doubts,
@@ -59,7 +64,8 @@ def _other_keys(source: ForeignPath, state: Mapping[str, Tensor]) -> list[str]:
         raise CheckpointError(f"{source.path} holds no dictionary.")
     wrappers = ("model", "state_dict", "model_state_dict")
     is_wrapped = any(isinstance(content.get(name), Mapping) for name in wrappers)
-    return [str(key) for key in content if is_wrapped and key not in wrappers]
+    used = (*wrappers, *CONFIG_KEYS)
+    return [str(key) for key in content if is_wrapped and key not in used]
 
 
 IMPORTER = Importer("transformer_lens", objection, load)

@@ -72,8 +72,8 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         Split.unknown(reading.task),
         origin=[
             f"imported from {source.path.name} (zhong2023): the weights at step {step:,}, as its "
-            f"config says, with attention rate {network.spec.attention_rate:g} and activation "
-            f"{network.spec.act_fn} from there too.",
+            f"config says, with attention rate {network.transformer.attention_rate:g} and "
+            f"activation {network.spec.act_fn} from there too.",
             "Weights were transposed to TransformerLens's orientation.",
             "One output more than there are answers was cut."
             if network.extra_output is not None
