@@ -95,7 +95,7 @@ def test_a_whole_spec_says_all_of_what_is_learned_and_nothing_of_the_split():
 def test_a_whole_spec_of_a_network_is_given_at_its_defaults_too():
     model = Hints.of(None, gi.ModelSpec(d_model=32, init_seed=9), None).model
     assert (model["d_model"], model["act_fn"], model["attention_dir"]) == (32, "relu", "causal")
-    assert not {"init", "init_seed", "init_scale"} & model.keys()
+    assert not {"init", "init_seed", "init_scale", "d_mlp"} & model.keys()
     assert gi.ModelSpec(**model) == gi.ModelSpec(d_model=32)
     assert Hints.of(None, gi.MlpSpec(), None).model["architecture"] == "mlp"
     assert Hints.of(None, None, None).names == ()
@@ -172,3 +172,24 @@ def test_a_run_folder_says_all_of_it_itself(tmp_path, file):
 def test_flags_that_say_nothing_here_are_refused(file, words, message):
     with pytest.raises(GrokinterpError, match=message):
         analyze.main([str(file), *words])
+
+
+def test_a_given_task_is_the_task_and_what_contradicts_it_is_a_doubt(file):
+    wrong = gi.load_run(file, task=gi.TaskSpec(operation="subtraction", p=13))
+    assert wrong.task.spec.operation == "subtraction"
+    assert wrong.doubts
+    right = gi.load_run(file, task=gi.TaskSpec(p=13, split_seed=5))
+    assert (right.task.spec.operation, right.doubts) == ("addition", ())
+
+
+def test_a_given_activation_is_that_of_the_network_though_another_answers_better(file):
+    assert gi.load_run(file).transformer.act_fn == "relu"
+    assert gi.load_run(file, model=gi.ModelSpec(act_fn="gelu")).transformer.act_fn == "gelu"
+
+
+def test_a_modulus_that_the_network_contradicts_is_refused(file):
+    with pytest.raises(GrokinterpError, match="the network has 13 .* the task 12"):
+        gi.load_run(file, task=gi.TaskSpec(p=12))
+    with pytest.raises(GrokinterpError, match="p=12 is given, and the network has 13 operands"):
+        analyze.main([str(file), "--task.p=12"])
+    assert Hints({"p": 13}).task_on(13) is None

@@ -35,6 +35,7 @@ from grokinterp.fields import build, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.runs.config import ImportedConfig, TrainConfig
+from grokinterp.runs.importers.assembly import curves_of
 from grokinterp.runs.network import Network
 from grokinterp.runs.reading import MOST_JSON_BYTES, MOST_TABLE_BYTES, read_bytes, read_json_table
 from grokinterp.runs.record import CURVE_COLUMNS, ForeignNetworks, digest_of
@@ -265,7 +266,7 @@ def _curves(path: Path) -> pd.DataFrame:
         if not (np.diff(steps) > 0).all() or not np.array_equal(steps, steps // 1):
             raise ValueError("its steps are not ascending whole numbers")
     except FileNotFoundError:
-        return pd.DataFrame({name: pd.Series(dtype=float) for name in CURVE_COLUMNS})
+        return curves_of({}, {})
     except (OSError, KeyError, ValueError) as error:
         raise RunFolderError(
             f"{path} is damaged: {error}. Download it again, or export the run again."
