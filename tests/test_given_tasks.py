@@ -174,12 +174,14 @@ def test_flags_that_say_nothing_here_are_refused(file, words, message):
         analyze.main([str(file), *words])
 
 
-def test_a_given_task_is_the_task_and_what_contradicts_it_is_a_doubt(file):
+def test_a_given_task_is_the_task_and_the_origin_says_how_well_it_fits(file):
     wrong = gi.load_run(file, task=gi.TaskSpec(operation="subtraction", p=13))
     assert wrong.task.spec.operation == "subtraction"
-    assert wrong.doubts
+    assert "The task was given: subtraction modulo 13" in wrong.origin
     right = gi.load_run(file, task=gi.TaskSpec(p=13, split_seed=5))
     assert (right.task.spec.operation, right.doubts) == ("addition", ())
+    assert "right on 100.00% of all pairs" in right.origin
+    assert "right on 100.00% of all pairs" not in wrong.origin
 
 
 def test_a_given_activation_is_that_of_the_network_though_another_answers_better(file):
