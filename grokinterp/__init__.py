@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from grokinterp.runs.loading import load_run as load_run
     from grokinterp.runs.pressures import PressureSpec as PressureSpec
     from grokinterp.runs.run import Run as Run
+    from grokinterp.sharing import export as export
     from grokinterp.tasks import (
         DigitsSpec as DigitsSpec,
         PolynomialSpec as PolynomialSpec,
@@ -175,6 +176,7 @@ _HOMES = {
     "Reproduction": "experiments.reproduction",
     "write_experiment_report": "report",
     "cite": "citing",
+    "export": "sharing",
     "GrokinterpError": "errors",
     "CheckpointError": "errors",
     "ConfigError": "errors",

@@ -127,6 +127,8 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("no run is named. Name a run folder, or several to compare them.")
     paths = _without_comparisons(tuple(_place(word) for word in command.ckpts))
     logging.basicConfig(level="WARNING", format="%(message)s")
+    if command.quiet:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if command.module is not None:
         _analyze_own_module(command, command.module, key_frequencies)
         return
@@ -260,7 +262,7 @@ def _job(command: Analyze, path: Place, out: Path, hints: Hints) -> _Job:
         run = read_run(path, command.format, hints)
         run.resolve_step(None)
     except GrokinterpError as error:
-        if str(path) in str(error):
+        if isinstance(path, str) or str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from None
     _require_writable(out)
@@ -306,7 +308,7 @@ def _write_images(command: Analyze, analysis: Analysis | Comparison, out: Path) 
 
 
 def _place(word: str) -> Place:
-    return word if word.startswith("hf://") else Path(word)
+    return word if word.startswith("hf:/") else Path(word)
 
 
 def _local(place: Place) -> Path:
