@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,24 +57,10 @@ class Answers:
         """Cross-entropy of every pair of a task, if all pairs were run."""
         return self.losses(rows_in_grid(task), task.labels)
 
-    @property
-    def guessing(self) -> float:
-        """Loss of guessing among the answers, in nats."""
-        return math.log(self.logits.shape[1])
-
 
 def rows_in_grid(task: Task) -> np.ndarray:
     """Row ``a * p + b`` of every pair of a task."""
     return task.pairs[:, 0] * task.n_tokens + task.pairs[:, 1]
-
-
-def clipped_mean(losses: np.ndarray, guessing: float) -> float:
-    """Mean loss where a pair counts no more than a guess would.
-
-    A network that has memorized its training pairs is sure of wrong answers to the others, and
-    a wrong reading of it that is sure of nothing would have the lower mean.
-    """
-    return float(np.minimum(losses, guessing).mean()) if np.isfinite(losses).all() else math.inf
 
 
 def _all_logits(network: Network, logits: Tensor, grid: Tensor) -> Tensor:

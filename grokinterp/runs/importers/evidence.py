@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from grokinterp.errors import CheckpointError
-from grokinterp.runs.importers.answers import Answers, clipped_mean, rows_in_grid
+from grokinterp.runs.importers.answers import Answers, rows_in_grid
 from grokinterp.runs.importers.assembly import given_split
 from grokinterp.runs.importers.explanations import (
     CLAIMED_FROM,
@@ -22,9 +23,10 @@ from grokinterp.runs.importers.explanations import (
     known_tasks,
     renamed_explanation,
 )
+from grokinterp.runs.importers.fits import PRICE, Fit, best_first, fit_of
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import Network
-from grokinterp.runs.importers.readings import choices_of
+from grokinterp.runs.importers.readings import choices_of, n_unusual
 from grokinterp.runs.importers.shortlist import shortlisted
 from grokinterp.tasks import Split, Task, TaskSpec, draw_split
 
@@ -34,9 +36,6 @@ FRACTIONS = (0.3, 0.25, 0.28, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Z_OF_PROOF = 5.0
 """Standard errors between the mean ranks of trained and untrained pairs that prove a split: for
 100 splits tried, chance gives 5 once in 30,000 files."""
-PRICE = 1.02
-"""Factor by which a value that is not the usual one of an open field has to lower the loss: in
-the published low-precision network GELU in place of ReLU lowers it by half a per cent."""
 CLEARLY = 0.02
 """Accuracy by which a reading or a task is clearly better than another."""
 
@@ -64,10 +63,8 @@ class _Scored:
     answers: Answers
     best: Explanation
     tried: tuple[Explanation, ...]
-    loss: float
-    """Mean loss of the pairs that count, in nats."""
-    score: float
-    """What is minimized: the loss, no pair counting more than a guess, times the price."""
+    fit: Fit
+    """By the right answers to the pairs that count."""
 
     @property
     def network(self) -> Network:
@@ -119,7 +116,7 @@ def find_reading(
     chosen, doubts = _chosen(scored)
     task, said_words, more = _task(chosen, given, said, trained)
     found = judged(chosen.answers.table, task, trained)
-    account = f"{said_words}{how_renamed(task)}{_about_rivals(chosen, scored)}"
+    account = f"{said_words}{how_renamed(task)}{_about_rivals(chosen, scored, candidates)}"
     losses = chosen.answers.losses_of(task)
     return Reading(chosen.network, task, found.accuracy, losses, account, (*more, *doubts))
 
@@ -180,20 +177,14 @@ def _score(
             if group is not None and group.accuracy > max(tried[0].accuracy, tried[0].judged):
                 tried = [group, *tried]
     best = tried[0]
-    losses = answers.losses_of(best.task)
-    if trained is not None:
-        counts = trained.reshape(-1)[rows_in_grid(best.task)]
-        losses = losses[counts] if counts.any() else losses
-    price = PRICE ** _n_unusual(answers.network, usual)
-    score = (clipped_mean(losses, answers.guessing) + 1e-9) * price
-    return _Scored(answers, best, tuple(tried), float(losses.mean()), score)
-
-
-def _n_unusual(network: Network, usual: Network) -> int:
-    """Fields that are not as in the first reading; heads have a rule of their own."""
-    mine, theirs = choices_of(network), choices_of(usual)
-    names = {*mine, *theirs} - {"n_heads", "d_head", "input_format"}
-    return sum(mine.get(name) != theirs.get(name) for name in names)
+    rows, labels = rows_in_grid(best.task), best.task.labels
+    if trained is not None and trained.reshape(-1)[rows].any():
+        counts = trained.reshape(-1)[rows]
+        rows, labels = rows[counts], labels[counts]
+    price = PRICE ** n_unusual(answers.network, usual)
+    losses = answers.losses(rows, labels)
+    fit = fit_of(answers.logits[rows], losses, torch.tensor(labels), price)
+    return _Scored(answers, best, tuple(tried), fit)
 
 
 def _chosen(scored: Sequence[_Scored]) -> tuple[_Scored, tuple[str, ...]]:
@@ -209,15 +200,16 @@ def _chosen(scored: Sequence[_Scored]) -> tuple[_Scored, tuple[str, ...]]:
     read = ", ".join(f"{k}={instead[k]}" for k in rival.network.against)
     return best, (
         f"It is stated that the network has {values}, but read with {read} it is right on "
-        f"{rival.best.judged:.1%} of the pairs (loss {rival.loss:.3g}) instead of "
-        f"{best.best.judged:.1%} (loss {best.loss:.3g}), so the stated value is probably wrong.",
+        f"{rival.best.judged:.1%} of the pairs (loss {rival.fit.mean_loss:.3g}) instead of "
+        f"{best.best.judged:.1%} (loss {best.fit.mean_loss:.3g}): the stated value is probably "
+        "wrong.",
     )
 
 
 def _best(scored: Sequence[_Scored]) -> _Scored:
-    """The lowest loss, among those that something explains if there are any."""
-    explained = [s for s in scored if s.best.judged >= CLAIMED_FROM]
-    return min(explained or scored, key=lambda s: s.score)
+    """The most credible, among those that something explains if there are any."""
+    explained = [s for s in scored if s.best.judged >= CLAIMED_FROM] or list(scored)
+    return explained[best_first([s.fit for s in explained])[0]]
 
 
 def _fewest_heads(best: _Scored, scored: Sequence[_Scored]) -> _Scored:
@@ -234,7 +226,11 @@ def _without_heads(scored: _Scored) -> dict[str, object]:
 def _is_clearly_better(one: _Scored, than: _Scored) -> bool:
     if one.best.judged > than.best.judged + CLEARLY:
         return True
-    return one.best.judged > than.best.judged - CLEARLY and one.score < than.score / 4
+    return (
+        one.best.judged > than.best.judged - CLEARLY
+        and one.fit.loss < than.fit.loss / 4
+        and not than.fit.is_nearly_all
+    )
 
 
 def _task(
@@ -276,7 +272,7 @@ def _doubt_of_said(
     chosen: _Scored, found: Explanation, said: str, trained: np.ndarray | None
 ) -> tuple[str, ...]:
     """Doubt an operation that is only said, unless the network is as unsure as a guesser."""
-    if trained is not None or chosen.loss < 1.1 * chosen.answers.guessing:
+    if trained is not None or chosen.fit.mean_loss < 1.1 * math.log(found.task.n_classes):
         return ()
     return (
         f"The operation is said to be {said}, but only {found.accuracy:.1%} of all pairs are right "
@@ -313,23 +309,25 @@ def _judge_given(
     )
 
 
-def _about_rivals(chosen: _Scored, scored: Sequence[_Scored]) -> str:
+def _about_rivals(chosen: _Scored, scored: Sequence[_Scored], candidates: Sequence[Network]) -> str:
     """Say which open fields were chosen, how well, and what came next."""
     stated = [s for s in scored if not s.network.against]
     if len(stated) < 2:
         return ""
     mine = choices_of(chosen.network)
-    is_open = [k for k in mine if len({str(choices_of(s.network).get(k)) for s in stated}) > 1]
+    all_choices = [choices_of(network) for network in candidates if not network.against]
+    is_open = [k for k in mine if len({str(choices.get(k)) for choices in all_choices}) > 1]
     if not is_open:
         return ""
     text = ", ".join(f"{name}={mine[name]}" for name in is_open)
-    rival = min((s for s in stated if s is not chosen), key=lambda s: s.score)
+    others = [s for s in stated if s is not chosen]
+    rival = others[best_first([s.fit for s in others])[0]]
     theirs = choices_of(rival.network)
     differs = ", ".join(f"{k}={v}" for k, v in theirs.items() if v != mine.get(k) and k != "d_head")
     return (
         f" Not shown by the weights, chosen by how well they answer: {text}. The loss is "
-        f"{chosen.loss:.4g}; the next best reading ({differs or 'in the other order'}) has "
-        f"{rival.loss:.4g} and is right on {rival.best.judged:.2%}."
+        f"{chosen.fit.mean_loss:.4g}; the next best reading ({differs}) has "
+        f"{rival.fit.mean_loss:.4g} and is right on {rival.best.judged:.2%}."
     )
 
 

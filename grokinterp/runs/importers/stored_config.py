@@ -172,8 +172,9 @@ def _lower(values: tuple[str, ...]) -> tuple[str, ...]:
 def _apply_scale(config: Mapping[str, Any], known: dict[str, Any]) -> None:
     """Refuse another scale of attention than the square root of d_head."""
     scale, d_head = config.get("attn_scale"), known.get("d_head")
-    is_number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
-    if not is_number or d_head is None or known.get("use_attn_scale") is False or scale <= 0:
+    if not isinstance(scale, (int, float)) or d_head is None or scale <= 0:
+        return
+    if known.get("use_attn_scale") is False:
         return
     if scale == 1 != d_head:
         known["use_attn_scale"] = False
