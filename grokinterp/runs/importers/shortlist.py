@@ -44,11 +44,13 @@ def shortlisted(
         return list(candidates)
     p = candidates[0].order
     lines, others = _lines(p), _others(p, trained, N_PAIRS)
+    pairs, counted = np.concatenate([*lines, others]), slice(sum(map(len, lines)), None)
+    truths = _truths(tasks, pairs, counted)
     by_loss, by_answers = {}, {}
     for i, network in enumerate(candidates):
-        found = Answers.of(network, np.concatenate([*lines, others]))
+        found = Answers.of(network, pairs)
         price = PRICE ** n_unusual(network, candidates[0])
-        by_loss[i] = _fit(found, tasks, slice(sum(map(len, lines)), None), price)
+        by_loss[i] = _fit(found, truths, price)
         by_answers[i] = _like_a_group(found, [len(line) for line in lines], price)
     kept = {0}
     for is_stated, n in ((True, N_KEPT), (False, 1)):
@@ -65,9 +67,8 @@ def _narrowed(
     if kept[0].order ** 2 <= N_MORE:
         return kept
     pairs = _others(kept[0].order, trained, N_MORE)
-    fits = [
-        _fit(Answers.of(n, pairs), tasks, slice(None), PRICE ** n_unusual(n, kept[0])) for n in kept
-    ]
+    truths = _truths(tasks, pairs, slice(None))
+    fits = [_fit(Answers.of(n, pairs), truths, PRICE ** n_unusual(n, kept[0])) for n in kept]
     if max(fit.accuracy for fit in fits) < CLAIMED_FROM:
         return kept
     order = best_first(fits)
@@ -94,18 +95,26 @@ def _others(p: int, trained: np.ndarray | None, n: int) -> np.ndarray:
     return np.stack(np.divmod(drawn, p), axis=1)
 
 
-def _fit(found: Answers, tasks: Sequence[Task], counted: slice, price: float) -> Fit:
-    """How well the task that fits best explains some of the pairs."""
-    places = np.arange(len(found.pairs))[counted]
-    fits = []
+def _truths(
+    tasks: Sequence[Task], pairs: np.ndarray, counted: slice
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each task the pairs that count and have an answer, and the answers."""
+    places, truths = np.arange(len(pairs))[counted], []
     for task in tasks:
         table = np.full((task.n_tokens, task.n_tokens), -1, dtype=np.int64)
         table[task.pairs[:, 0], task.pairs[:, 1]] = task.labels
-        labels = table[found.pairs[places, 0], found.pairs[places, 1]]
-        rows, labels = places[labels >= 0], labels[labels >= 0]
-        if len(rows):
-            losses = found.losses(rows, labels)
-            fits.append(fit_of(found.logits[rows], losses, torch.tensor(labels), price))
+        labels = table[pairs[places, 0], pairs[places, 1]]
+        if (labels >= 0).any():
+            truths.append((places[labels >= 0], labels[labels >= 0]))
+    return truths
+
+
+def _fit(found: Answers, truths: list[tuple[np.ndarray, np.ndarray]], price: float) -> Fit:
+    """How well the task that fits best explains some of the pairs."""
+    fits = [
+        fit_of(found.logits[rows], found.losses(rows, labels), torch.tensor(labels), price)
+        for rows, labels in truths
+    ]
     return fits[best_first(fits)[0]] if fits else Fit(0.0, np.inf, np.inf, -np.inf, price)
 
 
