@@ -75,8 +75,8 @@ def doubts_of_split(
         fact = "are hardly answered" if better else "are not answered better than others"
         return (
             f"The training pairs {fact}, so the reading is probably wrong, or these are not its "
-            f"training pairs: at step {last.step:,} {last.train_accuracy:.1%} of them are right and "
-            f"{last.test_accuracy:.1%} of the others, with a training loss of "
+            f"training pairs: at step {last.step:,} {last.train_accuracy:.1%} of them are right "
+            f"and {last.test_accuracy:.1%} of the others, with a training loss of "
             f"{last.train_loss:.3g} nats where a guess has {math.log(n_classes):.3g}.",
         )
     low, high = PARTLY[0] + 1 / n_classes, PARTLY[1]

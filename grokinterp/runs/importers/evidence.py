@@ -114,7 +114,12 @@ def find_reading(
         for network in shortlisted(candidates, tasks, trained)
     ]
     chosen, doubts = _chosen(scored)
-    task, said_words, more = _task(chosen, given, said, trained)
+    if given is not None and chosen.best.judged < CLAIMED_FROM:
+        chosen, doubts = _otherwise_explained(scored, given) or (chosen, doubts)
+    try:
+        task, said_words, more = _task(chosen, given, said, trained)
+    except CheckpointError as error:
+        raise CheckpointError(" ".join([str(error), *doubts])) from None
     found = judged(chosen.answers.table, task, trained)
     account = f"{said_words}{how_renamed(task)}{_about_rivals(chosen, scored, candidates)}"
     losses = chosen.answers.losses_of(task)
@@ -242,7 +247,7 @@ def _task(
     of_trained = "" if trained is None else f", and on {best.judged:.2%} of the training pairs"
     right = f"right on {best.accuracy:.2%} of all pairs{of_trained}"
     if given is not None:
-        return _judge_given(chosen, given, right, trained)
+        return *_judge_given(chosen, given, right), ()
     if best.judged >= CLAIMED_FROM:
         is_said = said in (None, best.task.spec.operation)
         doubt = "" if is_said else f" (it is said to be {said})"
@@ -264,6 +269,27 @@ def _task(
     )
 
 
+def _otherwise_explained(
+    scored: Sequence[_Scored], given: Task
+) -> tuple[_Scored, tuple[str, ...]] | None:
+    """A reading that another task than the given one explains, with that as a doubt."""
+    if given.n_classes != given.n_tokens:
+        return None
+    found: list[tuple[_Scored, Explanation]] = []
+    for one in scored:
+        table = one.answers.table
+        tried = [*known_explanations(table)[:1], group_explanation(table, None)]
+        found += [(one, e) for e in tried if e is not None and e.accuracy >= CLAIMED_FROM]
+    if not found:
+        return None
+    one, other = max(found, key=lambda pair: (pair[1].accuracy, -pair[0].fit.price))
+    accuracy = judged(one.answers.table, given, None).accuracy
+    return one, (
+        f"The network contradicts the given task, {given.spec.in_words}: it is right on "
+        f"{accuracy:.1%} of the pairs, and {other.words} explains {other.accuracy:.1%}.",
+    )
+
+
 def _is_tie(one: Explanation, best: Explanation) -> bool:
     return one.judged == best.judged and one.task.n_pairs == best.task.n_pairs
 
@@ -280,9 +306,8 @@ def _doubt_of_said(
     )
 
 
-def _judge_given(
-    chosen: _Scored, given: Task, right: str, trained: np.ndarray | None
-) -> tuple[Task, str, tuple[str, ...]]:
+def _judge_given(chosen: _Scored, given: Task, right: str) -> tuple[Task, str]:
+    """The given task, or its group with the elements renamed, and how well it is done."""
     best = chosen.best
     said = f"The task was given: {best.task.spec.in_words}; the network is {right}."
     if best.task is not given:
@@ -290,23 +315,7 @@ def _judge_given(
             f"The task was given, {given.spec.in_words}, and the network does it with its elements "
             f"in another order: it is {right}."
         )
-    if best.judged >= CLAIMED_FROM or given.n_classes != given.n_tokens:
-        return best.task, said, ()
-    table = chosen.answers.table
-    others = known_explanations(table)[:1]
-    group = group_explanation(table, None)
-    others = [e for e in (*others, group) if e is not None and e.accuracy >= CLAIMED_FROM]
-    if not others:
-        return best.task, said, ()
-    other = max(others, key=lambda e: e.accuracy)
-    return (
-        best.task,
-        said,
-        (
-            f"The network contradicts the given task, {given.spec.in_words}: it is right on "
-            f"{best.accuracy:.1%} of the pairs, and {other.words} explains {other.accuracy:.1%}.",
-        ),
-    )
+    return best.task, said
 
 
 def _about_rivals(chosen: _Scored, scored: Sequence[_Scored], candidates: Sequence[Network]) -> str:
