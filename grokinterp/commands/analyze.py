@@ -184,6 +184,8 @@ def _refuse_flags_of_others(command: Analyze, arguments: list[str]) -> None:
 def _explain(command: Analyze, job: _Job, key_frequencies: tuple[int | str, ...] | None) -> None:
     """Analyze one run and say what was found."""
     analysis = _analyze(command, job, key_frequencies, None)
+    for doubt in job.run.doubts:
+        tell(f"doubt             {doubt}")
     if job.run.is_imported:
         tell(f"origin            {job.run.origin}")
     for line in summary_lines(analysis):

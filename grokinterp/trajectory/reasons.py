@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from grokinterp.circuits.cosets import why_no_cosets
 from grokinterp.trajectory.circuit_steps import why_never
+from grokinterp.trajectory.doubted import why_no_verdict
 from grokinterp.trajectory.milestones import Milestones
 from grokinterp.trajectory.needed_parts import of_missing_parts
 
@@ -116,6 +117,8 @@ def _of_spectrum(analysis: Analysis) -> dict[str, str]:
 
 
 def _of_circuits(analysis: Analysis) -> dict[str, str]:
+    if analysis.run.doubts:
+        return {"circuits": why_no_verdict(analysis.run)}
     if analysis.circuit_steps is None:
         has_representations = analysis.run.task.has_representations
         components = "representations" if has_representations else "frequencies"

@@ -26,6 +26,7 @@ def summarize(analysis: Analysis) -> dict[str, Any]:
     run, keys = analysis.run, analysis.key_frequencies
     view, circuit_steps = run.task.group_view, analysis.circuit_steps
     return {
+        "doubts": list(run.doubts),
         "origin": run.origin,
         "config": run.config.to_dict(),
         "n_checkpoints": len(run.steps),
