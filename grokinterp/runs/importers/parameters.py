@@ -133,7 +133,7 @@ def read_network(
         named = {name: _turned(name, value, named) for name, value in named.items()}
     kept, ignored = _known_names(named)
     spec = _spec_of(kept, kind)
-    order = len(kept["embed.W_E"]) - (spec.input_format == "a_b_equals")
+    order = (len(kept["embed.W_E"]) - len(spec.signs)) // spec.n_operand_tables
     extra = _cut_outputs(kept, order, n_answers or order)
     try:
         sizes = {**spec.vocabulary_sizes(order), "d_vocab_out": n_answers or order}
@@ -312,8 +312,10 @@ def _spec_of(kept: Mapping[str, Tensor], kind: Mapping[str, Any]) -> ModelSpec:
 def _cut_outputs(kept: dict[str, Tensor], order: int, n_answers: int) -> Tensor | None:
     """Leave the answers: published codes also give logits to the token ``=``."""
     W_U, b_U = kept["unembed.W_U"], kept.get("unembed.b_U")
-    n_outputs = W_U.shape[-1]
-    if not 2 <= order <= MAX_ORDER or n_outputs not in (n_answers, n_answers + 1):
+    n_outputs, n_rows = W_U.shape[-1], len(kept["embed.W_E"])
+    # With two embeddings published code has an output for every token.
+    known = (n_answers, n_answers + 1, n_rows if n_rows >= 2 * order else n_answers)
+    if not 2 <= order <= MAX_ORDER or n_outputs not in known:
         whose = "p answers" if n_answers == order else f"{n_answers} answers"
         raise CheckpointError(
             f"{len(kept['embed.W_E'])} input tokens and {n_outputs} outputs do not belong to an "
