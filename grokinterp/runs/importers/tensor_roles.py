@@ -23,7 +23,7 @@ _IN_BLOCK = {
     "attn_ln layer_norm1 layer_norm_1",
     "norm2": "ln2 ln_2 norm2 norm_2 post_attention_layernorm ffn_norm mlp_norm ln_mlp layernorm2 "
     "ff_norm mlp_ln layer_norm2 layer_norm_2",
-    "in": "fc1 c_fc linear1 up_proj up w_in fc_in lin1 dense_h_to_4h wi linear_1 fc_1 w3",
+    "in": "fc1 c_fc linear1 up_proj up w_in fc_in lin1 dense_h_to_4h wi linear_1 fc_1",
     "out": "fc2 linear2 down_proj down w_out fc_out lin2 dense_4h_to_h linear_2 fc_2 w2",
     "gate": "gate_proj gate w_gate",
 }
@@ -89,7 +89,9 @@ def roles_of(state: Mapping[str, Tensor]) -> Roles:
         match = _BLOCK.search(name.lower())
         path, is_bias = _split(name.lower()[match.end() :] if match else name.lower())
         role = _role_in_block(path) if match or not has_numbers else ""
-        if role:
+        # Without numbers a layer that is in neither section may be outside: ``fc_out``.
+        is_outside = not match and not _section(path) and _role_outside(path)
+        if role and not is_outside:
             where = roles.blocks.setdefault(int(match.group(1)) if match else 0, {})
         else:
             role, where = ("" if match else _role_outside(path)), roles.outside
@@ -114,10 +116,13 @@ def _split(path: str) -> tuple[str, bool]:
     return path, False
 
 
+def _section(path: str) -> str:
+    segments = set(path.split("."))
+    return "attention" if _ATTENTION & segments else "mlp" if _MLP & segments else ""
+
+
 def _role_in_block(path: str) -> str:
-    segments = path.split(".")
-    section = "attention" if _ATTENTION & set(segments) else ""
-    section = section or ("mlp" if _MLP & set(segments) else "")
+    segments, section = path.split("."), _section(path)
     words = [segment for segment in segments if not segment.isdecimal()]
     if not words:
         return ""
@@ -138,20 +143,19 @@ def _role_outside(path: str) -> str:
 
 def _settle(block: dict[str, str], roles: Roles, state: Mapping[str, Tensor]) -> None:
     """Say which of w1, w2 and w3 is the gate, and which number of a sequence is what."""
-    third = block.get("in", "")
     numbered = [role for role in block if re.fullmatch(r"mlp\.\d+", role)]
     if len(numbered) == 2 and "in" not in block and "out" not in block:
         for role, number in zip(("in", "out"), sorted(numbered, key=_number), strict=True):
             block[role] = block.pop(number)
             if f"{number}.bias" in block:
                 block[f"{role}.bias"] = block.pop(f"{number}.bias")
-    first = [name for name in roles.left if re.search(r"\.w1(\.weight)?$", name.lower())]
-    if re.search(r"\.w3(\.weight)?$", third.lower()):
-        stem = re.sub(r"w3(\.weight)?$", "", third)
-        for name in first:
-            if name.startswith(stem):
-                block["gate"] = name
-                roles.left.remove(name)
+    stem = re.sub(r"w1(\.weight)?$", "", block.get("in", ""), flags=re.IGNORECASE)
+    third = [
+        name for name in roles.left if re.fullmatch(rf"{re.escape(stem)}[wW]3(\.weight)?", name)
+    ]
+    if len(third) == 1:
+        block["gate"], block["in"] = block["in"], third[0]
+        roles.left.remove(third[0])
     for role in [role for role in block if role.startswith("mlp.")]:
         roles.left.append(block.pop(role))
 

@@ -228,10 +228,11 @@ def _plans(roles: Roles, state: Mapping[str, Tensor]) -> Iterator[_Plan]:
     readings = list(_tokens(roles, state, n_rows, d_model))
     for outputs_first in _orientations(shape, d_model):
         width = math.prod(shape["o"]) // d_model
-        fused = _FUSED if "qkv" in first else ("",)
+        is_of_torch = "in_proj" in first.get("qkv", "")
+        fused = _FUSED[: 1 if is_of_torch else 3] if "qkv" in first else ("",)
         heads = [n for n in _HEADS if width % n == 0]
         d_mlp = math.prod(shape["in"]) // d_model if "in" in shape else 1
-        scales = (1.0, math.sqrt(d_model)) if "in_proj" in first.get("qkv", "") else (1.0,)
+        scales = (1.0, math.sqrt(d_model)) if is_of_torch else (1.0,)
         open_fields = itertools.product(
             scales, _activations(first), _directions(roles), fused, readings, heads
         )
