@@ -31,6 +31,20 @@ def one_line(text: str, most: int = LONGEST_LINE) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def first_sentence(error: BaseException, most: int = 200) -> str:
+    """Return the first sentence of another library's message, without its period.
+
+    Examples
+    --------
+    >>> first_sentence(RuntimeError("no such device. It could be one of cpu, cuda, ..."))
+    'no such device'
+    >>> first_sentence(ValueError())
+    'ValueError'
+    """
+    line = next((one for one in str(error).splitlines() if one.strip()), type(error).__name__)
+    return one_line(line.split(". ")[0].strip().rstrip("."), most)
+
+
 class ConfigError(GrokinterpError, ValueError):
     """A task, model or training setting that cannot mean anything."""
 

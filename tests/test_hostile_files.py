@@ -146,6 +146,135 @@ def test_the_payloads_of_these_tests_would_run(tmp_path):
         assert sprung.exists()
 
 
+# --- objects that only hold fields ----------------------------------------------------------
+
+
+def _pickled(path, *parts, name="data.pkl"):
+    """A torch archive whose pickle is written by hand, opcode by opcode."""
+    torch.save({"weights": torch.arange(4.0)}, path)
+    with zipfile.ZipFile(path) as old:
+        members = {member.filename: old.read(member) for member in old.infolist()}
+    with zipfile.ZipFile(path, "w") as new:
+        for member, content in members.items():
+            new.writestr(member, b"".join(parts) if member.endswith(name) else content)
+
+
+def _text(word):
+    return b"X" + struct.pack("<I", len(word)) + word.encode()
+
+
+def _class(name):
+    module, _, leaf = name.rpartition(".")
+    return f"c{module}\n{leaf}\n".encode()
+
+
+NEW, DICT, BUILD, REDUCE, STOP, START = b")\x81", b"}", b"b", b"R", b".", b"\x80\x02"
+"""An object without arguments, an empty table, a state, a call, the end and the beginning."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("os.system", "posix.system", "nt.system", "sys.exit", "subprocess.Popen"),
+        *("builtins.eval", "__builtin__.eval", "builtins.exec", "builtins.getattr"),
+        *("torch.load", "torch._utils.f", "torch.nn.modules.linear.Linear", "numpy.load"),
+        *("os.path.join", "nets.eval", "nets.Config", "copyreg._reconstructor"),
+        *("grokinterp.runs.importers.inert.Quoted", "torch.storage.UntypedStorage"),
+    ],
+)
+def test_nothing_that_a_pickle_names_is_called(tmp_path, name):
+    sprung = tmp_path / "sprung"
+    path = tmp_path / "run.pth"
+    arguments = _text(f"touch {sprung}") + b"\x85"
+    _pickled(path, START, _class(name), arguments, REDUCE, STOP)
+    refusal(tmp_path, path)
+    # The memo brings back what was named before.
+    _pickled(path, START, b"]", _class(name), b"q\x00a", b"h\x00", arguments, b"Ra", STOP)
+    refusal(tmp_path, path)
+    _pickled(path, START, b"}", b"q\x01", _text("a"), _class(name), b"q\x00", b"s", STOP)
+    line = refusal(tmp_path, path)
+    if name.startswith("nets"):
+        assert f"an object of class {name}" in line
+    assert not sprung.exists()
+
+
+def test_an_object_cannot_be_made_callable_by_its_fields(tmp_path):
+    path = tmp_path / "run.pth"
+    call = _text("touch sprung") + b"\x85"
+    for field in ("__call__", "__class__", "__setstate__", "__reduce__", "__dict__", "fields"):
+        table = DICT + _text(field) + _class("nets.system") + b"s"
+        made = START + _class("nets.Config") + NEW + table + BUILD
+        _pickled(path, made, call, REDUCE, STOP)
+        assert "would run code" in refusal(tmp_path, path)
+        _pickled(path, made, DICT, _text("x"), b"K\x01s", BUILD, STOP)
+        assert "an object of class nets.system" in refusal(tmp_path, path)
+
+
+def test_an_object_that_only_holds_fields_is_no_network(tmp_path):
+    # The sibling that shows that the pickles written by hand here are read.
+    path = tmp_path / "run.pth"
+    table = DICT + _text("x") + b"K\x01s"
+    _pickled(path, START, _class("nets.Config"), NEW, table, BUILD, STOP)
+    assert "no state dict, but a Quoted" in refusal(tmp_path, path)
+
+
+@pytest.mark.parametrize("n", [10, 10**5])
+def test_objects_nested_deep_or_in_themselves_are_read_in_little_memory(tmp_path, n):
+    path = tmp_path / "run.pth"
+    start = DICT + _text("config") + (_class("nets.Config") + NEW + DICT + _text("x")) * n
+    _pickled(path, START, start, b"K\x01", (b"s" + BUILD) * n, b"s", STOP)
+    assert "no state dict" in refusal(tmp_path, path)
+    own = _class("nets.Config") + NEW + b"q\x00" + DICT + _text("x") + b"h\x00s" + BUILD
+    _pickled(path, START, DICT, _text("config"), own, b"s", STOP)
+    assert "no state dict" in refusal(tmp_path, path)
+
+
+def test_countless_classes_are_not_read(tmp_path):
+    path = tmp_path / "run.pth"
+    objects = b"".join(_class(f"nets.C{i}") + NEW + b"a" for i in range(300))
+    _pickled(path, START, b"]", objects, STOP)
+    assert "an object of class nets.C" in refusal(tmp_path, path)
+
+
+# --- arrays of numpy ------------------------------------------------------------------------
+
+
+def _array(shape, kind="<f4", content=b""):
+    header = f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + content
+
+
+@pytest.mark.parametrize(
+    ("content", "fact"),
+    [
+        (_array("(1000000000000,)"), "is said to have 4,000,000,000,000 bytes"),
+        (_array("(-1,)", content=bytes(4)), "holds float32"),
+        (_array("(4611686018427387904, 4)"), "is said to have"),
+        (_array("(1,)", "|O", pickle.dumps(Payload(os.system, "touch sprung"))), "not numbers"),
+        (_array("(1,)", "|V8", bytes(8)), "not numbers"),
+        (_array("(2,)", content=bytes(4)), "is said to have 8 bytes"),
+        (_array("__import__('os').getcwd()"), "cannot be read as arrays"),
+        (b"hello", "cannot be read as arrays"),
+        (b"", "cannot be read as arrays"),
+    ],
+)
+def test_an_array_that_lies_about_itself_is_refused(tmp_path, content, fact):
+    with zipfile.ZipFile(tmp_path / "run.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+    assert fact in refusal(tmp_path, tmp_path / "run.npz")
+
+
+def test_a_bomb_of_arrays_is_not_unpacked(tmp_path):
+    bomb = tmp_path / "run.npz"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("x.npy", "w", force_zip64=True) as member:
+            member.write(_array(f"({40 * 2**22},)"))
+            for _ in range(40):
+                member.write(bytes(2**24))
+    assert bomb.stat().st_size < 2**22
+    assert "more bytes than a small network" in refusal(tmp_path, bomb)
+
+
 # --- archives -----------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from grokinterp.circuits.memory import return_free_memory
 from grokinterp.circuits.snapshot import ON, On, Snapshot
 from grokinterp.models import ModelSpec
 from grokinterp.models.network_parts import PartName
+from grokinterp.portions import Joined, portions
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +148,7 @@ def _after(
     found = components_of(snapshot, intervention.component, key_frequencies)
     labels = () if found is None else found.names or found.frequencies
     name, what = str(intervention.component), intervention.describe()
-    return evaluate_logits(snapshot, logits, name, what, labels)
+    return _evaluate(snapshot, logits, name, what, labels)
 
 
 def ablate_with_hooks(
@@ -192,9 +193,8 @@ def ablate_with_hooks(
         logits = model.run_with_hooks(snapshot.tokens, fwd_hooks=list(fwd_hooks))[:, -1]
         logits = logits[:, : snapshot.task.n_classes]
     points = ", ".join(str(point) for point, _ in fwd_hooks)
-    return evaluate_logits(
-        snapshot, logits[evaluated_rows(snapshot)], name, f"hooks at {points}", ()
-    )
+    of_pairs = [logits[evaluated_rows(snapshot)]]
+    return _evaluate(snapshot, of_pairs, name, f"hooks at {points}", ())
 
 
 def ablation_table(
@@ -298,26 +298,31 @@ def _removed(site: Site, components: Sequence[Component]) -> list[Intervention]:
 
 def full_network(snapshot: Snapshot) -> Ablation:
     """How the network does when nothing is touched."""
-    return evaluate_logits(snapshot, snapshot.logits[evaluated_rows(snapshot)], "full", "none", ())
+    rows = evaluated_rows(snapshot)
+    parts = portions(len(rows), 8 * snapshot.logits.shape[1])
+    return _evaluate(snapshot, (snapshot.logits[rows[part]] for part in parts), "full", "none", ())
 
 
-def evaluate_logits(
+def _evaluate(
     snapshot: Snapshot,
-    logits: Float[Tensor, "row c"],
+    logits: Iterable[Float[Tensor, "row c"]],
     component: str,
     intervention: str,
     frequencies: tuple[int | str, ...],
 ) -> Ablation:
-    """Losses and accuracies of logits, one row for each of the evaluated pairs."""
+    """Losses and accuracies of logits that come some of the evaluated pairs at a time."""
     rows = evaluated_rows(snapshot)
-    labels = snapshot.labels[rows]
-    losses, correct = pair_losses(logits, labels), are_correct(logits, labels).double()
+    losses, correct = Joined(len(rows)), Joined(len(rows))
+    for part in logits:
+        labels = snapshot.labels[rows[losses.n_added :][: len(part)]]
+        losses.add(pair_losses(part, labels))
+        correct.add(are_correct(part, labels).double())
     sides: tuple[On, ...] = ON if snapshot.split.is_known else ("all",)
     masks = {on: snapshot.pair_mask(on)[rows] for on in sides}
     return Ablation(
         component,
         intervention,
         frequencies,
-        {on: float(losses[mask].mean()) for on, mask in masks.items()},
-        {on: float(correct[mask].mean()) for on, mask in masks.items()},
+        {on: float(losses.rows[mask].mean()) for on, mask in masks.items()},
+        {on: float(correct.rows[mask].mean()) for on, mask in masks.items()},
     )

@@ -35,6 +35,7 @@ from grokinterp.circuits.trigonometric import (
     trigonometric_component,
 )
 from grokinterp.models.network_parts import PartName
+from grokinterp.portions import portions
 from grokinterp.spectra import block_component, component_norms, gini
 
 CIRCUIT_COLUMNS = ("stage", "quantity", "frequency", "head", "value", "unit")
@@ -276,14 +277,18 @@ def memorization_share(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> f
     takes the projection on the trigonometric subspace for the generalizing circuit and the
     rest for the memorizing one.
     """
-    logits = snapshot.in_view(snapshot.logits)
-    n_classes = logits.shape[1]
+    n_rows, n_classes = len(snapshot.pair_rows), snapshot.logits.shape[1]
     # Squares around both kinds of means, without a centered copy of the logits.
-    by_pair = logits.mean(dim=1, dtype=torch.float64)
-    by_class = logits.mean(dim=0, dtype=torch.float64)
+    by_pair, class_sums, sums_of_squares = [], [], []
+    for rows in portions(n_rows, 8 * n_classes):
+        logits = snapshot.logits[snapshot.pair_rows[rows]]
+        by_pair.append(logits.mean(dim=1, dtype=torch.float64))
+        class_sums.append(logits.sum(dim=0, dtype=torch.float64))
+        sums_of_squares.append(logits.square().sum(dtype=torch.float64))
+    by_class = torch.stack(class_sums).sum(dim=0) / n_rows
     mean = by_class.mean()
-    total = logits.square().sum(dtype=torch.float64) - n_classes * by_pair.square().sum()
-    total -= len(logits) * (by_class - mean).square().sum()
+    total = torch.stack(sums_of_squares).sum() - n_classes * torch.cat(by_pair).square().sum()
+    total -= n_rows * (by_class - mean).square().sum()
     circuit = trigonometric_component(snapshot, key_frequencies.frequencies)
     circuit = circuit - circuit.mean(dim=1, keepdim=True)
     return float(1 - len(circuit) * circuit.square().sum() / total)

@@ -8,7 +8,7 @@ random. The network runs on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,8 @@ from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.circuits.trigonometric import trigonometric_component
 from grokinterp.errors import ConfigError
 from grokinterp.models.transformer import transformer_logits
-from grokinterp.spectra import block_component
+from grokinterp.portions import fits, portions
+from grokinterp.spectra import block_coefficients, block_component, block_values
 
 Fill = Literal["mean", "zero", "resample"]
 FILLS: tuple[Fill, ...] = ("mean", "zero", "resample")
@@ -102,13 +103,13 @@ def components_of(
 
 def logits_after(
     snapshot: Snapshot, key_frequencies: KeyFrequencies | None, intervention: Intervention
-) -> Float[Tensor, "row c"]:
-    """Logits of the network that an intervention was done to.
+) -> Iterator[Float[Tensor, "row c"]]:
+    """Logits of the network that an intervention was done to, a portion of the rows at a time.
 
     Returns
     -------
-    Tensor
-        One row for each of :func:`evaluated_rows`.
+    Iterator[Tensor]
+        Together one row for each of :func:`evaluated_rows`, in their order.
 
     Raises
     ------
@@ -137,17 +138,59 @@ def replaced(
         return rest
     if intervention.fill == "mean":
         return rest.add_(part.mean(dim=0))
+    return rest.add_(part[_order(len(part), intervention)])
+
+
+def _order(n_rows: int, intervention: Intervention) -> Int[Tensor, " row"]:
+    """Row that each row takes its value from when it is resampled."""
     generator = torch.Generator().manual_seed(intervention.seed)
-    return rest.add_(part[torch.randperm(len(part), generator=generator)])
+    return torch.randperm(n_rows, generator=generator)
+
+
+Split = Callable[[Int[Tensor, " some"]], tuple[Tensor, Tensor]]
+"""From some of the evaluated rows to their activation and the component in it."""
+
+
+def _replaced_in_portions(
+    split: Split, n_rows: int, row_bytes: int, intervention: Intervention
+) -> Iterator[Float[Tensor, "row ..."]]:
+    """Do what :func:`replaced` does to all rows, some of them at a time."""
+    every = torch.arange(n_rows)
+    parts = [every[rows] for rows in portions(n_rows, row_bytes)]
+    if len(parts) == 1:
+        yield replaced(*split(every), intervention)
+        return
+
+    def removed(rows: Int[Tensor, " some"]) -> tuple[Tensor, Tensor]:
+        activation, component = split(rows)
+        return activation, activation - component if intervention.keep else component
+
+    mean, order = torch.zeros(()), every
+    if intervention.fill == "mean":
+        mean = torch.stack([removed(rows)[1].sum(dim=0) for rows in parts]).sum(dim=0) / n_rows
+    elif intervention.fill == "resample":
+        order = _order(n_rows, intervention)
+    for rows in parts:
+        activation, part = removed(rows)
+        rest = activation - part
+        if intervention.fill != "zero":
+            rest += mean if intervention.fill == "mean" else removed(order[rows])[1]
+        yield rest
 
 
 def _at_logits(
     snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
-) -> Float[Tensor, "row c"]:
-    rows = evaluated_rows(snapshot)
-    logits = snapshot.logits[rows].double()
-    waves = trigonometric_component(snapshot, frequencies)[_answers(snapshot, rows)]
-    return replaced(logits, _named(intervention, logits, waves), intervention)
+) -> Iterator[Float[Tensor, "row c"]]:
+    every_row = evaluated_rows(snapshot)
+    by_answer = trigonometric_component(snapshot, frequencies)
+    answers = _answers(snapshot, every_row)
+
+    def split(some: Int[Tensor, " some"]) -> tuple[Tensor, Tensor]:
+        logits = snapshot.logits[every_row[some]].double()
+        return logits, _named(intervention, logits, by_answer[answers[some]])
+
+    row_bytes = 8 * snapshot.logits.shape[1]
+    return _replaced_in_portions(split, len(every_row), row_bytes, intervention)
 
 
 def _answers(snapshot: Snapshot, rows: Int[Tensor, " row"]) -> Int[Tensor, " row"]:
@@ -164,6 +207,16 @@ def _named(intervention: Intervention, activation: Tensor, waves: Tensor) -> Ten
 
 def _at_neurons(
     snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
+) -> Iterator[Float[Tensor, "row c"]]:
+    n_bytes = 8 * len(evaluated_rows(snapshot)) * snapshot.logits.shape[1]
+    if fits(n_bytes):
+        yield _at_all_neurons(snapshot, frequencies, intervention)
+    else:
+        yield from _at_neurons_in_portions(snapshot, frequencies, intervention)
+
+
+def _at_all_neurons(
+    snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
 ) -> Float[Tensor, "row c"]:
     rows = evaluated_rows(snapshot)
     if not snapshot.has("readout") or snapshot.network.readout.scale is not None:
@@ -179,6 +232,60 @@ def _at_neurons(
         component = snapshot.through_W_L(snapshot.neurons[rows][:, chosen], rows, chosen)
     logits = snapshot.logits[rows] - written
     return logits.add_(replaced(written, component, intervention))
+
+
+def _at_neurons_in_portions(
+    snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
+) -> Iterator[Float[Tensor, "row c"]]:
+    every_row, network = evaluated_rows(snapshot), snapshot.network
+    is_linear = snapshot.has("readout") and network.readout.scale is None
+    columns = slice(None)
+    if intervention.component.is_of_waves:
+        component = _blocks_of_neurons(snapshot, frequencies)
+    else:
+        mask = _neuron_mask(snapshot, frequencies, intervention)
+        component = mask.double().expand(len(every_row), -1)
+        if is_linear and not intervention.keep:
+            # Nothing is done to the others.
+            columns, component = mask, component[:, mask]
+
+    def split(some: Int[Tensor, " some"]) -> tuple[Tensor, Tensor]:
+        neurons = snapshot.neurons[every_row[some]][:, columns].double()
+        if intervention.component.is_of_waves:
+            return neurons, _named(intervention, neurons, component[some])
+        return neurons, neurons * component[some]
+
+    width = max(snapshot.logits.shape[1], snapshot.neurons.shape[1])
+    start = 0
+    for changed in _replaced_in_portions(split, len(every_row), 8 * width, intervention):
+        rows = every_row[start : start + len(changed)]
+        start += len(changed)
+        if not is_linear:
+            yield network.logits_from_neurons(changed.to(snapshot.neurons.dtype), rows).double()
+            continue
+        changed -= snapshot.neurons[rows][:, columns]
+        yield (changed @ snapshot.W_L[columns]).add_(snapshot.logits[rows])
+
+
+def _blocks_of_neurons(
+    snapshot: Snapshot, frequencies: tuple[int, ...]
+) -> Float[Tensor, "row neuron"]:
+    """Blocks of some frequencies in the activations on all pairs of the view, in float64."""
+    n, n_neurons = snapshot.require_view().order, snapshot.neurons.shape[1]
+    grid_rows = snapshot.pair_rows.view(n, n)
+    parts = portions(n, 8 * n * n_neurons)
+    waves = [snapshot.harmonics.waves(torch.tensor([0, k])) for k in frequencies]
+    coefficients = [torch.zeros(len(w), len(w), n_neurons, dtype=torch.float64) for w in waves]
+    for part in parts:
+        grid = snapshot.neurons[grid_rows[part]].double()
+        for of_k, w in zip(coefficients, waves, strict=True):
+            of_k += block_coefficients(grid, w[:, part], w)
+    blocks = torch.zeros(n, n, n_neurons, dtype=torch.float64)
+    for of_k, w in zip(coefficients, waves, strict=True):
+        of_k[0, 0] = 0
+        for part in parts:
+            blocks[part] += block_values(of_k, w[:, part], w)
+    return blocks.flatten(0, 1)
 
 
 def _changed_neurons(
@@ -237,12 +344,21 @@ def _require_rest(intervention: Intervention) -> None:
 
 def _at_embedding(
     snapshot: Snapshot, frequencies: tuple[int, ...], intervention: Intervention
-) -> Float[Tensor, "row c"]:
+) -> Iterator[Float[Tensor, "row c"]]:
     chosen = snapshot.harmonics.waves(torch.tensor(frequencies, dtype=torch.long))
     rows = snapshot.operand_rows.double()
     waves = chosen.T @ (chosen @ rows)
     changed = replaced(rows, _named(intervention, rows, waves), intervention)
-    return snapshot.with_operand_rows(changed).logits[evaluated_rows(snapshot)]
+    every_row, n_answers = evaluated_rows(snapshot), snapshot.logits.shape[1]
+    if fits(8 * len(every_row) * n_answers):
+        yield snapshot.with_operand_rows(changed).logits[every_row]
+        return
+    tables, pairs = snapshot.operands_of_rows(changed), snapshot.arrangement.pairs
+    for part in portions(len(every_row), 8 * n_answers):
+        at = every_row[part]
+        a, b = tables.a[pairs[at, 0]], tables.b[pairs[at, 1]]
+        with torch.no_grad():
+            yield snapshot.network.logits_from_operands(a, b, at)
 
 
 def _at_heads(
@@ -336,10 +452,17 @@ def _at_paths(
     return block.logits(around_mlp=changed)[rows]
 
 
+def _at_once(
+    make: Callable[[Snapshot, tuple[int, ...], Intervention], Tensor],
+) -> Callable[[Snapshot, tuple[int, ...], Intervention], Iterator[Tensor]]:
+    """All rows as one portion."""
+    return lambda *arguments: iter([make(*arguments)])
+
+
 _LOGITS_AT = {
     "logits": _at_logits,
     "neurons": _at_neurons,
     "embedding": _at_embedding,
-    "heads": _at_heads,
-    "paths": _at_paths,
+    "heads": _at_once(_at_heads),
+    "paths": _at_once(_at_paths),
 }

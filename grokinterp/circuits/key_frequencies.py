@@ -17,13 +17,14 @@ from grokinterp.circuits.generalization import (
     generalization_accuracy,
 )
 from grokinterp.circuits.key_frequency_set import KeyFrequencies
-from grokinterp.circuits.logit_coefficients import logit_coefficients
+from grokinterp.circuits.logit_coefficients import centered_norm, logit_coefficients
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
 from grokinterp.spectra import (
     dense_components,
     double_of,
     frequencies_above,
+    gaussian_power_quantile,
     permuted_power_quantile,
     shares,
 )
@@ -34,6 +35,11 @@ MIN_SHARE = 0.015
 """Share of the logits' power that a key frequency exceeds."""
 NULL_QUANTILE = 0.999
 """Quantile of the largest power under permuted pairs that it exceeds as well."""
+N_PERMUTATIONS = 1000
+"""Random groupings of the pairs that this quantile is found from."""
+MOST_PERMUTED_LOGITS = 2**25
+"""Logits of all pairs up to which it is: those of n = 322. A thousand passes over that many take
+two minutes, more than all measures of the checkpoint; those of S_6 would take twenty."""
 SINGLE_FREQUENCY_SHARE = 0.85
 """Share of a neuron's centered activation above which it belongs to one frequency."""
 
@@ -42,7 +48,7 @@ def find_key_frequencies(
     snapshot: Snapshot,
     rule: KeyFrequencyRule = "logit_power",
     *,
-    n_permutations: int = 1000,
+    n_permutations: int | None = None,
     seed: int = 0,
 ) -> KeyFrequencies:
     r"""Find the frequencies that the network computes with.
@@ -81,7 +87,9 @@ def find_key_frequencies(
     rule
         One of the above.
     n_permutations, seed
-        Of the null distribution of the default rule.
+        Of the null distribution of the default rule. None: 1,000, and no draws at all where there
+        are more than 2^25 logits (:data:`MOST_PERMUTED_LOGITS`); the quantile is then that of
+        Gaussian means (:func:`~grokinterp.spectra.gaussian_power_quantile`).
 
     Returns
     -------
@@ -120,6 +128,9 @@ def find_key_frequencies(
             snapshot.step,
             reason=f"{snapshot.task.spec.in_words} has no cyclic view, hence no frequencies",
         )
+    if n_permutations is None:
+        is_permuted = snapshot.logits.numel() <= MOST_PERMUTED_LOGITS
+        n_permutations = N_PERMUTATIONS if is_permuted else 0
     evidence = _evidence(snapshot, n_permutations=n_permutations, seed=seed)
     choice = _choose(snapshot, rule, evidence)
     numbers = range(1, len(evidence) + 1)
@@ -186,10 +197,8 @@ def character_similarities(snapshot: Snapshot) -> Float[Tensor, " component"]:
     published code calls a representation key when this exceeds 0.005.
     """
     n = snapshot.require_view().order
-    logits = snapshot.logits_by_sum[:, :, snapshot.class_tokens].double()
-    total = (logits - logits.mean(dim=2, keepdim=True)).norm()
     size = snapshot.harmonics.characters[1:].norm(dim=1) * n
-    return logit_coefficients(snapshot) * size / total
+    return logit_coefficients(snapshot) * size / centered_norm(snapshot)
 
 
 def _logit_power(snapshot: Snapshot) -> Float[Tensor, " freq"]:
@@ -199,13 +208,7 @@ def _logit_power(snapshot: Snapshot) -> Float[Tensor, " freq"]:
 def _evidence(snapshot: Snapshot, *, n_permutations: int, seed: int) -> pd.DataFrame:
     power = _logit_power(snapshot)
     harmonics = snapshot.harmonics
-    null_power = permuted_power_quantile(
-        snapshot.logits_by_sum.flatten(0, 1),
-        harmonics,
-        quantile=NULL_QUANTILE,
-        n_permutations=n_permutations,
-        seed=seed,
-    )
+    null_power = _null_power(snapshot, n_permutations, seed)
     null_share = null_power / power.sum().item() if power.sum() > 0 else float("nan")
     numbers: dict[str, Any] = {"frequency": range(1, harmonics.n_components + 1)}
     if harmonics.names is not None:
@@ -223,6 +226,23 @@ def _evidence(snapshot: Snapshot, *, n_permutations: int, seed: int) -> pd.DataF
         W_L = snapshot.W_L[:, snapshot.class_tokens].T
         numbers["W_L_norm"] = harmonics.power(W_L).sqrt().numpy()
     return pd.DataFrame(numbers)
+
+
+def _null_power(snapshot: Snapshot, n_permutations: int, seed: int) -> float:
+    """What the strongest component reaches by chance; without permutations, of Gaussian means."""
+    harmonics = snapshot.harmonics
+    if not n_permutations:
+        # Only the set of rows matters, so they are not put into the order of the view.
+        is_whole = len(snapshot.pair_rows) == len(snapshot.logits)
+        rows = snapshot.logits if is_whole else snapshot.in_view(snapshot.logits)
+        return gaussian_power_quantile(rows, harmonics, quantile=NULL_QUANTILE)
+    return permuted_power_quantile(
+        snapshot.logits_by_sum.flatten(0, 1),
+        harmonics,
+        quantile=NULL_QUANTILE,
+        n_permutations=n_permutations,
+        seed=seed,
+    )
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ class KeyFrequencies:
     names: tuple[str, ...] | None = None
     """Names of the key representations; None for frequencies."""
     n_permutations: int | None = field(default=None, compare=False)
-    """Random groupings of the pairs that ``null_share`` was found from; None if unknown."""
+    """Random groupings of the pairs that ``null_share`` was found from, 0 where it is computed
+    from their distribution; None if unknown."""
     is_dense: bool = False
     """Whether the default rule found nearly all frequencies: then logits alone cannot tell the
     circuit from a lookup table."""

@@ -6,9 +6,12 @@ grokked networks go there.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
+
+from grokinterp.portions import portions
 
 
 def pair_losses(
@@ -35,7 +38,11 @@ def pair_losses(
     >>> pair_losses(torch.zeros(1, 5), torch.tensor([3])).exp()
     tensor([5.0000], dtype=torch.float64)
     """
-    return F.cross_entropy(logits.double(), labels, reduction="none")
+    losses = [
+        F.cross_entropy(logits[rows].double(), labels[rows], reduction="none")
+        for rows in portions(len(logits), 8 * logits.shape[1])
+    ]
+    return torch.cat(losses)
 
 
 def cross_entropy(logits: Float[Tensor, "pair c"], labels: Int[Tensor, " pair"]) -> float:

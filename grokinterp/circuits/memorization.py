@@ -13,7 +13,7 @@ Pairs that are not in the view (those with a zero, in multiplication and divisio
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
@@ -100,9 +100,13 @@ def excluded_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on
         If the task has no group view.
     """
     component = trigonometric_component(snapshot, key_frequencies.frequencies)
-    index_sum, i = snapshot.mask_by_sum(on).nonzero(as_tuple=True)
-    logits = snapshot.logits_by_sum[index_sum, i] - component[index_sum]
-    return float((logits.argmax(dim=1) == snapshot.class_tokens[index_sum]).double().mean())
+    mask, answers = snapshot.mask_by_sum(on), snapshot.class_tokens
+    correct = []
+    for sums in snapshot.sum_portions:
+        index_sum, i = mask[sums].nonzero(as_tuple=True)
+        logits = snapshot.logits_of_sums(sums)[index_sum, i] - component[sums][index_sum]
+        correct.append(logits.argmax(dim=1) == answers[sums][index_sum])
+    return float(torch.cat(correct).double().mean())
 
 
 def excluded_losses_by_frequency(snapshot: Snapshot) -> dict[On, Float[Tensor, " freq"]]:
@@ -149,7 +153,20 @@ def excluded_pair_losses(
         (n, n, removed) float64, nats; entry [s, i] is the pair with indices i and s - i.
         NaN where a logit is not finite.
     """
-    logits = snapshot.logits_by_sum.double()
+    answers = snapshot.class_tokens
+    losses = [
+        _losses_without(snapshot.logits_of_sums(sums), components[:, sums], answers[sums])
+        for sums in snapshot.sum_portions
+    ]
+    return torch.cat(losses)
+
+
+def _losses_without(
+    logits: Float[Tensor, "s i c"],
+    components: Float[Tensor, "removed s c"],
+    answers: Int[Tensor, " s"],
+) -> Float[Tensor, "s i removed"]:
+    logits = logits.double()
     negative = -components.permute(1, 2, 0)
     largest = logits.amax(dim=2, keepdim=True)
     largest_removed = negative.amax(dim=1, keepdim=True)
@@ -159,12 +176,13 @@ def excluded_pair_losses(
     for rows in torch.arange(len(i)).split(_ROWS_AT_A_TIME):
         s, r = index_sum[rows], removed[rows]
         log_sums[s, i[rows], r] = (logits[s, i[rows]] + negative[s, :, r]).logsumexp(dim=1)
-    return log_sums - _correct(logits, snapshot) - _correct(negative.mT, snapshot).mT
+    return log_sums - _correct(logits, answers) - _correct(negative.mT, answers).mT
 
 
-def _correct(values: Float[Tensor, "s row c"], snapshot: Snapshot) -> Float[Tensor, "s row 1"]:
-    tokens = snapshot.class_tokens[:, None, None].expand(-1, values.shape[1], 1)
-    return values.gather(2, tokens)
+def _correct(
+    values: Float[Tensor, "s row c"], answers: Int[Tensor, " s"]
+) -> Float[Tensor, "s row 1"]:
+    return values.gather(2, answers[:, None, None].expand(-1, values.shape[1], 1))
 
 
 def mean_over_pairs(

@@ -22,6 +22,7 @@ from grokinterp.circuits.neuron_phases import (
     sum_phases,
 )
 from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.portions import portions
 from grokinterp.spectra import block_component, fourier_basis
 from grokinterp.spectra.fourier import component_frequencies
 
@@ -174,9 +175,13 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
         table["is_single_frequency"] = (shares > SINGLE_FREQUENCY_SHARE).numpy()
         if names is None:
             table = table.assign(**_phases(snapshot))
-    mean = snapshot.neurons.double().mean(dim=0)
+    # Some neurons at a time: a float64 copy of them all is as large as the logits.
+    some = portions(snapshot.neurons.shape[1], 8 * len(snapshot.neurons))
+    parts = [snapshot.neurons[:, columns] for columns in some]
+    mean = torch.cat([part.double().mean(dim=0) for part in parts])
     table["mean_activation"] = mean.numpy()
-    table["fraction_active"] = (snapshot.neurons > 0).double().mean(dim=0).numpy()
+    active = torch.cat([(part > 0).double().mean(dim=0) for part in parts])
+    table["fraction_active"] = active.numpy()
     if not snapshot.has("readout"):
         return table
     table["W_L_norm"] = snapshot.W_L.norm(dim=1).numpy()

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from grokinterp.portions import portions
 from grokinterp.spectra import GroupHarmonics, difference_rows, group_means, sum_rows
 from grokinterp.spectra.fourier import component_frequencies, n_frequencies, to_fourier
 
-_DEAD_RELATIVE_SPREAD = 1e-6
+DEAD_RELATIVE_SPREAD = 1e-6
 """A neuron whose activation varies by less than this part of its size is constant: float32
 rounding alone makes that much."""
 
@@ -71,7 +72,7 @@ def frequency_shares(
     power = by_difference + _power(means_by_sum)
     power += _power(group_means(neurons, rows)) + _power(group_means(neurons, rows.T.contiguous()))
     total, size = _centered_power(neurons, flat)
-    is_dead = total <= _DEAD_RELATIVE_SPREAD**2 * size
+    is_dead = total <= DEAD_RELATIVE_SPREAD**2 * size
     # A unit vector over pairs that depends on one index (or sum) has 1/sqrt(n) of the norm
     # that its n values have, and n equal entries for each of them.
     return torch.where(is_dead, torch.zeros_like(power), n * power / total)
@@ -107,7 +108,17 @@ def representation_shares(
     which distinguishes neurons by :math:`\rho(a), \rho(b), \rho(ab)`.
     """
     flat = rows.reshape(-1)
-    grid = neurons[flat].unflatten(0, rows.shape)
+    some = portions(neurons.shape[1], 8 * len(flat))
+    return torch.cat([_shares_of_some(neurons[:, s], flat, len(rows), harmonics) for s in some], 1)
+
+
+def _shares_of_some(
+    neurons: Float[Tensor, "pair some"],
+    flat: Int[Tensor, " row"],
+    n: int,
+    harmonics: GroupHarmonics,
+) -> Float[Tensor, "component some"]:
+    grid = neurons[flat].unflatten(0, (n, n))
     basis = harmonics.basis.to(neurons.dtype)
     components = torch.einsum("fi,ijm,gj->fgm", basis, grid, basis).double().square()
     n_all = harmonics.n_components + 1
@@ -117,7 +128,7 @@ def representation_shares(
     power.index_add_(1, harmonics.component, by_first)
     block = power[1:, 0] + power[0, 1:] + power.diagonal(dim1=0, dim2=1).T[1:]
     total, size = _centered_power(neurons, flat)
-    is_dead = total <= _DEAD_RELATIVE_SPREAD**2 * size
+    is_dead = total <= DEAD_RELATIVE_SPREAD**2 * size
     return torch.where(is_dead, torch.zeros_like(block), block / total)
 
 

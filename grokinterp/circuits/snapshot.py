@@ -20,6 +20,7 @@ from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.last_block import LastBlock
 from grokinterp.models.network_parts import NetworkParts, Operands, PartName
 from grokinterp.models.transformer_parts import TransformerParts
+from grokinterp.portions import fits, portions
 from grokinterp.reprs import in_lines
 from grokinterp.runs.parts import network_parts
 from grokinterp.runs.run import Run
@@ -331,13 +332,39 @@ class Snapshot:
 
     @cached_property
     def logits_by_sum(self) -> Float[Tensor, "s i c"]:
-        """The logits by product. Columns stay in the order of the tokens."""
+        """The logits by product. Columns stay in the order of the tokens.
+
+        A copy of all logits; code that can take some products at a time asks
+        :meth:`logits_of_sums` for those of :attr:`sum_portions`.
+        """
         return self.logits[self.rows_by_sum]
+
+    @property
+    def sum_portions(self) -> list[slice]:
+        """Products whose logits fit into a portion in float64, one portion after another."""
+        n = self.require_view().order
+        return portions(n, 8 * n * self.logits.shape[1])
+
+    @property
+    def is_large(self) -> bool:
+        """Whether arrays as large as the logits are made in portions."""
+        return not fits(8 * self.logits.numel())
+
+    def logits_of_sums(self, sums: slice) -> Float[Tensor, "s i c"]:
+        """Rows of :attr:`logits_by_sum`, kept only where all of them are small."""
+        if len(self.sum_portions) == 1:
+            return self.logits_by_sum[sums]
+        return self.logits[self.rows_by_sum[sums]]
 
     @cached_property
     def mean_logits_by_sum(self) -> Float[Tensor, "s c"]:
         """Logits averaged over the pairs with the same product, float64."""
-        return self.logits_by_sum.mean(dim=1, dtype=torch.float64)
+        return torch.cat(
+            [
+                self.logits_of_sums(sums).mean(dim=1, dtype=torch.float64)
+                for sums in self.sum_portions
+            ]
+        )
 
     @cached_property
     def mean_neurons_by_sum(self) -> Float[Tensor, "s neuron"]:
@@ -399,15 +426,19 @@ class Snapshot:
 
     def with_operand_rows(self, rows: Float[Tensor, "x d"]) -> Snapshot:
         """Run the network with other :attr:`operand_rows`; tokens outside the view keep theirs."""
+        return self.with_network(self.network.with_operands(self.operands_of_rows(rows)))
+
+    def operands_of_rows(self, rows: Float[Tensor, "x d"]) -> Operands:
+        """Tables with other :attr:`operand_rows`; tokens outside the view keep theirs."""
         tables, arrangement = self.operands, self._arranged()
         a = tables.a.clone()
         width = a.shape[1]
         a[arrangement.first_tokens] = rows[:, :width].to(a.dtype)
         if tables.is_shared:
-            return self.with_network(self.network.with_operands(Operands(a, a)))
+            return Operands(a, a)
         b = tables.b.clone()
         b[arrangement.second_tokens] = rows[:, width:].to(b.dtype)
-        return self.with_network(self.network.with_operands(Operands(a, b)))
+        return Operands(a, b)
 
     def mask_by_sum(self, on: On) -> Bool[Tensor, "s i"]:
         """Pairs of the view that `on` names, by product."""

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from grokinterp.circuits.arrangement import masks_of
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.logit_coefficients import logit_coefficients
+from grokinterp.circuits.logit_coefficients import centered_norm, logit_coefficients
 from grokinterp.circuits.loss import pair_losses
 from grokinterp.circuits.snapshot import On, Snapshot
 
@@ -147,8 +147,11 @@ def held_out_component(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> F
     is_test = snapshot.mask_by_sum("test")
     is_new = masks_of(snapshot.split).unmirrored_test[snapshot.rows_by_sum]
     chosen = is_new if is_new.any(dim=1).all() else is_test
-    means = torch.einsum("si,sic->sc", chosen.double(), snapshot.logits_by_sum.double())
-    means = means / chosen.sum(dim=1, keepdim=True)
+    sums_of_logits = [
+        torch.einsum("si,sic->sc", chosen[sums].double(), snapshot.logits_of_sums(sums).double())
+        for sums in snapshot.sum_portions
+    ]
+    means = torch.cat(sums_of_logits) / chosen.sum(dim=1, keepdim=True)
     waves = snapshot.harmonics.waves(torch.tensor(key_frequencies.frequencies, dtype=torch.long))
     return waves.T @ (waves @ means) + means.mean(dim=0)
 
@@ -204,12 +207,7 @@ def fraction_logit_variance_explained(snapshot: Snapshot, key_frequencies: KeyFr
     ICLR 2023, arXiv:2301.05217, section 4.2.
     """
     n = snapshot.require_view().order
-    logits = snapshot.logits_by_sum
-    if logits.shape[2] != n:
-        logits = logits[:, :, snapshot.class_tokens]
-    centered = logits.double()
-    centered -= centered.mean(dim=2, keepdim=True)
-    total = centered.norm().square()
+    total = centered_norm(snapshot).square()
     wanted = torch.tensor(key_frequencies.frequencies, dtype=torch.long)
     # Every pair sees a character once over all classes.
     size = n**2 * snapshot.harmonics.characters[wanted].square().sum(dim=1)

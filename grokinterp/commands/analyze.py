@@ -5,6 +5,9 @@
 
 ``python -m grokinterp.analyze FILES --module package.module:build --task.operation addition
 --task.p 113 [--inputs "a b ="] [--parts.operands embed ...] [--train-pairs FILE]``
+
+``python -m grokinterp.analyze hf://OWNER/NAME[@REVISION][/PATH] [--task.p 113 ...]
+[--model.act-fn gelu ...] [--train-pairs FILE] [--export DIR]``
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import logging
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from grokinterp.commands.arguments import parse_command, tell
+from grokinterp.commands.given import GivenModel, hints_of
 from grokinterp.errors import ConfigError, GrokinterpError, RunFolderError
 from grokinterp.fields import shown
 from grokinterp.models.module_spec import Parts
@@ -27,6 +32,7 @@ from grokinterp.tasks import TaskSpec
 
 if TYPE_CHECKING:
     from grokinterp.comparison import Comparison
+    from grokinterp.runs.importers.hints import Hints
     from grokinterp.runs.run import Run
     from grokinterp.trajectory import Analysis
 
@@ -40,18 +46,20 @@ class Analyze:
     """
 
     ckpts: Annotated[
-        tuple[Path, ...],
+        tuple[str, ...],
         tyro.conf.Positional,
         tyro.conf.arg(metavar="CKPTS [CKPTS ...]", help_behavior_hint=""),
     ]
     """Run folder, as grokinterp.train wrote it, or a file or folder in one of the formats
-    of docs/importing.md. Several, such as runs/*/, are also compared."""
+    of docs/importing.md, or such a file or folder on the Hugging Face Hub,
+    hf://owner/name[@revision][/path]. Several, such as runs/*/, are also compared, and so are the
+    files of a folder whose names differ in a seed or another setting."""
     out: Path | None = None
-    """Where report.html and the tables go (default: CKPTS/analysis; for a single file
-    NAME_analysis in the current folder). Of several runs, the folder of the comparison (default:
-    comparison/ in the folder that holds them all); each run keeps its own default."""
+    """Where report.html and the tables go (default: CKPTS/analysis; for a single file and for
+    the Hub NAME_analysis in the current folder). Of several runs, the folder of the comparison
+    (default: comparison/ in the folder that holds them all); each run keeps its own default."""
     format: str | None = None
-    """Format of CKPTS where it is not recognized: grokinterp, zhong2023, grokking_demo,
+    """Format of CKPTS where it is not recognized: grokinterp, export, zhong2023, grokking_demo,
     nanda2023, transformer_lens or state_dicts."""
     key_frequencies: str | None = None
     """Frequencies to use instead of those found, such as 9,38,45 (for permutations names of
@@ -71,26 +79,39 @@ class Analyze:
     files are then its state dicts, one per step (their names end in the step) or a single one;
     together they are one run."""
     task: TaskSpec = field(default_factory=TaskSpec)
-    """What your own network learned. The split is given by --train-pairs alone."""
+    """What the network learned: of your own network, or of a file that does not show it. Of a
+    file only the flags that are given count, before whatever the file says. The split is given by
+    --train-pairs alone."""
+    model: GivenModel = field(default_factory=GivenModel)
+    """What the weights of a file do not show. Only the flags that are given count, before
+    whatever the file says."""
     inputs: str = "a b ="
     """Input of your own network: "a b =" or "a b", a tensor of tokens, or a function that makes
     the input from a (pairs, 2) tensor, such as nets:one_hot."""
     parts: Parts = field(default_factory=Parts)
     """Submodules of your own network that are its parts."""
     train_pairs: Path | None = None
-    """Training pairs of your own network: a .npy, .pt, .csv or .txt file of rows, or of pairs
-    a b."""
+    """Training pairs of your own network, or of a file: a .npy, .pt, .csv or .txt file of rows,
+    or of pairs a b."""
+    export: Path | None = None
+    """Also write a folder to upload to the Hugging Face Hub: the weights of the last checkpoint as
+    safetensors, the tables, the report and a model card (docs/sharing.md)."""
 
 
-_OF_OWN_MODULES = ("--task.", "--inputs", "--parts.", "--train-pairs", "--train_pairs")
+_OF_OWN_MODULES = ("--inputs", "--parts.")
 """Flags that need --module."""
+_OF_FILES = ("--model.",)
+"""Flags that do not go with --module, which runs the network itself."""
+
+Place = Path | str
+"""A path, or an address of the Hugging Face Hub."""
 
 
 @dataclass(frozen=True)
 class _Job:
     """One run to analyze, and where its files go."""
 
-    path: Path
+    path: Place
     run: Run
     out: Path
 
@@ -104,20 +125,18 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"--every {command.every} is not allowed. Use 1 for every checkpoint.")
     if not command.ckpts:
         raise ConfigError("no run is named. Name a run folder, or several to compare them.")
-    paths = _without_comparisons(command.ckpts)
+    paths = _without_comparisons(tuple(_place(word) for word in command.ckpts))
     logging.basicConfig(level="WARNING", format="%(message)s")
     if command.module is not None:
         _analyze_own_module(command, command.module, key_frequencies)
-    elif len(paths) > 1:
-        _analyze_all(command, paths, key_frequencies)
+        return
+    hints = hints_of(command.task, command.model, command.train_pairs, arguments)
+    paths = _with_files_of_sweeps(paths)
+    if len(paths) > 1:
+        _analyze_all(command, paths, hints, key_frequencies)
     else:
-        _analyze_alone(command, paths[0], key_frequencies)
-
-
-def _analyze_alone(
-    command: Analyze, path: Path, key_frequencies: tuple[int | str, ...] | None
-) -> None:
-    _explain(command, _job(command, path, command.out or _default_out(path)), key_frequencies)
+        out = command.out or _default_out(paths[0])
+        _explain(command, _job(command, paths[0], out, hints), key_frequencies)
 
 
 def _analyze_own_module(
@@ -126,12 +145,14 @@ def _analyze_own_module(
     """Analyze files of the user's own network as one run."""
     from grokinterp.commands.own_module import run_of_files
 
-    paths = list(command.ckpts)
+    paths = [_downloaded(_place(word)) for word in command.ckpts]
     run = run_of_files(
         module, paths, command.task, command.inputs, command.parts, command.train_pairs
     )
     alone = len(paths) == 1
-    out = command.out or (_default_out(paths[0]) if alone else _folder_of_all(paths) / "analysis")
+    out = command.out or (
+        _default_out(_place(command.ckpts[0])) if alone else _folder_of_all(paths) / "analysis"
+    )
     _require_writable(out)
     _explain(command, _Job(paths[0], run, out), key_frequencies)
 
@@ -143,7 +164,13 @@ def _refuse_flags_of_others(command: Analyze, arguments: list[str]) -> None:
         flag = given[0].partition("=")[0]
         raise ConfigError(
             f"{flag} needs --module package.module:build, a network of your own. For other files, "
-            "the task and the network are read from the file."
+            "use --task.operation, --model.act-fn and the like, as far as the file does not say it."
+        )
+    misplaced = [word for word in arguments if word.startswith(_OF_FILES)]
+    if command.module is not None and misplaced:
+        raise ConfigError(
+            f"{misplaced[0].partition('=')[0]} does not go with --module, which runs the network "
+            "as its code says. Leave one of the two out."
         )
     if command.module is not None and command.format is not None:
         raise ConfigError(
@@ -159,24 +186,42 @@ def _explain(command: Analyze, job: _Job, key_frequencies: tuple[int | str, ...]
         tell(f"origin            {job.run.origin}")
     for line in summary_lines(analysis):
         tell(line)
+    _export(command, analysis)
     tell(f"report    {job.out / 'report.html'}")
     tell(f"tables    {job.out}/: summary.json, and the tables as CSV")
     _write_images(command, analysis, job.out)
 
 
+def _export(command: Analyze, analysis: Analysis) -> None:
+    """Write the folder to upload, if one is asked for."""
+    if command.export is None:
+        return
+    from grokinterp.sharing import export
+
+    tell(f"export    {export(analysis, command.export, report=True)}/: see its README.md")
+
+
 def _analyze_all(
-    command: Analyze, paths: list[Path], key_frequencies: tuple[int | str, ...] | None
+    command: Analyze,
+    paths: list[Place],
+    hints: Hints,
+    key_frequencies: tuple[int | str, ...] | None,
 ) -> None:
     """Analyze each run as if it were alone, then compare those that could be analyzed."""
+    if command.export is not None:
+        raise ConfigError(
+            f"--export {command.export} is for a single run, and {len(paths)} are named. Export "
+            "them one by one."
+        )
     together = command.out or _folder_of_all(paths) / "comparison"
     _refuse_same_places(paths, together)
-    jobs = [_job(command, path, _default_out(path)) for path in paths]
+    jobs = [_job(command, path, _default_out(path), hints) for path in paths]
     # Only now: whatever is wrong with a path was said before anything is computed.
     _require_writable(together)
     from grokinterp.comparison import Comparison, names_of
     from grokinterp.report.comparison_files import write_comparison
 
-    names = names_of(paths)
+    names = names_of([_local(path) for path in paths])
     done: list[tuple[str, _Job, Analysis]] = []
     failures: dict[str, str] = {}
     for number, (name, job) in enumerate(zip(names, jobs, strict=True), start=1):
@@ -207,18 +252,22 @@ def _analyze_all(
         )
 
 
-def _job(command: Analyze, path: Path, out: Path) -> _Job:
+def _job(command: Analyze, path: Place, out: Path, hints: Hints) -> _Job:
     """Load a run and find out whether it can be analyzed at all."""
-    from grokinterp.runs.loading import load_run
+    from grokinterp.runs.loading import read_run
 
     try:
-        run = load_run(path, command.format)
+        run = read_run(path, command.format, hints)
         run.resolve_step(None)
     except GrokinterpError as error:
         if str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from None
     _require_writable(out)
+    if command.export is not None:
+        from grokinterp.sharing import require_place
+
+        require_place(command.export)
     return _Job(path, run, out)
 
 
@@ -256,12 +305,43 @@ def _write_images(command: Analyze, analysis: Analysis | Comparison, out: Path) 
     tell(f"figures   {out / 'figures'}/: {len(pictures)} pictures as {command.image}")
 
 
-def _without_comparisons(paths: tuple[Path, ...]) -> list[Path]:
+def _place(word: str) -> Place:
+    return word if word.startswith("hf://") else Path(word)
+
+
+def _local(place: Place) -> Path:
+    """Where files that are made of a place go by default: for the Hub, the current folder."""
+    if isinstance(place, Path):
+        return place
+    from grokinterp.runs.hub import Address
+
+    return Path(Address.of(place).name)
+
+
+def _downloaded(place: Place) -> Path:
+    if isinstance(place, Path):
+        return place
+    from grokinterp.runs.hub import fetch
+
+    return fetch(place).path
+
+
+def _without_comparisons(paths: tuple[Place, ...]) -> list[Place]:
     """Pass over the folders of earlier comparisons, which ``runs/*/`` finds among the runs."""
     if len(paths) == 1:
         return list(paths)
-    kept = [path for path in paths if not _is_comparison(path)]
+    kept = [path for path in paths if isinstance(path, str) or not _is_comparison(path)]
     return kept or list(paths)
+
+
+def _with_files_of_sweeps(places: list[Place]) -> list[Place]:
+    """Put the files of a folder that are a run each in its place."""
+    from grokinterp.runs.importers.sweeps import runs_in
+
+    found: list[Place] = []
+    for place in places:
+        found += (runs_in(place) if isinstance(place, Path) else ()) or (place,)
+    return found
 
 
 def _is_comparison(folder: Path) -> bool:
@@ -272,10 +352,10 @@ def _is_comparison(folder: Path) -> bool:
     return is_comparison(folder)
 
 
-def _folder_of_all(paths: list[Path]) -> Path:
+def _folder_of_all(paths: Sequence[Place]) -> Path:
     """Return the innermost folder that holds all runs; relative where that is shorter."""
     try:
-        common = os.path.commonpath([path.resolve().parent for path in paths])
+        common = os.path.commonpath([_local(path).resolve().parent for path in paths])
         return min(Path(common), Path(os.path.relpath(common)), key=lambda path: len(str(path)))
     except ValueError:
         raise ConfigError(
@@ -283,14 +363,15 @@ def _folder_of_all(paths: list[Path]) -> Path:
         ) from None
 
 
-def _refuse_same_places(paths: list[Path], together: Path) -> None:
+def _refuse_same_places(paths: list[Place], together: Path) -> None:
     """Refuse runs that are named twice, or whose files would be written over each other's."""
-    places: dict[Path, Path] = {}
+    places: dict[Place, Place] = {}
     for path in paths:
-        if path.resolve() in places:
+        place = path if isinstance(path, str) else path.resolve()
+        if place in places:
             raise ConfigError(f"{path} is named twice. Name each run once.")
-        places[path.resolve()] = path
-    taken: dict[Path, Path] = {}
+        places[place] = path
+    taken: dict[Path, Place] = {}
     for path in paths:
         out = _default_out(path).resolve()
         if out in taken:
@@ -371,7 +452,9 @@ def _frequencies(text: str | None) -> tuple[int | str, ...] | None:
         return tuple(words)
 
 
-def _default_out(path: Path) -> Path:
+def _default_out(path: Place) -> Path:
+    if isinstance(path, str):
+        return Path(f"{_local(path)}_analysis")
     return Path(f"{path.stem}_analysis") if path.is_file() else path / "analysis"
 
 

@@ -57,8 +57,8 @@ def known_name(group: FiniteGroup) -> str:
     --------
     >>> known_name(named_group("C2xC59")), known_name(named_group("C2xC2"))
     ('cyclic(118)', 'cyclic(2) x cyclic(2)')
-    >>> known_name(named_group("C2xD5")), known_name(named_group("S3"))
-    ('dihedral(10)', 'symmetric(3)')
+    >>> known_name(named_group("C3xC2xC2")), known_name(named_group("Dic2"))
+    ('cyclic(2) x cyclic(6)', 'quaternion')
     """
     if group.name in _named_of(group.order):
         return group.name

@@ -109,6 +109,37 @@ def named_group(name: str) -> FiniteGroup:
     return _named_group(canonical_name(name))
 
 
+def alternating_elements(degree: int) -> np.ndarray:
+    """Index in S_degree of every element of A_degree, the even permutations, in order.
+
+    Examples
+    --------
+    >>> alternating_elements(3).tolist()
+    [0, 3, 4]
+    """
+    elements = permutations(degree)
+    n_inversions = np.zeros(len(elements), dtype=np.int64)
+    for i in range(degree):
+        n_inversions += (elements[:, i : i + 1] > elements[:, i + 1 :]).sum(axis=1)
+    return np.flatnonzero(n_inversions % 2 == 0)
+
+
+def factors_of_name(name: str) -> list[tuple[str, int]]:
+    """Return kind and number of every factor of a named group.
+
+    Raises
+    ------
+    ConfigError
+        If no such group is known.
+
+    Examples
+    --------
+    >>> factors_of_name("C2xD59")
+    [('cyclic', 2), ('dihedral', 59)]
+    """
+    return _factors(name)
+
+
 @lru_cache(maxsize=16)
 def _named_group(name: str) -> FiniteGroup:
     products = np.zeros((1, 1), dtype=np.int64)
@@ -194,12 +225,8 @@ def _dicyclic(n: int) -> np.ndarray:
 
 
 def _alternating(degree: int) -> np.ndarray:
-    elements = permutations(degree)
-    n_inversions = np.zeros(len(elements), dtype=np.int64)
-    for i in range(degree):
-        n_inversions += (elements[:, i : i + 1] > elements[:, i + 1 :]).sum(axis=1)
-    even = np.flatnonzero(n_inversions % 2 == 0)
-    index = np.full(len(elements), -1, dtype=np.int64)
+    even = alternating_elements(degree)
+    index = np.full(math.factorial(degree), -1, dtype=np.int64)
     index[even] = np.arange(len(even))
     return index[composition_table(degree)[np.ix_(even, even)]]
 

@@ -15,6 +15,7 @@ from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.circuits.trigonometric import held_out_component
 from grokinterp.measures.measure import measure
+from grokinterp.portions import portions
 
 _VARMA = f"{reference('varma2023explaining')}, section 4 (correct logits by circuit)"
 
@@ -90,7 +91,7 @@ def circuit_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[
     """
     component = held_out_component(snapshot, key_frequencies)
     circuit = _above_mean(component - component.mean(dim=0), snapshot.class_tokens)
-    network = _above_mean(snapshot.logits.double(), snapshot.labels)[snapshot.rows_by_sum]
+    network = _above_mean(snapshot.logits, snapshot.labels)[snapshot.rows_by_sum]
     found = {}
     for on in ("train", "test"):
         mask = snapshot.mask_by_sum(on)
@@ -102,4 +103,6 @@ def circuit_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[
 
 
 def _above_mean(logits: Float[Tensor, "row c"], answers: Tensor) -> Float[Tensor, " row"]:
-    return logits.gather(1, answers[:, None])[:, 0] - torch.mean(logits, dim=1)
+    correct = logits.gather(1, answers[:, None])[:, 0].double()
+    parts = portions(len(logits), 8 * logits.shape[1])
+    return correct - torch.cat([logits[rows].double().mean(dim=1) for rows in parts])

@@ -18,6 +18,7 @@ from grokinterp.models.mlp import (
 )
 from grokinterp.models.mlp_spec import MlpSpec
 from grokinterp.models.network_parts import NetworkParts, Operands, PartName, Readout
+from grokinterp.portions import Joined
 
 _PAIRS_AT_A_TIME = 8192
 
@@ -164,18 +165,18 @@ def _run(
     parameters: Mapping[str, Tensor], spec: MlpSpec, pairs: Int[Tensor, "pair 2"], point: str
 ) -> tuple[Float[Tensor, "pair c"], Float[Tensor, "pair neuron"]]:
     """Outputs of all pairs, and what passes a hook point of the last hidden layer."""
-    kept: list[Tensor] = []
+    logits, kept = Joined(len(pairs)), Joined(len(pairs))
     last = f"layers.{len(spec.widths) - 1}.{point}"
 
     def keep(name: str, activation: Tensor) -> Tensor:
         if name == last:
-            kept.append(activation)
+            kept.add(activation)
         return activation
 
     with torch.no_grad():
-        parts = pairs.split(_PAIRS_AT_A_TIME)
-        outputs = [mlp_outputs(parameters, part, spec, keep) for part in parts]
-    return torch.cat(outputs), torch.cat(kept)
+        for part in pairs.split(_PAIRS_AT_A_TIME):
+            logits.add(mlp_outputs(parameters, part, spec, keep))
+    return logits.rows, kept.rows
 
 
 def missing_in_mlp(spec: MlpSpec) -> dict[PartName, str]:

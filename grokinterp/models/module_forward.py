@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from grokinterp.errors import ConfigError, GrokinterpError, ShapeError, one_line
 from grokinterp.fields import shown
 from grokinterp.models.module_hooks import Handler, Place, hooked
+from grokinterp.portions import Joined
 
 Inputs = str | Callable[[Tensor], Any]
 """A format of the input, or a function from (n, 2) pairs to what the module takes."""
@@ -63,13 +64,15 @@ class ModuleForward:
             If it gives another number of rows, or outputs of the wrong width.
         """
         pairs = self.pairs if pairs is None else pairs
-        parts = []
+        if not len(pairs):
+            return torch.zeros(0, self.n_answers)
+        logits = Joined(len(pairs))
         with undisturbed(self.module, needs_gradient=needs_gradient):
             for start in range(0, len(pairs), ROWS_AT_A_TIME):
                 rows = slice(start, min(start + ROWS_AT_A_TIME, len(pairs)))
                 with hooked(self.module, handlers(rows) if handlers else ()):
-                    parts.append(self._run(pairs[rows]))
-        return torch.cat(parts) if parts else torch.zeros(0, self.n_answers)
+                    logits.add(self._run(pairs[rows]))
+        return logits.rows
 
     def n_outputs(self) -> int:
         """Return how many outputs the module has: as many as answers, or one more."""

@@ -30,6 +30,7 @@ from grokinterp.models.mlp import mlp_outputs
 from grokinterp.models.mlp_spec import MlpSpec
 from grokinterp.models.spec import ModelSpec
 from grokinterp.models.transformer import ACTIVATIONS, input_tokens, transformer_logits
+from grokinterp.portions import joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,11 +246,11 @@ def pair_logits(
     """
     parts = pairs.split(_PAIRS_AT_A_TIME)
     if isinstance(spec, MlpSpec):
-        return torch.cat([mlp_outputs(parameters, part, spec) for part in parts])
+        return joined((mlp_outputs(parameters, part, spec) for part in parts), len(pairs))
     if has_pair_tables(spec):
         tables = pair_tables(parameters, spec)
-        return torch.cat([forward_tables(tables, spec, part).logits for part in parts])
-    return torch.cat([forward_pairs(parameters, spec, part).logits for part in parts])
+        return joined((forward_tables(tables, spec, part).logits for part in parts), len(pairs))
+    return joined((forward_pairs(parameters, spec, part).logits for part in parts), len(pairs))
 
 
 _PAIRS_AT_A_TIME = 1024

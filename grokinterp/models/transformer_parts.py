@@ -22,6 +22,7 @@ from grokinterp.models.transformer import (
     transformer_logits,
     unembedding,
 )
+from grokinterp.portions import Joined, portions
 
 _PAIRS_AT_A_TIME = 8192
 
@@ -241,16 +242,18 @@ def missing_in_transformer(spec: ModelSpec) -> dict[PartName, str]:
 def _forward(
     parameters: Mapping[str, Tensor], spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
 ) -> PairActivations:
+    at_a_time = [slice(i, i + _PAIRS_AT_A_TIME) for i in range(0, len(pairs), _PAIRS_AT_A_TIME)]
     if has_pair_tables(spec):
-        return forward_pairs(parameters, spec, pairs)
-    # Networks without tables keep all positions of every activation while they run.
-    parts = [forward_pairs(parameters, spec, part) for part in pairs.split(_PAIRS_AT_A_TIME)]
-    neurons = [part.neurons for part in parts if part.neurons is not None]
-    return PairActivations(
-        torch.cat([part.pattern for part in parts]),
-        torch.cat(neurons) if neurons else None,
-        torch.cat([part.logits for part in parts]),
-    )
+        # Networks without tables keep all positions of every activation while they run.
+        at_a_time = portions(len(pairs), 8 * parameters["unembed.W_U"].shape[1])
+    pattern, neurons, logits = (Joined(len(pairs)) for _ in range(3))
+    for rows in at_a_time:
+        part = forward_pairs(parameters, spec, pairs[rows])
+        pattern.add(part.pattern)
+        logits.add(part.logits)
+        if part.neurons is not None:
+            neurons.add(part.neurons)
+    return PairActivations(pattern.rows, None if spec.attn_only else neurons.rows, logits.rows)
 
 
 def _one_layer_logits(

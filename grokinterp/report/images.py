@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import plotly.graph_objects as go
 
 from grokinterp.comparison import Comparison
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, first_sentence
 from grokinterp.figures import all_figures
 from grokinterp.figures.embedding import without_slider
 from grokinterp.report.comparison import comparison_figures
@@ -110,8 +110,8 @@ def _draw(drawings: list[dict[str, Any]]) -> None:
         # One browser for all; without MathJax, which kaleido would fetch.
         kaleido.write_fig_from_object_sync(drawings, kopts={"mathjax": False})
     except (RuntimeError, OSError) as error:
-        said = " ".join(str(error.args[0] if error.args else error).split())
+        said = first_sentence(error, 160)
         raise ConfigError(
             "pictures need Chrome or Chromium, and none could be started "
-            f"({type(error).__name__}: {said[:160]}). Install one, or set BROWSER_PATH to it."
+            f"({type(error).__name__}: {said}). Install one, or set BROWSER_PATH to it."
         ) from None

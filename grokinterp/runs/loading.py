@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -10,16 +11,21 @@ from typing import Any
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
 from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
-from grokinterp.runs import stored_run
+from grokinterp.runs import exported, stored_run
 from grokinterp.runs.atomic import is_there
+from grokinterp.runs.exported import EXPORT_FORMAT
 from grokinterp.runs.importers import IMPORTERS, ForeignPath
+from grokinterp.runs.importers.assembly import with_given_pairs
 from grokinterp.runs.importers.hints import Hints
-from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes
+from grokinterp.runs.importers.sweeps import refuse_sweep
+from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes, read_json_table
 from grokinterp.runs.record import ImportedRun
 from grokinterp.runs.run import Run
 from grokinterp.tasks import TaskSpec
 
 OWN_FORMAT = "grokinterp"
+HUB = "hf://"
+"""How addresses of the Hugging Face Hub begin."""
 
 
 def load_run(
@@ -32,6 +38,9 @@ def load_run(
 ) -> Run:
     """Load a run: a folder of ours, or a file or folder in one of the formats of others.
 
+    Files and folders of the Hugging Face Hub are downloaded into its cache:
+    ``hf://owner/name[@revision][/path]``.
+
     Nothing in a file is run. What a foreign file does not say is inferred from how its network
     answers, or not known: ``run.origin`` says which, and ``run.split.is_known`` whether there
     are training pairs.
@@ -39,25 +48,28 @@ def load_run(
     Parameters
     ----------
     path
-        Run folder, checkpoint file, or folder of checkpoint files.
+        Run folder, checkpoint file, or folder of checkpoint files, here or on the Hub.
     format
-        ``grokinterp``, or the name of an importer: ``zhong2023``, ``grokking_demo``,
+        ``grokinterp``, ``export``, or the name of an importer: ``zhong2023``, ``grokking_demo``,
         ``nanda2023``, ``transformer_lens``, ``state_dicts``. None: whichever recognizes it.
     task
-        What the network of a foreign file learned. None: found from its answers.
+        What the network of a foreign file learned, in the place of what the file shows; its
+        split settings are ignored. None: found from its answers.
     model
         Its shape, where weights do not show it. None: found from weights and answers.
     train_pairs
         What it was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of pairs.
+        None: as far as the file shows it.
 
     Raises
     ------
     RunFolderError
-        If the path does not exist, or a run folder is not whole.
+        If the path does not exist, a run folder is not whole, or the Hub cannot be read.
     CheckpointError
         If no importer recognizes the path, or the one that does cannot read it.
     ConfigError
-        If there is no such format.
+        If there is no such format, `task`, `model` or `train_pairs` does not fit the file, or
+        they are given for a run folder of ours, which says all of it.
 
     Examples
     --------
@@ -67,20 +79,45 @@ def load_run(
     >>> print(gi.load_run("low_precision_mod_addition.pth").origin)
     imported from low_precision_mod_addition.pth ...
     """
-    source = ForeignPath(Path(checked("path", path, str | PathLike)))
     hints = Hints.of(
         checked("task", task, TaskSpec | None),
         checked("model", model, ModelSpec | MlpSpec | None),
         train_pairs,
     )
-    names = (OWN_FORMAT, *(importer.name for importer in IMPORTERS))
+    return read_run(path, format, hints)
+
+
+def read_run(path: str | Path, format: str | None, hints: Hints) -> Run:
+    """Load a run with whatever a user says about it; see :func:`load_run`."""
+    checked("path", path, str | PathLike)
+    if isinstance(path, str) and path.startswith(HUB):
+        # Only now: what does not come from there needs no client.
+        from grokinterp.runs.hub import fetch
+
+        fetched = fetch(path)
+        run = _read(fetched.path, format, hints)
+        # What is analyzed goes elsewhere than into the cache of the Hub.
+        origin = f"downloaded from {fetched.address}: {run.origin}"
+        return dataclasses.replace(run, origin=origin, folder=None)
+    return _read(Path(path), format, hints)
+
+
+def _read(path: Path, format: str | None, hints: Hints) -> Run:
+    source = ForeignPath(path)
+    names = (OWN_FORMAT, EXPORT_FORMAT, *(importer.name for importer in IMPORTERS))
     if checked("format", format, str | None) is not None and format not in names:
         raise ConfigError(f"format={shown(format)} is not known. Choose one of {', '.join(names)}.")
     if not is_there(source.path):
         raise RunFolderError(f"{path} does not exist. Train into it, or check the spelling.")
-    if format == OWN_FORMAT or (format is None and _is_own(source)):
-        return stored_run.load_run(path)
-    tried = [f"{OWN_FORMAT} (no config.json)"]
+    is_export = format in (None, EXPORT_FORMAT) and exported.is_export(path)
+    if is_export or format == OWN_FORMAT or (format is None and _is_own(source)):
+        _refuse_hints(path, hints)
+        return (exported if is_export else stored_run).load_run(path)
+    tried = [f"{OWN_FORMAT} (no config.json of a run)", f"{EXPORT_FORMAT} (no export.json)"]
+    if format == EXPORT_FORMAT:
+        raise CheckpointError(f"{path} is not of the format {tried[1]}. Leave out --format.")
+    if source.is_folder:
+        refuse_sweep(source.files, str(path))
     for importer in IMPORTERS:
         if format not in (None, importer.name):
             continue
@@ -101,26 +138,41 @@ def load_run(
     )
 
 
+def _refuse_hints(path: Path, hints: Hints) -> None:
+    if hints.names:
+        raise ConfigError(
+            f"{path} holds a run of grokinterp, whose config.json says its task, its network and "
+            f"its split. Leave out {', '.join(hints.names[:4])}."
+        )
+
+
 def _is_own(source: ForeignPath) -> bool:
     path = source.path / "config.json"
     try:
-        return b"format_version" in read_bytes(path, most=MOST_JSON_BYTES)
+        content = read_bytes(path, most=MOST_JSON_BYTES)
+        # A damaged one of ours is still ours: whoever reads it says what is wrong with it.
+        return b"format_version" in content and "model_type" not in read_json_table(path)
     except OSError:
         return False
+    except ValueError:
+        return True
 
 
 def _was_meant_as_own(source: ForeignPath) -> bool:
     folder = source.path
-    return folder.is_dir() and ((folder / "config.json").exists() or not any(folder.iterdir()))
+    if not folder.is_dir() or source.files:
+        return False
+    return (folder / "config.json").exists() or not any(folder.iterdir())
 
 
 def _load(
     load: Callable[[ForeignPath, Hints], ImportedRun], source: ForeignPath, hints: Hints
 ) -> Run:
     try:
-        return Run.from_imported(load(source, hints))
+        found = load(source, hints)
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(
             text if str(source.path) in text else f"{source.path}: {text}"
         ) from None
+    return Run.from_imported(with_given_pairs(found, hints.train_pairs))

@@ -14,12 +14,20 @@ from torch.nn.parameter import is_lazy
 from grokinterp.errors import CheckpointError, ConfigError, one_line
 from grokinterp.models.module_forward import unwrapped
 from grokinterp.reprs import listed
-from grokinterp.runs.importers.foreign_files import ForeignPath, read_foreign_file, step_in_name
-from grokinterp.runs.importers.parameters import WRAPPERS, without_prefix
+from grokinterp.runs.importers.contents import stored_step
+from grokinterp.runs.importers.foreign_files import (
+    SUFFIXES,
+    ForeignPath,
+    read_foreign_file,
+    step_in_name,
+)
+from grokinterp.runs.importers.parameters import WRAPPERS, without_prefix_of
+from grokinterp.runs.importers.sweeps import refuse_sweep
 
 PAIR_SUFFIXES = (".npy", ".pt", ".pth", ".csv", ".txt")
 _MOST_NAMES = 4
-_MOST_PREFIXES = 3
+_COUNTS = {"correct", "total", "tp", "fp", "tn", "fn", "value", "sum_value", "mean_value", "weight"}
+"""Names under which torchmetrics keeps what it counts, beside a network."""
 
 
 def modules_from_files(module: nn.Module, paths: Sequence[Path]) -> dict[int, nn.Module]:
@@ -83,9 +91,13 @@ def _by_step(paths: Sequence[Path]) -> dict[int, Path]:
     if len(paths) == 1 and paths[0].is_dir():
         files = list(ForeignPath(paths[0]).files)
         if not files:
-            raise CheckpointError(f"{paths[0]} has no *.pt, *.pth or *.safetensors.")
+            raise CheckpointError(f"{paths[0]} has no {', '.join(f'*{one}' for one in SUFFIXES)}.")
     if len(paths) == 1 and not paths[0].is_dir():
-        return {step_in_name(files[0], is_alone=True) or 0: files[0]}
+        step = step_in_name(files[0], is_alone=True)
+        if step is None:
+            step = stored_step(read_foreign_file(files[0]))[1]
+        return {step or 0: files[0]}
+    refuse_sweep(files, str(paths[0]) if len(paths) == 1 else "the command line")
     by_step: dict[int, Path] = {}
     for file in files:
         if file.is_dir():
@@ -132,12 +144,19 @@ def _loaded(module: nn.Module, path: Path) -> nn.Module:
     return loaded
 
 
-def _peeled(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return a state dict as it is, and without one, two and three prefixes of wrappers."""
-    states = [state]
-    for _ in range(_MOST_PREFIXES):
-        states.append(without_prefix(states[-1]))
-    return states
+def _without_metrics(state: Mapping[str, Any], expected: set[str]) -> dict[str, Any]:
+    """Leave out what torchmetrics counts beside a network."""
+    firsts = {name.partition(".")[0] for name in expected}
+    leaves: dict[str, set[str]] = {}
+    for name in state:
+        leaves.setdefault(name.rpartition(".")[0], set()).add(name.rpartition(".")[2])
+    # A layer has a weight too, but never only what a metric counts.
+    metrics = {room for room, names in leaves.items() if names <= _COUNTS and names != {"weight"}}
+    return {
+        name: value
+        for name, value in state.items()
+        if name.partition(".")[0] in firsts or name.rpartition(".")[0] not in metrics
+    }
 
 
 def _state_in(content: Any, module: nn.Module, path: Path) -> dict[str, Tensor]:
@@ -145,13 +164,13 @@ def _state_in(content: Any, module: nn.Module, path: Path) -> dict[str, Tensor]:
     candidates = [content]
     if isinstance(content, Mapping):
         candidates += [content.get(name) for name in WRAPPERS]
+    expected = set(module.state_dict())
     states = [
         {name: value for name, value in state.items() if isinstance(value, Tensor)}
         for candidate in candidates
         if isinstance(candidate, Mapping) and all(isinstance(name, str) for name in candidate)
-        for state in _peeled(candidate)
+        for state in (candidate, _without_metrics(without_prefix_of(candidate, expected), expected))
     ]
-    expected = set(module.state_dict())
     states = [state for state in states if state]
     if not states:
         raise CheckpointError(

@@ -75,10 +75,30 @@ def require_within(path: Path, folder: Path) -> None:
     RunFolderError
         If it lies elsewhere.
     """
-    if not path.resolve().is_relative_to(folder.resolve()):
+    place = path.resolve()
+    if not any(place.is_relative_to(home) for home in _homes_of(folder.resolve())):
         raise RunFolderError(
             f"{path} is a link that leads out of {folder}. Put the file itself in its place."
         )
+
+
+def _homes_of(folder: Path) -> list[Path]:
+    """Where the files of a folder may lie: in it, or where a cache of the Hub has them.
+
+    A folder ``models--owner--name/snapshots/COMMIT`` there holds links to ``blobs`` beside
+    ``snapshots``, and those may be links to the ``blobs`` that all repositories share.
+    """
+    above = [part for part in (folder, *folder.parents) if part.parent.name == "snapshots"]
+    caches = [part.parent.parent for part in above]
+    return [
+        folder,
+        *(
+            place / "blobs"
+            for cache in caches
+            if cache.name.startswith("models--")
+            for place in (cache, cache.parent)
+        ),
+    ]
 
 
 def read_json_table(path: Path, *, within: Path | None = None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError, RunFolderError
+from grokinterp.errors import CheckpointError, RunFolderError, first_sentence
 from grokinterp.fields import checked, shown
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.reading import read_bytes
@@ -79,7 +79,9 @@ class StoredCheckpoints:
         try:
             parameters = safetensors.torch.load(content)
         except (SafetensorError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{path} is not a safetensors file: {error}.") from None
+            raise CheckpointError(
+                f"{path} is not a safetensors file: {first_sentence(error)}."
+            ) from None
         shapes = {name: tuple(value.shape) for name, value in parameters.items()}
         if shapes != self._shapes:
             names = [n for n in {**self._shapes, **shapes} if shapes.get(n) != self._shapes.get(n)]

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from grokinterp.errors import ConfigError, RunFolderError
 from grokinterp.runs.atomic import write_atomically
-from grokinterp.runs.config import MOST_PARENTS, TrainConfig
+from grokinterp.runs.config import MOST_PARENTS, ImportedConfig, TrainConfig
 from grokinterp.runs.reading import read_bytes
 from grokinterp.tasks import AnswerTable, TaskSpec
 from grokinterp.tasks.answer_table import DIGEST, LARGEST_P, shown_name
@@ -20,7 +20,7 @@ _HEADER_BYTES = 2**20
 _TABLE_BYTES = 4 * LARGEST_P**2
 
 
-def tables_of(config: TrainConfig) -> dict[str, AnswerTable]:
+def tables_of(config: TrainConfig | ImportedConfig) -> dict[str, AnswerTable]:
     """Tables of answers of a config and of its parents, by name.
 
     Examples
@@ -30,12 +30,16 @@ def tables_of(config: TrainConfig) -> dict[str, AnswerTable]:
     >>> list(tables_of(config)) == [config.to_dict()["task"]["labels"]]
     True
     """
-    tasks = [c.task for c in (*config.ancestors, config) if isinstance(c.task, TaskSpec)]
+    tasks = [c.task for c in (*_ancestors(config), config) if isinstance(c.task, TaskSpec)]
     held = [table for task in tasks for table in (task.labels, task.group_table)]
     return {str(table): table for table in held if isinstance(table, AnswerTable)}
 
 
-def write_tables(path: Path, config: TrainConfig) -> None:
+def _ancestors(config: TrainConfig | ImportedConfig) -> tuple[TrainConfig, ...]:
+    return config.ancestors if isinstance(config, TrainConfig) else ()
+
+
+def write_tables(path: Path, config: TrainConfig | ImportedConfig) -> None:
     """Write the tables of a config, each under its SHA-256; nothing where it has none.
 
     A file that holds them already is left alone.
@@ -46,7 +50,7 @@ def write_tables(path: Path, config: TrainConfig) -> None:
         write_atomically(path, safetensors.numpy.save(entries))
 
 
-def holds_tables(path: Path, config: TrainConfig) -> bool:
+def holds_tables(path: Path, config: TrainConfig | ImportedConfig) -> bool:
     """Whether a file holds the tables of a config, of which there is one at least."""
     try:
         return bool(_read_tables(path, [*tables_of(config)]))

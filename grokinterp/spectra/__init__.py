@@ -1,6 +1,6 @@
 """Pure mathematics on tensors: Fourier bases of groups, spectra, and the key-frequency rule."""
 
-from grokinterp.spectra.blocks import block_component
+from grokinterp.spectra.blocks import block_coefficients, block_component, block_values
 from grokinterp.spectra.diagonals import difference_rows, group_means, sum_rows
 from grokinterp.spectra.fourier import (
     component_frequencies,
@@ -24,13 +24,17 @@ from grokinterp.spectra.key_rule import (
     permuted_power_quantile,
     shares,
 )
+from grokinterp.spectra.random_grouping import gaussian_power_quantile
+from grokinterp.spectra.real_representations import real_representations
 from grokinterp.spectra.representations import Representation, symmetric_representations
 from grokinterp.spectra.sparsity import effective_rank, gini
 
 __all__ = [
     "GroupHarmonics",
     "Representation",
+    "block_coefficients",
     "block_component",
+    "block_values",
     "component_frequencies",
     "component_norms",
     "cyclic_harmonics",
@@ -40,6 +44,7 @@ __all__ = [
     "effective_rank",
     "fourier_basis",
     "frequencies_above",
+    "gaussian_power_quantile",
     "gini",
     "group_harmonics",
     "group_means",
@@ -47,6 +52,7 @@ __all__ = [
     "norms_by_frequency",
     "permuted_power_quantile",
     "power_by_frequency",
+    "real_representations",
     "shares",
     "sum_rows",
     "symmetric_harmonics",

@@ -31,6 +31,25 @@ def block_component(
     True
     """
     waves = waves.to(values.dtype)
-    block = torch.einsum("fi,ijm,gj->fgm", waves, values, waves)
+    block = block_coefficients(values, waves, waves)
     block[0, 0] = 0
-    return torch.einsum("fi,fgm,gj->ijm", waves, block, waves)
+    return block_values(block, waves, waves)
+
+
+def block_coefficients(
+    values: Float[Tensor, "i j column"], first: Float[Tensor, "f i"], second: Float[Tensor, "g j"]
+) -> Float[Tensor, "f g column"]:
+    """Coefficients of every column on the products of a wave of i and a wave of j.
+
+    Those of some i alone add up to those of all.
+    """
+    return torch.einsum("fi,ijm,gj->fgm", first, values, second)
+
+
+def block_values(
+    coefficients: Float[Tensor, "f g column"],
+    first: Float[Tensor, "f i"],
+    second: Float[Tensor, "g j"],
+) -> Float[Tensor, "i j column"]:
+    """Functions of two indices that have these coefficients."""
+    return torch.einsum("fi,fgm,gj->ijm", first, coefficients, second)

@@ -1,10 +1,11 @@
 r"""An orthonormal basis of the functions on a group, by frequency or by representation.
 
 For :math:`Z_n` the basis are the waves of :func:`~grokinterp.spectra.fourier.fourier_basis`; for
-:math:`S_n` the matrix elements :math:`\sqrt{d_\rho/|G|}\,\rho_{ij}(g)` of its irreducible
+any other group matrix elements :math:`\sqrt{D_\rho/|G|}\,\rho_{ij}(g)` of its real irreducible
 representations. Either way the functions fall into components that no multiplication in the
 group leaves, the first of them the constant, and each component has a real character:
-:math:`\cos w_k x`, or :math:`\chi_\rho(g)`.
+:math:`\cos w_k x`, or the trace of the real matrices, which for complex type is
+:math:`\chi + \bar\chi` and for quaternionic type :math:`2\chi`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.groups import FiniteGroup
-from grokinterp.groups.permutations import degree_of_order
+from grokinterp.groups import FiniteGroup, named_group
+from grokinterp.groups.real_characters import RepresentationType
 from grokinterp.spectra.fourier import component_frequencies, fourier_basis
-from grokinterp.spectra.representations import symmetric_representations
+from grokinterp.spectra.real_representations import COMMUTING, real_representations
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +32,17 @@ class GroupHarmonics:
     """(n, n) float64: orthonormal functions, one a row, the constant first."""
     component: Int[Tensor, " fourier"]
     """Component that each row belongs to: 0 for the constant, then the frequency k, or the
-    number of the representation in :func:`symmetric_representations`."""
+    number of the representation in :func:`real_representations`."""
     characters: Float[Tensor, "component x"]
     """Real character of every component, float64: cos w_k x, or the trace."""
     names: tuple[str, ...] | None
     """Name of every component; None for Z_n, whose components are numbers."""
     dimensions: tuple[int, ...]
-    """Dimension of every representation; 1 for the frequencies of Z_n, which are pairs of
+    """Dimension of every real representation; 1 for the frequencies of Z_n, which are pairs of
     one-dimensional ones."""
+    types: tuple[RepresentationType, ...]
+    """Type of every real representation: ``real``, ``complex`` or ``quaternionic``. A frequency
+    of Z_n is complex, but for the highest of an even n, which has no sine."""
 
     @property
     def n_components(self) -> int:
@@ -75,34 +79,56 @@ def cyclic_harmonics(n: int) -> GroupHarmonics:
     x = torch.arange(n)
     k = torch.arange(n // 2 + 1)
     angle = (2 * math.pi / n) * (k[:, None] * x % n).double()
+    types: tuple[RepresentationType, ...] = tuple(
+        "real" if 2 * k % n == 0 else "complex" for k in range(n // 2 + 1)
+    )
     return GroupHarmonics(
-        fourier_basis(n), component_frequencies(n), angle.cos(), None, (1,) * len(k)
+        fourier_basis(n), component_frequencies(n), angle.cos(), None, (1,) * len(k), types
     )
 
 
 @lru_cache(maxsize=8)
 def group_harmonics(group: FiniteGroup) -> GroupHarmonics:
-    """Real irreducible representations of any finite group, two conjugate ones being one.
+    r"""Matrix elements of the real irreducible representations of any finite group.
+
+    Two conjugate complex representations are one real one of twice the dimension, as cosine and
+    sine of a frequency are. Of a real representation of dimension D, the first D/m rows are taken,
+    m being 1, 2 or 4 by type: these :math:`\sqrt{D/|G|}\,\rho_{ij}` are orthonormal and span what
+    all D² matrix elements span.
+
+    References
+    ----------
+    Serre, "Linear representations of finite groups", 1977, sections 2.2 and 13.2.
 
     Examples
     --------
     >>> from grokinterp.groups import named_group
     >>> group_harmonics(named_group("S4")).names
     ('trivial', 'standard', '2d', 'standard_sign', 'sign')
+    >>> harmonics = group_harmonics(named_group("Dic3"))
+    >>> harmonics.names, harmonics.dimensions
+    (('trivial', 'sign', 'freq_3', 'freq_2', 'freq_1'), (1, 1, 2, 2, 4))
+    >>> harmonics.types[2:], harmonics.component.bincount().tolist()
+    (('complex', 'real', 'quaternionic'), [1, 1, 2, 4, 4])
     """
-    if group.name.startswith("symmetric(") and " x " not in group.name:
-        return symmetric_harmonics(degree_of_order(group.order))
-    raise NotImplementedError(group)
+    rows, component, representations = [], [], real_representations(group)
+    for index, r in enumerate(representations):
+        first = r.matrices[:, : r.dimension // COMMUTING[r.type]]
+        rows.append(first.flatten(1).T * math.sqrt(r.dimension / group.order))
+        component.append(torch.full((len(rows[-1]),), index))
+    return GroupHarmonics(
+        torch.cat(rows),
+        torch.cat(component),
+        torch.stack([r.character for r in representations]),
+        tuple(r.name for r in representations),
+        tuple(r.dimension for r in representations),
+        tuple(r.type for r in representations),
+    )
 
 
 @lru_cache(maxsize=4)
 def symmetric_harmonics(degree: int) -> GroupHarmonics:
-    r"""Matrix elements of the irreducible representations of S_degree.
-
-    References
-    ----------
-    Serre, "Linear representations of finite groups", 1977, section 2.2 (Schur orthogonality:
-    :math:`\sqrt{d_\rho/|G|}\,\rho_{ij}` are orthonormal).
+    """Matrix elements of the irreducible representations of S_degree, in Young's orthogonal form.
 
     Examples
     --------
@@ -110,14 +136,4 @@ def symmetric_harmonics(degree: int) -> GroupHarmonics:
     >>> harmonics.names, harmonics.dimensions
     (('trivial', 'standard', '2d', 'standard_sign', 'sign'), (1, 3, 2, 3, 1))
     """
-    representations = symmetric_representations(degree)
-    n = math.factorial(degree)
-    rows = [r.matrices.flatten(1).T * math.sqrt(r.dimension / n) for r in representations]
-    component = [torch.full((r.dimension**2,), index) for index, r in enumerate(representations)]
-    return GroupHarmonics(
-        torch.cat(rows),
-        torch.cat(component),
-        torch.stack([r.character for r in representations]),
-        tuple(r.name for r in representations),
-        tuple(r.dimension for r in representations),
-    )
+    return group_harmonics(named_group(f"symmetric({degree})"))

@@ -22,13 +22,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grokinterp.groups.real_characters import RepresentationType
+
 Partition = tuple[int, ...]
 Tableau = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Representation:
-    """One irreducible representation of S_n.
+    """One irreducible representation of a group, by real matrices.
 
     Examples
     --------
@@ -40,11 +42,15 @@ class Representation:
     """``trivial``, ``sign``, ``standard``, ``standard_sign``; others by dimension, ``6d``, with
     a letter where there are several, ``5d_a``. The letters of S_5 are those of Chughtai et
     al.'s published results: ``5d_a`` is (2, 2, 1) and ``5d_b`` is (3, 2)."""
-    partition: Partition
-    """The partition of n that it belongs to."""
+    partition: Partition | None
+    """The partition of n that it belongs to, of S_n; None for other groups."""
     matrices: Float[Tensor, "element row column"]
-    """Real orthogonal matrix of every element, float64; elements in lexicographic order of
-    one-line notation, and ``compose(a, b)``, b first, goes to the product of a's and b's."""
+    """Real orthogonal matrix of every element, float64; the product of two elements goes to the
+    product of their matrices. Elements of S_n stand in lexicographic order of one-line notation,
+    and their product is ``compose(a, b)``, b first."""
+    type: RepresentationType = "real"
+    """``real``, ``complex`` (two conjugate complex representations of half the dimension) or
+    ``quaternionic`` (twice a complex one of half the dimension)."""
 
     @property
     def dimension(self) -> int:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, first_sentence
 from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.atomic import is_there
@@ -322,9 +322,11 @@ def _check_arguments(
     try:
         torch.zeros(1, dtype=torch.float64, device=device).item()
     except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        # Otherwise torch lists every kind of device that it was ever built for.
-        reason = "" if reason.startswith("Expected one of") else f": {reason}"
+        # Torch lists every kind of device or backend that it was ever built for.
+        reason = f": {first_sentence(error)}"
+        reason = "" if reason.startswith(": Expected one of") else reason
+        if reason.startswith(": Could not run"):
+            reason = ": this installation of torch does not support it"
         raise ConfigError(f"device={shown(device)} cannot be used{reason}. Use cpu.") from None
 
 

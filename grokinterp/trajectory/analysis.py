@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from grokinterp.circuits import Algorithm, KeyFrequencies, find_algorithm
+from grokinterp.circuits import Algorithm, KeyFrequencies, find_algorithm, take_snapshot
 from grokinterp.errors import ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.measures import MEASURES, Measure, as_measure
@@ -198,8 +198,12 @@ def analyze_run(
     # A copy, so that what the rule looks at is not kept for the whole analysis.
     keys = choose_key_frequencies(last.without_cache(), key_frequencies)
     steps = _chosen_steps(run, every, last.step)
+    # What is large is held for one step at a time.
+    last = None if last.is_large else last
     along = measure_run(run, progress(steps) if progress else steps, catalogue, keys, cache)
-    tables = look_into(last, keys, cache, deep=deep)
+    last = last or take_snapshot(run, steps[-1])
+    tables, algorithm = look_into(last, keys, cache, deep=deep), find_algorithm(last, keys)
+    del last
     cache.save()
     losses, accuracies = known_curves(run)
     return Analysis(
@@ -214,7 +218,7 @@ def analyze_run(
         phases=find_phases(losses, along.trajectory, thresholds=limits),
         milestones=milestones_of(run, accuracies, limits),
         circuit_steps=find_circuit_steps(along.trajectory, limits),
-        algorithm=find_algorithm(last, keys),
+        algorithm=algorithm,
         thresholds=limits,
         measures=catalogue,
         failures={**failures, **along.failures},

@@ -1,8 +1,9 @@
-"""What a network answers to every pair, a few thousand pairs at a time."""
+"""What a network answers to pairs, and how sure it is of the right answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,34 +13,82 @@ from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.parameters import Network
 from grokinterp.tasks import Task
 
-_PAIRS_AT_A_TIME = 8192
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Logits of one reading on some pairs of tokens."""
+
+    network: Network
+    pairs: np.ndarray
+    """(n, 2) a and b."""
+    logits: Tensor
+    """(n, answers) float32."""
+    normalizers: np.ndarray
+    """(n,) float64: logarithm of the sum of exponentials over all outputs the file has."""
+
+    @classmethod
+    def of(cls, network: Network, pairs: np.ndarray | None = None) -> Answers:
+        """Run a network on pairs; None: on all p * p of them, a-major."""
+        p = network.order
+        if pairs is None:
+            pairs = np.stack(np.divmod(np.arange(p * p), p), axis=1)
+        grid = torch.tensor(pairs)
+        with torch.no_grad():
+            logits = pair_logits(network.parameters, network.spec, grid)
+            whole = _all_logits(network, logits, grid)
+            parts = [part.double().logsumexp(dim=1) for part in whole.split(8192)]
+        return cls(network, pairs, logits, torch.cat(parts).numpy())
+
+    @property
+    def answers(self) -> np.ndarray:
+        """(n,) the answer to each pair."""
+        return self.logits.argmax(dim=1).numpy()
+
+    @property
+    def table(self) -> np.ndarray:
+        """(p, p) the answers, if all pairs were run."""
+        return self.answers.reshape(self.network.order, -1)
+
+    def losses(self, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Cross-entropy of some of the pairs, in nats, float64, over all outputs the file has."""
+        right = self.logits[torch.tensor(rows), torch.tensor(labels)].double().numpy()
+        return self.normalizers[rows] - right
+
+    def losses_of(self, task: Task) -> np.ndarray:
+        """Cross-entropy of every pair of a task, if all pairs were run."""
+        return self.losses(rows_in_grid(task), task.labels)
+
+    @property
+    def guessing(self) -> float:
+        """Loss of guessing among the answers, in nats."""
+        return math.log(self.logits.shape[1])
 
 
-def answer_table(network: Network) -> np.ndarray:
-    """Return the (p, p) table of answers: the output with the largest logit."""
-    p = network.order
-    grid = torch.cartesian_prod(torch.arange(p), torch.arange(p))
-    found = [logits.argmax(dim=1) for _, logits in _parts(network, grid)]
-    return torch.cat(found).view(p, p).numpy()
-
-
-def losses_on(network: Network, task: Task) -> np.ndarray:
-    """Return the cross-entropy of every pair of a task in nats: (n_pairs,) float64."""
-    labels = torch.from_numpy(task.labels.copy())
-    losses = []
-    for rows, logits in _parts(network, torch.from_numpy(task.pairs.copy())):
-        wide = logits.double()
-        right = wide.gather(1, labels[rows, None])[:, 0]
-        losses.append(wide.logsumexp(dim=1) - right)
-    return torch.cat(losses).numpy()
+def rows_in_grid(task: Task) -> np.ndarray:
+    """Row ``a * p + b`` of every pair of a task."""
+    return task.pairs[:, 0] * task.n_tokens + task.pairs[:, 1]
 
 
 def accuracy_on(table: np.ndarray, task: Task) -> float:
-    """Fraction of the pairs of a task that a table of answers is right on."""
+    """Fraction of the pairs of a task that a (p, p) table of answers is right on."""
     return float((table[task.pairs[:, 0], task.pairs[:, 1]] == task.labels).mean())
 
 
-def _parts(network: Network, pairs: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    with torch.no_grad():
-        for rows in torch.arange(len(pairs)).split(_PAIRS_AT_A_TIME):
-            yield rows, pair_logits(network.parameters, network.spec, pairs[rows])
+def clipped_mean(losses: np.ndarray, guessing: float) -> float:
+    """Mean loss where a pair counts no more than a guess would.
+
+    A network that has memorized its training pairs is sure of wrong answers to the others, and
+    a wrong reading of it that is sure of nothing would have the lower mean.
+    """
+    return float(np.minimum(losses, guessing).mean()) if np.isfinite(losses).all() else math.inf
+
+
+def _all_logits(network: Network, logits: Tensor, grid: Tensor) -> Tensor:
+    """The logits with those of the tokens of signs again, which counted in logged losses."""
+    extra = network.extra_output
+    if extra is None:
+        return logits
+    W_U = torch.cat([network.parameters["unembed.W_U"], extra], dim=1)
+    b_U = torch.cat([network.parameters["unembed.b_U"], torch.zeros(extra.shape[1])])
+    whole = {**network.parameters, "unembed.W_U": W_U, "unembed.b_U": b_U}
+    return pair_logits(whole, network.spec, grid)

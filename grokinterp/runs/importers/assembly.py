@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ from grokinterp.tasks import Split, Task
 SPLIT_FIELDS = ("task.train_fraction", "task.split_seed", "task.split_method", "task.split_unit")
 DRAW_FIELDS = SPLIT_FIELDS[1:]
 """What is not known of a split whose pairs are given: how they were drawn."""
+_UNKNOWN_SPLIT = re.compile(
+    r"(Which pairs were trained on is not known|None of the \d+ published splits)[^.]*\. ?"
+)
+"""Sentences of an origin that are no longer true where the training pairs are given."""
 LARGEST_STEP = 2**53
 """Above it not every whole number is a float of its own."""
 MODEL_FIELDS = ("model.biases", "model.init", "model.init_seed")
@@ -180,6 +185,35 @@ def given_split(task: Task, train_pairs: Any) -> Split:
     if fraction < 1:
         task = Task(dataclasses.replace(task.spec, train_fraction=fraction))
     return Split(task, rows, np.setdiff1d(np.arange(task.n_pairs), rows))
+
+
+def with_given_pairs(found: ImportedRun, train_pairs: Any) -> ImportedRun:
+    """Return what an importer found with the training pairs that the user gives, if any.
+
+    They take the place of those that the file shows; the origin says so.
+
+    Raises
+    ------
+    ConfigError
+        If they are not different pairs of the task.
+    """
+    if train_pairs is None:
+        return found
+    split = given_split(found.split.task, train_pairs)
+    n_train, n_pairs = len(split.train), split.task.n_pairs
+    account = f"The training pairs were given: {n_train:,} of {n_pairs:,}."
+    shown_rows = np.sort(found.split.train)
+    if found.split.is_known and not np.array_equal(np.sort(split.train), shown_rows):
+        account += f" The file shows others ({plural(len(shown_rows), 'pair')})."
+    unknown = [field for field in found.config.unknown if field not in SPLIT_FIELDS]
+    return dataclasses.replace(
+        found,
+        config=dataclasses.replace(
+            found.config, task=split.task.spec, unknown=(*unknown, *DRAW_FIELDS)
+        ),
+        split=split,
+        origin=f"{_UNKNOWN_SPLIT.sub('', found.origin).strip()} {account}",
+    )
 
 
 def listed(names: Iterable[str], what: str = "Ignored") -> str:

@@ -28,7 +28,7 @@ from torch import Tensor
 from grokinterp.errors import CheckpointError, ConfigError, RunFolderError
 from grokinterp.fields import shown
 from grokinterp.models import MlpSpec
-from grokinterp.runs.importers.answers import accuracy_on, answer_table, losses_on
+from grokinterp.runs.importers.answers import Answers, accuracy_on
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
 from grokinterp.runs.importers.evidence import Reading, find_split
 from grokinterp.runs.importers.foreign_files import (
@@ -76,8 +76,9 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     file = _file(source)
     config, summary = _table(file.with_name(_CONFIG)), _table(file.with_name(_SUMMARY))
     network = _network(_state(source))
-    found = _task_of(network, config, hints)
-    losses = losses_on(network, found.task)
+    answers = Answers.of(network)
+    found = _task_of(answers, config, hints)
+    losses = answers.losses_of(found.task)
     reading = Reading(network, found.task, found.accuracy, losses, found.account)
     split, how = _split(reading, config, summary)
     loss = float(losses.mean())
@@ -173,12 +174,12 @@ def _perceptron(state: Mapping[str, Any]) -> Network:
         raise CheckpointError(f"its matrices do not fit together: {sizes}. Fetch the file again.")
     note = "The network is relu([W_x[a], W_y[b]] W) W_U."
     ignored = tuple(sorted(set(state) - set(_PERCEPTRON)))
-    return Network(named, spec, len(W_x), None, ignored, (note,))
+    return Network(named, spec, len(W_x), None, ignored, notes=(note,))
 
 
-def _task_of(network: Network, config: Mapping[str, Any], hints: Hints) -> _Found:
+def _task_of(of_all: Answers, config: Mapping[str, Any], hints: Hints) -> _Found:
     """The task of the config, its elements in our order or in that of the network's answers."""
-    answers = answer_table(network)
+    network, answers = of_all.network, of_all.table
     given = hints.task_on(network.order)
     if given is not None:
         task = Task(given)

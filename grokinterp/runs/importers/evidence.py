@@ -1,4 +1,4 @@
-"""What a file does not say, inferred from how its network answers: operation and split."""
+"""What a file does not say, inferred from how its network answers: reading and split."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from grokinterp.errors import CheckpointError, ConfigError
-from grokinterp.models.pair_tables import pair_logits
+from grokinterp.errors import CheckpointError
+from grokinterp.runs.importers.answers import Answers, clipped_mean, rows_in_grid
+from grokinterp.runs.importers.assembly import given_split
+from grokinterp.runs.importers.explanations import (
+    CLAIMED_FROM,
+    Explanation,
+    group_explanation,
+    how_renamed,
+    judged,
+    known_explanations,
+    known_tasks,
+    renamed_explanation,
+)
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import Network
-from grokinterp.tasks import OPERATIONS, Split, Task, TaskSpec, draw_split
+from grokinterp.runs.importers.readings import choices_of
+from grokinterp.runs.importers.shortlist import shortlisted
+from grokinterp.tasks import Split, Task, TaskSpec, draw_split
 
 SEEDS = range(10)
 FRACTIONS = (0.3, 0.25, 0.28, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -23,6 +34,11 @@ FRACTIONS = (0.3, 0.25, 0.28, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Z_OF_PROOF = 5.0
 """Standard errors between the mean ranks of trained and untrained pairs that prove a split: for
 100 splits tried, chance gives 5 once in 30,000 files."""
+PRICE = 1.02
+"""Factor by which a value that is not the usual one of an open field has to lower the loss: in
+the published low-precision network GELU in place of ReLU lowers it by half a per cent."""
+CLEARLY = 0.02
+"""Accuracy by which a reading or a task is clearly better than another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,52 +57,279 @@ class Reading:
     """Why this may be a misreading, a sentence each; usually nothing."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """A reading with what explains it best."""
+
+    answers: Answers
+    best: Explanation
+    tried: tuple[Explanation, ...]
+    loss: float
+    """Mean loss of the pairs that count, in nats."""
+    score: float
+    """What is minimized: the loss, no pair counting more than a guess, times the price."""
+
+    @property
+    def network(self) -> Network:
+        return self.answers.network
+
+
 def find_reading(
-    candidates: Sequence[Network], *, said: str | None = None, hints: Hints = NO_HINTS
+    candidates: Sequence[Network],
+    *,
+    said: str | None = None,
+    hints: Hints = NO_HINTS,
+    trained: np.ndarray | None = None,
 ) -> Reading:
     """Find what a network computes: the operation, and which of several readings is right.
 
-    Every operation modulo p is tried on all pairs. The one that is right most often is taken
-    if that cannot be chance. The first reading stands unless another is clearly better: by
-    2 % of the pairs, or with less than a quarter of the loss. (In the published low-precision
-    network GELU in place of ReLU lowers the loss by half a per cent.)
+    Every reading is tried, on a sample of pairs first. An operation is claimed if the network is
+    right on 90 % of the pairs: one modulo p, one of permutations, or the product of a group,
+    found from the network's own table of answers, whatever the order of its elements. The
+    reading with the lowest loss is taken; a value that is not the usual one of its field, which
+    is that of the first reading, has to lower the loss by 2 %.
 
     Parameters
     ----------
     candidates
         The same weights, read in the ways that their shapes leave open.
     said
-        Operation that the format or a stored config names; used, with its accuracy, where no
-        operation fits.
+        Operation that the format or a stored config names. Where nothing explains the network,
+        it is used, with a doubt.
     hints
-        What the user says about the file.
+        What the user says about the file. A task that is given is used; if the network
+        contradicts it, that is a doubt, unless only the elements of its group are renamed.
+    trained
+        (p, p) whether a pair was trained on; None: as the hints say. Where it is known, only
+        these pairs count.
 
     Raises
     ------
     CheckpointError
-        If no operation fits and none was named.
+        If nothing explains the network and no operation was named.
     """
-    scored: list[Reading] = []
-    for network in candidates:
-        found = list(_scores(network))
-        if not scored or _is_clearly_better(_most_accurate(found), _most_accurate(scored)):
-            scored = found
-    best = _most_accurate(scored)
-    p = best.task.spec.p
-    name, by_name = best.task.spec.operation, {r.task.spec.operation: r for r in scored}
-    table = ", ".join(f"{n} {r.accuracy:.1%}" for n, r in by_name.items())
-    if best.accuracy >= min(0.9, max(0.2, 3 / p)):
-        doubt = f" (its config says {said})" if said not in (None, name) else ""
-        account = f"The operation is {name}{doubt}: right on {best.accuracy:.2%} of all pairs"
-        account += f" (of those tried: {table}).{_chosen_fields(best.network, candidates)}"
-        return dataclasses.replace(best, account=account)
-    if said in by_name:
-        found = by_name[said]
-        account = f"The operation is said to be {said}, but only {found.accuracy:.2%} of all pairs"
-        return dataclasses.replace(found, account=f"{account} are right (tried: {table}).")
+    p = candidates[0].order
+    given = _given_task(hints, p)
+    trained = trained_table(hints.train_pairs, given, p) if trained is None else trained
+    tasks = known_tasks(p) if given is None else (given,)
+    scored = [
+        _score(Answers.of(network), candidates[0], given, said, trained)
+        for network in shortlisted(candidates, tasks, trained)
+    ]
+    chosen, doubts = _chosen(scored)
+    task, said_words, more = _task(chosen, given, said, trained)
+    found = judged(chosen.answers.table, task, trained)
+    account = f"{said_words}{how_renamed(task)}{_about_rivals(chosen, scored)}"
+    losses = chosen.answers.losses_of(task)
+    return Reading(chosen.network, task, found.accuracy, losses, account, (*more, *doubts))
+
+
+def trained_table(train_pairs: object, given: Task | None, p: int) -> np.ndarray | None:
+    """Return which pairs were trained on, as a (p, p) table; None where that is not known.
+
+    Parameters
+    ----------
+    train_pairs
+        Rows of the task's pairs (of all p * p where no task is given), or (n, 2) pairs.
+    given
+        The task, if one is given.
+    p
+        Operands.
+    """
+    if train_pairs is None:
+        return None
+    given = given or Task(TaskSpec(p=p))
+    chosen = given.pairs[given_split(given, train_pairs).train]
+    trained = np.zeros((p, p), dtype=bool)
+    trained[chosen[:, 0], chosen[:, 1]] = True
+    return trained
+
+
+def _given_task(hints: Hints, p: int) -> Task | None:
+    spec = hints.task_on(p)
+    if spec is None:
+        return None
+    task = Task(spec)
+    if task.n_tokens != p:
+        what = "answers" if task.spec.table is None else "operands"
+        raise CheckpointError(
+            f"the network has {p} {what}, the task {task.n_tokens}. Check the task's p."
+        )
+    return task
+
+
+def _score(
+    answers: Answers,
+    usual: Network,
+    given: Task | None,
+    said: str | None,
+    trained: np.ndarray | None,
+) -> _Scored:
+    """Find what explains one reading best, and how well."""
+    table = answers.table
+    if given is not None:
+        tried = [judged(table, given, trained)]
+        renamed = renamed_explanation(table, given, trained)
+        is_better = renamed is not None and renamed.judged > tried[0].judged + CLEARLY
+        tried = [renamed, *tried] if renamed is not None and is_better else tried
+    else:
+        tried = known_explanations(table, trained, said)
+        if tried[0].judged < 1:
+            group = group_explanation(table, None)
+            # Only exactly, or from all pairs: what is made of the answers fits them by design.
+            if group is not None and group.accuracy > max(tried[0].accuracy, tried[0].judged):
+                tried = [group, *tried]
+    best = tried[0]
+    losses = answers.losses_of(best.task)
+    if trained is not None:
+        counts = trained.reshape(-1)[rows_in_grid(best.task)]
+        losses = losses[counts] if counts.any() else losses
+    price = PRICE ** _n_unusual(answers.network, usual)
+    score = (clipped_mean(losses, answers.guessing) + 1e-9) * price
+    return _Scored(answers, best, tuple(tried), float(losses.mean()), score)
+
+
+def _n_unusual(network: Network, usual: Network) -> int:
+    """Fields that are not as in the first reading; heads have a rule of their own."""
+    mine, theirs = choices_of(network), choices_of(usual)
+    names = {*mine, *theirs} - {"n_heads", "d_head", "input_format"}
+    return sum(mine.get(name) != theirs.get(name) for name in names)
+
+
+def _chosen(scored: Sequence[_Scored]) -> tuple[_Scored, tuple[str, ...]]:
+    """The best reading of those that depart from nothing, and a doubt if another beats it."""
+    stated = [s for s in scored if not s.network.against]
+    best = _fewest_heads(_best(stated), stated)
+    others = [s for s in scored if s.network.against]
+    rival = _best(others) if others else None
+    if rival is None or not _is_clearly_better(rival, best):
+        return best, ()
+    values = ", ".join(f"{k}={v}" for k, v in rival.network.against.items())
+    instead = choices_of(rival.network)
+    read = ", ".join(f"{k}={instead[k]}" for k in rival.network.against)
+    return best, (
+        f"It is stated that the network has {values}, but read with {read} it is right on "
+        f"{rival.best.judged:.1%} of the pairs (loss {rival.loss:.3g}) instead of "
+        f"{best.best.judged:.1%} (loss {best.loss:.3g}), so the stated value is probably wrong.",
+    )
+
+
+def _best(scored: Sequence[_Scored]) -> _Scored:
+    """The lowest loss, among those that something explains if there are any."""
+    explained = [s for s in scored if s.best.judged >= CLAIMED_FROM]
+    return min(explained or scored, key=lambda s: s.score)
+
+
+def _fewest_heads(best: _Scored, scored: Sequence[_Scored]) -> _Scored:
+    mine = _without_heads(best)
+    alike = [s for s in scored if _without_heads(s) == mine and not _is_clearly_better(best, s)]
+    return min(alike, key=lambda s: getattr(s.network.spec, "n_heads", 0))
+
+
+def _without_heads(scored: _Scored) -> dict[str, object]:
+    chosen = choices_of(scored.network)
+    return {name: chosen[name] for name in chosen if name not in ("n_heads", "d_head")}
+
+
+def _is_clearly_better(one: _Scored, than: _Scored) -> bool:
+    if one.best.judged > than.best.judged + CLEARLY:
+        return True
+    return one.best.judged > than.best.judged - CLEARLY and one.score < than.score / 4
+
+
+def _task(
+    chosen: _Scored, given: Task | None, said: str | None, trained: np.ndarray | None
+) -> tuple[Task, str, tuple[str, ...]]:
+    """The task to analyze, how it was found, and why it may be the wrong one."""
+    best, p = chosen.best, chosen.network.order
+    table = ", ".join(f"{e.words} {e.accuracy:.1%}" for e in chosen.tried[:4])
+    of_trained = "" if trained is None else f", and on {best.judged:.2%} of the training pairs"
+    right = f"right on {best.accuracy:.2%} of all pairs{of_trained}"
+    if given is not None:
+        return _judge_given(chosen, given, right, trained)
+    if best.judged >= CLAIMED_FROM:
+        is_said = said in (None, best.task.spec.operation)
+        doubt = "" if is_said else f" (it is said to be {said})"
+        ties = [e.words for e in chosen.tried[1:] if _is_tie(e, best)]
+        same = f"; {' and '.join(ties)} would be the same here" if ties else ""
+        account = f"The operation is {best.words}{doubt}: {right} (of those tried: {table}{same})."
+        return best.task, account, ()
+    known = {e.task.spec.operation: e for e in chosen.tried}
+    if said in known:
+        found = known[said]
+        said_words = (
+            f"The operation is said to be {said}, but only {found.accuracy:.2%} of all pairs are "
+            f"right (tried: {table})."
+        )
+        return found.task, said_words, _doubt_of_said(chosen, found, said, trained)
     raise CheckpointError(
-        f"the answers fit no operation modulo {p} ({table}). Name the task: "
-        "gi.Run.from_state_dicts({step: state_dict}, task=...), see docs/importing.md."
+        f"the answers fit no operation modulo {p} and no group ({table}). Name the task: "
+        "task=gi.TaskSpec(...), or --task.operation; see docs/importing.md."
+    )
+
+
+def _is_tie(one: Explanation, best: Explanation) -> bool:
+    return one.judged == best.judged and one.task.n_pairs == best.task.n_pairs
+
+
+def _doubt_of_said(
+    chosen: _Scored, found: Explanation, said: str, trained: np.ndarray | None
+) -> tuple[str, ...]:
+    """Doubt an operation that is only said, unless the network is as unsure as a guesser."""
+    if trained is not None or chosen.loss < 1.1 * chosen.answers.guessing:
+        return ()
+    return (
+        f"The operation is said to be {said}, but only {found.accuracy:.1%} of all pairs are right "
+        "and no known operation explains the others: name the task if it is another one.",
+    )
+
+
+def _judge_given(
+    chosen: _Scored, given: Task, right: str, trained: np.ndarray | None
+) -> tuple[Task, str, tuple[str, ...]]:
+    best = chosen.best
+    said = f"The task was given: {best.task.spec.in_words}; the network is {right}."
+    if best.task is not given:
+        said = (
+            f"The task was given, {given.spec.in_words}, and the network does it with its elements "
+            f"in another order: it is {right}."
+        )
+    if best.judged >= CLAIMED_FROM or given.n_classes != given.n_tokens:
+        return best.task, said, ()
+    table = chosen.answers.table
+    others = known_explanations(table)[:1]
+    group = group_explanation(table, None)
+    others = [e for e in (*others, group) if e is not None and e.accuracy >= CLAIMED_FROM]
+    if not others:
+        return best.task, said, ()
+    other = max(others, key=lambda e: e.accuracy)
+    return (
+        best.task,
+        said,
+        (
+            f"The network contradicts the given task, {given.spec.in_words}: it is right on "
+            f"{best.accuracy:.1%} of the pairs, and {other.words} explains {other.accuracy:.1%}.",
+        ),
+    )
+
+
+def _about_rivals(chosen: _Scored, scored: Sequence[_Scored]) -> str:
+    """Say which open fields were chosen, how well, and what came next."""
+    stated = [s for s in scored if not s.network.against]
+    if len(stated) < 2:
+        return ""
+    mine = choices_of(chosen.network)
+    is_open = [k for k in mine if len({str(choices_of(s.network).get(k)) for s in stated}) > 1]
+    if not is_open:
+        return ""
+    text = ", ".join(f"{name}={mine[name]}" for name in is_open)
+    rival = min((s for s in stated if s is not chosen), key=lambda s: s.score)
+    theirs = choices_of(rival.network)
+    differs = ", ".join(f"{k}={v}" for k, v in theirs.items() if v != mine.get(k) and k != "d_head")
+    return (
+        f" Not shown by the weights, chosen by how well they answer: {text}. The loss is "
+        f"{chosen.loss:.4g}; the next best reading ({differs or 'in the other order'}) has "
+        f"{rival.loss:.4g} and is right on {rival.best.judged:.2%}."
     )
 
 
@@ -212,58 +455,3 @@ def _drawn(trial: _Trial, why: str) -> tuple[Split, str]:
 
 def _ranks(trial: _Trial) -> str:
     return f"its training pairs have the lower losses by {trial.z:.1f} standard errors of the rank"
-
-
-def _scores(network: Network) -> Iterable[Reading]:
-    p = network.order
-    grid = torch.cartesian_prod(torch.arange(p), torch.arange(p))
-    with torch.no_grad():
-        logits = pair_logits(network.parameters, network.spec, grid)
-        answers = logits.argmax(dim=1).numpy()
-        normalizers = _all_logits(network, logits, grid).double().logsumexp(dim=1)
-    for name, operation in OPERATIONS.items():
-        # What can be explained: the others have no group and hence no circuit to look for.
-        if operation.group is None:
-            continue
-        try:
-            task = Task(TaskSpec(operation=name, p=p))  # pyright: ignore[reportArgumentType]
-        except ConfigError:
-            continue
-        if task.n_classes != p:
-            continue
-        rows = task.pairs[:, 0] * p + task.pairs[:, 1]
-        right = logits.double()[torch.tensor(rows), torch.tensor(task.labels)]
-        losses = (normalizers[torch.tensor(rows)] - right).numpy()
-        accuracy = float((answers[rows] == task.labels).mean())
-        yield Reading(network, task, accuracy, losses, "")
-
-
-def _all_logits(network: Network, logits: Tensor, grid: Tensor) -> Tensor:
-    """The logits with that of the token ``=`` again, which counted in the logged losses."""
-    if network.extra_output is None:
-        return logits
-    W_U = torch.cat([network.parameters["unembed.W_U"], network.extra_output], dim=1)
-    b_U = torch.cat([network.parameters["unembed.b_U"], torch.zeros(network.extra_output.shape[1])])
-    whole = {**network.parameters, "unembed.W_U": W_U, "unembed.b_U": b_U}
-    return pair_logits(whole, network.spec, grid)
-
-
-def _most_accurate(readings: Sequence[Reading]) -> Reading:
-    # max keeps the first of equals: addition, where p = 2 makes subtraction the same.
-    return max(readings, key=lambda reading: reading.accuracy)
-
-
-def _is_clearly_better(reading: Reading, than: Reading) -> bool:
-    if reading.accuracy > than.accuracy + 0.02:
-        return True
-    is_as_accurate = reading.accuracy > than.accuracy - 0.02
-    return is_as_accurate and float(reading.losses.mean()) < float(than.losses.mean()) / 4
-
-
-def _chosen_fields(network: Network, candidates: Sequence[Network]) -> str:
-    """Say which fields of the spec no shape shows."""
-    specs = [dataclasses.asdict(candidate.spec) for candidate in candidates]
-    chosen = dataclasses.asdict(network.spec)
-    open_fields = [name for name in chosen if len({str(spec[name]) for spec in specs}) > 1]
-    text = ", ".join(f"{name}={chosen[name]}" for name in open_fields)
-    return f" Not shown by the weights, chosen by how well they answer: {text}." if text else ""

@@ -16,30 +16,41 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from grokinterp.errors import CheckpointError, RunFolderError, one_line
-from grokinterp.runs.importers.archives import check_archive, is_zip
+from grokinterp.errors import CheckpointError, RunFolderError, first_sentence, one_line
+from grokinterp.runs.importers.archives import check_archive, is_zip, read_arrays
 from grokinterp.runs.importers.hints import Hints
-from grokinterp.runs.reading import require_file, require_within
+from grokinterp.runs.importers.inert import (
+    Quoted,
+    fields_of,
+    harmless,
+    plain_fields,
+    stand_ins,
+    uncalled_name,
+)
+from grokinterp.runs.importers.step_names import step_in_name
+from grokinterp.runs.reading import read_json_table, require_file, require_within
 from grokinterp.runs.record import ImportedRun
+
+__all__ = [
+    "ForeignPath",
+    "Importer",
+    "plain_fields",
+    "read_foreign_file",
+    "require_honest_sizes",
+    "step_in_name",
+]
 
 MAX_BYTES = 8 * 2**30
 """Size of a single file; the largest published one has half a gigabyte."""
-SUFFIXES = (".pt", ".pth", ".safetensors")
-_NUMBER_AT_END = re.compile(r"(\d+)$")
-_STEP_AT_END = re.compile(r"(?:^|step|epoch|iter|ckpt|checkpoint)[-_]?(\d+)$", re.IGNORECASE)
-# What torch's own list of harmless names leaves out: numbers and arrays of numpy.
-_NUMPY_SCALAR, _NUMPY_ARRAY = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
-
-
-class Quoted:
-    """Stands in for an object of somebody else's class: its fields, and none of its code."""
-
-    def __init__(self, *arguments: Any, **fields: Any) -> None:
-        self.__dict__.update(fields)
-
-    def __setstate__(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.__dict__.update(state)
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".npz")
+WHOLE_MODELS = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+)
+"""Names under which the Hugging Face Hub keeps a model, the first that is there goes."""
+MOST_SHARDS = 100
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,39 @@ class ForeignPath:
     @cached_property
     def content(self) -> Any:
         """What a single file holds; see :func:`read_foreign_file`."""
-        return read_foreign_file(self.path)
+        file = self.file
+        if file.name.endswith(".index.json"):
+            return _read_shards(file)
+        return read_foreign_file(file)
+
+    @cached_property
+    def file(self) -> Path:
+        """The single file: the path itself, or the model in a folder of the Hugging Face Hub."""
+        if not self.path.is_dir() or any(step_in_name(file) is not None for file in self.files):
+            return self.path
+        return next((f for name in WHOLE_MODELS if (f := self.path / name).exists()), self.path)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether this is a folder of files, not one file."""
+        return self.file.is_dir()
+
+    @cached_property
+    def config_beside(self) -> dict[str, Any]:
+        """The ``config.json`` beside a model of the Hugging Face Hub; empty if there is none.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be read.
+        """
+        path = self.file.with_name("config.json")
+        if self.file.name not in WHOLE_MODELS or not path.exists():
+            return {}
+        try:
+            return read_json_table(path, within=path.parent)
+        except (OSError, ValueError, RunFolderError) as error:
+            raise CheckpointError(f"{path} cannot be read: {error}. Fetch it again.") from None
 
     @cached_property
     def files(self) -> tuple[Path, ...]:
@@ -77,16 +120,17 @@ class Importer:
 
 
 def read_foreign_file(path: Path) -> Any:
-    """Read tensors, numbers, strings, lists and tables from a ``.pt`` or safetensors file.
+    """Read tensors, numbers, strings, lists and tables from a file of torch, safetensors or numpy.
 
     Nothing in the file is run: torch reads it with ``weights_only=True``. The only classes
-    that are let through are numbers and arrays of numpy, and TransformerLens's config, which
-    becomes a :class:`Quoted`. Tensors come to the CPU, whatever device they were on.
+    that are let through are numbers and arrays of numpy, and objects that only hold fields,
+    which become a :class:`~grokinterp.runs.importers.inert.Quoted`. Tensors come to the CPU,
+    whatever device they were on.
 
     Raises
     ------
     CheckpointError
-        If the file cannot be read, is too large, or holds objects of any other class.
+        If the file cannot be read, is too large, or would call something of its own.
     """
     try:
         size = require_file(path)
@@ -100,7 +144,9 @@ def read_foreign_file(path: Path) -> Any:
             "state dict per file."
         )
     content = _read(path)
-    require_honest_sizes(content, size, path)
+    # Arrays of numpy may be compressed; their sizes were compared before they were read.
+    if path.suffix != ".npz":
+        require_honest_sizes(content, size, path)
     return content
 
 
@@ -120,7 +166,9 @@ def require_honest_sizes(content: Any, size: int, path: Path) -> None:
     while waiting:
         value = waiting.pop()
         if isinstance(value, Quoted):
-            value = value.__dict__
+            value = value.fields
+        if (name := uncalled_name(value)) is not None:
+            raise _refused(path, f"GLOBAL {name}")
         if isinstance(value, torch.Tensor) and value.layout != torch.strided:
             raise CheckpointError(
                 f"{path} has a tensor of shape {tuple(value.shape)} that is not dense. Save the "
@@ -134,7 +182,9 @@ def require_honest_sizes(content: Any, size: int, path: Path) -> None:
                 )
         elif isinstance(value, (Mapping, list, tuple, set)) and id(value) not in seen:
             seen.add(id(value))
-            waiting.extend(value.values() if isinstance(value, Mapping) else value)
+            # A key may be a class or function of the file's own too.
+            waiting.extend(entry for entry in value if not isinstance(entry, str))
+            waiting.extend(value.values() if isinstance(value, Mapping) else ())
 
 
 def _require_within(path: Path, folder: Path) -> None:
@@ -144,71 +194,67 @@ def _require_within(path: Path, folder: Path) -> None:
         raise CheckpointError(str(error)) from None
 
 
+def _read_shards(index: Path) -> dict[str, Any]:
+    """Read the files that an index of the Hugging Face Hub names, as one state dict."""
+    try:
+        table = read_json_table(index, within=index.parent)
+        names = sorted({str(name) for name in fields_of(table["weight_map"]).values()})
+    except (OSError, ValueError, KeyError, RunFolderError) as error:
+        raise CheckpointError(f"{index} cannot be read: {error}. Fetch it again.") from None
+    if len(names) > MOST_SHARDS:
+        raise CheckpointError(
+            f"{index} names {len(names):,} files; at most {MOST_SHARDS} are read."
+        )
+    state: dict[str, Any] = {}
+    for name in names:
+        file = index.with_name(name) if name and Path(name).name == name else None
+        if file is None or file.suffix not in SUFFIXES:
+            raise CheckpointError(f"{index} names {one_line(name, 60)!r}, no file beside it.")
+        _require_within(file, index.parent)
+        state |= fields_of(read_foreign_file(file))
+    return state
+
+
 def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        if path.suffix == ".npz":
+            return read_arrays(path, most=MAX_BYTES)
         if is_zip(path):
             check_archive(path)
-        with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings():
-            # A pickle that torch did not write is refused in a line of ours a moment later.
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return _load(path, [])
+        except pickle.UnpicklingError as error:
+            if "GLOBAL" not in str(error):
+                raise
+        try:
+            return _load(path, stand_ins(path))
+        except pickle.UnpicklingError as error:
+            if "Can only SETITEM" not in str(error):
+                raise
+        # A class that is a dictionary is filled as one.
+        return _load(path, stand_ins(path, as_tables=True))
     except CheckpointError:
         raise
     except pickle.UnpicklingError as error:
         raise _refused(path, str(error)) from None
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a safetensors file: {error}.") from None
+        fact = first_sentence(error)
+        raise CheckpointError(f"{path} is not a safetensors file: {fact}.") from None
     except Exception as error:  # a damaged file fails anywhere in torch
         # Of torch's paragraphs the first sentence is the fact.
-        fact = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0].rstrip(".")
+        fact = first_sentence(error, 300)
         raise CheckpointError(
             f"{path} cannot be read as a torch file: {fact}. Fetch or save it again."
         ) from None
 
 
-def step_in_name(path: Path, *, is_alone: bool = False) -> int | None:
-    """Return the number that a file's name ends in: 1200 for ``step_00001200.safetensors``.
-
-    The number of a file that `is_alone` must follow a word such as step or epoch, or be the
-    whole name: the 113 of ``model_p113.pt`` is no step.
-    """
-    number = (_STEP_AT_END if is_alone else _NUMBER_AT_END).search(path.stem)
-    # More digits are no step of any training, but an identifier.
-    return int(number.group(1)) if number and len(number.group(1)) < 16 else None
-
-
-def plain_fields(value: Any) -> dict[str, Any]:
-    """Fields of a stored config whose values are plain: numbers, strings, None."""
-    fields = value.__dict__ if isinstance(value, Quoted) else value
-    if not isinstance(fields, Mapping):
-        return {}
-    kept = {
-        one_line(str(k), 60): v.item() if isinstance(v, np.generic) else v
-        for k, v in fields.items()
-    }
-    return {k: v for k, v in kept.items() if v is None or isinstance(v, (bool, int, float, str))}
-
-
-def _harmless() -> list[Any]:
-    names = [
-        "transformer_lens.HookedTransformerConfig.HookedTransformerConfig",
-        "transformer_lens.config.HookedTransformerConfig.HookedTransformerConfig",
-        "transformer_lens.config.hooked_transformer_config.HookedTransformerConfig",
-        "transformer_lens.config.TransformerBridgeConfig.TransformerBridgeConfig",
-        "transformer_lens.config.transformer_bridge_config.TransformerBridgeConfig",
-        "easy_transformer.EasyTransformerConfig.EasyTransformerConfig",
-    ]
-    numbers = [type(np.dtype(kind)) for kind in ("f8", "f4", "f2", "i8", "i4", "u1", "?")]
-    modules = ("numpy.core.multiarray", "numpy._core.multiarray")
-    return [
-        *((Quoted, name) for name in names),
-        *((_NUMPY_SCALAR, f"{module}.scalar") for module in modules),
-        *((_NUMPY_ARRAY, f"{module}._reconstruct") for module in modules),
-        *(np.ndarray, np.dtype),
-        *numbers,
-    ]
+def _load(path: Path, more: list[Any]) -> Any:
+    with torch.serialization.safe_globals([*harmless(), *more]), warnings.catch_warnings():
+        # A pickle that torch did not write is refused in a line of ours a moment later.
+        warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _refused(path: Path, message: str) -> CheckpointError:

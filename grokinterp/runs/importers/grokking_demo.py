@@ -12,13 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.runs.importers.assembly import (
     DRAW_FIELDS,
-    are_steps,
-    curves_of,
     given_split,
     imported_run,
     listed,
@@ -26,53 +23,64 @@ from grokinterp.runs.importers.assembly import (
     plural,
     quoted,
 )
+from grokinterp.runs.importers.contents import (
+    COUNTS_OF_SEVERAL,
+    Contents,
+    config_in,
+    find_contents,
+    passed_over,
+    require_own_memory,
+)
 from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
-from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
+from grokinterp.runs.importers.foreign_files import ForeignPath, Importer
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
+from grokinterp.runs.importers.logs import logs_of
 from grokinterp.runs.importers.parameters import (
     find_state_dict,
     layout_of,
     networks_of,
-    open_readings,
 )
+from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
 DATA_SEED = 598
-_USED = {"model", "config", "checkpoints", "checkpoint_epochs", "train_losses", "test_losses"}
-_USED |= {"train_indices", "test_indices"}
+_USED = {"train_losses", "test_losses", "train_indices", "test_indices"}
 
 
 def objection(source: ForeignPath) -> str:
     """Say why a path is no such file; empty if it is."""
-    if source.path.is_dir():
+    if source.is_folder:
         return "a folder"
     content = source.content
     if not isinstance(content, Mapping) or not isinstance(
         content.get("checkpoints"), (list, tuple)
     ):
         return "no dictionary with key 'checkpoints'"
+    if "checkpoint_epochs" not in content and any(key in content for key in COUNTS_OF_SEVERAL):
+        return "no 'checkpoint_epochs' but other steps"
     if not content["checkpoints"] or find_state_dict(content["checkpoints"][-1]) is None:
         return "no state dicts under 'checkpoints'"
-    layout = layout_of(_states(content)[-1])
+    layout = layout_of(find_state_dict(content["checkpoints"][-1]) or {})
     return "" if layout in ("transformer_lens", "bridge") else "its weights are transposed"
 
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read the dictionary."""
     content = source.content
-    config = plain_fields(content.get("config"))
-    states, steps = _states(content), _steps(content)
+    config = config_in(content)
+    found = _checkpoints(content)
+    states, steps = found.states, found.steps
+    logs = logs_of(content, epochs=found.numbers)
     candidates = open_readings(states[-1], {**known_fields(config), **hints.model})
     reading = find_reading(candidates, said="addition", hints=hints)
-    spec = reading.network.transformer
-    kind = {"n_heads": spec.n_heads, "act_fn": spec.act_fn}
+    spec = reading.network.spec
+    kind = reading.network.kind
     weights = {
         step: network.parameters for step, network in networks_of(steps, states, **kind).items()
     }
     split, how, unknown = _split(reading, content)
-    train, test = (numbers_in(content.get(f"{side}_losses")) for side in ("train", "test"))
     where = f"imported from {source.path.name} (grokking_demo): "
     where += f"{plural(len(steps), 'checkpoint')}, the last "
     return imported_run(
@@ -80,33 +88,29 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         WeightsInMemory(weights),
         spec,
         split,
-        curves=curves_of(dict(enumerate(train)), {e + 1: loss for e, loss in enumerate(test)}),
+        curves=logs.curves(test_delay=1),
         origin=[
             f"{where}at step {steps[-1]:,}.",
             "" if reading.network.extra_output is None else "One output too many was cut.",
             reading.account,
             how,
+            logs.account,
             quoted(config),
-            listed([*reading.network.ignored, *(str(k) for k in content if k not in _USED)]),
+            listed(reading.network.ignored),
+            passed_over(content, found, _USED - set(logs.left_out)),
         ],
         unknown=unknown,
         doubts=reading.doubts,
     )
 
 
-def _states(content: Mapping[str, Any]) -> list[Mapping[str, Tensor]]:
-    found = [find_state_dict(state) for state in content["checkpoints"]]
-    return [state for state in found if state is not None]
-
-
-def _steps(content: Mapping[str, Any]) -> list[int]:
-    epochs, n = numbers_in(content.get("checkpoint_epochs")), len(_states(content))
-    if len(epochs) != n or not are_steps(epochs):
-        raise CheckpointError(
-            f"the file has {n} checkpoints and {len(epochs)} checkpoint_epochs, so their "
-            "steps are not known. Use gi.Run.from_state_dicts({step: state_dict}, ...)."
-        )
-    return [int(epoch) + 1 for epoch in epochs]
+def _checkpoints(content: Mapping[str, Any]) -> Contents:
+    keys = ("checkpoints", "checkpoint_epochs")
+    found = find_contents({key: content[key] for key in keys if key in content})
+    if found is None:
+        raise CheckpointError("its checkpoints are not all state dicts of one kind. Save them all.")
+    require_own_memory(found)
+    return found
 
 
 def _split(reading: Reading, content: Mapping[str, Any]) -> tuple[Split, str, tuple[str, ...]]:

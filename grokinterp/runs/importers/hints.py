@@ -20,6 +20,8 @@ TASK_FIELDS = (
     "group_table",
 )
 """Fields of a task that say what is learned; the others say how its pairs were split."""
+_OF_TRAINING = ("init", "init_scale", "init_seed", "trains_readout")
+"""Fields of a network that only its training needs: weights show what became of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,19 +39,34 @@ class Hints:
     task: Mapping[str, Any] = field(default_factory=dict)
     """Given fields of :class:`~grokinterp.tasks.TaskSpec`, among :data:`TASK_FIELDS`."""
     model: Mapping[str, Any] = field(default_factory=dict)
-    """Given fields of a :class:`~grokinterp.models.ModelSpec` or an ``MlpSpec``."""
+    """Given fields of a :class:`~grokinterp.models.ModelSpec` or an ``MlpSpec``,
+    of which all have ``architecture`` "mlp"."""
     train_pairs: Any = None
     """Rows or pairs that were trained on; None where they are not given."""
 
     @classmethod
     def of(cls, task: TaskSpec | None, model: Any, train_pairs: Any) -> Hints:
-        """Take whole specs: every field that differs from its default is given."""
-        fields = {name: getattr(task, name) for name in TASK_FIELDS} if task is not None else {}
+        """Take whole specs: each of their fields is given, at its default too.
+
+        What says nothing about a trained network is left out: how the pairs were split, how the
+        initial weights were drawn, the seed of answers that are not drawn.
+
+        Examples
+        --------
+        >>> Hints.of(TaskSpec(p=23, split_seed=3), None, None).task
+        {'operation': 'addition', 'p': 23}
+        """
         return cls(
-            {name: value for name, value in fields.items() if value is not None},
-            {} if model is None else _fields_of(model),
+            {} if task is None else _task_fields(task),
+            {} if model is None else _model_fields(model),
             train_pairs,
         )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is given, such as ``task.p``, ``model.act_fn`` and ``train_pairs``."""
+        given = [f"task.{name}" for name in self.task] + [f"model.{name}" for name in self.model]
+        return (*given, *(["train_pairs"] if self.train_pairs is not None else []))
 
     def task_on(self, order: int) -> TaskSpec | None:
         """Return the task that is given for a network with `order` operands; None if none is.
@@ -64,8 +81,19 @@ class Hints:
         return TaskSpec(**{"p": order, **self.task})
 
 
-def _fields_of(model: Any) -> dict[str, Any]:
-    return {one.name: getattr(model, one.name) for one in dataclasses.fields(model)}
+def _task_fields(task: TaskSpec) -> dict[str, Any]:
+    fields = {name: getattr(task, name) for name in TASK_FIELDS}
+    if task.operation != "random_labels":
+        del fields["label_seed"]
+    if task.operation in ("table", "group") or task.degree is not None:
+        # It follows from the table, the group or the degree.
+        del fields["p"]
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _model_fields(model: Any) -> dict[str, Any]:
+    names = [one.name for one in dataclasses.fields(model) if one.name not in _OF_TRAINING]
+    return {name: getattr(model, name) for name in names}
 
 
 NO_HINTS = Hints()

@@ -11,7 +11,7 @@ import torch
 from grokinterp.errors import ConfigError
 from grokinterp.groups.cayley import table_as_group
 from grokinterp.models.pair_tables import pair_logits
-from grokinterp.runs.importers.answers import answer_table
+from grokinterp.runs.importers.answers import Answers
 from grokinterp.runs.importers.parameters import Network
 from grokinterp.tasks import OPERATIONS, Task, TaskSpec
 
@@ -96,6 +96,6 @@ def _tables(p: int) -> list[tuple[str, np.ndarray]]:
 
 
 def _with_group(one: Judged) -> Judged:
-    if table_as_group(answer_table(one.network)) is None:
+    if table_as_group(Answers.of(one.network).table) is None:
         return one
     return Judged(one.network, "group", 1.0, one.margin)

@@ -24,16 +24,19 @@ from torch import Tensor
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.runs.importers.assembly import (
     DRAW_FIELDS,
-    LARGEST_STEP,
     CheckpointFiles,
-    are_steps,
-    curves_of,
     given_split,
     imported_run,
     listed,
-    numbers_in,
     plural,
     quoted,
+)
+from grokinterp.runs.importers.contents import (
+    Contents,
+    config_in,
+    find_contents,
+    passed_over,
+    require_own_memory,
 )
 from grokinterp.runs.importers.evidence import (
     Reading,
@@ -44,29 +47,28 @@ from grokinterp.runs.importers.evidence import (
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
-    plain_fields,
     read_foreign_file,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
+from grokinterp.runs.importers.logs import Logs, logs_of
 from grokinterp.runs.importers.parameters import (
-    find_state_dict,
     layout_of,
     networks_of,
-    open_readings,
     read_network,
 )
+from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
 _FUNCTIONS = {"add": "addition", "subtract": "subtraction"}
-_USED = {"model", "state_dicts", "epochs", "train_losses", "test_losses", "epoch", "config"}
-_USED |= {"train_loss", "test_loss", "train_data", "test_data"}
+_USED = {"train_losses", "test_losses", "epoch", "train_loss", "test_loss"}
+_USED |= {"train_data", "test_data"}
 
 
 def objection(source: ForeignPath) -> str:
     """Say why a path is none of these files; empty if it is."""
-    if source.path.is_dir():
+    if source.is_folder:
         files = _epoch_files(source)
         if not files:
             return "no 100.pth, 200.pth, ... or final.pth"
@@ -85,20 +87,23 @@ def objection(source: ForeignPath) -> str:
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read a file or a folder of them."""
-    return _load_folder(source, hints) if source.path.is_dir() else _load_file(source, hints)
+    return _load_folder(source, hints) if source.is_folder else _load_file(source, hints)
 
 
 def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
     content = source.content
-    train, test, every = _curves(content)
-    states, steps = _states(content), _steps(content, len(train))
-    reading = _read(states[-1], content, hints)
-    log = _expected(train, test) if steps[-1] == len(train) > 0 else None
-    split, how, unknown = _split(reading, content.get("train_data"), log)
+    found = find_contents(content)
+    assert found is not None
+    require_own_memory(found)
+    logs = _logs(content, found)
+    states, steps = found.states, _steps(found, logs)
+    reading = _read(states[-1], content, source.config_beside, hints)
+    pairs = content.get("train_data") if isinstance(content, Mapping) else None
+    split, how, unknown = _split(reading, pairs, _expected(logs, steps[-1]))
     spec = reading.network.transformer
     weights = {
         step: network.parameters
-        for step, network in networks_of(steps, states, act_fn=spec.act_fn).items()
+        for step, network in networks_of(steps, states, **reading.network.kind).items()
     }
     where = f"imported from {source.path.name} (nanda2023): "
     where += f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
@@ -108,8 +113,8 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
         WeightsInMemory(weights),
         spec,
         split,
-        curves=_curve_table(train, test, every),
-        origin=_origin(where, reading, how, content, test),
+        curves=logs.curves(),
+        origin=[*_origin(where, reading, how, content, found, logs), found.account],
         unknown=unknown,
         doubts=reading.doubts,
     )
@@ -118,17 +123,18 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
 def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
     files = _epoch_files(source)
     last = read_foreign_file(files[max(files)])
-    train, test, every = _curves(last)
+    found = find_contents(last)
+    assert found is not None
+    logs = logs_of(last, last=max(files))
     start = source.path / "init.pth"
     first = read_foreign_file(start) if start.exists() else {}
-    reading = _read(_states(last)[-1], last, hints)
-    log = _expected(train, test) if max(files) == len(train) else None
+    reading = _read(found.states[-1], last, {}, hints)
     pairs = first.get("train_data") if isinstance(first, Mapping) else None
-    split, how, unknown = _split(reading, pairs, log)
+    split, how, unknown = _split(reading, pairs, _expected(logs, max(files)))
     spec = reading.network.transformer
 
     def read(path: Path) -> dict[str, Tensor]:
-        network = read_network(_states(read_foreign_file(path))[-1], act_fn=spec.act_fn)
+        network = read_network(_states(read_foreign_file(path))[-1], **reading.network.kind)
         if network.spec != spec:
             raise CheckpointError("it holds a network of another shape than the last file.")
         return network.parameters
@@ -140,8 +146,8 @@ def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
         CheckpointFiles(files, read),
         spec,
         split,
-        curves=_curve_table(train, test, every),
-        origin=_origin(where, reading, how, last, test),
+        curves=logs.curves(),
+        origin=_origin(where, reading, how, last, found, logs),
         unknown=unknown,
         doubts=reading.doubts,
     )
@@ -152,53 +158,50 @@ def _epoch_files(source: ForeignPath) -> dict[int, Path]:
     files = {int(f.stem) + 1: f for f in source.files if f.stem.isdecimal()}
     final = next((f for f in source.files if f.stem == "final"), None)
     if final is not None:
-        content = read_foreign_file(final)
-        files[_steps(content, len(_curves(content)[0]), is_final=True)[-1]] = final
+        files[_last_step(read_foreign_file(final))] = final
     start = next((f for f in source.files if f.stem == "init"), None)
     return {0: start, **files} if files and start is not None else files
 
 
-def _states(content: Any) -> list[Mapping[str, Tensor]]:
-    if isinstance(content, Mapping) and isinstance(content.get("state_dicts"), (list, tuple)):
-        found = [find_state_dict(state) for state in content["state_dicts"]]
-        return [state for state in found if state is not None]
-    state = find_state_dict(content)
-    return [] if state is None else [state]
+def _states(content: Any) -> tuple[Mapping[str, Tensor], ...]:
+    found = find_contents(content)
+    return () if found is None else found.states
 
 
-def _steps(content: Any, n_logged: int, *, is_final: bool = False) -> list[int]:
-    n_states = len(_states(content))
-    if "state_dicts" in content:
-        epochs = numbers_in(content.get("epochs"))
-        if len(epochs) != n_states or not are_steps(epochs):
-            raise CheckpointError(
-                f"the file has {n_states} state_dicts and {len(epochs)} epochs, so their steps are "
-                "not known. Use gi.Run.from_state_dicts({step: state_dict}, ...)."
-            )
-        return [int(epoch) + 1 for epoch in epochs]
-    if n_logged:
-        return [n_logged]
-    epoch = content.get("epoch")
-    is_known = isinstance(epoch, int) and 0 <= epoch < LARGEST_STEP
-    return [epoch + (not is_final)] if is_known else [0]
+def _logs(content: Any, found: Contents) -> Logs:
+    if found.counted == "epoch":
+        return logs_of(content, epochs=found.numbers)
+    return logs_of(content, last=_updates(found))
 
 
-def _curves(content: Any) -> tuple[list[float], list[float], int]:
-    """Logged losses, and the number of updates between entries of the test loss."""
-    if not isinstance(content, Mapping):
-        return [], [], 1
-    train, test = (numbers_in(content.get(f"{side}_losses")) for side in ("train", "test"))
-    every = len(train) // len(test) if test and train else 1
-    # A log of another shape than "every so many updates" cannot be put at steps.
-    return train, test if len(train) == every * len(test) or not train else [], max(every, 1)
+def _updates(found: Contents) -> int | None:
+    """Updates that a single network has seen, where the file says so: epoch e is step e + 1."""
+    return found.numbers[-1] + (found.key == "epoch") if found.numbers else None
 
 
-def _curve_table(train: list[float], test: list[float], every: int) -> Any:
-    return curves_of(dict(enumerate(train)), {i * every: loss for i, loss in enumerate(test)})
+def _steps(found: Contents, logs: Logs) -> list[int]:
+    if len(found.states) > 1 or found.counted == "epoch":
+        return list(found.steps)
+    updates = _updates(found)
+    return [len(logs.train) if updates is None else updates]
 
 
-def _expected(train: list[float], test: list[float]) -> dict[str, float]:
-    """Losses that a log leads to expect one entry on; empty if it ends in no number."""
+def _last_step(content: Any) -> int:
+    """Step of ``final.pth``, whose epoch is the last one or their number, as its log tells."""
+    found = find_contents(content)
+    epoch = found.numbers[-1] if found is not None and found.numbers else None
+    n_logged = len(logs_of(content).train)
+    return n_logged if epoch is None or n_logged == epoch + 1 else epoch
+
+
+def _expected(logs: Logs, step: int) -> dict[str, float] | None:
+    """Losses that a log of every epoch up to a step leads to expect there, if there is one.
+
+    It is empty if the log ends in no number.
+    """
+    train, test = list(logs.train.values()), list(logs.test.values())
+    if not logs.is_every_epoch or len(train) != step:
+        return None
     if not all(math.isfinite(loss) for loss in [*train[-2:], *test[-2:]]):
         return {}
     value, tolerance = expected_next(train)
@@ -209,11 +212,12 @@ def _expected(train: list[float], test: list[float]) -> dict[str, float]:
     return log
 
 
-def _read(state: Mapping[str, Tensor], content: Any, hints: Hints) -> Reading:
-    config = plain_fields(content.get("config")) if isinstance(content, Mapping) else {}
+def _read(
+    state: Mapping[str, Tensor], content: Any, beside: Mapping[str, Any], hints: Hints
+) -> Reading:
+    config = config_in(content, beside)
     said = _FUNCTIONS.get(str(config.get("fn_name")))
-    known = known_fields({**config, "act_fn": config.get("act_type", "ReLU")})
-    candidates = open_readings(state, {**known, **hints.model})
+    candidates = open_readings(state, {**known_fields(config), **hints.model})
     return find_reading(candidates, said=said, hints=hints)
 
 
@@ -235,20 +239,20 @@ def _split(
     return split, "The split is the one stored with the run.", DRAW_FIELDS
 
 
-def _origin(where: str, reading: Reading, how: str, content: Any, test: list[float]) -> list[str]:
+def _origin(
+    where: str, reading: Reading, how: str, content: Any, found: Contents, logs: Logs
+) -> list[str]:
     cut = "One output more than there are answers was cut."
-    config = content.get("config") if isinstance(content, Mapping) else None
-    extra = set(content) - _USED if "model" in content or "state_dicts" in content else set()
-    # A log whose steps cannot be inferred is passed over like any other key.
-    extra |= {"test_losses"} if "test_losses" in content and not test else set()
     return [
         where,
         "Weights were transposed to TransformerLens's orientation.",
         cut if reading.network.extra_output is not None else "",
         reading.account,
         how,
-        quoted(plain_fields(config)),
-        listed([*reading.network.ignored, *map(str, extra)]),
+        logs.account,
+        quoted(config_in(content)),
+        listed(reading.network.ignored),
+        passed_over(content, found, _USED - set(logs.left_out)),
     ]
 
 

@@ -20,12 +20,12 @@ from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
     read_foreign_file,
-    step_in_name,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.judging import ENOUGH, Judged, judged
 from grokinterp.runs.importers.parameters import WRAPPERS, Network, layout_of
 from grokinterp.runs.importers.perceptrons import perceptron_readings
+from grokinterp.runs.importers.step_names import step_in_name
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
@@ -66,7 +66,7 @@ def unknown_names(state: Mapping[str, Tensor]) -> str:
 def objection(source: ForeignPath) -> str:
     """Say why a path is no such file or folder; empty if it is."""
     files = _step_files(source)
-    if source.path.is_dir() and not files:
+    if source.is_folder and not files:
         return "no *.pt, *.pth or *.safetensors whose names end in a step"
     content = read_foreign_file(files[max(files)]) if files else source.content
     return "" if unnamed_state_dict(content) is not None else "no table of tensors alone"

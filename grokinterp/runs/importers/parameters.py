@@ -14,8 +14,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,15 +30,29 @@ from grokinterp.models.transformer import vocabulary_sizes
 
 MAX_ORDER = 512
 """Largest p: all p * p pairs are run at once."""
-WRAPPERS = ("model", "state_dict", "model_state_dict")
+WRAPPERS = (
+    *("model", "state_dict", "model_state_dict", "model_state", "net", "network", "module"),
+    *("weights", "params", "parameters"),
+)
 """Keys under which files hold a state dict."""
-_PREFIXES = ("module.", "_orig_mod.", "model.")
-# Fewest first: with fewer heads than it was trained with a network answers much worse, with
-# more it answers about as well, so the first that nothing clearly improves on is the right one.
-_HEADS_TRIED = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
+PREFIXES = ("module", "_orig_mod", "model", "net", "network", "transformer")
+"""Words that wrappers put before every name, in any order and number."""
+_FIRST_NAMES = ("embed.W_E", "embed.weight")
+"""A name of each layout, by which its prefix is found."""
 BUFFERS = ("mask", "IGNORE", "causal_mask")
 ROOMS = ("embed.", "pos_embed.", "blocks.", "unembed.", "ln_final.")
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
+ARRANGEMENTS = {
+    "a b": "a_b",
+    "a b =": "a_b_equals",
+    "= a b": "equals_a_b",
+    "a o b": "equals_a_b",
+    "a o b =": "a_op_b_equals",
+    "a = b o": "a_op_b_equals",
+}
+"""Orders in which tokens may stand, and the ``input_format`` that each is read as. ``a o b``
+has its sign in the middle: to the last position, which sees all, a sign in front is the same once
+the rows of ``W_pos`` have changed places. In ``a = b o`` the tokens of the signs are swapped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +69,11 @@ class Network:
     """(d_model, k) columns of W_U that were cut, if there were p + k outputs."""
     ignored: tuple[str, ...]
     """Names that are no parameters of such a network."""
+    kind: Mapping[str, Any] = field(default_factory=dict)
+    """How it was read: arguments of :func:`read_network` that read the other checkpoints of the
+    same network in the same way."""
+    against: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that a stored config or the user states, and that this reading departs from."""
     notes: tuple[str, ...] = ()
     """How names and orientations were taken, a sentence each, where they are not the library's."""
     reread: Callable[[Mapping[str, Tensor]], Network] | None = field(default=None, repr=False)
@@ -80,8 +100,8 @@ def find_state_dict(content: Any) -> Mapping[str, Tensor] | None:
         return None
     for candidate in (content, *(content.get(name) for name in WRAPPERS)):
         if isinstance(candidate, Mapping):
-            state = without_prefix(candidate)
-            if any(name in state for name in ("embed.W_E", "embed.weight")):
+            state = without_prefix_of(candidate, _FIRST_NAMES)
+            if any(name in state for name in _FIRST_NAMES):
                 return {k: v for k, v in state.items() if isinstance(v, Tensor) and _is_dense(v)}
     return None
 
@@ -102,6 +122,8 @@ def read_network(
     *,
     n_heads: int | None = None,
     n_answers: int | None = None,
+    arrangement: str | None = None,
+    use_attn_scale: bool = True,
     **kind: Any,
 ) -> Network:
     """Bring a state dict of any of the three layouts to the library's names and shapes.
@@ -114,6 +136,12 @@ def read_network(
         Heads per block, which a bridge's weights do not show; passed over for the others.
     n_answers
         Answers of its task; None: as many as operands.
+    arrangement
+        Key of :data:`ARRANGEMENTS`; None: ``a b``, ``a b =`` or ``a o b =`` by the number of
+        positions.
+    use_attn_scale
+        False: scores of attention were not divided by the square root of d_head. They are here,
+        so the queries are multiplied by it.
     kind
         Fields of the spec that no shape shows, such as ``act_fn`` or ``attention_rate``.
 
@@ -131,10 +159,14 @@ def read_network(
     named = _unbridged(state, n_heads or 1) if layout == "bridge" else dict(state)
     if layout == "transposed":
         named = {name: _turned(name, value, named) for name, value in named.items()}
-    kept, ignored = _known_names(named)
-    spec = _spec_of(kept, kind)
+    named_kind = kind_by_names(named)
+    kept, ignored = _known_names(named, named_kind)
+    arrangement = arrangement or _usual_arrangement(kept["pos_embed.W_pos"])
+    how = {**kind, "n_heads": n_heads, "n_answers": n_answers}
+    how |= {"arrangement": arrangement, "use_attn_scale": use_attn_scale}
+    spec = _spec_of(kept, {**named_kind, **kind, "input_format": ARRANGEMENTS[arrangement]})
     order = (len(kept["embed.W_E"]) - len(spec.signs)) // spec.n_operand_tables
-    extra = _cut_outputs(kept, order, n_answers or order)
+    extra = _cut_outputs(kept, order, n_answers or order, len(spec.signs))
     try:
         sizes = {**spec.vocabulary_sizes(order), "d_vocab_out": n_answers or order}
         shapes = parameter_shapes(spec, **sizes)
@@ -150,7 +182,23 @@ def read_network(
                 f"weights that are not finite in {name}. The run diverged; take an earlier "
                 "checkpoint."
             )
-    return Network(kept, spec, order, extra, ignored)
+    rearrange(kept, spec, arrangement, use_attn_scale=use_attn_scale)
+    return Network(kept, spec, order, extra, ignored, how)
+
+
+def rearrange(
+    kept: dict[str, Tensor], spec: ModelSpec, arrangement: str, *, use_attn_scale: bool
+) -> None:
+    """Bring the order of tokens and the scale of attention to the library's, in place."""
+    if arrangement == "a o b":
+        kept["pos_embed.W_pos"] = kept["pos_embed.W_pos"][[1, 0, 2]]
+    if arrangement == "a = b o":
+        W_E = kept["embed.W_E"]
+        kept["embed.W_E"] = torch.cat([W_E[:-2], W_E[[-1, -2]]])
+    if not use_attn_scale:
+        for layer in range(spec.n_layers):
+            for name in (f"blocks.{layer}.attn.W_Q", f"blocks.{layer}.attn.b_Q"):
+                kept[name] = kept[name] * math.sqrt(spec.d_head)
 
 
 def networks_of(
@@ -179,42 +227,54 @@ def networks_of(
     return networks
 
 
-def open_readings(
-    state: Mapping[str, Tensor], known: Mapping[str, Any] | None = None
-) -> list[Network]:
-    """Read a state dict in every way that its shapes leave open, the one to prefer first.
-
-    Parameters
-    ----------
-    state
-        Names to tensors.
-    known
-        Fields of the spec that a stored config, the format or the user states.
-
-    Raises
-    ------
-    CheckpointError
-        If it is no such network.
-    """
-    heads: list[int | None] = [None]
-    if layout_of(state) == "bridge":
-        width = len(state["blocks.0.attn.q.weight"])
-        heads = [n for n in _HEADS_TRIED if width % n == 0]
-    act_fn = str((known or {}).get("act_fn", "relu"))
-    kinds = ("gelu", "relu") if act_fn.lower() == "gelu" else ("relu", "gelu")
-    return [read_network(state, n_heads=n, act_fn=kind) for kind in kinds for n in heads]
-
-
 def _is_dense(value: Tensor) -> bool:
     return value.layout == torch.strided and not value.is_meta
 
 
 def without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
-    """Remove the prefix that wrappers put before every name, if there is one."""
-    for prefix in _PREFIXES:
-        if state and all(str(name).startswith(prefix) for name in state):
-            return {str(name).removeprefix(prefix): value for name, value in state.items()}
-    return {str(name): value for name, value in state.items()}
+    """Remove the prefixes that wrappers put before every name, however many there are."""
+    names = [str(name) for name in state]
+    start = ""
+    while names and any(all(n.startswith(f"{start}{word}.") for n in names) for word in PREFIXES):
+        start = next(
+            f"{start}{word}."
+            for word in PREFIXES
+            if all(name.startswith(f"{start}{word}.") for name in names)
+        )
+    return {str(name).removeprefix(start): value for name, value in state.items()}
+
+
+def without_prefix_of(state: Mapping[Any, Any], expected: Iterable[str]) -> dict[str, Any]:
+    """Remove what stands before the names of a network, whatever else is beside them.
+
+    Parameters
+    ----------
+    state
+        Names to anything. Names without the prefix, such as those of metrics, stay as they are.
+    expected
+        Names of the network. If they stand under several prefixes, one that wrappers write goes
+        first, and the shortest of those; without one such, nothing is removed.
+
+    Examples
+    --------
+    >>> names = {"module._orig_mod.embed.W_E": 1, "train_acc.correct": 2}
+    >>> without_prefix_of(names, ["embed.W_E"])
+    {'embed.W_E': 1, 'train_acc.correct': 2}
+    """
+    named = {str(name): value for name, value in state.items()}
+    starts: dict[str, int] = {}
+    for name in named:
+        for one in expected:
+            if name == one or name.endswith(f".{one}"):
+                start = name.removesuffix(one)
+                starts[start] = starts.get(start, 0) + 1
+    ours = [start for start in starts if set(start.split(".")[:-1]) <= set(PREFIXES)]
+    if not ours and len(starts) != 1:
+        return named
+    start = min(ours or starts, key=lambda start: (-starts[start], start.count("."), start))
+    stripped = {name.removeprefix(start): v for name, v in named.items() if name.startswith(start)}
+    beside = {name: value for name, value in named.items() if not name.startswith(start)}
+    return {**beside, **stripped}
 
 
 def _turned(name: str, value: Tensor, state: Mapping[str, Tensor]) -> Tensor:
@@ -258,14 +318,36 @@ def _by_head(value: Tensor, part: str, leaf: str, n_heads: int) -> Tensor:
     return split.transpose(1, 2) if leaf == "weight" else split
 
 
-def _known_names(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def kind_by_names(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the spec that the names of parameters show: depth, norms, gates, no MLP.
+
+    Raises
+    ------
+    CheckpointError
+        If there are more blocks than are read.
+    """
+    layers = [int(match.group(1)) for match in map(_BLOCK.match, named) if match]
+    found: dict[str, Any] = {"n_layers": max(layers, default=0) + 1}
+    if found["n_layers"] > 16:
+        raise CheckpointError(
+            f"the state dict has {found['n_layers']} blocks; at most 16 are read."
+        )
+    if not any(".mlp." in name for name in named):
+        found["attn_only"] = True
+    if "blocks.0.mlp.W_gate" in named:
+        found["gated_mlp"] = True
+    if "blocks.0.ln1.w" in named:
+        found["normalization"] = "LN" if "blocks.0.ln1.b" in named else "RMS"
+        found["norm_position"] = "before" if "ln_final.w" in named else "after"
+    return found
+
+
+def _known_names(
+    named: Mapping[str, Tensor], kind: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Tell parameters from buffers, and refuse parts that the transformer here has not."""
     kept, ignored = {}, []
-    layers = [int(match.group(1)) for match in map(_BLOCK.match, named) if match]
-    n_layers = max(layers, default=0) + 1
-    if n_layers > 16:
-        raise CheckpointError(f"the state dict has {n_layers} blocks; at most 16 are read.")
-    names = parameter_shapes(ModelSpec(n_layers=n_layers), 2, 3, 2)
+    names = parameter_shapes(ModelSpec(**kind), 2, 3, 2)
     for name, value in named.items():
         if name in names:
             is_weight = value.is_floating_point() and value.ndim == len(names[name])
@@ -289,33 +371,40 @@ def _known_names(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[
     return kept, tuple(ignored)
 
 
-def _spec_of(kept: Mapping[str, Tensor], kind: Mapping[str, Any]) -> ModelSpec:
-    W_Q, W_in, W_pos = (
-        kept[name] for name in ("blocks.0.attn.W_Q", "blocks.0.mlp.W_in", "pos_embed.W_pos")
-    )
-    if len(W_pos) not in (2, 3):
+def _usual_arrangement(W_pos: Tensor) -> str:
+    usual = {2: "a b", 3: "a b =", 4: "a o b ="}
+    if len(W_pos) not in usual:
         raise CheckpointError(
-            f"W_pos has shape {tuple(W_pos.shape)}, {len(W_pos)} positions; expected 3 (a b =) or "
-            "2 (a b)."
+            f"W_pos has shape {tuple(W_pos.shape)}, {len(W_pos)} positions; expected 3 (a b =), "
+            "2 (a b) or 4 (a o b =)."
         )
-    return ModelSpec(
-        n_layers=1 + max(int(m.group(1)) for m in map(_BLOCK.match, kept) if m),
-        d_model=W_pos.shape[1],
-        n_heads=W_Q.shape[0],
-        d_head=W_Q.shape[2],
-        d_mlp=W_in.shape[1],
-        input_format="a_b_equals" if len(W_pos) == 3 else "a_b",
-        **kind,
-    )
+    return usual[len(W_pos)]
 
 
-def _cut_outputs(kept: dict[str, Tensor], order: int, n_answers: int) -> Tensor | None:
-    """Leave the answers: published codes also give logits to the token ``=``."""
+def _spec_of(kept: Mapping[str, Tensor], kind: Mapping[str, Any]) -> ModelSpec:
+    W_Q, W_in = kept["blocks.0.attn.W_Q"], kept.get("blocks.0.mlp.W_in")
+    try:
+        return ModelSpec(
+            d_model=kept["pos_embed.W_pos"].shape[1],
+            n_heads=W_Q.shape[0],
+            d_head=W_Q.shape[2],
+            d_mlp=W_in.shape[1] if W_in is not None else ModelSpec.d_mlp,
+            **kind,
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"the state dict does not fit together: {error}") from None
+
+
+def _cut_outputs(
+    kept: dict[str, Tensor], order: int, n_answers: int, n_signs: int
+) -> Tensor | None:
+    """Leave the answers: published codes also give logits to the tokens of signs."""
     W_U, b_U = kept["unembed.W_U"], kept.get("unembed.b_U")
     n_outputs, n_rows = W_U.shape[-1], len(kept["embed.W_E"])
+    n_allowed = {n_answers, n_answers + 1, n_answers + n_signs}
     # With two embeddings published code has an output for every token.
-    known = (n_answers, n_answers + 1, n_rows if n_rows >= 2 * order else n_answers)
-    if not 2 <= order <= MAX_ORDER or n_outputs not in known:
+    n_allowed |= {n_rows} if n_rows >= 2 * order else set()
+    if not 2 <= order <= MAX_ORDER or n_outputs not in n_allowed:
         whose = "p answers" if n_answers == order else f"{n_answers} answers"
         raise CheckpointError(
             f"{len(kept['embed.W_E'])} input tokens and {n_outputs} outputs do not belong to an "

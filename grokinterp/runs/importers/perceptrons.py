@@ -87,7 +87,15 @@ class _Plan:
             if has_biases:
                 named[f"layers.{i}.b"] = bias.float()
         ignored = tuple(sorted(set(state) - set(names)))
-        return Network(named, spec, self.order, None, ignored, self._notes(), self.network)
+        return Network(
+            named,
+            spec,
+            self.order,
+            None,
+            ignored,
+            notes=self._notes(),
+            reread=self.network,
+        )
 
     def _notes(self) -> tuple[str, ...]:
         of = f"the embedding {' and '.join(self.embeddings)}" if self.embeddings else "no embedding"

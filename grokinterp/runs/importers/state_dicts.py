@@ -18,22 +18,31 @@ from grokinterp.runs.importers.assembly import (
     imported_run,
     listed,
     plural,
+    quoted,
+)
+from grokinterp.runs.importers.contents import (
+    config_in,
+    describe,
+    find_contents,
+    stored_step,
 )
 from grokinterp.runs.importers.described import needs_description, read_described
-from grokinterp.runs.importers.evidence import find_reading
+from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import (
+    SUFFIXES,
     ForeignPath,
     Importer,
     read_foreign_file,
-    step_in_name,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import (
     Network,
     find_state_dict,
-    open_readings,
     read_network,
 )
+from grokinterp.runs.importers.readings import open_readings
+from grokinterp.runs.importers.step_names import names_a_step, step_in_name
+from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.memory import refuse_shared_memory
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task, TaskSpec
@@ -43,33 +52,41 @@ _KIND = ("act_fn", "attention_dir", "attention_rate")
 
 def objection(source: ForeignPath) -> str:
     """Say why a path is no such folder; empty if it is."""
-    if not source.path.is_dir():
+    if not source.is_folder:
         return "a single file"
+    if not source.files:
+        return f"no {', '.join(f'*{suffix}' for suffix in SUFFIXES)}"
     files = _step_files(source)
     n_named = sum(step_in_name(file) is not None for file in source.files)
-    if n_named > len(files):
+    if n_named > len(files) and not _steps_inside(files):
         return "two of its files end in the same step"
     if not files:
-        return "no *.pt, *.pth or *.safetensors whose names end in a step"
-    state = find_state_dict(read_foreign_file(files[max(files)]))
-    return "" if state is not None else f"no state dict in {files[max(files)].name}"
+        return "neither the names of its files nor the files say their steps"
+    content = read_foreign_file(files[max(files)])
+    return (
+        "" if _state_in(content) is not None else f"{files[max(files)].name}: {describe(content)}"
+    )
 
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read a folder; the last file shows the network and the task."""
     files = _step_files(source)
-    state = find_state_dict(read_foreign_file(files[max(files)]))
+    last = read_foreign_file(files[max(files)])
+    state = _state_in(last)
     assert state is not None
-    reading = find_reading(open_readings(state, hints.model), hints=hints)
-    spec = reading.network.transformer
+    config = config_in(last)
+    known = {**known_fields(config), **hints.model}
+    reading = find_reading(open_readings(state, known), hints=hints)
+    spec = reading.network.spec
 
     def read(path: Path) -> dict[str, Tensor]:
-        found = find_state_dict(read_foreign_file(path))
+        found = _state_in(read_foreign_file(path))
         if found is None:
             raise CheckpointError("it holds no state dict.")
-        return _like(found, spec).parameters
+        return _like(found, reading.network).parameters
 
     left = {f.name for f in source.files} - {f.name for f in files.values()}
+    how = "which say their steps" if _steps_inside(files) else "whose names say the step"
     return imported_run(
         source,
         CheckpointFiles(files, read),
@@ -77,9 +94,10 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         Split.unknown(reading.task),
         origin=[
             f"imported from the folder {source.path.name} (state_dicts): "
-            f"{plural(len(files), 'file')}, whose names end in the step.",
+            f"{plural(len(files), 'file')}, {how}.",
             reading.account,
             "Which pairs were trained on is not known.",
+            quoted(config),
             listed([*reading.network.ignored, *left]),
         ],
         doubts=reading.doubts,
@@ -98,44 +116,68 @@ def run_from_state_dicts(
             f"state_dicts has the steps {list(state_dicts)[:5]}. Pass {{step: state_dict}} with "
             "the number of updates applied, 0 or more."
         )
-    weights, spec, ignored = {}, model, set()
+    weights, ignored = {}, set()
     refuse_shared_memory(
         {step: _floats_in(content) for step, content in sorted(state_dicts.items())},
         "Keep {name: value.clone() for name, value in model.state_dict().items()} at each step.",
     )
-    for step, content in sorted(state_dicts.items()):
+    reading: Reading | None = None
+    # The last first: it shows how all are to be read.
+    for step, content in sorted(state_dicts.items(), reverse=True):
         try:
-            state = find_state_dict(content)
-            if state is None:
-                raise CheckpointError(
-                    "it is no state dict with TransformerLens's names. Pass model.state_dict()."
-                )
-            n = task.n_answers
-            if model is not None and needs_description(model):
+            state = _state_dict(content)
+            if reading is None:
+                reading = _read_last(state, Hints.of(task, None, train_pairs), model)
+                network = reading.network
+            elif model is not None and needs_description(model):
                 network = read_described(state, model, Task(task))
             else:
-                network = _like(state, spec, n) if spec else read_network(state, n_answers=n)
+                network = _like(state, reading.network)
         except CheckpointError as error:
             raise CheckpointError(f"step {step}: {error}") from None
-        spec = spec or network.transformer
         weights[int(step)] = {name: value.clone() for name, value in network.parameters.items()}
         ignored |= set(network.ignored)
-        if network.order != Task(task).n_tokens:
-            what = "answers" if task.table is None else "operands"
-            raise CheckpointError(
-                f"step {step}: the network has {network.order} {what}, the task "
-                f"{Task(task).n_tokens}. Check the task's p."
-            )
-    assert spec is not None
-    how = "The split was given." if train_pairs is not None else "The split was not given."
+    assert reading is not None
+    split = Split.unknown(reading.task)
+    how = "The split was not given."
+    if train_pairs is not None:
+        split, how = given_split(reading.task, train_pairs), "The split was given."
     return imported_run(
         None,
         WeightsInMemory(weights),
-        spec,
-        Split.unknown(Task(task)) if train_pairs is None else given_split(Task(task), train_pairs),
-        origin=[f"made of {plural(len(weights), 'state dict')}.", how, listed(ignored)],
+        reading.network.spec,
+        split,
+        origin=[
+            f"made of {plural(len(weights), 'state dict')}.",
+            reading.account,
+            how,
+            listed(ignored),
+        ],
         unknown=DRAW_FIELDS,
+        doubts=reading.doubts,
     )
+
+
+def _state_dict(content: Any) -> Mapping[str, Tensor]:
+    state = find_state_dict(content)
+    if state is None:
+        raise CheckpointError(
+            "it is no state dict with TransformerLens's names. Pass model.state_dict()."
+        )
+    return state
+
+
+def _read_last(state: Mapping[str, Tensor], hints: Hints, model: ModelSpec | None) -> Reading:
+    """Read the last state dict as its model is described, or else in the best of all ways."""
+    task = hints.task_on(0)
+    assert task is not None
+    if model is None:
+        candidates = open_readings(state, n_answers=task.n_answers)
+    elif needs_description(model):
+        candidates = [read_described(state, model, Task(task))]
+    else:
+        candidates = [_as_described(state, model, task.n_answers)]
+    return find_reading(candidates, hints=hints)
 
 
 def _floats_in(content: Any) -> list[Tensor]:
@@ -143,19 +185,59 @@ def _floats_in(content: Any) -> list[Tensor]:
     return [value for value in state.values() if value.is_floating_point()]
 
 
+def _state_in(content: Any) -> Mapping[str, Tensor] | None:
+    """The only state dict of a file."""
+    found = find_contents(content)
+    return found.states[0] if found is not None and len(found.states) == 1 else None
+
+
 def _step_files(source: ForeignPath) -> dict[int, Path]:
-    named = [(step_in_name(file), file) for file in source.files]
-    return {step: file for step, file in named if step is not None}
+    """Files of a folder by step: as named, unless names count epochs and the files updates."""
+    named = [(step, file) for file in source.files if (step := step_in_name(file)) is not None]
+    by_name = dict(named)
+    if named and all(names_a_step(file) for _, file in named):
+        return by_name
+    # One file shows whether the files know better than their names.
+    sample = named[-1] if named else (None, source.files[-1]) if source.files else None
+    if sample is None or _stored(sample[1], is_named=bool(named)) in (None, sample[0]):
+        return by_name
+    files = [file for _, file in named] if named else source.files
+    stored = [(_stored(file, is_named=bool(named)), file) for file in files]
+    inside = {step: file for step, file in stored if step is not None}
+    return inside if len(inside) == len(files) or not named else by_name
 
 
-def _like(state: Mapping[str, Tensor], spec: ModelSpec, n_answers: int | None = None) -> Network:
+def _stored(path: Path, *, is_named: bool) -> int | None:
+    """The step that a file says, or where its name says nothing its epoch."""
+    content = read_foreign_file(path)
+    key, number = stored_step(content)
+    is_known = _state_in(content) is not None and (key != "epoch" or not is_named)
+    return number if is_known else None
+
+
+def _steps_inside(files: Mapping[int, Path]) -> bool:
+    return any(step_in_name(file) != step for step, file in files.items())
+
+
+def _as_described(state: Mapping[str, Tensor], spec: ModelSpec, n_answers: int | None) -> Network:
     kind = {name: getattr(spec, name) for name in _KIND}
     network = read_network(state, n_heads=spec.n_heads, n_answers=n_answers, **kind)
+    _require_shape(network, spec)
+    return network
+
+
+def _like(state: Mapping[str, Tensor], last: Network) -> Network:
+    """Read another checkpoint of a network as the last one was read."""
+    network = read_network(state, **last.kind)
+    _require_shape(network, last.transformer)
+    return network
+
+
+def _require_shape(network: Network, spec: ModelSpec) -> None:
     for name in ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "input_format"):
         found, expected = getattr(network.spec, name), getattr(spec, name)
         if found != expected:
             raise CheckpointError(f"it has {name}={found}, not {expected} as expected.")
-    return network
 
 
 IMPORTER = Importer("state_dicts", objection, load)

@@ -1,65 +1,101 @@
-"""A single state dict of TransformerLens: of a 3.x HookedTransformer or a 4.x bridge."""
+"""State dicts of TransformerLens in one file: of a 3.x HookedTransformer or a 4.x bridge.
+
+A single one, or several with their steps: a list beside its epochs, a table by step. Also the
+model of a folder of the Hugging Face Hub.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from torch import Tensor
-
-from grokinterp.errors import CheckpointError
-from grokinterp.runs.importers.assembly import imported_run, listed
+from grokinterp.runs.importers.assembly import imported_run, listed, plural, quoted
+from grokinterp.runs.importers.contents import (
+    Contents,
+    config_in,
+    describe,
+    find_contents,
+    passed_over,
+    require_own_memory,
+)
 from grokinterp.runs.importers.evidence import find_reading
-from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, step_in_name
+from grokinterp.runs.importers.foreign_files import ForeignPath, Importer
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
-from grokinterp.runs.importers.parameters import find_state_dict, layout_of, open_readings
+from grokinterp.runs.importers.logs import Logs, logs_of
+from grokinterp.runs.importers.parameters import Network, layout_of, networks_of
+from grokinterp.runs.importers.readings import open_readings
+from grokinterp.runs.importers.step_names import names_a_step, step_in_name
+from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
 
 def objection(source: ForeignPath) -> str:
     """Say why a path is no such file; empty if it is."""
-    if source.path.is_dir():
+    if source.is_folder:
         return "a folder"
-    state = find_state_dict(source.content)
-    if state is None:
-        return "no state dict, bare or under 'model' or 'state_dict'"
-    layout = layout_of(state)
+    found = find_contents(source.content)
+    if found is None:
+        return describe(source.content)
+    layout = layout_of(found.states[-1])
     if not layout:
         return "a state dict without blocks.0.attn.W_O"
     return "its weights are transposed" if layout == "transposed" else ""
 
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
-    """Read the file; its name may end in the step."""
-    state = find_state_dict(source.content)
-    assert state is not None
-    reading = find_reading(open_readings(state, hints.model), hints=hints)
-    step = step_in_name(source.path, is_alone=True)
-    when = f"step {step:,}, as its name says" if step is not None else "an unknown step, shown as 0"
+    """Read the file; the last state dict shows the network and the task."""
+    found = find_contents(source.content)
+    assert found is not None
+    config = config_in(source.content, source.config_beside)
+    candidates = open_readings(found.states[-1], {**known_fields(config), **hints.model})
+    reading = find_reading(candidates, hints=hints)
+    weights, when = _weights(source, found, reading.network)
+    # Losses beside a single state dict do not say when they were taken.
+    is_dated = found.counted == "epoch"
+    logs = logs_of(source.content, epochs=found.numbers) if is_dated else Logs({}, {}, "")
     extra = reading.network.extra_output is not None
+    used = {"train_losses", "test_losses"} - set(logs.left_out) if is_dated else ()
     return imported_run(
         source,
-        WeightsInMemory({step or 0: reading.network.parameters}),
+        weights,
         reading.network.spec,
         Split.unknown(reading.task),
+        curves=logs.curves(),
         origin=[
-            f"imported from {source.path.name} (transformer_lens): the weights at {when}.",
+            f"imported from {source.path.name} (transformer_lens): {when}.",
+            found.account if len(found.states) > 1 else "",
             "One output more than there are answers was cut." if extra else "",
             reading.account,
             "Which pairs were trained on is not known.",
-            listed([*reading.network.ignored, *_other_keys(source, state)]),
+            logs.account,
+            quoted(config),
+            listed(reading.network.ignored),
+            passed_over(source.content, found, used),
         ],
         doubts=reading.doubts,
     )
 
 
-def _other_keys(source: ForeignPath, state: Mapping[str, Tensor]) -> list[str]:
-    content = source.content
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{source.path} holds no dictionary.")
-    wrappers = ("model", "state_dict", "model_state_dict")
-    is_wrapped = any(isinstance(content.get(name), Mapping) for name in wrappers)
-    return [str(key) for key in content if is_wrapped and key not in wrappers]
+def _weights(source: ForeignPath, found: Contents, last: Network) -> tuple[WeightsInMemory, str]:
+    """Weights by step, and where the steps are from."""
+    if len(found.states) > 1:
+        require_own_memory(found)
+        steps = found.steps
+        when = f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
+    else:
+        step, how = _step(source, found)
+        steps, when = (step,), f"the weights at {how}"
+    networks = networks_of(steps, found.states, **last.kind)
+    return WeightsInMemory({step: one.parameters for step, one in networks.items()}), when
+
+
+def _step(source: ForeignPath, found: Contents) -> tuple[int, str]:
+    """Step of a single state dict: updates before epochs, the file before its name."""
+    named = step_in_name(source.file, is_alone=True)
+    is_stored = bool(found.numbers) and (found.key != "epoch" or named is None)
+    if found.numbers and (is_stored or not names_a_step(source.file)):
+        return found.steps[0], f"step {found.steps[0]:,}, as its {found.key or 'epochs'} says"
+    if named is not None:
+        return named, f"step {named:,}, as its name says"
+    return 0, "an unknown step, shown as 0"
 
 
 IMPORTER = Importer("transformer_lens", objection, load)

@@ -69,7 +69,15 @@ class _Plan:
         extra = W_U[:, self.order :] if W_U.shape[1] > self.order else None
         kept = {name: value.contiguous() for name, value in named.items()}
         ignored = tuple(self.roles.buffers)
-        return Network(kept, self.spec, self.order, extra, ignored, self._notes(), self.network)
+        return Network(
+            kept,
+            self.spec,
+            self.order,
+            extra,
+            ignored,
+            notes=self._notes(),
+            reread=self.network,
+        )
 
     def _names(self) -> Iterator[str]:
         yield from self.roles.outside.values()

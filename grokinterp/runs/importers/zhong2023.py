@@ -40,12 +40,13 @@ from grokinterp.tasks import Split
 
 _FUNCTION = re.compile(r"lambda x: ?\(x\[0\]([-+*])x\[1\]\) ?% ?(\d+)")
 _OPERATIONS = {"+": "addition", "-": "subtraction", "*": "multiplication"}
+_NOT_SHOWN = ("attention_dir", "attention_rate", "act_fn")
 _ACTIVATIONS = {"relu": "relu", "gelu": "gelu"}
 
 
 def objection(source: ForeignPath) -> str:
     """Say why a path is no such file; empty if it is."""
-    if source.path.is_dir():
+    if source.is_folder:
         return "a folder; name one model_*.pt in it"
     if not source.path.name.startswith("model_"):
         return "not named model_<runid>.pt"
@@ -61,12 +62,14 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read the network under the settings of its config, and say how accurate it is."""
     config, state = _read_config(source), find_state_dict(source.content)
     assert state is not None
+    given = {name: value for name, value in hints.model.items() if name in _NOT_SHOWN}
+    said = None
     if is_linear(state):
         network = linear_network(state, config)
-        said = "addition" if config.get("func") is None and "funcs" not in config else None
+        said = "addition"
     else:
-        network = read_network(state, attention_dir="bidirectional", **_kind(config, source))
-        said = None
+        kind = {"attention_dir": "bidirectional", **_kind(config, source), **given}
+        network = read_network(state, **kind)
     function = _FUNCTION.fullmatch(str(config.get("funcs")))
     if function and int(function.group(2)) == network.order:
         said = _OPERATIONS[function.group(1)]
@@ -82,7 +85,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         Split.unknown(reading.task),
         origin=[
             f"imported from {source.path.name} (zhong2023): the weights at step {step:,}, as its "
-            f"config says.",
+            "config says.",
             *_of_kind(network, config),
             _cut(network),
             reading.account,

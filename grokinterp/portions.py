@@ -1,0 +1,91 @@
+"""How much of an array over all pairs is made at a time.
+
+An array with an entry for every pair and every answer has n³ of them: 12 MB of float64 at
+p = 113, 3 GB in S_6. Code that needs such an array only to sum over it makes it in portions whose
+size is set here, in bytes. Tasks up to p = 251 have a single portion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PORTION_BYTES = 128 * 2**20
+"""Most bytes of one portion. Pairs and answers of p = 251 fit in float64, and several portions
+stay far below the logits of a task that needs them."""
+
+
+def portions(n_rows: int, row_bytes: int) -> list[slice]:
+    """Split rows into as few consecutive portions as fit into :data:`PORTION_BYTES` each.
+
+    Parameters
+    ----------
+    n_rows
+        Rows in all.
+    row_bytes
+        Bytes of one row of the array that is made; a row larger than a portion is one alone.
+
+    Examples
+    --------
+    >>> portions(5, 8), portions(5, PORTION_BYTES // 2)
+    ([slice(0, 5, None)], [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)])
+    """
+    at_a_time = max(PORTION_BYTES // max(row_bytes, 1), 1)
+    starts = range(0, max(n_rows, 1), at_a_time)
+    return [slice(start, min(start + at_a_time, n_rows)) for start in starts]
+
+
+def fits(n_bytes: int) -> bool:
+    """Whether an array of so many bytes is one portion.
+
+    Examples
+    --------
+    >>> fits(8 * 113**3), fits(8 * 720**3)
+    (True, False)
+    """
+    return n_bytes <= PORTION_BYTES
+
+
+class Joined:
+    """Consecutive portions of rows, written into one array as they come.
+
+    Unlike a concatenation it never holds the rows twice.
+
+    Examples
+    --------
+    >>> joined = Joined(5)
+    >>> for part in torch.arange(5).split(2):
+    ...     joined.add(part)
+    >>> joined.rows.tolist()
+    [0, 1, 2, 3, 4]
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self._n_rows, self.n_added = n_rows, 0
+        self._rows: Tensor | None = None
+
+    def add(self, part: Tensor) -> None:
+        """Append rows; a part with all of them is taken as it is."""
+        if self._rows is None:
+            is_whole = len(part) == self._n_rows
+            self._rows = part if is_whole else part.new_empty(self._n_rows, *part.shape[1:])
+        if self._rows is not part:
+            self._rows[self.n_added : self.n_added + len(part)] = part
+        self.n_added += len(part)
+
+    @property
+    def rows(self) -> Tensor:
+        """All rows, once every part was added."""
+        assert self._rows is not None and self.n_added == self._n_rows
+        return self._rows
+
+
+def joined(parts: Iterable[Tensor], n_rows: int) -> Tensor:
+    """Join an iterable of portions, each of which is freed before the next is made."""
+    whole = Joined(n_rows)
+    for part in parts:
+        whole.add(part)
+    return whole.rows
