@@ -366,3 +366,23 @@ def test_a_table_of_anything_but_tensors_is_no_state_dict():
     assert unnamed_state_dict(CLOCK) is None
     with pytest.raises(CheckpointError, match="no perceptron or transformer that is known"):
         choose({"conv.weight": torch.ones(3, 4), "conv2.weight": torch.ones(9, 9)})
+
+
+def test_a_perceptron_can_be_described_or_found_in_state_dicts_in_memory():
+    spec, task = planted.summing_spec(), gi.TaskSpec(p=P)
+    w = {n: v.float() for n, v in planted.summing_parameters(P, (2, 5)).items()}
+    half = {n: 0.5 * v for n, v in w.items()}
+    own = gi.Run.from_state_dicts({0: half, 9: w}, task=task, model=spec)
+    _, theirs = next(perceptrons())
+    halves = {n: 0.5 * v for n, v in theirs.items()}
+    for run in (
+        own,
+        gi.Run.from_state_dicts({0: halves, 9: theirs}, task=task, model=spec),
+        gi.Run.from_state_dicts({0: halves, 9: theirs}, task=task),
+    ):
+        assert run.spec.act_fn == "relu" and run.steps == (0, 9)
+        for step in run.steps:
+            torch.testing.assert_close(run.logits(step), own.logits(step), **SAME)
+    wide = MlpSpec(widths=(33,), embedding="shared", d_embed=4, combination="summed")
+    with pytest.raises(CheckpointError, match=r"step 9: its shapes \(.*the given model"):
+        gi.Run.from_state_dicts({9: theirs}, task=task, model=wide)

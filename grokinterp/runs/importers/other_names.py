@@ -114,14 +114,13 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     )
 
 
-def choose(state: Mapping[str, Tensor]) -> tuple[Network, str]:
-    """Choose how to read a state dict, and say what no shape shows of it.
+def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
+    """Read a state dict in every way that names and shapes leave open, one at least.
 
     Raises
     ------
     CheckpointError
-        If its shapes are those of no network that is known here, or none of the readings
-        answers a task.
+        If its shapes are those of no network that is known here.
     """
     candidates = [*perceptron_readings(state)]
     why = ""
@@ -132,6 +131,19 @@ def choose(state: Mapping[str, Tensor]) -> tuple[Network, str]:
             f"it is {unknown_names(state)}, and no perceptron or transformer that is known here"
             f"{f': {why}' if why else ''}. {_REMEDY}"
         )
+    return candidates
+
+
+def choose(state: Mapping[str, Tensor]) -> tuple[Network, str]:
+    """Choose how to read a state dict, and say what no shape shows of it.
+
+    Raises
+    ------
+    CheckpointError
+        If its shapes are those of no network that is known here, or none of the readings
+        answers a task.
+    """
+    candidates = all_readings(state)
     ranked = judged(candidates)
     best = ranked[0]
     if best.accuracy < ENOUGH:

@@ -12,6 +12,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -21,6 +22,7 @@ from grokinterp.errors import CheckpointError
 from grokinterp.models import MlpSpec
 from grokinterp.models.mlp_spec import Combination, MlpActivation, MlpEmbedding
 from grokinterp.runs.importers.parameters import MAX_ORDER, Network
+from grokinterp.tasks import Task
 
 ACTIVATIONS: tuple[MlpActivation, ...] = ("relu", "gelu", "silu", "tanh", "square", "gelu_new")
 """Tried in this order."""
@@ -229,3 +231,50 @@ def _biases(
         guesses += [re.sub("weight", "bias", name)]
         found.append(next((g for g in guesses if g in vectors and g != name), None))
     return None if set(vectors) - set(found) else cast("tuple[str | None, ...]", tuple(found))
+
+
+def described_perceptron(state: Mapping[str, Tensor], spec: MlpSpec, task: Task) -> Network:
+    """Read a state dict as the perceptron that is described.
+
+    Parameters
+    ----------
+    state
+        Under the names of :meth:`MlpSpec.parameter_shapes`, or under others whose shapes show
+        which matrix is what.
+    spec
+        The network.
+    task
+        What it learned.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights are not those of such a network.
+    """
+    shapes = spec.parameter_shapes(task.n_inputs, task.n_classes)
+    own = partial(described_perceptron, spec=spec, task=task)
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    if found == shapes:
+        kept = {n: v.detach().to("cpu", torch.float32).contiguous() for n, v in state.items()}
+        _require_finite(kept)
+        return Network(kept, spec, task.n_tokens, None, (), reread=own)
+    for network in perceptron_readings(state, [spec.act_fn]):
+        of = network.spec
+        assert isinstance(of, MlpSpec)
+        theirs = of.parameter_shapes(task.n_inputs, task.n_classes)
+        if network.order == task.n_tokens and theirs == shapes:
+            return dataclasses.replace(network, spec=spec, reread=own)
+    listed = ", ".join(f"{name} {shape}" for name, shape in list(found.items())[:6])
+    raise CheckpointError(
+        f"its shapes ({listed}) are not those of the given model, a {spec.in_words}. Check the "
+        "task's p, and embedding, combination, widths and biases of the model."
+    )
+
+
+def _require_finite(weights: Mapping[str, Tensor]) -> None:
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(
+                f"weights that are not finite in {name}. The run diverged; take an earlier "
+                "checkpoint."
+            )
