@@ -236,7 +236,7 @@ class Run:
         *,
         task: TaskSpec,
         train_pairs: Any = None,
-        model: ModelSpec | None = None,
+        model: ModelSpec | MlpSpec | None = None,
     ) -> Run:
         """Make a run of the state dicts of anyone's own training loop.
 
@@ -244,7 +244,8 @@ class Run:
         ----------
         state_dicts
             By step: the number of updates applied. Names are TransformerLens's, of a
-            HookedTransformer or of a bridge; buffers are passed over.
+            HookedTransformer or of a bridge, or others that shapes explain; buffers are passed
+            over.
         task
             What was learned; of its split only the operation and p count.
         train_pairs
@@ -275,7 +276,7 @@ class Run:
         """
         checked("state_dicts", state_dicts, Mapping, "Pass {step: state_dict}.")
         checked("task", task, TaskSpec)
-        checked("model", model, ModelSpec | None)
+        checked("model", model, ModelSpec | MlpSpec | None)
         return cls.from_imported(run_from_state_dicts(state_dicts, task, train_pairs, model))
 
     @classmethod

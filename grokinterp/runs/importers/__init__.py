@@ -4,6 +4,7 @@ from grokinterp.runs.importers import (
     chughtai2023,
     grokking_demo,
     nanda2023,
+    other_names,
     state_dicts,
     transformer_lens,
     zhong2023,
@@ -17,6 +18,7 @@ IMPORTERS: tuple[Importer, ...] = (
     nanda2023.IMPORTER,
     transformer_lens.IMPORTER,
     state_dicts.IMPORTER,
+    other_names.IMPORTER,
 )
 """A new format is one module and one line; the first that has no objection reads the path."""
 

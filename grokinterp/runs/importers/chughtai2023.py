@@ -246,8 +246,10 @@ def _split(
 ) -> tuple[Split, str]:
     """The split that their code draws, if the losses of the summary, or ranks, confirm it."""
     seed, fraction = config.get("seed"), config.get("frac_train")
-    is_seed = isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed < 2**32
-    if not is_seed or not isinstance(fraction, float) or not 0 < fraction < 1:
+    is_seed = isinstance(seed, int) and 0 <= seed < 2**32
+    if not isinstance(seed, int) or not is_seed or not isinstance(fraction, float):
+        return Split.unknown(reading.task), "Which pairs were trained on is not known."
+    if not 0 < fraction < 1:
         return Split.unknown(reading.task), "Which pairs were trained on is not known."
     log: dict[str, float] = {}
     for side in ("train", "test"):

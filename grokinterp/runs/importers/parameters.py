@@ -165,7 +165,7 @@ def read_network(
     how = {**kind, "n_heads": n_heads, "n_answers": n_answers}
     how |= {"arrangement": arrangement, "use_attn_scale": use_attn_scale}
     spec = _spec_of(kept, {**named_kind, **kind, "input_format": ARRANGEMENTS[arrangement]})
-    order = len(kept["embed.W_E"]) - len(spec.signs)
+    order = (len(kept["embed.W_E"]) - len(spec.signs)) // spec.n_operand_tables
     extra = _cut_outputs(kept, order, n_answers or order, len(spec.signs))
     try:
         sizes = {**spec.vocabulary_sizes(order), "d_vocab_out": n_answers or order}
@@ -400,8 +400,10 @@ def _cut_outputs(
 ) -> Tensor | None:
     """Leave the answers: published codes also give logits to the tokens of signs."""
     W_U, b_U = kept["unembed.W_U"], kept.get("unembed.b_U")
-    n_outputs = W_U.shape[-1]
+    n_outputs, n_rows = W_U.shape[-1], len(kept["embed.W_E"])
     n_allowed = {n_answers, n_answers + 1, n_answers + n_signs}
+    # With two embeddings published code has an output for every token.
+    n_allowed |= {n_rows} if n_rows >= 2 * order else set()
     if not 2 <= order <= MAX_ORDER or n_outputs not in n_allowed:
         whose = "p answers" if n_answers == order else f"{n_answers} answers"
         raise CheckpointError(

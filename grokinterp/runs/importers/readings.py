@@ -176,6 +176,8 @@ def choices_of(network: Network) -> dict[str, Any]:
     """
     spec = network.spec
     names = ("n_heads", "d_head", *OPEN_FIELDS[:-1])
+    # A perceptron has no attention; what it has is open too.
+    names = names if isinstance(spec, ModelSpec) else ("act_fn", "widths")
     chosen = {name: getattr(spec, name) for name in names}
     if network.kind.get("arrangement") in ("a o b", "a = b o"):
         chosen["input_format"] = network.kind["arrangement"]

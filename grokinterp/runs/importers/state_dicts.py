@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError
-from grokinterp.models import ModelSpec
+from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.importers.assembly import (
     DRAW_FIELDS,
     CheckpointFiles,
@@ -35,11 +35,14 @@ from grokinterp.runs.importers.foreign_files import (
     read_foreign_file,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
+from grokinterp.runs.importers.other_names import all_readings, unnamed_state_dict
 from grokinterp.runs.importers.parameters import (
     Network,
     find_state_dict,
+    layout_of,
     read_network,
 )
+from grokinterp.runs.importers.perceptrons import described_perceptron
 from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.step_names import names_a_step, step_in_name
 from grokinterp.runs.importers.stored_config import known_fields
@@ -108,7 +111,7 @@ def run_from_state_dicts(
     state_dicts: Mapping[int, Mapping[str, Any]],
     task: TaskSpec,
     train_pairs: Any,
-    model: ModelSpec | None,
+    model: ModelSpec | MlpSpec | None,
 ) -> ImportedRun:
     """Read state dicts in memory; see :meth:`grokinterp.runs.run.Run.from_state_dicts`."""
     if not state_dicts or any(not isinstance(s, Integral) or s < 0 for s in state_dicts):
@@ -129,7 +132,9 @@ def run_from_state_dicts(
             if reading is None:
                 reading = _read_last(state, Hints.of(task, None, train_pairs), model)
                 network = reading.network
-            elif model is not None and needs_description(model):
+            elif reading.network.reread is not None:
+                network = reading.network.reread(state)
+            elif isinstance(model, ModelSpec) and needs_description(model):
                 network = read_described(state, model, Task(task))
             else:
                 network = _like(state, reading.network)
@@ -159,7 +164,7 @@ def run_from_state_dicts(
 
 
 def _state_dict(content: Any) -> Mapping[str, Tensor]:
-    state = find_state_dict(content)
+    state = find_state_dict(content) or unnamed_state_dict(content)
     if state is None:
         raise CheckpointError(
             "it is no state dict with TransformerLens's names. Pass model.state_dict()."
@@ -167,11 +172,17 @@ def _state_dict(content: Any) -> Mapping[str, Tensor]:
     return state
 
 
-def _read_last(state: Mapping[str, Tensor], hints: Hints, model: ModelSpec | None) -> Reading:
+def _read_last(
+    state: Mapping[str, Tensor], hints: Hints, model: ModelSpec | MlpSpec | None
+) -> Reading:
     """Read the last state dict as its model is described, or else in the best of all ways."""
     task = hints.task_on(0)
     assert task is not None
-    if model is None:
+    if isinstance(model, MlpSpec):
+        candidates = [described_perceptron(state, model, Task(task))]
+    elif model is None and not layout_of(state):
+        candidates = all_readings(state)
+    elif model is None:
         candidates = open_readings(state, n_answers=task.n_answers)
     elif needs_description(model):
         candidates = [read_described(state, model, Task(task))]
@@ -181,7 +192,7 @@ def _read_last(state: Mapping[str, Tensor], hints: Hints, model: ModelSpec | Non
 
 
 def _floats_in(content: Any) -> list[Tensor]:
-    state = find_state_dict(content) or {}
+    state = find_state_dict(content) or unnamed_state_dict(content) or {}
     return [value for value in state.values() if value.is_floating_point()]
 
 

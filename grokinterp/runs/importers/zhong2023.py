@@ -3,7 +3,9 @@
 Two tokens ``a b`` (or ``a b =`` where the config says ``eqn_sign``), no mask, read at the last
 position, weights transposed as in Nanda et al.'s code. The attention pattern is ``rate *
 softmax + (1 - rate)``, with ``attn_coeff`` of the config as the rate: nothing in the weights
-shows it. The split was drawn without a seed and is not known.
+shows it. With ``diff_vocab`` b has tokens of its own. The split was drawn without a seed and is
+not known. Their linear models (:mod:`~grokinterp.runs.importers.zhong2023_linear`) have files of
+the same names.
 
 References
 ----------
@@ -20,11 +22,18 @@ from typing import Any
 
 from grokinterp.errors import CheckpointError, RunFolderError
 from grokinterp.fields import shown
+from grokinterp.models import MlpSpec
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
-from grokinterp.runs.importers.parameters import find_state_dict, layout_of, read_network
+from grokinterp.runs.importers.parameters import (
+    Network,
+    find_state_dict,
+    layout_of,
+    read_network,
+)
+from grokinterp.runs.importers.zhong2023_linear import is_linear, linear_network
 from grokinterp.runs.reading import read_json_table
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
@@ -45,8 +54,8 @@ def objection(source: ForeignPath) -> str:
     if not config.exists():
         return f"no {config.name} beside it, which alone has the attention rate"
     state = find_state_dict(source.content)
-    is_theirs = state is not None and layout_of(state) == "transposed"
-    return "" if is_theirs else "no transposed weights of a transformer"
+    is_theirs = state is not None and (layout_of(state) == "transposed" or is_linear(state))
+    return "" if is_theirs else "neither transposed weights of a transformer nor a linear model"
 
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
@@ -54,10 +63,14 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     config, state = _read_config(source), find_state_dict(source.content)
     assert state is not None
     given = {name: value for name, value in hints.model.items() if name in _NOT_SHOWN}
-    kind = {"attention_dir": "bidirectional", **_kind(config, source), **given}
-    network = read_network(state, **kind)
-    function = _FUNCTION.fullmatch(str(config.get("funcs")))
     said = None
+    if is_linear(state):
+        network = linear_network(state, config)
+        said = "addition"
+    else:
+        kind = {"attention_dir": "bidirectional", **_kind(config, source), **given}
+        network = read_network(state, **kind)
+    function = _FUNCTION.fullmatch(str(config.get("funcs")))
     if function and int(function.group(2)) == network.order:
         said = _OPERATIONS[function.group(1)]
     reading = find_reading([network], said=said, hints=hints)
@@ -72,12 +85,9 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         Split.unknown(reading.task),
         origin=[
             f"imported from {source.path.name} (zhong2023): the weights at step {step:,}, as its "
-            f"config says, with attention rate {network.transformer.attention_rate:g} and "
-            f"activation {network.spec.act_fn} from there too.",
-            "Weights were transposed to TransformerLens's orientation.",
-            "One output more than there are answers was cut."
-            if network.extra_output is not None
-            else "",
+            "config says.",
+            *_of_kind(network, config),
+            _cut(network),
             reading.account,
             "Which pairs were trained on is not known: the split was drawn without a seed.",
             quoted(plain_fields(config)),
@@ -85,6 +95,26 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         ],
         doubts=reading.doubts,
     )
+
+
+def _of_kind(network: Network, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the config alone knows, and how names and orientations were taken."""
+    spec = network.spec
+    if isinstance(spec, MlpSpec):
+        return f"It is a linear model of type {config['model_type']}.", *network.notes
+    two = ", two embeddings" if spec.operand_embeddings == "separate" else ""
+    return (
+        f"Attention rate {spec.attention_rate:g}, activation {spec.act_fn}{two} are from there "
+        "too. Weights were transposed to TransformerLens's orientation.",
+    )
+
+
+def _cut(network: Network) -> str:
+    if network.extra_output is None:
+        return ""
+    n_more = network.extra_output.shape[1]
+    more = "One output more" if n_more == 1 else f"{n_more} outputs more"
+    return f"{more} than there are answers {'was' if n_more == 1 else 'were'} cut."
 
 
 def _config_file(source: ForeignPath) -> Path:
@@ -110,16 +140,13 @@ def _kind(config: Mapping[str, Any], source: ForeignPath) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} has act_fn={shown(act_fn)}; only relu and gelu are known here."
         )
-    for flag, remedy in (
-        ("diff_vocab", "it has two embeddings, one per operand"),
-        ("use_linear", "it is no transformer"),
-    ):
-        if config.get(flag):
-            raise CheckpointError(
-                f"{path} has {flag}={shown(config[flag])}: {remedy}, which no transformer here "
-                "can be. Choose another of the published models."
-            )
-    return {"attention_rate": float(rate), "act_fn": act_fn}
+    if config.get("use_linear"):
+        raise CheckpointError(
+            f"{path} has use_linear={shown(config['use_linear'])}: it is no transformer, which no "
+            "transformer here can be. Choose another of the published models."
+        )
+    tables = "separate" if config.get("diff_vocab") else "shared"
+    return {"attention_rate": float(rate), "act_fn": act_fn, "operand_embeddings": tables}
 
 
 IMPORTER = Importer("zhong2023", objection, load)
