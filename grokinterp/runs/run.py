@@ -252,10 +252,9 @@ class Run:
             What was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of the
             pairs themselves. None: not known, and whatever needs it will be absent.
         model
-            Shape of the network; None to read it off the state dicts (ReLU is assumed, and
-            positions that attend to earlier ones only). Needed for a bridge, whose weights do
-            not show the number of heads, and for whatever weights do not show: an attention
-            rate, norms, other activations, gates and formats.
+            Shape of the network; None to read it off the state dicts. What they do not show is
+            then tried in every way, and the reading that answers the task best is taken.
+            Needed for an attention rate, fixed positions and tied embeddings.
 
         Raises
         ------

@@ -276,7 +276,7 @@ def _otherwise_explained(
     if given.n_classes != given.n_tokens:
         return None
     found: list[tuple[_Scored, Explanation]] = []
-    for one in scored:
+    for one in (s for s in scored if not s.network.against):
         table = one.answers.table
         tried = [*known_explanations(table)[:1], group_explanation(table, None)]
         found += [(one, e) for e in tried if e is not None and e.accuracy >= CLAIMED_FROM]
