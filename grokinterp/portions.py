@@ -17,9 +17,8 @@ WHOLE_BYTES = 128 * 2**20
 """Most bytes of an array that is a single portion. Pairs and answers of p = 251 fit in float64, so
 that nothing changes for tasks of the usual sizes."""
 PORTION_BYTES = 128 * 2**20
-"""Most bytes of each of several portions. Larger than the 32 MiB up to which glibc serves memory
-from its heap, where aligned blocks are not used again: with portions of 8 MiB the losses of S_6
-peaked at 4.8 GiB and not at 2.3."""
+"""Most bytes of each of several portions. Portions of 8 MiB, which glibc serves from its heap, take
+less time, but the process that made the losses of S_6 then peaked at 4.8 GiB and not at 2.3."""
 
 
 def portions(n_rows: int, row_bytes: int) -> list[slice]:
