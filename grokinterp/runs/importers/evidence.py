@@ -23,10 +23,10 @@ from grokinterp.runs.importers.explanations import (
     known_tasks,
     renamed_explanation,
 )
-from grokinterp.runs.importers.fits import PRICE, Fit, best_first, fit_of
+from grokinterp.runs.importers.fits import Fit, best_first, fit_of
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import Network
-from grokinterp.runs.importers.readings import choices_of, n_unusual
+from grokinterp.runs.importers.readings import choices_of, price_of
 from grokinterp.runs.importers.shortlist import shortlisted
 from grokinterp.tasks import Split, Task, TaskSpec, draw_split
 
@@ -186,7 +186,7 @@ def _score(
     if trained is not None and trained.reshape(-1)[rows].any():
         counts = trained.reshape(-1)[rows]
         rows, labels = rows[counts], labels[counts]
-    price = PRICE ** n_unusual(answers.network, usual)
+    price = price_of(answers.network, usual)
     losses = answers.losses(rows, labels)
     fit = fit_of(answers.logits[rows], losses, torch.tensor(labels), price)
     return _Scored(answers, best, tuple(tried), fit)

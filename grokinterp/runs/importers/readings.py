@@ -13,6 +13,7 @@ from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import shown
 from grokinterp.models import ModelSpec
 from grokinterp.models.spec import ActivationName
+from grokinterp.runs.importers.fits import PRICE
 from grokinterp.runs.importers.parameters import (
     ARRANGEMENTS,
     Network,
@@ -27,6 +28,8 @@ _HEADS_TRIED = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16)
 _BY_POSITIONS = {2: ("a b",), 3: ("a b =", "= a b", "a o b"), 4: ("a o b =", "a = b o")}
 _OF_SHAPES = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "gated_mlp", "attn_only")
 """Fields that weights show, so that a stored value is either right or refused."""
+PRICE_OF_NORM = 2.0
+"""Price of a norm that no weights and no config show."""
 _STATED = ("attention_rate", "norm_epsilon")
 """Fields that nothing but a statement shows."""
 
@@ -184,11 +187,17 @@ def choices_of(network: Network) -> dict[str, Any]:
     return {**chosen, "use_attn_scale": network.kind.get("use_attn_scale", True)}
 
 
-def n_unusual(network: Network, usual: Network) -> int:
-    """Count the open fields in which a reading is not as another one."""
+def price_of(network: Network, usual: Network) -> float:
+    """Factor by which a reading has to be better than the usual one, 1 for that one itself.
+
+    A norm that no name hints at has to be twice as good: weights that were trained with one
+    answer little without it, while it does no harm to some that were trained without.
+    """
     mine, theirs = choices_of(network), choices_of(usual)
     # Heads have a rule of their own.
-    names = {*mine, *theirs} - {"n_heads", "d_head"}
+    names = {*mine, *theirs} - {"n_heads", "d_head", "normalization"}
     n = sum(mine.get(name) != theirs.get(name) for name in names)
     # It differs from gelu by less than a thousandth, and is the rarer one.
-    return n + (mine["act_fn"] == "gelu_new" != theirs["act_fn"])
+    n += mine["act_fn"] == "gelu_new" != theirs["act_fn"]
+    has_other_norm = mine["normalization"] != theirs["normalization"]
+    return PRICE**n * (PRICE_OF_NORM if has_other_norm else 1)

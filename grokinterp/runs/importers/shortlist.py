@@ -9,9 +9,9 @@ import torch
 
 from grokinterp.runs.importers.answers import Answers
 from grokinterp.runs.importers.explanations import CLAIMED_FROM
-from grokinterp.runs.importers.fits import PRICE, Fit, best_first, fit_of, steadiness
+from grokinterp.runs.importers.fits import Fit, best_first, fit_of, steadiness
 from grokinterp.runs.importers.parameters import Network
-from grokinterp.runs.importers.readings import n_unusual
+from grokinterp.runs.importers.readings import price_of
 from grokinterp.tasks import Task
 
 SEED = 0
@@ -49,7 +49,7 @@ def shortlisted(
     by_loss, by_answers = {}, {}
     for i, network in enumerate(candidates):
         found = Answers.of(network, pairs)
-        price = PRICE ** n_unusual(network, candidates[0])
+        price = price_of(network, candidates[0])
         by_loss[i] = _fit(found, truths, price)
         by_answers[i] = _like_a_group(found, [len(line) for line in lines], price)
     kept = {0}
@@ -68,7 +68,7 @@ def _narrowed(
         return kept
     pairs = _others(kept[0].order, trained, N_MORE)
     truths = _truths(tasks, pairs, slice(None))
-    fits = [_fit(Answers.of(n, pairs), truths, PRICE ** n_unusual(n, kept[0])) for n in kept]
+    fits = [_fit(Answers.of(n, pairs), truths, price_of(n, kept[0])) for n in kept]
     if max(fit.accuracy for fit in fits) < CLAIMED_FROM:
         return kept
     order = best_first(fits)
