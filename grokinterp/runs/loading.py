@@ -50,7 +50,8 @@ def load_run(
     path
         Run folder, checkpoint file, or folder of checkpoint files, here or on the Hub.
     format
-        ``grokinterp``, ``export``, or the name of an importer: ``zhong2023``, ``grokking_demo``,
+        ``grokinterp``, ``export``, or the name of an importer: ``chughtai2023``, ``zhong2023``,
+        ``grokking_demo``,
         ``nanda2023``, ``transformer_lens``, ``state_dicts``. None: whichever recognizes it.
     task
         What the network of a foreign file learned, in the place of what the file shows; its
