@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ablate_with_hooks as ablate_with_hooks,
         ablation_table as ablation_table,
         circuit_table as circuit_table,
+        coset_neurons as coset_neurons,
         find_algorithm as find_algorithm,
         find_key_frequencies as find_key_frequencies,
         neuron_table as neuron_table,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from grokinterp.runs.loading import load_run as load_run
     from grokinterp.runs.pressures import PressureSpec as PressureSpec
     from grokinterp.runs.run import Run as Run
+    from grokinterp.sharing import export as export
     from grokinterp.tasks import (
         DigitsSpec as DigitsSpec,
         PolynomialSpec as PolynomialSpec,
@@ -143,6 +145,7 @@ _HOMES = {
     "ablation_table": "circuits",
     "circuit_table": "circuits",
     "neuron_table": "circuits",
+    "coset_neurons": "circuits",
     "Measure": "measures",
     "MEASURES": "measures",
     "measure": "measures",
@@ -173,6 +176,7 @@ _HOMES = {
     "Reproduction": "experiments.reproduction",
     "write_experiment_report": "report",
     "cite": "citing",
+    "export": "sharing",
     "GrokinterpError": "errors",
     "CheckpointError": "errors",
     "ConfigError": "errors",

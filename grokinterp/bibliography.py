@@ -128,6 +128,26 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         arxiv="2302.03025",
         conference=_ICML,
     ),
+    "stander2024grokking": Paper(
+        ("Stander, Dashiell", "Yu, Qinan", "Fan, Honglu", "Biderman, Stella"),
+        "Grokking Group Multiplication with Cosets",
+        2024,
+        arxiv="2312.06581",
+        conference=_ICML,
+    ),
+    "mccracken2025uncovering": Paper(
+        (
+            "McCracken, Gavin",
+            "Moisescu-Pareja, Gabriela",
+            "Létourneau, Vincent",
+            "Precup, Doina",
+            "Love, Jonathan",
+        ),
+        "Uncovering a Universal Abstract Algorithm for Modular Addition in Neural Networks",
+        2025,
+        arxiv="2505.18266",
+        conference=_NEURIPS,
+    ),
     "varma2023explaining": Paper(
         (
             "Varma, Vikrant",

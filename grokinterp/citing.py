@@ -31,6 +31,8 @@ _LEE = "lee2024grokfast"
 _PRIETO = "prieto2025grokking"
 _GROMOV = "gromov2023grokking"
 _CHAN = "chan2022causal"
+_STANDER = "stander2024grokking"
+_MCCRACKEN = "mccracken2025uncovering"
 
 PRESET_SOURCES = {
     "nanda2023": _NANDA,
@@ -134,20 +136,24 @@ def _sources_of_all(results: Iterable[Any]) -> Iterator[str]:
 
 def _sources_of_analysis(analysis: Analysis) -> Iterator[str]:
     yield from _sources_of_config(analysis.run.config)
-    is_of_permutations = analysis.run.task.has_representations
+    has_representations = analysis.run.task.has_representations
     columns = set(analysis.trajectory.columns)
     for measure in analysis.measures:
         # The columns of a bare function are not known, but it was certainly asked for.
         if measure.source and (not measure.columns or columns & set(measure.columns)):
             yield measure.source
     if analysis.key_frequencies.frequencies:
-        yield _CHUGHTAI if is_of_permutations else _NANDA
+        yield _CHUGHTAI if has_representations else _NANDA
     if any((analysis.phases.memorization, analysis.phases.circuit_formation)):
         yield _NANDA
     if len(analysis.by_representation):
         yield _CHUGHTAI
     if any(len(table) for table in (analysis.by_frequency, analysis.circuit, analysis.neurons)):
         yield _NANDA
+    if "coset_subgroup" in analysis.neurons:
+        yield _STANDER
+    if "approximate_coset_share" in analysis.neurons:
+        yield _MCCRACKEN
     if len(analysis.ablations):
         yield _NANDA
         if analysis.ablations["intervention"].astype(str).str.contains("resampl").any():

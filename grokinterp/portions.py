@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-PORTION_BYTES = 128 * 2**20
-"""Most bytes of one portion. Pairs and answers of p = 251 fit in float64, and several portions
-stay far below the logits of a task that needs them."""
+WHOLE_BYTES = 128 * 2**20
+"""Most bytes of an array that is a single portion. Pairs and answers of p = 251 fit in float64, so
+that nothing changes for tasks of the usual sizes."""
+PORTION_BYTES = 8 * 2**20
+"""Most bytes of each of several portions. The processor works fastest on what stays near its cache,
+and memory of up to 32 MiB is used again and not asked of the system each time: ablating the
+logits of S_6 takes 6 s of processor time in portions of 8 MiB and 13 s in those of 128."""
 
 
 def portions(n_rows: int, row_bytes: int) -> list[slice]:
-    """Split rows into as few consecutive portions as fit into :data:`PORTION_BYTES` each.
+    """Split rows into consecutive portions of :data:`PORTION_BYTES`, or one if all are small.
 
     Parameters
     ----------
@@ -30,23 +34,25 @@ def portions(n_rows: int, row_bytes: int) -> list[slice]:
 
     Examples
     --------
-    >>> portions(5, 8), portions(5, PORTION_BYTES // 2)
-    ([slice(0, 5, None)], [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)])
+    >>> portions(5, 8), portions(34, PORTION_BYTES // 2)[-2:]
+    ([slice(0, 5, None)], [slice(30, 32, None), slice(32, 34, None)])
     """
+    if fits(n_rows * row_bytes):
+        return [slice(0, n_rows)]
     at_a_time = max(PORTION_BYTES // max(row_bytes, 1), 1)
-    starts = range(0, max(n_rows, 1), at_a_time)
+    starts = range(0, n_rows, at_a_time)
     return [slice(start, min(start + at_a_time, n_rows)) for start in starts]
 
 
 def fits(n_bytes: int) -> bool:
-    """Whether an array of so many bytes is one portion.
+    """Whether an array of so many bytes is a single portion.
 
     Examples
     --------
     >>> fits(8 * 113**3), fits(8 * 720**3)
     (True, False)
     """
-    return n_bytes <= PORTION_BYTES
+    return n_bytes <= WHOLE_BYTES
 
 
 class Joined:

@@ -96,6 +96,17 @@ def trigonometric_snapshot(
     return snapshot(cosines(parts.task, dict.fromkeys(frequencies, scale)), parts)
 
 
+def on_group(name: str, by_quotient: torch.Tensor, train_fraction: float = 0.6) -> Snapshot:
+    """A network on a named group whose logits are a function of a b c^-1, element by element."""
+    parts = draw_split(Task(TaskSpec(operation="group", group=name, train_fraction=train_fraction)))
+    view = parts.task.group_view
+    assert view is not None and view.group is not None
+    products, inverses = view.group.products, view.group.inverses
+    a, b = parts.task.pairs.T
+    quotient = products[products[a, b]][:, inverses]
+    return snapshot(by_quotient.double()[torch.tensor(quotient)], parts)
+
+
 def in_view(task: Task, function) -> torch.Tensor:
     """Logits function(i, j, c) of the indices in the task's cyclic view, rows in task order."""
     view = task.cyclic_view

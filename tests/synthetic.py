@@ -348,7 +348,26 @@ def by_representation(steps: np.ndarray) -> pd.DataFrame:
     names = dict(enumerate(REPRESENTATIONS, start=1))
     table.insert(1, "representation", table.pop("frequency").map(names))
     table.insert(2, "dimension", table["representation"].map(REPRESENTATIONS))
+    table.insert(3, "type", "real")
     return table
+
+
+def neurons_on_cosets() -> pd.DataFrame:
+    """Eight neurons: two of the sign, four that some transposition explains, as luck would."""
+    on_cosets, by_luck = [True] * 2 + [False] * 6, [None] * 2
+    return pd.DataFrame(
+        {
+            "neuron": range(8),
+            "representation": ["sign"] * 2 + ["standard"] * 6,
+            "coset_subgroup": ["alternating(5)"] * 2 + ["cyclic(2)_a"] * 4 + by_luck,
+            "coset_index": pd.array([2] * 2 + [60] * 4 + by_luck, dtype="Int64"),
+            "coset_fit": [1.0, 1.0, 0.99, 0.98, 0.97, 0.96, np.nan, np.nan],
+            "coset_null": [0.04] * 2 + [0.9999] * 4 + [np.nan] * 2,
+            "coset_share": [1.0, 1.0, 0.98, 0.97, 0.96, 0.955, np.nan, np.nan],
+            "coset_share_sum": [0.67] * 2 + [0.75] * 4 + [np.nan] * 2,
+            "is_coset_neuron": on_cosets,
+        }
+    )
 
 
 def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
@@ -360,10 +379,12 @@ def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
     table = base.trajectory.drop(columns=list(_WITHOUT_FREQUENCIES))
     single = table.pop("fraction_single_frequency_neurons")
     table["fraction_single_representation_neurons"] = single
+    table["fraction_coset_neurons"] = 0.25
     seen = evidence(13, (1, 6)).drop(columns=["frequency", "double_of"])
     seen.insert(0, "representation", list(REPRESENTATIONS))
     seen.insert(1, "dimension", list(REPRESENTATIONS.values()))
-    seen.insert(2, "character_similarity", np.sqrt(seen["logit_power_share"]))
+    seen.insert(2, "type", "real")
+    seen.insert(3, "character_similarity", np.sqrt(seen["logit_power_share"]))
     keys = KeyFrequencies(
         120, (1, 6), "logit_power", int(steps[-1]), seen, None, KEY_REPRESENTATIONS
     )
@@ -379,7 +400,7 @@ def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
         by_representation=by_representation(steps),
         ablations=removed,
         circuit=pd.DataFrame(),
-        neurons=pd.DataFrame({"neuron": range(8), "representation": ["standard"] * 8}),
+        neurons=neurons_on_cosets(),
         milestones=dataclasses.replace(base.milestones, plateau_transition_width=None),
         algorithm=Algorithm("none", "permutations are no sums in a cyclic group"),
     )

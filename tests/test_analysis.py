@@ -87,7 +87,8 @@ def test_whatever_is_null_or_empty_has_its_reason(case, tiny_analysis):
     summary = analysis.summary
     empty = [name for name, value in summary.items() if value is None]
     empty += [f"final.{name}" for name, value in analysis.final.items() if value is None]
-    empty += ["key_frequencies"] if not summary["key_frequencies"] else []
+    keys = ("key_frequencies", "key_representations", "key_representations_published")
+    empty += [name for name in keys if not summary[name]]
     assert empty and [name for name in empty if not analysis.why(name)] == []
 
 

@@ -241,6 +241,9 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path):
         (["--task.operation", "subtraction"], "ordered_pairs"),
         (["--task.operation=division"], "ordered_pairs"),
         (["--preset", "nanda2023", "--task.operation", "addition"], "ordered_pairs"),
+        (["--task.operation", "group", "--task.group", "S4"], "ordered_pairs"),
+        (["--task.operation=group", "--task.group=C2xC3"], "unordered_pairs"),
+        (["--task.operation", "group"], "unordered_pairs"),
     ],
 )
 def test_an_operation_that_does_not_commute_is_split_by_ordered_pairs(flags, unit):

@@ -104,7 +104,8 @@ def test_a_log_stands_where_the_file_says_or_is_left_out(n, epochs, last, at):
 def test_a_log_that_fits_nothing_is_left_out_with_the_reason(tmp_path):
     content = nanda([100, 200, 300], train_losses=[3.0] * 7, test_losses=[1.0] * 3)
     run = load_run(saved(tmp_path, content))
-    assert run.curves["train_loss"].isna().all() and len(run.curves) == 3
+    assert not run.curves["train_loss"].notna().to_numpy().any()
+    assert len(run.curves) == 3
     assert "Left out: 7 train_losses, which do not say their epochs" in run.origin
 
 
@@ -237,15 +238,20 @@ def test_numbers_of_settings_are_read_as_written():
     assert settings_in_name(Path("epoch_0100_acc_0.99.pt")) == {}
 
 
-def test_the_command_compares_the_runs_of_a_sweep(tmp_path, monkeypatch, capsys):
-    from grokinterp.commands.analyze import main
+def test_the_command_compares_the_runs_of_a_sweep(tmp_path, monkeypatch):
+    from grokinterp.commands import analyze
 
-    for seed in (0, 1):
-        saved(tmp_path / "sweep", adding(1 + seed), f"model_seed{seed}.pt")
-    monkeypatch.chdir(tmp_path)
-    main(["sweep", "--quiet", "--no-deep"])
-    assert (tmp_path / "sweep" / "comparison" / "compare.csv").exists()
-    assert "model_seed0" in capsys.readouterr().out
+    asked = []
+    monkeypatch.setattr(analyze, "_analyze_all", lambda _, paths, __: asked.extend(paths))
+    monkeypatch.setattr(analyze, "_analyze_alone", lambda _, path, __: asked.append(path))
+    files = [saved(tmp_path / "sweep", adding(), f"model_seed{seed}.pt") for seed in (0, 1)]
+    for step in (10, 20):
+        saved(tmp_path / "steps", marked(step), f"model_step{step}.pt")
+    analyze.main([str(tmp_path / "sweep")])
+    assert asked == files
+    asked.clear()
+    analyze.main([str(tmp_path / "steps")])
+    assert asked == [tmp_path / "steps"]
 
 
 # --- prefixes ---------------------------------------------------------------------------------
@@ -284,7 +290,7 @@ def test_a_module_of_ones_own_takes_its_weights_from_under_prefixes(tmp_path, pr
     path = saved(tmp_path, {"state_dict": {**state, **metrics}, "global_step": 7})
     loaded = modules_from_files(module, [path])
     assert list(loaded) == [7]
-    assert torch.equal(loaded[7].state_dict()["1.weight"], module[1].weight + 1)
+    assert torch.equal(loaded[7].state_dict()["1.weight"], module.state_dict()["1.weight"] + 1)
     path = saved(tmp_path, {**state, f"{prefix}2.weight": torch.zeros(2, 2)})
     with pytest.raises(CheckpointError, match=r"unexpected 2\.weight"):
         modules_from_files(module, [path])
@@ -463,7 +469,7 @@ def test_an_object_that_only_holds_fields_is_read_as_a_table_of_them(tmp_path, k
     content = {"model": adding(), "config": CONFIGS[kind]()}
     torch.save(content, tmp_path / "run.pt", _use_new_zipfile_serialization=is_zip)
     run = load_run(tmp_path / "run.pt")
-    assert "act_fn='gelu'" in run.origin and run.spec.act_fn == "gelu"
+    assert "act_fn='gelu'" in run.origin and run.transformer.act_fn == "gelu"
     assert torch.equal(run.parameters()["unembed.W_U"], adding()["unembed.W_U"])
 
 
@@ -533,16 +539,16 @@ def test_whatever_would_call_something_is_refused(tmp_path, kind, is_zip):
 def test_nothing_of_a_class_is_imported_or_run_where_its_fields_are_read(tmp_path, monkeypatch):
     module = types.ModuleType("somebody_elses")
     Theirs = type("Theirs", (), {"__module__": "somebody_elses"})
-    module.Theirs = Theirs
+    monkeypatch.setattr(module, "Theirs", Theirs, raising=False)
     monkeypatch.setitem(sys.modules, "somebody_elses", module)
     theirs = Theirs()
-    theirs.act_fn = "gelu"
+    vars(theirs)["act_fn"] = "gelu"
     path = saved(tmp_path, {"model": adding(), "config": theirs})
     monkeypatch.setattr(Theirs, "__setstate__", pytest.fail, raising=False)
     monkeypatch.setattr(Theirs, "__new__", pytest.fail)
-    assert load_run(path).spec.act_fn == "gelu"
+    assert load_run(path).transformer.act_fn == "gelu"
     monkeypatch.delitem(sys.modules, "somebody_elses")
-    assert load_run(path).spec.act_fn == "gelu"
+    assert load_run(path).transformer.act_fn == "gelu"
 
 
 def test_paths_in_a_config_are_text_of_any_system(tmp_path):

@@ -6,13 +6,18 @@ import torch
 from torch import nn
 
 import grokinterp as gi
-from grokinterp.circuits.cosets import COSET_SHARE, coset_neurons, left_cosets, right_cosets
+from grokinterp.circuits.approximate_cosets import approximate_cosets
+from grokinterp.circuits.coset_null import COSET_SHARE
+from grokinterp.circuits.cosets import coset_neurons, left_cosets, right_cosets
+from grokinterp.circuits.neuron_phases import neuron_frequencies
+from grokinterp.circuits.neuron_polynomials import neuron_table
 from grokinterp.errors import ConfigError
 from grokinterp.groups import named_group, subgroup_classes
 from grokinterp.models.module_spec import Parts
 from grokinterp.runs.run import Run
 from grokinterp.spectra import symmetric_representations
 from grokinterp.tasks import TaskSpec
+from tests.test_published_perceptrons import OneLayer, published, run_of
 from tests.tolerances import EXACT64, FLOAT32
 
 BY_LUCK = 0.16
@@ -207,3 +212,78 @@ def test_without_neurons_the_reason_is_said():
     run = Run.from_logits({0: logits}, task=TaskSpec(p=12))
     with pytest.raises(ConfigError, match="logits"):
         coset_neurons(gi.take_snapshot(run))
+
+
+def test_a_rectified_wave_is_active_on_approximate_cosets_of_its_frequency():
+    n, frequencies = 13, [1, 2, 5, 6]
+    x = np.arange(n)[:, None]
+    waves = np.cos(2 * np.pi * np.array(frequencies) * x / n + 0.3)
+    table = approximate_cosets(snapshot_of(TaskSpec(p=n), waves, 0.7 * waves))
+    # k d = 1 modulo 13.
+    assert table["approximate_coset_step"].tolist() == [1, 7, 8, 11]
+    assert table["approximate_coset_share"].tolist() == [1] * 4
+    assert (table["approximate_coset_null"] < 0.9).all()
+
+
+def test_a_wave_on_residues_has_a_step_modulo_their_number():
+    n = 12
+    waves = np.cos(2 * np.pi * np.array([4, 6, 5]) * np.arange(n)[:, None] / n + 0.3)
+    table = approximate_cosets(snapshot_of(TaskSpec(p=n), waves, waves))
+    assert table["approximate_coset_step"].tolist() == [1, 1, 5]
+    assert table["approximate_coset_share"].tolist() == [1] * 3
+    # Every set of two or three residues is a run, so these say nothing.
+    assert table["approximate_coset_null"].tolist()[:2] == [1] * 2
+    assert table["approximate_coset_null"][2] < 1
+
+
+def test_random_neurons_are_active_on_runs_no_more_than_in_a_random_order():
+    f, g = np.random.default_rng(0).normal(size=(2, 31, 40))
+    f[:, 0] = g[:, 0] = -1.0
+    table = approximate_cosets(snapshot_of(TaskSpec(p=31), f, g))
+    # The frequency that fits best was chosen, which the random order was not.
+    excess = (table["approximate_coset_share"] - table["approximate_coset_null"])[1:]
+    assert -0.05 < excess.mean() < 0.1 and table["approximate_coset_share"][1:].max() < 0.95
+    assert table.loc[0].isna().all()
+
+
+def test_the_table_of_neurons_and_the_measure_have_what_the_task_allows():
+    measure = next(m for m in gi.MEASURES if m.name == "fraction_coset_neurons")
+    keys = gi.KeyFrequencies.given(12, (6,))
+    x = np.arange(12)[:, None]
+    waves = np.cos(2 * np.pi * np.array([6, 4, 1, 5]) * x / 12 + 0.3)
+    snapshot = snapshot_of(TaskSpec(p=12), waves, waves)
+    table = neuron_table(snapshot)
+    assert table["is_coset_neuron"].tolist() == [True, True, False, False]
+    assert measure.applies_to(snapshot.task, keys)
+    assert measure.values(snapshot, keys) == {"fraction_coset_neurons": 0.5}
+    prime = snapshot_of(TaskSpec(p=13), waves[[*range(12), 0]], waves[[*range(12), 0]])
+    assert "coset_subgroup" not in neuron_table(prime)
+    assert "approximate_coset_share" in neuron_table(prime)
+    assert "has prime order" in (measure.why_not(prime.task, keys) or "")
+
+
+def test_published_networks_have_the_cosets_of_the_sign_and_no_others_beyond_luck():
+    """Those of Chughtai et al. on S_5 and on C_118, whose key of order two is frequency 59."""
+    state, _, _ = published("S5_MLP_seed2")
+    module, n = OneLayer(**state), 120
+    a, b = torch.arange(n).repeat_interleave(n), torch.arange(n).repeat(n)
+    products = module(torch.stack([a, b], 1)).argmax(1).view(n, n).numpy()
+    task = TaskSpec(operation="group", group_table=products)
+    parts = dict(operands=("x", "y"), neurons="relu", readout="unembed")
+    table = coset_neurons(gi.take_snapshot(run_of(module, task, **parts)))
+    of_sign = table.loc[table["coset_subgroup"] == "alternating(5)"]
+    assert len(of_sign) == 7 and of_sign["is_coset_neuron"].all()
+    assert of_sign["coset_share"].min() > 0.9999
+    others = table.drop(of_sign.index)
+    # Some subgroup explains 118 others, none of them one of few cosets, and luck does as well.
+    assert len(others["coset_subgroup"].dropna()) > 110 and (others["coset_index"].min() >= 30)
+    assert others["is_coset_neuron"].mean() < BY_LUCK
+
+    state, _, _ = published("C118_MLP_seed3")
+    snapshot = gi.take_snapshot(run_of(OneLayer(**state), TaskSpec(p=118), **parts))
+    named = coset_neurons(snapshot).dropna(subset=["coset_subgroup"])
+    counts = named["coset_index"].value_counts().to_dict()
+    assert counts == {59: 75, 2: 5} and named["is_coset_neuron"].all()
+    frequency = neuron_frequencies(snapshot)[0].numpy()[named["neuron"]]
+    assert set(frequency[named["coset_index"] == 2]) == {59}
+    assert (frequency[named["coset_index"] == 59] % 2 == 0).all()

@@ -16,6 +16,8 @@ from tests import synthetic
 
 # A chart of an experiment is drawn from its own data, not from an analysis.
 PLOTS = list(figures.FIGURES.values())
+OF_GROUPS = ("representations", "coset-neurons")
+"""Figures that addition modulo a prime has nothing for."""
 UNITS = ("(nats)", "(updates)", "(fraction)", "(count)", "(no unit)", "(weight units)", "(cycles)")
 UNITS = (*UNITS, "(logits)", "(dimensions)", "(radians)", "(mean cosine)")
 
@@ -47,7 +49,8 @@ def texts(node):
 def test_every_figure_of_a_grokked_run_has_a_title_and_axes_with_units(
     grokked, of_permutations, plot
 ):
-    figure = plot(of_permutations if plot is figures.plot_representations else grokked)
+    of_groups = [figures.FIGURES[name] for name in OF_GROUPS]
+    figure = plot(of_permutations if plot in of_groups else grokked)
     assert isinstance(figure, go.Figure) and figure.layout.title.text
     titled = [a.title.text for a in (*figure.select_xaxes(), *figure.select_yaxes())]
     titled = [text for text in titled if text]
@@ -302,6 +305,24 @@ def test_what_only_frequencies_have_is_not_drawn_for_permutations(of_permutation
         figures.plot_representations(grokked)
 
 
+def test_neurons_on_cosets_lie_below_the_line_and_others_above(of_permutations, grokked):
+    figure, table = figures.plot_coset_neurons(of_permutations), of_permutations.neurons
+    assert [t.name for t in figure.data[1:]] == ["cyclic(2)_a", "alternating(5)"]
+    line = figure.data[0]
+    for t in figure.data[1:]:
+        chosen = table.loc[table["coset_subgroup"] == t.name]
+        assert t.customdata[:, 0].tolist() == chosen["neuron"].tolist()
+        # An exact fit is drawn at the lowest edge and not left out.
+        assert t.y == pytest.approx([max(1 - fit, 1e-7) for fit in chosen["coset_fit"]])
+        ratios, of_line = np.array(t.y) / np.array(t.x), line.y[0] / line.x[0]
+        assert (ratios < of_line).tolist() == chosen["is_coset_neuron"].tolist()
+    with pytest.raises(FitError, match="cyclic.113. has prime order"):
+        figures.plot_coset_neurons(grokked)
+    nothing = table.assign(coset_subgroup=None)
+    with pytest.raises(FitError, match="none explains over 95% of any of the 8 neurons"):
+        figures.plot_coset_neurons(dataclasses.replace(of_permutations, neurons=nothing))
+
+
 def test_ablated_representations_have_their_names(of_permutations):
     labels = list(figures.plot_ablations(of_permutations).data[0].y)
     assert "without standard" in labels and "without sign" in labels
@@ -355,7 +376,7 @@ def test_without_phases_the_reason_is_given(grokked, of_permutations):
     for analysis, reason in (
         (dataclasses.replace(grokked, neurons=noisy), "one frequency explains over 85% .* in 0 of"),
         (dataclasses.replace(grokked, neurons=pd.DataFrame()), "were not analyzed"),
-        (of_permutations, "permutations have representations instead of frequencies"),
+        (of_permutations, "permutation composition in S_5 has representations instead of"),
     ):
         with pytest.raises(FitError, match=reason):
             figures.plot_neuron_phases(analysis)
@@ -535,7 +556,7 @@ def color_of(trace):
 
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_every_figure_keeps_the_colors_axes_and_shades_of_the_house(grokked, of_permutations, name):
-    analysis = of_permutations if name == "representations" else grokked
+    analysis = of_permutations if name in OF_GROUPS else grokked
     figure = figures.FIGURES[name](analysis)
     assert figure.layout.template == style.TEMPLATE
     keys = {f"k = {key}": style.KEY_COLORS[i] for i, key in enumerate(synthetic.KEYS)}
@@ -559,7 +580,7 @@ def test_every_figure_keeps_the_colors_axes_and_shades_of_the_house(grokked, of_
 def test_in_a_notebook_a_figure_has_room_for_its_legend_and_says_what_is_pointed_at(
     grokked, of_permutations, name
 ):
-    analysis = of_permutations if name == "representations" else grokked
+    analysis = of_permutations if name in OF_GROUPS else grokked
     layout = (figure := figures.FIGURES[name](analysis)).layout
     legend = layout.template.layout.legend
     assert (legend.orientation, legend.yref, legend.y) == ("h", "container", 0)

@@ -34,7 +34,7 @@ def test_the_summary_names_representations_and_no_frequency(analysis):
     summary = analysis.summary
     assert summary["key_frequencies"] == []
     assert summary["key_representations"] == ["standard", "sign"]
-    assert summary["reasons"]["key_frequencies"].startswith("permutations have representations")
+    assert summary["reasons"]["key_frequencies"].startswith("permutation composition in S_3 has")
     assert summary["algorithm"]["verdict"] == "none"
     assert {"restricted_loss_test", "excluded_loss_train"} <= set(analysis.trajectory)
     assert "fraction_single_representation_neurons" in summary["citations"]
@@ -48,6 +48,27 @@ def test_a_network_that_does_not_solve_the_task_has_no_key_representation(run):
     assert "accuracy on the 11 test pairs is 0." in summary["reasons"]["key_representations"]
 
 
+def test_the_published_rule_stands_beside_ours_and_asks_for_no_accuracy(run, analysis):
+    found = analyze_run(run, deep=False).summary
+    similar = {r["representation"]: r["character_similarity"] for r in found["evidence"]}
+    wanted = [name for name, similarity in similar.items() if similarity > 0.005]
+    assert found["key_representations_published"] == wanted
+    assert analysis.summary["key_representations_published"] == wanted
+    assert [r["type"] for r in found["evidence"]] == ["real", "real"]
+    # A set that was found without evidence says why there is none.
+    bare = dataclasses.replace(analysis.key_frequencies, evidence=None)
+    without = dataclasses.replace(analysis, key_frequencies=bare)
+    assert without.summary["key_representations_published"] == []
+    assert "cosine above 0.005" in without.reasons["key_representations_published"]
+
+
+def test_a_cyclic_group_has_key_representations_under_the_same_names(tiny_run):
+    summary = analyze_run(tiny_run, key_frequencies=["freq_5", 2], deep=False).summary
+    assert summary["key_frequencies"] == [2, 5]
+    assert summary["key_representations"] == ["freq_2", "freq_5"]
+    assert set(summary["key_representations_published"]) <= {f"freq_{k}" for k in range(1, 7)}
+
+
 def test_tables_are_by_representation(analysis, tmp_path):
     written = {path.name for path in write_tables(analysis, tmp_path)}
     assert "by_representation.csv" in written
@@ -57,6 +78,7 @@ def test_tables_are_by_representation(analysis, tmp_path):
         "step",
         "representation",
         "dimension",
+        "type",
         "embedding_norm",
         "n_neurons",
         "logit_power_share",

@@ -131,7 +131,8 @@ def test_a_bridges_state_dict_comes_back_to_the_parameters_that_made_it():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"blocks.0.ln1.w": torch.ones(12)}, "blocks.0.ln1.w belongs to a part that"),
+        ({"blocks.0.ln1.w": torch.ones(12)}, "has no blocks.0.ln2.w"),
+        ({"blocks.0.attn.q_norm.w": torch.ones(12)}, "q_norm.w belongs to a part that"),
         ({"pos_embed.W_pos": torch.zeros(5, 12)}, r"W_pos has shape \(5, 12\), 5 positions"),
         ({"unembed.W_U": torch.zeros(12, 40)}, "32 input tokens and 40 outputs do not belong"),
         ({"blocks.0.mlp.W_in": torch.full((12, 48), torch.nan)}, "not finite in blocks.0.mlp.W_in"),
@@ -180,10 +181,21 @@ def test_the_operation_is_the_one_that_the_network_is_right_on(build, operation)
 
 def test_a_network_that_does_none_of_the_operations_is_refused_with_what_was_tried():
     parameters = adding_network()
-    negated = torch.tensor([-c % P for c in range(P)])
-    parameters["unembed.W_U"] = parameters["unembed.W_U"][:, negated]  # -(a + b)
-    with pytest.raises(CheckpointError, match=r"fit no operation modulo 31 \(addition 3\.2%, sub"):
+    negated, squared = (torch.tensor([f(c) % P for c in range(P)]) for f in (int.__neg__, _square))
+    W_U = parameters["unembed.W_U"]
+    parameters["unembed.W_U"] = W_U[:, squared]
+    with pytest.raises(CheckpointError, match=r"fit no operation modulo 31 and no group \(\w+ \d"):
         find_reading([read_network(parameters)])
+    # -(a + b) is none of the operations either, but a group's table with its answers renamed.
+    parameters["unembed.W_U"] = W_U[:, negated]
+    reading = find_reading([read_network(parameters)])
+    assert reading.task.spec.operation == "table" and "table of cyclic(31)" in reading.account
+    a, b = np.indices((P, P))
+    assert np.array_equal(reading.task.labels.reshape(P, P), -(a + b) % P)
+
+
+def _square(c):
+    return c * c
 
 
 def test_an_activation_that_answers_as_well_does_not_displace_the_usual_one():
@@ -195,7 +207,7 @@ def test_an_activation_that_answers_as_well_does_not_displace_the_usual_one():
 
 def test_an_operation_that_is_only_said_comes_with_its_accuracy():
     network = read_network(foreign.transposed_state(p=13))
-    with pytest.raises(CheckpointError, match=r"from_state_dicts\(\{step: state_dict\}, task="):
+    with pytest.raises(CheckpointError, match=r"Name the task: task=gi\.TaskSpec"):
         find_reading([network])
     reading = find_reading([network], said="subtraction")
     assert reading.task.spec.operation == "subtraction"

@@ -303,12 +303,14 @@ def test_evidence_stands_beside_the_set():
     evidence = keys.evidence
     assert list(evidence.columns) == [
         "frequency",
+        "character_similarity",
         "logit_power_share",
         "null_share",
         "embedding_norm",
         "n_neurons",
         "W_L_norm",
         "is_key",
+        "is_key_published",
         "double_of",
         "is_dense",
         "accuracy_on",

@@ -182,7 +182,10 @@ def test_what_is_compiled_or_has_no_shapes_yet_takes_the_weights_too(folder, bui
             "cannot read pairs from empty.txt: it is empty",
         ),
         (["--module", "nets:build", "--train-pairs", "nets.py"], "does not end in .npy, .pt"),
-        (["--task.p", "13"], "--task.p needs --module package.module:build"),
+        (
+            ["--module", "nets:build", "--model.act-fn", "relu"],
+            "--model.act-fn does not go with --module",
+        ),
         (["--parts.neurons=linear1"], "--parts.neurons needs --module package.module:build"),
     ],
 )

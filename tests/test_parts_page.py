@@ -56,7 +56,8 @@ def can_be_drawn(name, analysis):
     """Whether this task and this network, whatever its parts, have something to draw."""
     if name == "neuron-phases" and len(analysis.neurons):
         return bool((analysis.neurons["fraction_sum_explained"] > SINGLE_FREQUENCY_SHARE).any())
-    return name != "representations" and (name != "correct-logits" or is_solved(analysis))
+    of_groups = ("representations", "coset-neurons")
+    return name not in of_groups and (name != "correct-logits" or is_solved(analysis))
 
 
 def missing_part(cell):
@@ -89,7 +90,7 @@ def test_the_columns_that_are_marked_come_out_finite_and_no_others(kind):
         assert cell.startswith(mark), measure.name
         assert mark == "in part" or (measure.columns[0] in analysis.trajectory) == all(there)
         checked += 1
-    assert checked == len(MEASURES) - 1, "all but that of permutations"
+    assert checked == len(MEASURES) - 2, "all but those of permutations and of subgroups"
 
 
 def rows_of(analysis):

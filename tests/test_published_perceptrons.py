@@ -5,12 +5,20 @@ et al. 2023 (arXiv:2306.17844) modulo 59.
 """
 
 import json
+import re
 
 import pytest
 import torch
 from torch import nn
 
-from grokinterp.circuits import find_algorithm, find_key_frequencies, take_snapshot
+from grokinterp.circuits import (
+    KeyFrequencies,
+    excluded_loss,
+    find_algorithm,
+    find_key_frequencies,
+    restricted_loss,
+    take_snapshot,
+)
 from grokinterp.circuits.logit_formulas import logit_variance_explained
 from grokinterp.models.module_spec import Parts
 from grokinterp.runs.run import Run
@@ -23,6 +31,13 @@ MEASURED = 1e-4
 """Relative and absolute: logits in float32, changed by one neuron at a time."""
 CYCLIC = ("C113_MLP_seed2", "C118_MLP_seed3")
 OTHER_GROUPS = ("D59_MLP_seed2", "A5_MLP_seed2", "S5_MLP_seed2")
+SIMILAR = 5e-7
+"""Absolute: published similarities are means of 118^3 products in float32."""
+OURS = {
+    "D59_MLP_seed2": {"sign", "freq_6", "freq_10", "freq_18", "freq_19", "freq_26"},
+    "A5_MLP_seed2": {"standard", "3d_a", "3d_b"},
+    "S5_MLP_seed2": {"sign", "standard"},
+}
 
 
 class OneLayer(nn.Module):
@@ -119,8 +134,11 @@ def test_parts_of_a_published_network_are_its_weights(cyclic):
 
 def test_key_frequencies_of_a_published_network_are_among_those_published(cyclic):
     snapshot, _, numbers, keys = cyclic
-    found = set(find_key_frequencies(snapshot).frequencies)
+    by_rule = find_key_frequencies(snapshot)
+    found = set(by_rule.frequencies)
     assert found < keys and len(found) >= 5
+    names = {f"freq_{k}" if 2 * k < snapshot.view.order else "sign" for k in keys}
+    assert set(by_rule.published_representations) == names
     # Published: the sum of squared similarities to one character each; here a fit by all.
     explained = logit_variance_explained(snapshot, sorted(keys), "clock")
     assert explained == pytest.approx(numbers["percent_logits_explained"], abs=5e-5)
@@ -144,6 +162,67 @@ def test_the_table_of_a_group_without_an_operation_is_followed_by_its_answers(na
     assert right.accuracy_all == 1 and torch.equal(right.W_L, state["W_U"].double())
     # None of these groups is commutative: in the other order fewer products are right.
     assert other.accuracy_all < 0.3
+
+
+@pytest.fixture(scope="module", params=OTHER_GROUPS)
+def on_group(request):
+    """Snapshot, its keys, published numbers, and published names of the key representations."""
+    state, numbers, _ = published(request.param)
+    n, module = len(state["W_x"]), OneLayer(**state)
+    a, b = torch.arange(n).repeat_interleave(n), torch.arange(n).repeat(n)
+    table = module(torch.stack([a, b], 1)).argmax(1).view(n, n).numpy()
+    parts = dict(operands=("x", "y"), neurons="relu", readout="unembed")
+    snapshot = take_snapshot(run_of(module, TaskSpec("group", group_table=table), **parts))
+    words = data_file(f"groups/{request.param}/key_reps.txt").read_text().split()
+    # Names carry the group as a prefix: a5_3d_a.
+    keys = {re.sub("^[as][56]_", "", word): word for word in words}
+    return snapshot, find_key_frequencies(snapshot, n_permutations=100), numbers, keys
+
+
+def test_key_representations_by_both_rules_are_those_of_the_publication(on_group, request):
+    snapshot, keys, _, published_keys = on_group
+    assert set(keys.published_representations) == set(published_keys)
+    assert set(keys.names) == OURS[request.node.callspec.params["on_group"]] <= set(published_keys)
+    shares = keys.evidence.set_index("representation")["logit_power_share"]
+    assert shares[list(keys.names)].sum() > 0.99
+    # What only their rule takes holds a hundredth of the power in D_59, and nothing else exists.
+    left = set(published_keys) - set(keys.names)
+    assert all(shares[name] < 0.002 for name in left)
+    by_rule = find_key_frequencies(snapshot, rule="character_similarity", n_permutations=2)
+    assert set(by_rule.names) == set(published_keys)
+
+
+def test_published_similarities_are_ours_but_for_matrices_that_are_no_representation(on_group):
+    _, keys, numbers, published_keys = on_group
+    found = keys.evidence.set_index("representation")["character_similarity"]
+    others = {n[6:-21] for n in numbers if n.endswith("_rep_trace_similarity")}
+    assert set(published_keys.values()) <= others and len(others) == len(found)
+    for word in others:
+        name = re.sub("^[as][56]_", "", word)
+        theirs = numbers[f"logit_{word}_rep_trace_similarity"]
+        if name in ("3d_a", "3d_b"):  # turned by 62 degrees where a cycle of five turns by 72
+            assert theirs < found[name] < 1.05 * theirs
+            continue
+        assert found[name] == pytest.approx(theirs, abs=SIMILAR)
+    if "3d_a" in found:
+        assert numbers["logit_a5_3d_b_rep_trace_similarity"] > 1.2 * found["3d_a"]
+
+
+def test_a_published_network_loses_what_the_publication_says_without_its_representations(on_group):
+    snapshot, keys, numbers, published_keys = on_group
+    for name, word in published_keys.items():
+        one = KeyFrequencies.given_for(snapshot.view, [name])
+        kept = restricted_loss(snapshot, one, on="all")
+        # Theirs are means over training pairs that are not published.
+        assert kept == pytest.approx(numbers[f"logit_restricted_loss_{word}_rep"], rel=0.12)
+    everything = KeyFrequencies.given_for(snapshot.view, list(published_keys))
+    removed = excluded_loss(snapshot, everything, on="all")
+    assert removed == pytest.approx(numbers["total_logit_excluded_loss"], rel=0.1)
+    assert restricted_loss(snapshot, everything, on="all") < 2e-6
+    unused = set(snapshot.harmonics.names[1:]) - set(published_keys)
+    other = KeyFrequencies.given_for(snapshot.view, sorted(unused))
+    full = float(snapshot.losses.mean())
+    assert excluded_loss(snapshot, other, on="all") == pytest.approx(full, rel=0.3)
 
 
 @pytest.mark.parametrize(

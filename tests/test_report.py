@@ -450,6 +450,7 @@ def test_ablations_of_the_logits_stand_open_and_all_others_folded(page):
 def test_a_report_of_permutations_speaks_of_representations_alone(page_of_permutations):
     page = page_of_permutations
     names = [name.replace("embedding-spectrum", "representations") for name in SECTIONS]
+    names.insert(names.index("neurons") + 1, "cosets")
     assert page.sections == names
     lead = page.one("p", class_="lead")
     assert "a ∘ b" in lead.words and {"5", "60%"} <= set(lead.numbers)
@@ -466,6 +467,19 @@ def test_a_report_of_permutations_speaks_of_representations_alone(page_of_permut
     (note,) = page.section("gini-and-weights").notes
     assert reasons["by_frequency"] in note
     assert page.section("mirrored-accuracy").notes and not page.section("mirrored-accuracy").figures
+
+
+def test_neurons_on_cosets_are_counted_by_subgroup(page_of_permutations, page):
+    section = page_of_permutations.section("cosets")
+    assert section.figures and "2 of 8 neurons" in section.words
+    (by_subgroup,) = section.tables
+    assert by_subgroup.row("alternating(5)")[:3] == ["2", "2", "2"]
+    assert by_subgroup.row("cyclic(2)_a")[:3] == ["60", "4", "0"]
+    assert len(by_subgroup.rows) == 2
+    # Modulo a prime there is no such section, and the reason stands where it would lead to.
+    assert "cosets" not in page.sections
+    reasons = page.section("not-computed").words
+    assert "Neurons on cosets" in reasons and "cyclic(113) has prime order" in reasons
 
 
 def test_the_evidence_of_representations_is_a_table(page_of_permutations):

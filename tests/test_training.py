@@ -525,3 +525,26 @@ def test_a_run_on_a_device_goes_on_with_its_filter_and_its_moments(tmp_path):
     assert parts.curves["train_loss"].iloc[-1] == pytest.approx(
         whole.curves["train_loss"].iloc[-1], rel=1e-3
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        (
+            "Could not run 'aten::empty' with arguments from the 'MPS' backend. It is only " * 20,
+            "device='mps' cannot be used: this installation of torch does not support it. Use cpu.",
+        ),
+        (
+            "Found no NVIDIA driver on your system. Please check that you have one.\nAnd more.",
+            "device='mps' cannot be used: Found no NVIDIA driver on your system. Use cpu.",
+        ),
+    ],
+)
+def test_a_device_that_is_not_there_is_said_in_a_sentence(tmp_path, monkeypatch, said, line):
+    def refuse(*_, **__):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(torch, "zeros", refuse)
+    with pytest.raises(ConfigError) as caught:
+        train(tiny.config(), tmp_path / "run", device="mps", progress=False)
+    assert str(caught.value) == line

@@ -2,6 +2,7 @@
 
 from grokinterp.circuits.ablations import Ablation, ablate, ablate_with_hooks, ablation_table
 from grokinterp.circuits.algorithm import Algorithm, find_algorithm
+from grokinterp.circuits.cosets import coset_neurons
 from grokinterp.circuits.evidence import circuit_table
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
 from grokinterp.circuits.memorization import excluded_loss
@@ -23,6 +24,7 @@ __all__ = [
     "ablate_with_hooks",
     "ablation_table",
     "circuit_table",
+    "coset_neurons",
     "excluded_loss",
     "find_algorithm",
     "find_key_frequencies",

@@ -6,7 +6,7 @@ name                                       what it is
 ``trigonometric_circuit``                  all key frequencies together
 ``memorization_circuit``                   everything else
 ``frequency_9``                            one frequency
-``representation_sign``                    one representation of permutations
+``representation_sign``                    one representation of a group
 ``neuron_17``                              one neuron of the last block
 ``neurons_of_9``, ``neurons_of_sign``      the neurons of one frequency or representation
 ``unexplained_neurons``                    the neurons of none
@@ -118,8 +118,8 @@ class Component:
                 )
         raise ConfigError(
             f"component={text!r} is not known. Choose trigonometric_circuit, "
-            "memorization_circuit, frequency_9 (for permutations representation_sign), "
-            "neuron_17, neurons_of_9, unexplained_neurons, "
+            "memorization_circuit, frequency_9 (representation_sign in a group that is not "
+            "cyclic), neuron_17, neurons_of_9, unexplained_neurons, "
             f"mlp, head_2, layer_0_head_2, attention, or one of {', '.join(PATHS)}."
         )
 

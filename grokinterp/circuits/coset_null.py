@@ -7,16 +7,21 @@ in it: averaging f over the left cosets of a subgroup H leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.groups import FiniteGroup
 from grokinterp.groups.subgroups import SubgroupClass
 
+COSET_SHARE = 0.95
+"""A neuron is on cosets if they explain more than this share of it."""
+MOST_LEFT = 0.5
+"""It leaves unexplained less than this part of what the best draw leaves."""
 N_DRAWS = 40
 """Draws of random vectors, and of relabeled elements."""
 _SEED = 0
@@ -41,6 +46,7 @@ class Profiles:
     def scaled(self) -> Profiles:
         """Return profiles in float32 with squares that add up to 1 for each neuron."""
         total = (self.first.square() + self.second.square()).sum(dim=0).sqrt()
+        total = torch.where(total > 0, total, torch.ones_like(total))
         return Profiles((self.first / total).float(), (self.second / total).float())
 
     def fits(
@@ -97,10 +103,12 @@ def autocorrelation(
     return torch.cat(parts, dim=1)
 
 
-def chance_of_mixing(
-    group: FiniteGroup, classes: Sequence[SubgroupClass], profiles: Profiles
-) -> Float[Tensor, "subgroup neuron"]:
-    r"""Largest fit of every class in draws of random vectors.
+Draws = Iterator[Callable[[Int[Tensor, " chosen"]], Profiles]]
+"""Each makes drawn profiles of some neurons."""
+
+
+def mixed(group: FiniteGroup, profiles: Profiles) -> Draws:
+    r"""Draws of random vectors.
 
     The part of the profile of a in a representation is :math:`w^T \rho(a) v`, that of b is
     :math:`u^T \rho(b) z`; in a network that multiplies, u is v. Here both v and u are taken through
@@ -112,43 +120,61 @@ def chance_of_mixing(
     products = torch.from_numpy(group.products.copy())
     inverses = torch.from_numpy(group.inverses.copy())
     generator = torch.Generator().manual_seed(_SEED)
+    for _ in range(N_DRAWS):
+        weights = torch.randn(group.order, generator=generator)
 
-    def draws() -> Iterator[Profiles]:
-        for _ in range(N_DRAWS):
-            weights = torch.randn(group.order, generator=generator)
+        def draw(neurons: Tensor, weights: Tensor = weights) -> Profiles:
+            chosen = profiles.of(neurons)
             # Entry [x, y] is the weight of x^-1 y, and of x y^-1.
             from_right, from_left = weights[products[inverses]], weights[products[:, inverses]]
-            yield profiles.drawn(from_right @ profiles.first, from_left @ profiles.second)
+            return chosen.drawn(from_right @ chosen.first, from_left @ chosen.second)
 
-    return _largest(group, classes, draws())
+        yield draw
 
 
-def chance_of_relabeling(
-    group: FiniteGroup, classes: Sequence[SubgroupClass], profiles: Profiles
-) -> Float[Tensor, "subgroup neuron"]:
-    """Largest fit of every class in draws in which a and b are relabeled at random.
+def relabeled(group: FiniteGroup, profiles: Profiles) -> Draws:
+    """Draws in which the elements that a and b stand for are permuted.
 
-    The cosets keep their sizes and lose their meaning. A profile with a few large values comes far.
+    The cosets keep their sizes and lose their meaning. A profile with a few large values is on
+    cosets of some small subgroup then too.
     """
     generator = torch.Generator().manual_seed(_SEED)
+    for _ in range(N_DRAWS):
+        orders = [torch.randperm(group.order, generator=generator) for _ in range(2)]
 
-    def draws() -> Iterator[Profiles]:
-        for _ in range(N_DRAWS):
-            left, right = (torch.randperm(group.order, generator=generator) for _ in range(2))
-            yield Profiles(profiles.first[left], profiles.second[right])
+        def draw(neurons: Tensor, orders: list[Tensor] = orders) -> Profiles:
+            chosen = profiles.of(neurons)
+            return Profiles(chosen.first[orders[0]], chosen.second[orders[1]])
 
-    return _largest(group, classes, draws())
+        yield draw
 
 
-def _largest(
-    group: FiniteGroup, classes: Sequence[SubgroupClass], draws: Iterator[Profiles]
+def raised(
+    nulls: Float[Tensor, "subgroup neuron"],
+    fits: Float[Tensor, "subgroup neuron"],
+    is_asked: Bool[Tensor, "subgroup neuron"],
+    group: FiniteGroup,
+    classes: Sequence[SubgroupClass],
+    draws: Draws,
 ) -> Float[Tensor, "subgroup neuron"]:
-    largest = None
-    for drawn in draws:
-        fits, _, _ = drawn.fits(group, classes)
-        largest = fits if largest is None else torch.maximum(largest, fits)
-    assert largest is not None  # there is at least one draw
-    return largest
+    """Raise nulls to the largest fits of some draws, where they are asked for.
+
+    A neuron takes no further part once no fit that is asked for exceeds its null.
+    """
+    nulls = nulls.clone()
+    for draw in draws:
+        neurons = (is_asked & (fits > nulls)).any(dim=0).nonzero().flatten()
+        if not len(neurons):
+            break
+        drawn = draw(neurons).fits(group, classes)[0].double()
+        drawn = torch.where(is_asked[:, neurons], drawn, 0.0)
+        nulls[:, neurons] = nulls[:, neurons].maximum(drawn)
+    return nulls
+
+
+def exceeds(fit: Any, null: Any) -> Any:
+    """Whether cosets leave less of a neuron than half of what they leave by chance."""
+    return 1 - fit < MOST_LEFT * (1 - null)
 
 
 def _best_of_classes(

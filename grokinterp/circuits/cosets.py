@@ -10,7 +10,6 @@ only if it explains more than chance does (:mod:`grokinterp.circuits.coset_null`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokinterp.circuits.coset_null import Profiles, chance_of_mixing, chance_of_relabeling
+from grokinterp.circuits.coset_null import (
+    COSET_SHARE,
+    Profiles,
+    exceeds,
+    mixed,
+    raised,
+    relabeled,
+)
 from grokinterp.circuits.neurons import DEAD_RELATIVE_SPREAD
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
@@ -30,20 +36,6 @@ from grokinterp.groups.subgroups import (
     why_no_subgroups,
 )
 from grokinterp.tasks import GroupView, Task
-
-COSET_SHARE = 0.95
-"""A neuron is on cosets if they explain more than this share of it."""
-MOST_LEFT = 0.5
-"""It leaves unexplained at most this part of what the best draw of the null leaves."""
-COSET_COLUMNS = (
-    "coset_subgroup",
-    "coset_index",
-    "coset_fit",
-    "coset_null",
-    "coset_share",
-    "coset_share_sum",
-    "is_coset_neuron",
-)
 
 
 def coset_neurons(snapshot: Snapshot) -> pd.DataFrame:
@@ -63,9 +55,10 @@ def coset_neurons(snapshot: Snapshot) -> pd.DataFrame:
         ``neuron``; ``coset_subgroup``, the largest subgroup that makes it a coset neuron, else
         the largest whose fit exceeds 0.95, else empty; ``coset_index``, its number of cosets;
         ``coset_fit``; ``coset_null``, the largest fit in 40 draws in which the vectors that each
-        representation is contracted with are random (not for a normal subgroup) and, where the
-        fit exceeds that, in 40 in which the elements are relabeled; ``coset_share``, the share
-        of the neuron's centered activation that is a function of the pair (aH, Kb);
+        representation is contracted with are random (not for a normal subgroup) and in 40 in
+        which the elements are relabeled, fewer once all nulls of the neuron reach its fits;
+        ``coset_share``, the share of the neuron's centered activation that is a function of the
+        pair (aH, Kb);
         ``coset_share_sum``, the share that is f(aH) + g(Kb); ``is_coset_neuron``. Dead neurons
         have no subgroup.
 
@@ -174,8 +167,10 @@ def _profiles(snapshot: Snapshot, activation: Float[Tensor, "i j neuron"]) -> Pr
     if snapshot.has("pre_activations"):
         grid = _centered(snapshot, snapshot.network.pre_activations)
     first, second = (grid.mean(dim=d, dtype=torch.float64) for d in (1, 0))
-    power = activation.square().mean(dim=(0, 1), dtype=torch.float64)
-    size = power + snapshot.neurons.mean(dim=0, dtype=torch.float64).square()
+    # Squares beyond 1e38 do not fit float32.
+    largest = snapshot.neurons.abs().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+    power = (activation / largest).square().mean(dim=(0, 1), dtype=torch.float64)
+    size = power + (snapshot.neurons / largest).mean(dim=0, dtype=torch.float64).square()
     is_alive = power > DEAD_RELATIVE_SPREAD**2 * size
     return Profiles(first * is_alive, second * is_alive)
 
@@ -191,13 +186,14 @@ def _choose(
     chosen: list[_Chosen | None] = [None] * fits.shape[1]
     for at, neuron in (fits > COSET_SHARE).nonzero().tolist():
         before = chosen[neuron]
-        if before is not None and before.counts:
-            continue
         found, fit, null = classes[at], float(fits[at, neuron]), float(nulls[at, neuron])
+        counts = bool(exceeds(fit, null))
+        if before is not None and (before.counts or not counts):
+            continue
         H = found.elements[int(first[at, neuron])]
         K = found.elements[int(second[at, neuron])]
         shares = coset_shares(group, activation[:, :, neuron], H, K)
-        counts = _exceeds(fit, null) and shares[0] > COSET_SHARE
+        counts = counts and shares[0] > COSET_SHARE
         if counts or before is None:
             chosen[neuron] = _Chosen(found.name, found.index, fit, null, *shares, counts)
     return chosen
@@ -210,23 +206,14 @@ def _nulls(
     fits: Float[Tensor, "subgroup neuron"],
 ) -> Float[Tensor, "subgroup neuron"]:
     """What chance reaches, for fits that are large enough to ask."""
-    candidates, is_normal = fits > COSET_SHARE, torch.tensor([c.is_normal for c in classes])
-    nulls = torch.zeros_like(fits)
-    neurons = (candidates & ~is_normal[:, None]).any(dim=0).nonzero().flatten()
-    if len(neurons):
-        nulls[:, neurons] = chance_of_mixing(group, classes, profiles.of(neurons).scaled()).double()
-        # A representation that sends a normal subgroup to 1 is constant on its cosets whatever
-        # the vector, so there is nothing that a random one could reach by luck.
-        nulls[is_normal] = 0
-    neurons = (candidates & _exceeds(fits, nulls)).any(dim=0).nonzero().flatten()
-    if len(neurons):
-        relabeled = chance_of_relabeling(group, classes, profiles.of(neurons).scaled()).double()
-        nulls[:, neurons] = nulls[:, neurons].maximum(relabeled)
+    is_normal = torch.tensor([found.is_normal for found in classes])[:, None]
+    nulls, is_candidate = torch.zeros_like(fits), fits > COSET_SHARE
+    # A representation that sends a normal subgroup to 1 is constant on its cosets whatever the
+    # vector, so there is nothing that a random one could reach by luck.
+    for chance, is_asked in ((mixed, is_candidate & ~is_normal), (relabeled, is_candidate)):
+        chance = chance(group, profiles.scaled())
+        nulls = raised(nulls, fits, is_asked, group, classes, chance)
     return nulls
-
-
-def _exceeds(fit: Any, null: Any) -> Any:
-    return 1 - fit < MOST_LEFT * (1 - null)
 
 
 def coset_shares(

@@ -152,29 +152,42 @@ Split = Callable[[Int[Tensor, " some"]], tuple[Tensor, Tensor]]
 
 
 def _replaced_in_portions(
-    split: Split, n_rows: int, row_bytes: int, intervention: Intervention
+    split: Split,
+    n_rows: int,
+    row_bytes: int,
+    intervention: Intervention,
+    means: tuple[Tensor, Tensor] | None = None,
 ) -> Iterator[Float[Tensor, "row ..."]]:
-    """Do what :func:`replaced` does to all rows, some of them at a time."""
+    """Do what :func:`replaced` does to all rows, some of them at a time.
+
+    `means` are those of activation and component over all rows, where they are known already.
+    """
     every = torch.arange(n_rows)
     parts = [every[rows] for rows in portions(n_rows, row_bytes)]
     if len(parts) == 1:
         yield replaced(*split(every), intervention)
         return
 
-    def removed(rows: Int[Tensor, " some"]) -> tuple[Tensor, Tensor]:
-        activation, component = split(rows)
-        return activation, activation - component if intervention.keep else component
+    def removed(
+        activation: Float[Tensor, "row ..."], component: Float[Tensor, "row ..."]
+    ) -> Float[Tensor, "row ..."]:
+        return activation - component if intervention.keep else component
 
     mean, order = torch.zeros(()), every
-    if intervention.fill == "mean":
-        mean = torch.stack([removed(rows)[1].sum(dim=0) for rows in parts]).sum(dim=0) / n_rows
+    if intervention.fill == "mean" and means is not None:
+        mean = removed(*means)
+    elif intervention.fill == "mean":
+        sums = [removed(*split(rows)).sum(dim=0) for rows in parts]
+        mean = torch.stack(sums).sum(dim=0) / n_rows
     elif intervention.fill == "resample":
         order = _order(n_rows, intervention)
     for rows in parts:
-        activation, part = removed(rows)
-        rest = activation - part
-        if intervention.fill != "zero":
-            rest += mean if intervention.fill == "mean" else removed(order[rows])[1]
+        activation, component = split(rows)
+        rest = activation - removed(activation, component)
+        if intervention.fill == "mean":
+            rest += mean
+        elif intervention.fill == "resample":
+            rest += removed(*split(order[rows]))
         yield rest
 
 
@@ -189,8 +202,11 @@ def _at_logits(
         logits = snapshot.logits[every_row[some]].double()
         return logits, _named(intervention, logits, by_answer[answers[some]])
 
+    # Every product has as many pairs as any other.
+    means = snapshot.mean_logits_by_sum.mean(dim=0), by_answer.mean(dim=0)
+    means = means[0], _named(intervention, *means)
     row_bytes = 8 * snapshot.logits.shape[1]
-    return _replaced_in_portions(split, len(every_row), row_bytes, intervention)
+    return _replaced_in_portions(split, len(every_row), row_bytes, intervention, means)
 
 
 def _answers(snapshot: Snapshot, rows: Int[Tensor, " row"]) -> Int[Tensor, " row"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
@@ -29,7 +29,7 @@ from grokinterp.spectra import (
     shares,
 )
 
-KeyFrequencyRule = Literal["logit_power", "neurons", "embedding_norm"]
+KeyFrequencyRule = Literal["logit_power", "neurons", "embedding_norm", "character_similarity"]
 
 MIN_SHARE = 0.015
 """Share of the logits' power that a key frequency exceeds."""
@@ -40,6 +40,8 @@ N_PERMUTATIONS = 1000
 MOST_PERMUTED_LOGITS = 2**25
 """Logits of all pairs up to which it is: those of n = 322. A thousand passes over that many take
 two minutes, more than all measures of the checkpoint; those of S_6 would take twenty."""
+MIN_SIMILARITY = 0.005
+"""Cosine between logits and character above which Chughtai et al. call a representation key."""
 SINGLE_FREQUENCY_SHARE = 0.85
 """Share of a neuron's centered activation above which it belongs to one frequency."""
 
@@ -63,8 +65,8 @@ def find_key_frequencies(
         pairs. The set is empty unless more than 95 % of the test pairs are answered correctly,
         of a commutative operation those whose mirror image is not trained
         (:func:`~grokinterp.circuits.generalization.generalization_accuracy`), and at n = 2 and
-        3, where a permutation too often restores the groups. For permutations the same of pairs
-        with the same product and of representations, the trivial one left out.
+        3, where a permutation too often restores the groups. In a group that is not cyclic the same
+        of pairs with the same product and of representations, the trivial one left out.
 
         Where nearly all frequencies hold power, 1.5 % is no bound to go by: it lies below the
         uniform share up to n = 133 and above it from there on. Where at least 90 % of at least
@@ -77,8 +79,12 @@ def find_key_frequencies(
     ``embedding_norm``
         Every frequency whose norm in the embedding exceeds a quarter of the largest one's.
         TransformerLens's Grokking_Demo.
+    ``character_similarity``
+        Every frequency or representation whose :func:`character similarity
+        <character_similarities>` exceeds 0.005, which also takes one with 0.003 % of the power that
+        characters hold. Published code of Chughtai et al.
 
-    The last two are for comparison and require no accuracy.
+    The last three are for comparison and require no accuracy.
 
     Parameters
     ----------
@@ -116,9 +122,10 @@ def find_key_frequencies(
     >>> gi.find_key_frequencies(gi.take_snapshot(run)).frequencies
     (2, 3)
     """
-    if rule not in ("logit_power", "neurons", "embedding_norm"):
+    if rule not in get_args(KeyFrequencyRule):
         raise ConfigError(
-            f"rule={rule!r} is not known. Choose logit_power, neurons or embedding_norm."
+            f"rule={rule!r} is not known. Choose logit_power, neurons, embedding_norm or "
+            "character_similarity."
         )
     if snapshot.view is None:
         return KeyFrequencies(
@@ -135,6 +142,7 @@ def find_key_frequencies(
     choice = _choose(snapshot, rule, evidence)
     numbers = range(1, len(evidence) + 1)
     evidence["is_key"] = [k in choice.frequencies for k in numbers]
+    evidence["is_key_published"] = evidence["character_similarity"] > MIN_SIMILARITY
     view, all_names = snapshot.view, snapshot.harmonics.names
     if all_names is None:
         by_share = dict(zip(numbers, evidence["logit_power_share"], strict=True))
@@ -160,7 +168,7 @@ def find_key_frequencies(
 def logit_power_shares(snapshot: Snapshot) -> Float[Tensor, " freq"]:
     """Share of the power of the logits averaged by a+b that each frequency holds.
 
-    For permutations averaged by ab, and of each representation but the trivial one.
+    In a group that is not cyclic averaged by ab, and of each representation but the trivial one.
 
     Returns
     -------
@@ -194,7 +202,9 @@ def character_similarities(snapshot: Snapshot) -> Float[Tensor, " component"]:
     References
     ----------
     Chughtai et al., "A toy model of universality", ICML 2023, arXiv:2302.03025, section 5;
-    published code calls a representation key when this exceeds 0.005.
+    published code calls a representation key when this exceeds 0.005
+    (``rule="character_similarity"``). Its ``3d_a`` and ``3d_b`` of A_5 are made from a turn by 62
+    and not by 72 degrees and so are no representations; their published similarities are lower.
     """
     n = snapshot.require_view().order
     size = snapshot.harmonics.characters[1:].norm(dim=1) * n
@@ -215,8 +225,9 @@ def _evidence(snapshot: Snapshot, *, n_permutations: int, seed: int) -> pd.DataF
         numbers = {
             "representation": harmonics.names[1:],
             "dimension": harmonics.dimensions[1:],
-            "character_similarity": character_similarities(snapshot).numpy(),
+            "type": harmonics.types[1:],
         }
+    numbers["character_similarity"] = character_similarities(snapshot).numpy()
     numbers |= {"logit_power_share": shares(power).numpy(), "null_share": null_share}
     if snapshot.has("operands"):
         numbers["embedding_norm"] = embedding_norms(snapshot).numpy()
@@ -256,6 +267,9 @@ class _Choice:
 def _choose(snapshot: Snapshot, rule: KeyFrequencyRule, evidence: pd.DataFrame) -> _Choice:
     if rule == "neurons":
         return _Choice(_strongest_of_neurons(snapshot))
+    if rule == "character_similarity":
+        similarities = evidence["character_similarity"]
+        return _Choice(tuple(k + 1 for k, s in enumerate(similarities) if s > MIN_SIMILARITY))
     if rule == "embedding_norm":
         snapshot.network.require("operands")
         norms = evidence["embedding_norm"]

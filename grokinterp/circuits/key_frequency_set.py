@@ -11,7 +11,7 @@ import pandas as pd
 from grokinterp.circuits.generalization import AccuracyOn
 from grokinterp.errors import ConfigError
 from grokinterp.reprs import spec_repr
-from grokinterp.spectra import group_harmonics, n_frequencies
+from grokinterp.spectra import cyclic_harmonics, group_harmonics, n_frequencies
 from grokinterp.tasks import GroupView
 
 DENSE_CAVEAT = (
@@ -35,23 +35,24 @@ class KeyFrequencies:
     """
 
     order: int
-    """n of Z_n; the frequencies lie in 1 .. n//2. For permutations the number of elements;
+    """n of Z_n; the frequencies lie in 1 .. n//2. In other groups the number of elements;
     for a task without a group the number of classes."""
     frequencies: tuple[int, ...]
-    """Sorted; empty if there are none, with the reason in `reason`. For permutations the
-    numbers of key representations in
-    :func:`~grokinterp.spectra.symmetric_representations`, 0 being the trivial one."""
+    """Sorted; empty if there are none, with the reason in `reason`. In a group
+    that is not cyclic the numbers of key representations in
+    :func:`~grokinterp.spectra.real_representations`, 0 being the trivial one."""
     rule: str = "given"
     """How they were chosen: the name of a rule of
     :func:`~grokinterp.circuits.key_frequencies.find_key_frequencies`, or ``given``."""
     step: int | None = None
     """Step of the snapshot they were chosen at; None if they were given without one."""
     evidence: pd.DataFrame | None = field(default=None, compare=False, repr=False)
-    """One row per frequency: frequency, logit_power_share, null_share, embedding_norm,
-    n_neurons, W_L_norm, is_key, double_of, is_dense, accuracy_on. The last two and null_share
-    are the same in every row. For permutations the first is ``representation`` with
-    ``dimension`` and ``character_similarity`` beside it, and double_of is absent. None if they
-    were given without a snapshot."""
+    """One row per frequency: frequency, character_similarity, logit_power_share, null_share,
+    embedding_norm, n_neurons, W_L_norm, is_key, is_key_published (by the rule
+    ``character_similarity``), double_of, is_dense, accuracy_on. The last two and null_share
+    are the same in every row. In a group that is not cyclic the first is ``representation`` with
+    ``dimension`` and ``type`` beside it, and double_of is absent. None if they were given without
+    a snapshot."""
     reason: str | None = None
     """Why the set is empty."""
     names: tuple[str, ...] | None = None
@@ -97,7 +98,7 @@ class KeyFrequencies:
 
     @classmethod
     def given_for(cls, view: GroupView, components: Iterable[int | str]) -> KeyFrequencies:
-        """Take frequencies, or for permutations names of representations, of a task's group.
+        """Take frequencies, or in a group that is not cyclic representations, of a task's group.
 
         Raises
         ------
@@ -112,12 +113,15 @@ class KeyFrequencies:
         (1, 4)
         """
         if view.group is None:
-            numbers = [k for k in components if not isinstance(k, str)]
-            words = [k for k in components if isinstance(k, str)]
-            if words:
-                raise ConfigError(
-                    f"{words[0]!r} is no frequency. Name some of 1 .. {view.n_frequencies}."
-                )
+            names = cyclic_harmonics(view.order).representation_names
+            frequencies = {name: k for k, name in enumerate(names) if k > 0}
+            wanted = list(components)
+            for word in wanted:
+                if isinstance(word, str) and word not in frequencies:
+                    raise ConfigError(
+                        f"{word!r} is no frequency. Name some of 1 .. {view.n_frequencies}."
+                    )
+            numbers = [frequencies[k] if isinstance(k, str) else k for k in wanted]
             return cls.given(view.order, numbers)
         names = group_harmonics(view.group).names or ()
         known: dict[int | str, int] = {name: k for k, name in enumerate(names) if k > 0}
@@ -139,6 +143,34 @@ class KeyFrequencies:
     def labels(self) -> tuple[str, ...]:
         """What to call the frequencies: their numbers, or the names of the representations."""
         return self.names if self.names is not None else tuple(map(str, self.frequencies))
+
+    @property
+    def representations(self) -> tuple[str, ...]:
+        """Names of the key representations; of a cyclic group ``freq_k``, and ``sign`` for n/2.
+
+        Examples
+        --------
+        >>> KeyFrequencies(12, (2, 6)).representations
+        ('freq_2', 'sign')
+        """
+        if self.names is not None or not self.frequencies:
+            return self.names or ()
+        names = cyclic_harmonics(self.order).representation_names
+        return tuple(names[k] for k in self.frequencies)
+
+    @property
+    def published_representations(self) -> tuple[str, ...]:
+        """Names of what Chughtai et al.'s rule calls key, from the evidence; empty without it.
+
+        A representation whose character similarity exceeds 0.005, however little it holds.
+        """
+        if self.evidence is None or "is_key_published" not in self.evidence:
+            return ()
+        is_key = self.evidence["is_key_published"]
+        if "representation" in self.evidence:
+            return tuple(self.evidence.loc[is_key, "representation"])
+        names = cyclic_harmonics(self.order).representation_names
+        return tuple(names[k] for k in self.evidence.loc[is_key, "frequency"])
 
     @property
     def caveats(self) -> tuple[str, ...]:

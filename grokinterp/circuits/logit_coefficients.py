@@ -15,8 +15,10 @@ def logit_coefficients(snapshot: Snapshot) -> Float[Tensor, " freq"]:
     r"""Amplitudes :math:`\alpha_k` in logits ~ :math:`\sum_k \alpha_k \cos w_k(a+b-c)`.
 
     The least-squares fit over all pairs of the view and all classes of the group; the waves
-    are orthogonal, so every amplitude is that of its frequency alone. For permutations of
-    :math:`\sum_\rho \alpha_\rho \chi_\rho(abc^{-1})`, the trivial representation left out.
+    are orthogonal, so every amplitude is that of its frequency alone. In a group that
+    is not cyclic of :math:`\sum_\rho \alpha_\rho \chi_\rho(abc^{-1})`, the trivial representation
+    left out, :math:`\chi_\rho` being the trace of the real matrices: of a complex representation
+    that is :math:`\chi + \bar\chi` and of a quaternionic one :math:`2\chi`.
 
     Returns
     -------

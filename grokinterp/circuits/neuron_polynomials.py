@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from grokinterp.circuits.approximate_cosets import approximate_cosets
+from grokinterp.circuits.cosets import coset_neurons, why_no_cosets
 from grokinterp.circuits.key_frequencies import SINGLE_FREQUENCY_SHARE
 from grokinterp.circuits.neuron_phases import (
     input_phases,
@@ -133,21 +135,25 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
     -------
     DataFrame
         ``neuron``; ``frequency`` that explains most of it (empty for a dead neuron, or where
-        the task has no frequencies), for permutations ``representation``;
+        the task has no frequencies), in a group that is not cyclic ``representation``;
         ``fraction_explained`` by the degree-2 polynomial of that
         frequency; ``is_single_frequency`` (over 85 %); the phases of its waves at that
         frequency, in radians (:mod:`~grokinterp.circuits.neuron_phases`): ``phase_a``,
         ``phase_b`` of its pre-activation, ``phase_sum`` of the wave of a + b in its activation,
         ``fraction_sum_explained``, the share of that wave in what depends on a + b alone,
         ``phase_out`` of its row of W_L, and ``phase_error``, ``phase_out`` minus ``phase_sum``;
+        ``approximate_coset_step``, ``_share`` and ``_null``, how it holds on to approximate
+        cosets (:mod:`~grokinterp.circuits.approximate_cosets`); the columns of
+        :func:`~grokinterp.circuits.cosets.coset_neurons` where the group has subgroups;
         ``mean_activation``;
         ``fraction_active`` (pairs on which it is above zero); ``W_L_norm``; ``loss_zero`` and
         ``loss_mean``, the loss over all pairs in nats with the neuron at zero and at its mean;
         ``accuracy_zero``, ``accuracy_mean``.
 
         Without a linear readout, ``phase_out``, ``phase_error`` and the columns from ``W_L_norm``
-        on are absent; without pre-activations, ``phase_a`` and ``phase_b``; for permutations, all
-        phases. With a norm before the logits, its scale is frozen while a neuron changes.
+        on are absent; without pre-activations, ``phase_a`` and ``phase_b``; in a group that is
+        not cyclic, all phases. With a norm before the logits, its scale is frozen while a neuron
+        changes.
 
     Notes
     -----
@@ -174,7 +180,9 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
         table["fraction_explained"] = shares.numpy()
         table["is_single_frequency"] = (shares > SINGLE_FREQUENCY_SHARE).numpy()
         if names is None:
-            table = table.assign(**_phases(snapshot))
+            table = table.assign(**_phases(snapshot), **approximate_cosets(snapshot))
+        if why_no_cosets(snapshot.task) is None:
+            table = table.merge(coset_neurons(snapshot), on="neuron")
     # Some neurons at a time: a float64 copy of them all is as large as the logits.
     some = portions(snapshot.neurons.shape[1], 8 * len(snapshot.neurons))
     parts = [snapshot.neurons[:, columns] for columns in some]

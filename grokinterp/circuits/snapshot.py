@@ -376,7 +376,7 @@ class Snapshot:
     def neuron_frequency_shares(self) -> Float[Tensor, "freq neuron"]:
         """Share of each neuron's centered activation in each frequency, float64.
 
-        For permutations in each representation, the trivial one left out. See
+        In a group that is not cyclic in each representation, the trivial one left out. See
         :func:`grokinterp.circuits.neurons.frequency_shares` and its sibling.
         """
         view = self.require_view()

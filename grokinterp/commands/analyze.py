@@ -62,8 +62,8 @@ class Analyze:
     """Format of CKPTS where it is not recognized: grokinterp, export, zhong2023, grokking_demo,
     nanda2023, transformer_lens or state_dicts."""
     key_frequencies: str | None = None
-    """Frequencies to use instead of those found, such as 9,38,45 (for permutations names of
-    representations: sign,standard): for runs that were stopped on the plateau."""
+    """Frequencies to use instead of those found, such as 9,38,45 (names of representations
+    in a group that is not cyclic: sign,standard): for runs that were stopped on the plateau."""
     every: int = 1
     """Take every k-th checkpoint; the last is always taken."""
     deep: bool = True
@@ -127,6 +127,8 @@ def main(arguments: list[str]) -> None:
         raise ConfigError("no run is named. Name a run folder, or several to compare them.")
     paths = _without_comparisons(tuple(_place(word) for word in command.ckpts))
     logging.basicConfig(level="WARNING", format="%(message)s")
+    if command.quiet:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if command.module is not None:
         _analyze_own_module(command, command.module, key_frequencies)
         return
@@ -182,6 +184,8 @@ def _refuse_flags_of_others(command: Analyze, arguments: list[str]) -> None:
 def _explain(command: Analyze, job: _Job, key_frequencies: tuple[int | str, ...] | None) -> None:
     """Analyze one run and say what was found."""
     analysis = _analyze(command, job, key_frequencies, None)
+    for doubt in job.run.doubts:
+        tell(f"doubt             {doubt}")
     if job.run.is_imported:
         tell(f"origin            {job.run.origin}")
     for line in summary_lines(analysis):
@@ -260,7 +264,7 @@ def _job(command: Analyze, path: Place, out: Path, hints: Hints) -> _Job:
         run = read_run(path, command.format, hints)
         run.resolve_step(None)
     except GrokinterpError as error:
-        if str(path) in str(error):
+        if isinstance(path, str) or str(path) in str(error):
             raise
         raise type(error)(f"{path}: {error}") from None
     _require_writable(out)
@@ -306,7 +310,7 @@ def _write_images(command: Analyze, analysis: Analysis | Comparison, out: Path) 
 
 
 def _place(word: str) -> Place:
-    return word if word.startswith("hf://") else Path(word)
+    return word if word.startswith("hf:/") else Path(word)
 
 
 def _local(place: Place) -> Path:
@@ -447,7 +451,7 @@ def _frequencies(text: str | None) -> tuple[int | str, ...] | None:
         if any(re.fullmatch(r"\w*[a-z]\w*", word) is None for word in words):
             raise ConfigError(
                 f"--key-frequencies {shown(text)} is no list of whole numbers or names. Write them "
-                "as 9,38,45, or for permutations as sign,standard."
+                "as 9,38,45, or names of representations as sign,standard."
             ) from None
         return tuple(words)
 

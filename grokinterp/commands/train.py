@@ -17,7 +17,8 @@ from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import PRESETS, TrainConfig
-from grokinterp.tasks import OPERATIONS, AnswerTable, TaskSpec
+from grokinterp.tasks import OPERATIONS, AnswerTable, Operation, TaskSpec
+from grokinterp.tasks.groups_of_tasks import group_operation, table_of_group
 
 DEFAULT_PRESET = "quick"
 _IN_WORDS = {ModelSpec: "a transformer", MlpSpec: "a multilayer perceptron"}
@@ -37,9 +38,11 @@ class Train:
     preset: str = DEFAULT_PRESET
     """Settings to start from: quick (p = 59, about a minute), nanda2023 (p = 113, as the
     paper), tl_demo (p = 113, the published Grokking_Demo run), s5 (permutations of five, an
-    hour or two), perceptron (p = 23, no weight decay, seconds), digits (images, large
-    initial weights). Other flags change them. The preset decides the kind of network, so the
-    flags of a multilayer perceptron are listed with --preset perceptron --help."""
+    hour or two), dihedral (symmetries of a 29-gon, half a minute), alternating (even
+    permutations of five, about a minute), perceptron (p = 23, no weight decay, seconds),
+    digits (images, large initial weights). Other flags change them. The preset decides the
+    kind of network, so the flags of a multilayer perceptron are listed with --preset
+    perceptron --help."""
     n_threads: int | None = None
     """Threads of torch. Another number gives other rounding (default: as torch chooses)."""
     device: str = "cpu"
@@ -100,12 +103,22 @@ def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:
     if name == "table" and labels is not None and not labels.startswith("--"):
         # Also so that what is wrong with a file is said here: tyro would break its name over lines.
         operation = AnswerTable.of(Path(labels)).operation
+    if name == "group":
+        operation = _group_asked_for(arguments)
     is_asked_for = _last_value("task.split-unit", arguments) is not None
     if operation is None or operation.is_commutative or is_asked_for:
         return preset
     if not isinstance(task, TaskSpec) or task.split_unit == "ordered_pairs":
         return preset
     return replace(preset, task=replace(task, split_unit="ordered_pairs"))
+
+
+def _group_asked_for(arguments: list[str]) -> Operation | None:
+    """Return the product of the group that is named, or of its table; None if neither is."""
+    name, path = (_last_value(f"task.{flag}", arguments) for flag in ("group", "group-table"))
+    if (name is None and path is None) or (path or "").startswith("--"):
+        return None
+    return group_operation(*table_of_group(name, None if path is None else Path(path)))
 
 
 def _last_value(flag: str, arguments: list[str]) -> str | None:

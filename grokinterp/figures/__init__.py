@@ -30,6 +30,7 @@ from grokinterp.figures.comparison import (
     plot_compared_losses,
     plot_grokking_steps,
 )
+from grokinterp.figures.coset_neurons import plot_coset_neurons
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
@@ -49,6 +50,7 @@ __all__ = [
     "plot_compared_losses",
     "plot_component_ablations",
     "plot_correct_logits",
+    "plot_coset_neurons",
     "plot_embedding_heatmap",
     "plot_embedding_spectrum",
     "plot_excluded_loss_by_frequency",

@@ -23,6 +23,6 @@ def nothing_to_draw(analysis: Analysis, fact: str, *fields: str) -> FitError:
     >>> nothing_to_draw(analysis, "No loss was recorded", "train_loss")
     FitError('No loss was recorded.')
     """
-    # Permutations have no key frequencies in any case; then the other reason is the one.
+    # Groups that are not cyclic have no key frequencies in any case; then the other is the reason.
     reason = analysis.why(*fields, "key_representations", "key_frequencies")
     return FitError(f"{fact}. Reason: {reason}." if reason else f"{fact}.")

@@ -19,6 +19,7 @@ from grokinterp.figures.circuit_losses import (
     plot_restricted_and_excluded_loss,
 )
 from grokinterp.figures.circuit_strength import plot_circuit_strength, plot_component_ablations
+from grokinterp.figures.coset_neurons import plot_coset_neurons
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
@@ -40,6 +41,7 @@ FIGURES: dict[str, Plot] = {
     "excluded-loss-by-frequency": plot_excluded_loss_by_frequency,
     "neurons": plot_neurons,
     "neuron-phases": plot_neuron_phases,
+    "coset-neurons": plot_coset_neurons,
     "logits-explained": plot_logits_explained,
     "correct-logits": plot_correct_logits,
     "gini": plot_gini,

@@ -20,7 +20,7 @@ _ALL = SPLIT_COLORS["all"]
 def plot_neurons(analysis: Analysis) -> go.Figure:
     """Neurons per key frequency, the fraction with a single frequency, and their phase coherence.
 
-    For permutations, neurons per key representation and no phases.
+    In a group that is not cyclic, neurons per key representation and no phases.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def plot_neurons(analysis: Analysis) -> go.Figure:
 def plot_logits_explained(analysis: Analysis) -> go.Figure:
     """Variance of the logits that the key frequencies' cosines explain, and their amplitudes.
 
-    For permutations those of the key representations' characters.
+    In a group that is not cyclic those of the key representations' characters.
 
     Returns
     -------

@@ -76,7 +76,7 @@ def plot_restricted_and_excluded_loss(analysis: Analysis) -> go.Figure:
 def plot_excluded_loss_by_frequency(analysis: Analysis) -> go.Figure:
     """Loss on the training pairs with one key frequency removed, one line per frequency.
 
-    For permutations with one key representation removed.
+    In a group that is not cyclic with one key representation removed.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def plot_excluded_loss_by_frequency(analysis: Analysis) -> go.Figure:
 def by_key_frequency(analysis: Analysis, column: str) -> tuple[pd.DataFrame, tuple[Line, ...]]:
     """One column per key frequency over the steps, and the lines that draw them.
 
-    For permutations one per key representation.
+    In a group that is not cyclic one per key representation.
     """
     spectrum = spectrum_of(analysis)
     table, keys = spectrum.table, spectrum.keys

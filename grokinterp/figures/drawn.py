@@ -35,6 +35,7 @@ FIELDS_OF_FIGURES: dict[str, tuple[str, ...]] = {
         "final.phase_coherence",
     ),
     "neuron-phases": ("neurons.phase_error",),
+    "coset-neurons": ("final.fraction_coset_neurons",),
     "logits-explained": (
         "final.fraction_logit_variance_explained",
         "by_frequency.logit_coefficient",

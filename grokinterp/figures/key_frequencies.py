@@ -50,8 +50,7 @@ def plot_key_frequency_evidence(analysis: Analysis, *, min_share: float = MIN_SH
     Raises
     ------
     FitError
-        If there is no evidence, and for the representations of permutations, which a table
-        shows better.
+        If there is no evidence, and for representations, which a table shows better.
     """
     absent = ("There is no evidence frequency by frequency", "evidence")
     evidence = analysis.key_frequencies.evidence

@@ -88,8 +88,8 @@ def _without_phases(analysis: Analysis) -> FitError:
         return FitError(f"The neurons have no phases. Reason: {reason}.")
     if analysis.run.task.has_representations:
         return FitError(
-            "The neurons have no phases. Reason: permutations have representations instead of "
-            "frequencies."
+            f"The neurons have no phases. Reason: {analysis.run.task.spec.in_words} has "
+            "representations instead of frequencies."
         )
     if not len(analysis.neurons):
         return FitError("The neurons were not analyzed.")

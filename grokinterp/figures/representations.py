@@ -1,4 +1,4 @@
-"""Irreducible representations along training, for networks that compose permutations."""
+"""Irreducible representations along training, for networks on a group that is not cyclic."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plot_representations(analysis: Analysis) -> go.Figure:
     Raises
     ------
     FitError
-        For operations modulo p, which have frequencies instead.
+        For cyclic groups, which have frequencies instead.
     """
     spectrum = spectrum_of(analysis)
     absent = ("No representation was followed", "key_representations")

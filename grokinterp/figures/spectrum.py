@@ -1,4 +1,4 @@
-"""What a spectrum runs over: the frequencies of Z_n, or the representations of S_n."""
+"""What a spectrum runs over: the frequencies of Z_n, or the representations of a group."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from grokinterp.trajectory.analysis import Analysis
+
+_MAX_IN_OWN_ORDER = 8
+"""Representations that are colored in the order of the table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +31,11 @@ class Spectrum:
     """One of them in HTML, as a function of the pair and the class."""
     colored: tuple[int, ...] | tuple[str, ...]
     """What has a color of its own, in the order of the colors: the key frequencies, or all
-    representations, which are few."""
+    representations, the key ones first where there are many."""
 
 
 def spectrum_of(analysis: Analysis) -> Spectrum:
-    """Return the spectrum that an analysis has: by representation for permutations alone.
+    """Return the spectrum that an analysis has: by representation unless its group is cyclic.
 
     Examples
     --------
@@ -42,7 +45,10 @@ def spectrum_of(analysis: Analysis) -> Spectrum:
     keys = analysis.key_frequencies
     if analysis.run.task.has_representations:
         table = analysis.by_representation
-        names = table["representation"] if "representation" in table else ()
+        names = dict.fromkeys(table["representation"] if "representation" in table else ())
+        if len(names) > _MAX_IN_OWN_ORDER:
+            # Colors repeat after some, so those of the key ones come first.
+            names = dict.fromkeys([*(keys.names or ()), *names])
         return Spectrum(
             table,
             "representation",
@@ -50,7 +56,7 @@ def spectrum_of(analysis: Analysis) -> Spectrum:
             keys.names or (),
             "characters",
             "χ<sub>ρ</sub>(abc<sup>−1</sup>)",
-            tuple(dict.fromkeys(names)),
+            tuple(names),
         )
     return Spectrum(
         analysis.by_frequency,

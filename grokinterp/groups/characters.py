@@ -141,6 +141,8 @@ def _lifted(group: FiniteGroup, modular: np.ndarray, q: int) -> np.ndarray:
     values = np.zeros(modular.shape, dtype=np.complex128)
     is_known = np.zeros(len(modular), dtype=bool)
     orders = group.element_orders[group.class_representatives]
+    # All roots are powers of one: another choice for every order would mix conjugate characters.
+    generator = element_of_order(group.exponent, q)
     for at in np.argsort(-orders, kind="stable"):
         if is_known[at]:
             continue
@@ -150,7 +152,7 @@ def _lifted(group: FiniteGroup, modular: np.ndarray, q: int) -> np.ndarray:
             powers.append(int(group.products[powers[-1], element]))
         classes = group.conjugacy_class[powers]
         table = np.arange(order)[:, None] * np.arange(order) % order
-        root = element_of_order(order, q)
+        root = pow(generator, group.exponent // order, q)
         roots = np.array([pow(root, j, q) for j in range(order)], dtype=np.float64)
         # Sums of up to 2^13 products of numbers below 2^20 are exact in float64.
         sums = (modular[:, classes].astype(np.float64) @ roots[-table % order]) % q

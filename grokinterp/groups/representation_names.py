@@ -10,7 +10,10 @@ r"""Names of the irreducible representations of a group, as the literature has t
     the complex pair that is -1 on a is ``freq_n``.
 ``symmetric(n)``, ``alternating(n)``
     ``standard`` are the permutation matrices without their mean, ``standard_sign`` its product with
-    the sign. Letters of symmetric groups go by the value on a transposition, the least first.
+    the sign. Letters of symmetric groups go by the value on a transposition, the least first; but
+    of S_6, ``5d_a`` is the partition (3, 3) and ``5d_b`` is (2, 2, 2), as Chughtai et al. have it.
+    So are the names of A_5: ``5d_a``, and ``3d_a`` has the trace (1 + √5)/2 on the cycle
+    (0 1 2 3 4), ``3d_b`` on its square. An automorphism of A_5 exchanges these two.
 ``affine(p)``
     ``standard`` are the permutation matrices of x -> ux + v without their mean. The others depend
     on u alone: ``freq_k`` is exp(2πi k log u / (p-1)), log to the least primitive root, and
@@ -172,14 +175,34 @@ def _symmetric(group: FiniteGroup, degree: int) -> Known:
     elements = permutations(degree)
     sign = np.where(np.isin(group.class_representatives, alternating_elements(degree)), 1.0, -1.0)
     standard = _permuting(elements, group)
-    return [("sign", sign), ("standard", standard), ("standard_sign", standard * sign)]
+    known = [("sign", sign), ("standard", standard), ("standard_sign", standard * sign)]
+    if degree == 6:
+        rows = character_table(group).values
+        at = group.conjugacy_class[1]  # of a transposition
+        is_left = [all(np.abs(row - other).max() > _EXACT for _, other in known) for row in rows]
+        five = [row for row, left in zip(rows, is_left, strict=True) if left and _is(row[0], 5)]
+        known += [("5d_a" if row[at].real > 0 else "5d_b", row) for row in five]
+    return known
 
 
 def _alternating(group: FiniteGroup, degree: int) -> Known:
     if degree == 3:
         return _cyclic(group, 3)
-    standard = _permuting(permutations(degree)[alternating_elements(degree)], group)
-    return [("standard", standard)]
+    elements = permutations(degree)[alternating_elements(degree)]
+    known = [("standard", _permuting(elements, group))]
+    if degree == 5:
+        cycle = np.flatnonzero((elements == (np.arange(5) + 1) % 5).all(axis=1))[0]
+        at = group.conjugacy_class[cycle]
+        for row in character_table(group).values:
+            if _is(row[0], 3):
+                known.append(("3d_a" if row[at].real > 0 else "3d_b", row))
+            if _is(row[0], 5):
+                known.append(("5d_a", row))
+    return known
+
+
+def _is(value: complex, number: int) -> bool:
+    return bool(abs(value - number) < _EXACT)
 
 
 def _affine(group: FiniteGroup, p: int) -> Known:

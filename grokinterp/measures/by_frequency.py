@@ -47,9 +47,13 @@ def by_frequency_columns(split: Split, missing: Collection[PartName] = ()) -> tu
     return tuple(column for column in BY_FREQUENCY_COLUMNS if column not in absent)
 
 
+REPRESENTATION_COLUMNS = ("representation", "dimension", "type")
+"""Columns that say which representation a row is of."""
+
+
 def by_representation_columns(split: Split, missing: Collection[PartName] = ()) -> tuple[str, ...]:
     """Columns of :func:`by_representation_table`, likewise."""
-    return ("step", "representation", "dimension", *by_frequency_columns(split, missing)[2:])
+    return ("step", *REPRESENTATION_COLUMNS, *by_frequency_columns(split, missing)[2:])
 
 
 PART_OF_COLUMNS: dict[str, PartName] = {"embedding_norm": "operands", "n_neurons": "neurons"}
@@ -93,18 +97,19 @@ def by_frequency_table(snapshot: Snapshot) -> pd.DataFrame:
 
 
 def by_representation_table(snapshot: Snapshot) -> pd.DataFrame:
-    r"""One row for every irreducible representation of S_n but the trivial one, key or not.
+    r"""One row for every real irreducible representation but the trivial one, key or not.
 
     Returns
     -------
     DataFrame
-        ``step``; ``representation`` and its ``dimension``; ``embedding_norm`` in the
-        orthonormal basis of its matrix elements; ``n_neurons`` with over 85 % of their centered
-        activation in it; ``logit_power_share`` of the logits averaged by ab;
+        ``step``; ``representation``, its ``dimension`` and its ``type`` (``real``, ``complex`` or
+        ``quaternionic``); ``embedding_norm`` in the orthonormal basis of its matrix
+        elements; ``n_neurons`` with over 85 % of their centered activation in it;
+        ``logit_power_share`` of the logits averaged by ab;
         ``logit_coefficient`` :math:`\alpha_\rho` of :math:`\chi_\rho(abc^{-1})`, in logits;
         ``excluded_loss_all`` and ``excluded_loss_train`` in nats, with :math:`\rho_{ij}(ab)`
-        removed from the logits; the latter only where the split is known. No rows for
-        operations modulo p.
+        removed from the logits; the latter only where the split is known. No rows
+        for a cyclic group.
 
     References
     ----------
@@ -121,8 +126,9 @@ def by_representation_table(snapshot: Snapshot) -> pd.DataFrame:
         columns = by_representation_columns(snapshot.split, snapshot.network.missing)
         return pd.DataFrame(columns=pd.Index(columns))
     harmonics = snapshot.harmonics
-    names = {"representation": (harmonics.names or ())[1:], "dimension": harmonics.dimensions[1:]}
-    return pd.DataFrame({"step": snapshot.step, **names, **_columns(snapshot)})
+    known = (harmonics.names or (), harmonics.dimensions, harmonics.types)
+    which = {c: part[1:] for c, part in zip(REPRESENTATION_COLUMNS, known, strict=True)}
+    return pd.DataFrame({"step": snapshot.step, **which, **_columns(snapshot)})
 
 
 def _columns(snapshot: Snapshot) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ from grokinterp.measures.losses import (
 )
 from grokinterp.measures.measure import Measure
 from grokinterp.measures.neurons import (
+    fraction_coset_neurons,
     fraction_single_frequency_neurons,
     fraction_single_representation_neurons,
     phase_coherence,
@@ -67,6 +68,7 @@ MEASURES: tuple[Measure, ...] = (
     fraction_logit_variance_explained_pizza,
     fraction_single_frequency_neurons,
     fraction_single_representation_neurons,
+    fraction_coset_neurons,
     phase_coherence,
     gradient_symmetricity,
     distance_irrelevance,

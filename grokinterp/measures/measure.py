@@ -156,9 +156,9 @@ def measure(
     needs
         What the measure cannot do without; where it is missing the columns are absent. The
         words are the keys of :data:`~grokinterp.measures.needs.NEEDS`: ``"split"``,
-        ``"frequencies"``, ``"group"``, ``"representations"``, ``"key_frequencies"``,
-        ``"commutative_operation"``, and the parts of a network: ``"operands"``,
-        ``"same_coordinates"``, ``"neurons"``, ``"pre_activations"``, ``"readout"``,
+        ``"frequencies"``, ``"group"``, ``"representations"``, ``"subgroups"``,
+        ``"key_frequencies"``, ``"commutative_operation"``, and the parts of a network:
+        ``"operands"``, ``"same_coordinates"``, ``"neurons"``, ``"pre_activations"``, ``"readout"``,
         ``"pattern"``, ``"way_from_operands"``, ``"way_from_neurons"``, ``"weights"``,
         ``"blocks"``.
     split_columns

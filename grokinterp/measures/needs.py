@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, cast
 
+from grokinterp.circuits.cosets import why_no_cosets
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.snapshot import has_frequencies, has_spectrum
 from grokinterp.errors import ConfigError
@@ -17,6 +18,7 @@ TaskNeed = Literal[
     "frequencies",
     "group",
     "representations",
+    "subgroups",
     "key_frequencies",
     "commutative_operation",
 ]
@@ -25,8 +27,9 @@ Need = TaskNeed | PartName
 NEEDS: dict[Need, str] = {
     "split": "which pairs were trained on",
     "frequencies": "answers that are sums in a cyclic group",
-    "group": "answers that are products in a group, cyclic or of permutations",
-    "representations": "answers that are products of permutations",
+    "group": "answers that are products in a group",
+    "representations": "answers that are products in a group that is not cyclic",
+    "subgroups": "a group with proper subgroups that can be listed",
     "key_frequencies": "key frequencies, or key representations",
     "commutative_operation": "an operation with a∘b = b∘a",
     "operands": "an embedding of each token",
@@ -88,7 +91,14 @@ def _without_group(task: Task, keys: KeyFrequencies, split_is_known: bool) -> st
 def _without_representations(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
     if task.has_representations:
         return None
-    return f"{task.spec.in_words} is no product of permutations, so there are no representations"
+    words = task.spec.in_words
+    if has_spectrum(task):
+        return f"{words} has frequencies in the place of representations"
+    return f"{words} is no product in a group, so there are no representations"
+
+
+def _without_subgroups(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
+    return why_no_cosets(task)
 
 
 def _without_keys(task: Task, keys: KeyFrequencies, split_is_known: bool) -> str | None:
@@ -108,6 +118,7 @@ _REASONS: dict[str, Callable[[Task, KeyFrequencies, bool], str | None]] = {
     "frequencies": _without_frequencies,
     "group": _without_group,
     "representations": _without_representations,
+    "subgroups": _without_subgroups,
     "key_frequencies": _without_keys,
     "commutative_operation": _not_commutative,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from grokinterp.bibliography import reference
+from grokinterp.circuits.cosets import coset_neurons
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.neuron_phases import neuron_phases
 from grokinterp.circuits.snapshot import Snapshot
@@ -71,6 +72,28 @@ def phase_coherence(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict
         "phase_coherence": phases.coherence,
         "fraction_one_wave_neurons": phases.fraction_one_wave,
     }
+
+
+@measure(
+    source=f"{reference('stander2024grokking')}; null and rule are this library's",
+    needs=("subgroups", "neurons"),
+    misleads=(
+        "A low value does not say that neurons avoid cosets: those that a random vector of the "
+        "same representation reaches do not count. In the published S_5 network of Chughtai et "
+        "al. that is 9 of 128 neurons that count, and 126 with over 95 % on cosets of something. "
+        "In a cyclic group of even order every neuron of an even frequency counts. Up to 5 % of "
+        "generic neurons count by luck."
+    ),
+)
+def fraction_coset_neurons(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
+    """Fraction of all neurons that are functions of cosets of a proper subgroup beyond chance.
+
+    See :func:`~grokinterp.circuits.cosets.coset_neurons`. A dead neuron is not one of them. NaN
+    if an activation is not finite.
+    """
+    if not snapshot.neurons.isfinite().all():
+        return math.nan
+    return float(coset_neurons(snapshot)["is_coset_neuron"].to_numpy().mean())
 
 
 def _fraction_single(snapshot: Snapshot) -> float:

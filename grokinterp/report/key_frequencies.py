@@ -100,6 +100,7 @@ def evidence_table(spectrum: Spectrum, keys: KeyFrequencies) -> str:
     others.sort(key=lambda row: -row.get("logit_power_share", 0.0))
     columns = {
         "dimension": ("dimension", show_value),
+        "type": ("type", escape),
         "character_similarity": ("character similarity", show_value),
         "logit_power_share": ("share of logit power", show_percent),
         "null_share": ("permuted pairs, 99.9%", show_percent),
@@ -107,6 +108,7 @@ def evidence_table(spectrum: Spectrum, keys: KeyFrequencies) -> str:
         "n_neurons": ("neurons", show_value),
         "W_L_norm": ("W_L norm", show_value),
         "double_of": ("double of", show_value),
+        "is_key_published": ("similarity above 0.005", lambda is_key: "yes" if is_key else "no"),
     }
     present = {name: how for name, how in columns.items() if name in evidence}
     rows = []

@@ -17,8 +17,13 @@ from grokinterp.trajectory.analysis import Analysis
 
 
 def outcome_section(analysis: Analysis) -> Section:
-    """The sentence, the facts and, folded away, every measure of the last checkpoint."""
+    """The sentence, the facts and, folded away, every measure of the last checkpoint.
+
+    What is doubted about the reading of other people's files stands before all of them.
+    """
+    doubts = analysis.run.doubts
     blocks = [
+        *(paragraph(f"<strong>Doubt.</strong> {escape(d)}", kind="note") for d in doubts),
         paragraph(escape(analysis.outcome), kind="outcome"),
         _facts(analysis),
         glossary(analysis),

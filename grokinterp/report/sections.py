@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from grokinterp.circuits.cosets import why_no_cosets
 from grokinterp.circuits.key_frequencies import MIN_SHARE
 from grokinterp.errors import FitError
 from grokinterp.figures import FIGURES
@@ -19,6 +20,7 @@ from grokinterp.report.circuit import (
     circuit_section,
     strength_section,
 )
+from grokinterp.report.cosets import coset_section
 from grokinterp.report.key_frequencies import (
     evidence_table,
     level_of_chance,
@@ -49,6 +51,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         _key_frequencies(analysis),
         _restricted_and_excluded(analysis),
         _neurons(analysis),
+        coset_section(analysis),
         _logits_explained(analysis),
         algorithm_section(analysis),
         _gini_and_weights(analysis),
@@ -66,13 +69,16 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
 _FIGURES_OF_SECTIONS = {
     "embedding-spectrum": ("embedding-spectrum", "embedding-heatmap"),
     "neurons": ("neurons", "neuron-phases"),
+    "cosets": ("coset-neurons",),
     "gini-and-weights": ("gini", "sum-squared-weights"),
 }
 """Figures that make up a section, for the sections that a network can lack."""
 
 
 def _why_not_in_report(analysis: Analysis, section: str) -> str:
-    """Why a kind of network has no such section; empty if it has."""
+    """Why a kind of network or task has no such section; empty if it has."""
+    if section == "cosets" and "neurons" not in analysis.run.missing_parts:
+        return why_no_cosets(analysis.run.task) or ""
     names = _FIGURES_OF_SECTIONS.get(section, ())
     reasons = [why_never_drawn(name, analysis.run.missing_parts) for name in names]
     given = [reason for reason in reasons if reason is not None]

@@ -99,8 +99,8 @@ def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:
         return [
             (
                 "representation",
-                "A way to write permutations as matrices that multiply as permutations do. What "
-                "waves are to addition modulo p, the irreducible representations are here.",
+                "A way to write the elements of the group as matrices that multiply as they do. "
+                "What waves are to addition modulo p, the irreducible representations are here.",
             ),
             (
                 "key representations",

@@ -275,6 +275,20 @@ PRESETS: dict[str, TrainConfig] = {
         n_steps=50_000,
         checkpoint_every=250,
     ),
+    "dihedral": TrainConfig(
+        task=TaskSpec("group", group="dihedral(29)", train_fraction=0.5),
+        model=MlpSpec(embedding="separate"),
+        optimizer=OptimizerSpec(learning_rate=5e-3),
+        n_steps=2500,
+        checkpoint_every=25,
+    ),
+    "alternating": TrainConfig(
+        task=TaskSpec("group", group="alternating(5)", train_fraction=0.6),
+        model=MlpSpec(embedding="separate"),
+        optimizer=OptimizerSpec(learning_rate=5e-3),
+        n_steps=3000,
+        checkpoint_every=50,
+    ),
     "perceptron": TrainConfig(
         task=TaskSpec(p=23, train_fraction=0.75),
         model=MlpSpec(act_fn="square", init="mean_field", init_scale=0.3),
@@ -291,6 +305,8 @@ PRESETS: dict[str, TrainConfig] = {
 }
 """Named configurations. ``quick``, ``nanda2023``, ``tl_demo``: transformers on addition. ``s5``:
 the settings of Chughtai et al. 2023 (arXiv:2302.03025) for transformers on S_5, not their seeds or
-splits. ``perceptron``: two layers with the activation h^2 (Gromov 2023, arXiv:2301.02679), which
-grok without weight decay. ``digits``: images, from large initial weights, after Liu et al. 2022
-(arXiv:2210.01117)."""
+splits. ``dihedral``, ``alternating``: their perceptron on the 58 symmetries of a regular 29-gon and
+on the 60 even permutations of five, of other widths and with a larger learning rate, so that it
+groks in seconds. ``perceptron``: two layers with the activation h^2 (Gromov 2023,
+arXiv:2301.02679), which grok without weight decay. ``digits``: images, from large initial weights,
+after Liu et al. 2022 (arXiv:2210.01117)."""

@@ -16,6 +16,7 @@ weights: what has no forward pass here cannot be loaded here.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -34,8 +35,9 @@ from grokinterp.fields import build, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.atomic import make_folder, write_atomically
 from grokinterp.runs.config import ImportedConfig, TrainConfig
+from grokinterp.runs.importers.assembly import curves_of
 from grokinterp.runs.network import Network
-from grokinterp.runs.reading import MOST_JSON_BYTES, read_bytes, read_json_table
+from grokinterp.runs.reading import MOST_JSON_BYTES, MOST_TABLE_BYTES, read_bytes, read_json_table
 from grokinterp.runs.record import CURVE_COLUMNS, ForeignNetworks, digest_of
 from grokinterp.runs.run import Run
 from grokinterp.runs.store import RunFolder, write_json
@@ -90,6 +92,23 @@ def write_run(run: Run, folder: Path, steps: Iterable[int]) -> None:
     write_json(folder / "config.json", described)
 
 
+def write_list(folder: Path) -> None:
+    """Add the names of all files of a new export to its config.json."""
+    place = folder / "config.json"
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    write_json(place, {**read_json_table(place), "files": names})
+
+
+def listed_files(folder: Path) -> list[Path]:
+    """Files of an export that is there, as its config.json lists them; none if it cannot say."""
+    try:
+        names = read_json_table(folder / "config.json", within=folder)["files"]
+        paths = [folder / str(name) for name in names]
+        return [path for path in paths if path.resolve().is_relative_to(folder.resolve())]
+    except (OSError, RunFolderError, KeyError, TypeError, ValueError):
+        return []
+
+
 def _write_weights(run: Run, step: int, folder: Path, *, is_last: bool) -> dict[str, Any] | None:
     """Write the weights of a step, if it has any; its line in config.json."""
     weights = run.parameters(step)
@@ -111,7 +130,7 @@ class ExportedCheckpoints:
     """Weights of an exported folder, read one at a time and checked by their SHA-256."""
 
     folder: Path
-    lines: Mapping[int, Mapping[str, str]]
+    lines: Mapping[int, Mapping[str, Any]]
     """``file``, ``sha256`` and ``checksum`` of every step."""
     shapes: Mapping[str, tuple[int, ...]]
 
@@ -236,13 +255,18 @@ def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _curves(path: Path) -> pd.DataFrame:
     """Read curves, of which there need not be any."""
     try:
-        table = pd.read_csv(path, float_precision="round_trip")
-        columns = {name: table[name].to_numpy(dtype=float) for name in CURVE_COLUMNS}
+        header, *lines = csv.reader(
+            read_bytes(path, most=MOST_TABLE_BYTES).decode("utf-8").splitlines()
+        )
+        # float() gives back the very number that was written; CSV readers need not.
+        rows = np.array([[float(cell or "nan") for cell in line] for line in lines])
+        table = dict(zip(header, rows.reshape(-1, len(header)).T, strict=True))
+        columns = {name: table[name] for name in CURVE_COLUMNS}
         steps = columns["step"]
-        if not (np.diff(steps) > 0).all() or not np.array_equal(steps, steps.astype(np.int64)):
-            raise ValueError("its steps do not ascend")
+        if not (np.diff(steps) > 0).all() or not np.array_equal(steps, steps // 1):
+            raise ValueError("its steps are not ascending whole numbers")
     except FileNotFoundError:
-        return pd.DataFrame({name: pd.Series(dtype=float) for name in CURVE_COLUMNS})
+        return curves_of({}, {})
     except (OSError, KeyError, ValueError) as error:
         raise RunFolderError(
             f"{path} is damaged: {error}. Download it again, or export the run again."

@@ -103,6 +103,8 @@ class Fetched:
     """File or folder in the cache of the Hub."""
     address: str
     """With the commit in the place of the revision."""
+    folder: Path | None
+    """Where `path` was chosen and not named, the folder that it was chosen in."""
 
 
 def fetch(text: str) -> Fetched:
@@ -121,7 +123,12 @@ def fetch(text: str) -> Fetched:
     address = Address.of(text)
     with _errors_of(address):
         sizes, cached = _listing(address)
-        files, target = needed(sizes, address)
+        try:
+            files, target = needed(sizes, address)
+        except RunFolderError as error:
+            if cached is None:
+                raise
+            raise RunFolderError(f"{error} The Hub cannot be reached: this is the cache.") from None
         _require_room({name: sizes[name] for name in files}, address, constants.HF_HUB_CACHE)
         if cached is None:
             patterns = [name.translate(_ANY_CHARACTER) for name in files]
@@ -131,7 +138,8 @@ def fetch(text: str) -> Fetched:
                 )
             )
     commit = Address(address.repository, cached.name, address.path)
-    return Fetched(cached / target, str(commit))
+    is_named = target == address.path
+    return Fetched(cached / target, str(commit), None if is_named else cached / address.path)
 
 
 def needed(sizes: Mapping[str, int], address: Address) -> tuple[list[str], str]:
@@ -224,11 +232,12 @@ def _listing(address: Address) -> tuple[dict[str, int], Path | None]:
     """Sizes of the files of a repository; the folder of the cache where the Hub is not reached."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.hf_api import RepoFile
 
     try:
-        tree = HfApi().list_repo_tree(address.repository, recursive=True, revision=address.revision)
-        return {file.path: file.size for file in tree if isinstance(file, RepoFile)}, None
+        info = HfApi().model_info(
+            address.repository, revision=address.revision, files_metadata=True
+        )
+        return {file.rfilename: file.size or 0 for file in info.siblings or ()}, None
     except Exception as error:
         is_answer = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
         folder = None if is_answer or not _is_of_network(error) else _cached(address)
@@ -316,6 +325,10 @@ def _in_a_line(error: Any, address: Address) -> RunFolderError:
         )
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return _no_room(address, "the disk is full")
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return RunFolderError(
+            f"{where} is not in the cache, and HF_HUB_OFFLINE is set. Unset it to download."
+        )
     if isinstance(error, errors.LocalEntryNotFoundError) or _is_of_network(error):
         return RunFolderError(
             f"{where} cannot be reached and is not in the cache ({_first_line(error)}). Check the "

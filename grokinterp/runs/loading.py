@@ -24,8 +24,8 @@ from grokinterp.runs.run import Run
 from grokinterp.tasks import TaskSpec
 
 OWN_FORMAT = "grokinterp"
-HUB = "hf://"
-"""How addresses of the Hugging Face Hub begin."""
+HUB = "hf:/"
+"""How addresses of the Hugging Face Hub begin; of two slashes a Path keeps one."""
 
 
 def load_run(
@@ -51,8 +51,8 @@ def load_run(
         Run folder, checkpoint file, or folder of checkpoint files, here or on the Hub.
     format
         ``grokinterp``, ``export``, or the name of an importer: ``chughtai2023``, ``zhong2023``,
-        ``grokking_demo``,
-        ``nanda2023``, ``transformer_lens``, ``state_dicts``. None: whichever recognizes it.
+        ``grokking_demo``, ``nanda2023``, ``transformer_lens``, ``state_dicts``, ``other_names``.
+        None: whichever recognizes it.
     task
         What the network of a foreign file learned, in the place of what the file shows; its
         split settings are ignored. None: found from its answers.
@@ -91,16 +91,31 @@ def load_run(
 def read_run(path: str | Path, format: str | None, hints: Hints) -> Run:
     """Load a run with whatever a user says about it; see :func:`load_run`."""
     checked("path", path, str | PathLike)
-    if isinstance(path, str) and path.startswith(HUB):
-        # Only now: what does not come from there needs no client.
-        from grokinterp.runs.hub import fetch
-
-        fetched = fetch(path)
-        run = _read(fetched.path, format, hints)
-        # What is analyzed goes elsewhere than into the cache of the Hub.
-        origin = f"downloaded from {fetched.address}: {run.origin}"
-        return dataclasses.replace(run, origin=origin, folder=None)
+    if str(path).startswith(HUB):
+        return _run_of_hub(str(path), format, hints)
     return _read(Path(path), format, hints)
+
+
+def _run_of_hub(address: str, format: str | None, hints: Hints) -> Run:
+    # Only now: what does not come from there needs no client.
+    from grokinterp.runs.hub import fetch
+
+    fetched = fetch(address)
+    try:
+        run = _read(fetched.path, format, hints)
+    except CheckpointError:
+        # Some formats are folders, with one file of weights.
+        if fetched.folder is None:
+            raise
+        try:
+            run = _read(fetched.folder, format, hints)
+        except CheckpointError:
+            run = None
+        if run is None:
+            raise
+    # What is analyzed goes elsewhere than into the cache of the Hub.
+    origin = f"downloaded from {fetched.address}: {run.origin}"
+    return dataclasses.replace(run, origin=origin, folder=None)
 
 
 def _read(path: Path, format: str | None, hints: Hints) -> Run:
@@ -114,7 +129,10 @@ def _read(path: Path, format: str | None, hints: Hints) -> Run:
     if is_export or format == OWN_FORMAT or (format is None and _is_own(source)):
         _refuse_hints(path, hints)
         return (exported if is_export else stored_run).load_run(path)
-    tried = [f"{OWN_FORMAT} (no config.json of a run)", f"{EXPORT_FORMAT} (no export.json)"]
+    tried = [
+        f"{OWN_FORMAT} (no config.json of a run)",
+        f"{EXPORT_FORMAT} (no export_version in config.json)",
+    ]
     if format == EXPORT_FORMAT:
         raise CheckpointError(f"{path} is not of the format {tried[1]}. Leave out --format.")
     if source.is_folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from grokinterp.runs.record import (
     ImportedRun,
     WeightsInMemory,
 )
+from grokinterp.runs.split_doubts import doubts_of_split
 from grokinterp.tasks import Split, Task, TaskSpec
 
 __all__ = ["CURVE_COLUMNS", "Checkpoints", "Run", "WeightsInMemory"]
@@ -78,6 +80,7 @@ class Run:
         return in_lines(
             f"Run of {self.split.task.spec.in_words}",
             {
+                "doubts": " ".join(self.doubts) or None,
                 "split": repr(self.split).partition(": ")[2],
                 "network": self.spec.in_words,
                 "checkpoints": span,
@@ -249,10 +252,9 @@ class Run:
             What was trained on: rows into ``Task(task).pairs``, or an (n, 2) array of the
             pairs themselves. None: not known, and whatever needs it will be absent.
         model
-            Shape of the network; None to read it off the state dicts (ReLU is assumed, and
-            positions that attend to earlier ones only). Needed for a bridge, whose weights do
-            not show the number of heads, and for whatever weights do not show: an attention
-            rate, norms, other activations, gates and formats.
+            Shape of the network; None to read it off the state dicts. What they do not show is
+            then tried in every way, and the reading that answers the task best is taken.
+            Needed for an attention rate, fixed positions and tied embeddings.
 
         Raises
         ------
@@ -399,7 +401,13 @@ class Run:
     @classmethod
     def from_imported(cls, found: ImportedRun) -> Run:
         """Make a run of what an importer found; :func:`grokinterp.load_run` calls it."""
-        return cls(**vars(found))
+        run = cls(**vars(found))
+        if not isinstance(run.split.task, Task):
+            return run
+        doubts = doubts_of_split(run.split, run.steps, run.logits)
+        doubts = (*run.doubts, *doubts)
+        origin = " ".join([*doubts, run.origin])
+        return dataclasses.replace(run, doubts=doubts, origin=origin)
 
     def parameters(self, step: int | None = None) -> dict[str, Tensor]:
         """Weights after `step` updates (None: the last kept), under TransformerLens names.

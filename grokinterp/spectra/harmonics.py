@@ -49,6 +49,22 @@ class GroupHarmonics:
         """Number of components besides the constant."""
         return len(self.characters) - 1
 
+    @property
+    def representation_names(self) -> tuple[str, ...]:
+        """Name of every component as a representation: of Z_n ``freq_k``, ``sign`` for n/2.
+
+        Examples
+        --------
+        >>> cyclic_harmonics(6).representation_names
+        ('trivial', 'freq_1', 'freq_2', 'sign')
+        """
+        if self.names is not None:
+            return self.names
+        numbers = range(1, len(self.types))
+        highest = "sign" if len(self.basis) % 2 == 0 else None
+        others = [highest if highest and 2 * k == len(self.basis) else f"freq_{k}" for k in numbers]
+        return ("trivial", *others)
+
     def waves(self, components: Int[Tensor, " chosen"]) -> Float[Tensor, "wave x"]:
         """Rows of the basis that belong to some components."""
         return self.basis[torch.isin(self.component, components)]

@@ -40,8 +40,10 @@ class Representation:
 
     name: str
     """``trivial``, ``sign``, ``standard``, ``standard_sign``; others by dimension, ``6d``, with
-    a letter where there are several, ``5d_a``. The letters of S_5 are those of Chughtai et
-    al.'s published results: ``5d_a`` is (2, 2, 1) and ``5d_b`` is (3, 2)."""
+    a letter where there are several, ``5d_a``. The letters are those of Chughtai et al.'s
+    published results: in S_5 ``5d_a`` is (2, 2, 1) and ``5d_b`` is (3, 2), in S_6 ``5d_a`` is
+    (3, 3) and ``5d_b`` is (2, 2, 2). Others as in
+    :mod:`grokinterp.groups.representation_names`."""
     partition: Partition | None
     """The partition of n that it belongs to, of S_n; None for other groups."""
     matrices: Float[Tensor, "element row column"]
@@ -114,6 +116,9 @@ def _names(partitions: list[Partition], dimensions: list[int]) -> list[str]:
         (1,) * n: "sign",
         (n,): "trivial",
     }
+    if n == 6:
+        # Published files name (3, 3) first, unlike those of S_5.
+        known |= {(3, 3): "5d_a", (2, 2, 2): "5d_b"}
     unnamed = [i for i, partition in enumerate(partitions) if partition not in known]
     by_dimension: dict[int, list[int]] = {}
     # From the last partition to the first: the published code takes (2, 2, 1) before (3, 2).

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from grokinterp.errors import ConfigError, first_sentence
 from grokinterp.fields import checked, shown
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.portions import fits
 from grokinterp.runs.atomic import is_there
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
@@ -144,6 +145,10 @@ class _Training:
         batches = batches_of(network, recorder.split, device)
         step, evaluation = _ways_of(config, network, parameters, batches)
         log.info("training step: %s", step.name)
+        n_outputs = len(batches["train"][0]) * network.task.n_outputs
+        if not fits(8 * n_outputs):
+            words = "%s outputs in every step, since the batch is always whole: this takes long"
+            log.info(words, f"{n_outputs:,}")
         recorder.note_environment(step.name, device)
         n_updates = recorder.restore(parameters, trained, optimizer, modifiers)
         return cls(

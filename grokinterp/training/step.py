@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from grokinterp.models.transformer import no_hook
+from grokinterp.portions import portions
 from grokinterp.runs.network import Network
 from grokinterp.training.dropout import Dropout
 from grokinterp.training.loss import LOSSES, accuracy
@@ -56,6 +57,11 @@ class AutogradStep:
         Precision and name of the loss.
     dropout
         What is dropped in the forward pass of an update; the accuracy is taken without.
+
+    Notes
+    -----
+    A batch whose outputs are larger than a portion is worked off in portions whose gradients add
+    up; with dropout it is one, since a mask is drawn for a whole batch.
     """
 
     def __init__(
@@ -69,21 +75,28 @@ class AutogradStep:
         dropout: Dropout | None = None,
     ) -> None:
         self.name = "autograd"
-        self._forward = network.forward_on(parameters, inputs)
+        parts = _portions_of(network, inputs) if dropout is None else [slice(None)]
+        self._parts = [(network.forward_on(parameters, inputs[s]), targets[s]) for s in parts]
         self._parameters, self._targets, self._dropout = parameters, targets, dropout
         self._loss, self._loss_dtype = LOSSES[loss], loss_dtype
-        self._outputs: Tensor | None = None
+        self._outputs: list[Tensor] = []
 
     def loss_and_gradients(self, n_updates: int = 0) -> float:
         """Return the loss at the present weights and set ``.grad`` of each."""
         for parameter in self._parameters.values():
             parameter.grad = None
         hook = no_hook if self._dropout is None else self._dropout.hook(n_updates)
-        outputs = self._forward(self._parameters, hook)
-        loss = self._loss(outputs, self._targets, self._loss_dtype)
-        loss.backward()
-        self._outputs = outputs.detach()
-        return loss.item()
+        self._outputs, total = [], 0.0
+        for forward, targets in self._parts:
+            outputs = forward(self._parameters, hook)
+            loss = self._loss(outputs, targets, self._loss_dtype) * self._share(targets)
+            loss.backward()
+            self._outputs.append(outputs.detach())
+            total += loss.item()
+        return total
+
+    def _share(self, targets: Tensor) -> float:
+        return len(targets) / len(self._targets)
 
     def accuracy(self) -> float:
         """Return the training accuracy at the weights of the last loss.
@@ -94,10 +107,16 @@ class AutogradStep:
         if self._targets.ndim != 1:
             return math.nan
         outputs = self._outputs
-        if outputs is None or self._dropout is not None:
+        if not outputs or self._dropout is not None:
             with torch.no_grad():
-                outputs = self._forward(self._parameters, no_hook)
-        return accuracy(outputs, self._targets)
+                outputs = [forward(self._parameters, no_hook) for forward, _ in self._parts]
+        of_parts = zip(outputs, (targets for _, targets in self._parts), strict=True)
+        return sum(accuracy(part, targets) * self._share(targets) for part, targets in of_parts)
+
+
+def _portions_of(network: Network, inputs: Tensor) -> list[slice]:
+    """Examples whose outputs fit into a portion in float64, one portion after another."""
+    return portions(len(inputs), 8 * network.task.n_outputs)
 
 
 class ForwardEvaluation:
@@ -124,7 +143,14 @@ class ForwardEvaluation:
 
     def loss_and_accuracy(self) -> tuple[float, float]:
         """Return both at the present weights; the accuracy of a regression is NaN."""
-        with torch.no_grad():
-            outputs = self._network.outputs(self._parameters, self._inputs)
-            loss = self._loss(outputs, self._targets, self._loss_dtype).item()
-        return loss, accuracy(outputs, self._targets) if self._targets.ndim == 1 else math.nan
+        is_of_classes = self._targets.ndim == 1
+        loss, right = 0.0, 0.0 if is_of_classes else math.nan
+        for rows in _portions_of(self._network, self._inputs):
+            targets = self._targets[rows]
+            share = len(targets) / max(len(self._targets), 1)
+            with torch.no_grad():
+                outputs = self._network.outputs(self._parameters, self._inputs[rows])
+                loss += self._loss(outputs, targets, self._loss_dtype).item() * share
+            if is_of_classes:
+                right += accuracy(outputs, targets) * share
+        return loss, right

@@ -19,6 +19,7 @@ from grokinterp.reprs import in_lines, listed
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.circuit_steps import CircuitSteps, find_circuit_steps
+from grokinterp.trajectory.doubted import no_algorithm, no_keys, no_phases
 from grokinterp.trajectory.last_checkpoint import (
     choose_key_frequencies,
     last_readable,
@@ -73,7 +74,7 @@ class Analysis:
     measures: tuple[Measure, ...] = MEASURES
     """The measures that were taken."""
     by_representation: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """One row per checkpoint and irreducible representation; empty but for permutations."""
+    """One row per checkpoint and irreducible representation; empty for a cyclic group."""
     circuit: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The trigonometric circuit of the last checkpoint, step by step; see
     :func:`~grokinterp.circuits.evidence.circuit_table`. Empty where there is none."""
@@ -124,6 +125,7 @@ class Analysis:
         return in_lines(
             f"Analysis of {self.run.task.spec.in_words}",
             {
+                "doubts": " ".join(self.run.doubts) or None,
                 "outcome": self.outcome,
                 "keys": listed(keys.names or keys.frequencies) or f"none: {keys.reason}",
                 "algorithm": f"{found.verdict}: {found.reason}" if found else None,
@@ -155,8 +157,8 @@ def analyze_run(
         What to measure. A plain function ``mine(snapshot, key_frequencies) -> float`` is a
         measure too; its numbers are not cached.
     key_frequencies
-        Frequencies, or for permutations names of representations, to use instead of those that
-        the last checkpoint's logits show: for runs that were stopped on the plateau.
+        Frequencies, or in a group that is not cyclic names of representations, to use instead
+        of those that the last checkpoint's logits show: for runs that were stopped on the plateau.
     every
         Take every k-th checkpoint; the last is always taken.
     deep
@@ -196,13 +198,19 @@ def analyze_run(
     failures: dict[str, str] = {}
     last = last_readable(run, failures)
     # A copy, so that what the rule looks at is not kept for the whole analysis.
-    keys = choose_key_frequencies(last.without_cache(), key_frequencies)
+    is_doubted = bool(run.doubts) and key_frequencies is None
+    keys = (
+        no_keys(run, last)
+        if is_doubted
+        else choose_key_frequencies(last.without_cache(), key_frequencies)
+    )
     steps = _chosen_steps(run, every, last.step)
     # What is large is held for one step at a time.
     last = None if last.is_large else last
     along = measure_run(run, progress(steps) if progress else steps, catalogue, keys, cache)
     last = last or take_snapshot(run, steps[-1])
-    tables, algorithm = look_into(last, keys, cache, deep=deep), find_algorithm(last, keys)
+    tables = look_into(last, keys, cache, deep=deep)
+    algorithm = no_algorithm(run) if run.doubts else find_algorithm(last, keys)
     del last
     cache.save()
     losses, accuracies = known_curves(run)
@@ -215,9 +223,11 @@ def analyze_run(
         ablations=tables.ablations,
         circuit=tables.circuit,
         neurons=tables.neurons,
-        phases=find_phases(losses, along.trajectory, thresholds=limits),
+        phases=no_phases(run)
+        if run.doubts
+        else find_phases(losses, along.trajectory, thresholds=limits),
         milestones=milestones_of(run, accuracies, limits),
-        circuit_steps=find_circuit_steps(along.trajectory, limits),
+        circuit_steps=None if run.doubts else find_circuit_steps(along.trajectory, limits),
         algorithm=algorithm,
         thresholds=limits,
         measures=catalogue,

@@ -23,9 +23,9 @@ from grokinterp.errors import CheckpointError
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_key
 
-TABLES_VERSION = 2
+TABLES_VERSION = 3
 """Raised whenever the numbers of one of these tables change."""
-_WHOLE_NUMBERS = ("frequency", "head")
+_WHOLE_NUMBERS = ("frequency", "head", "coset_index", "approximate_coset_step")
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ class CheckpointNumbers:
     by_frequency: pd.DataFrame
     """Rows of by_frequency.csv; empty where the task has no cyclic view."""
     by_representation: pd.DataFrame
-    """Rows of by_representation.csv; empty but for permutations."""
+    """Rows of by_representation.csv; empty for a cyclic group."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class RunNumbers:
     by_frequency: pd.DataFrame
     """Rows of by_frequency.csv; empty where the task has no cyclic view."""
     by_representation: pd.DataFrame
-    """Rows of by_representation.csv; empty but for permutations."""
+    """Rows of by_representation.csv; empty for a cyclic group."""
     failures: dict[str, str]
     """Checkpoints that could not be measured, by name, and why."""
 

@@ -25,6 +25,7 @@ _OF_NEURONS: dict[str, tuple[PartName, ...]] = {
     "phase_b": ("neurons", "pre_activations"),
     "phase_out": ("neurons", "readout"),
     "phase_error": ("neurons", "readout"),
+    "approximate_coset_share": ("neurons",),
     "W_L_norm": ("neurons", "readout"),
     "loss_zero": ("neurons", "readout"),
     "loss_mean": ("neurons", "readout"),

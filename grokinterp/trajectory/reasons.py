@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grokinterp.circuits.cosets import why_no_cosets
 from grokinterp.trajectory.circuit_steps import why_never
+from grokinterp.trajectory.doubted import why_no_verdict
 from grokinterp.trajectory.milestones import Milestones
 from grokinterp.trajectory.needed_parts import of_missing_parts
 
@@ -90,11 +92,23 @@ def _of_spectrum(analysis: Analysis) -> dict[str, str]:
     task, keys = analysis.run.task, analysis.key_frequencies
     reasons = {}
     if task.has_representations:
-        nothing = "permutations have representations and no frequencies"
+        nothing = f"{task.spec.in_words} has representations and no frequencies"
         reasons = {"key_frequencies": nothing, "by_frequency": nothing}
     if not keys.frequencies:
-        field = "key_representations" if task.has_representations else "key_frequencies"
-        reasons[field] = keys.reason or "none was given"
+        reason = keys.reason or "none was given"
+        reasons["key_representations"] = reason
+        if not task.has_representations:
+            reasons["key_frequencies"] = reason
+    if not keys.published_representations:
+        reasons["key_representations_published"] = (
+            keys.reason
+            if keys.evidence is None and keys.reason
+            else "no character has a cosine above 0.005 with the logits"
+        )
+    of_cosets = [c for m in analysis.measures if "subgroups" in m.needs for c in m.columns]
+    no_cosets = why_no_cosets(task) if task.group_view is not None else None
+    if no_cosets is not None:
+        reasons |= {f"final.{column}": no_cosets for column in of_cosets}
     if task.group_view is None:
         reasons["by_frequency"] = (
             f"{task.spec.in_words} has no cyclic view, so there are no trigonometric columns"
@@ -103,6 +117,8 @@ def _of_spectrum(analysis: Analysis) -> dict[str, str]:
 
 
 def _of_circuits(analysis: Analysis) -> dict[str, str]:
+    if analysis.run.doubts:
+        return {"circuits": why_no_verdict(analysis.run)}
     if analysis.circuit_steps is None:
         has_representations = analysis.run.task.has_representations
         components = "representations" if has_representations else "frequencies"

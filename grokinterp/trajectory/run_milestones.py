@@ -6,6 +6,7 @@ import pandas as pd
 
 from grokinterp.runs.run import Run
 from grokinterp.tasks import Task
+from grokinterp.trajectory.doubted import no_milestones
 from grokinterp.trajectory.milestones import Milestones, find_milestones
 from grokinterp.trajectory.mirrored import unmirrored_transition
 from grokinterp.trajectory.thresholds import Thresholds
@@ -30,6 +31,8 @@ def milestones_of(
     >>> milestones_of(run) == analysis.milestones
     True
     """
+    if run.doubts:
+        return no_milestones(run)
     task = run.split.task
     return find_milestones(
         run.curves if accuracies is None else accuracies,

@@ -26,12 +26,15 @@ def summarize(analysis: Analysis) -> dict[str, Any]:
     run, keys = analysis.run, analysis.key_frequencies
     view, circuit_steps = run.task.group_view, analysis.circuit_steps
     return {
+        "doubts": list(run.doubts),
         "origin": run.origin,
         "config": run.config.to_dict(),
         "n_checkpoints": len(run.steps),
         "n_checkpoints_analyzed": len(analysis.trajectory),
         "last_step": run.last_step,
-        **_keys(keys, run.task.has_representations),
+        "key_frequencies": [] if run.task.has_representations else list(keys.frequencies),
+        "key_representations": list(keys.representations),
+        "key_representations_published": list(keys.published_representations),
         "key_frequency_rule": keys.rule,
         **steps_by_name(analysis.milestones),
         "plateau_accuracy": analysis.milestones.plateau_accuracy,
@@ -48,13 +51,6 @@ def summarize(analysis: Analysis) -> dict[str, Any]:
         "failures": dict(analysis.failures),
         "citations": dict(analysis.citations),
     }
-
-
-def _keys(key_frequencies: KeyFrequencies, has_representations: bool) -> dict[str, Any]:
-    """Key frequencies, or none and the key representations."""
-    if not has_representations:
-        return {"key_frequencies": list(key_frequencies.frequencies)}
-    return {"key_frequencies": [], "key_representations": list(key_frequencies.names or ())}
 
 
 def _evidence(key_frequencies: KeyFrequencies) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +33,11 @@ class Answers:
             pairs = np.stack(np.divmod(np.arange(p * p), p), axis=1)
         grid = torch.tensor(pairs)
         with torch.no_grad():
-            logits = pair_logits(network.parameters, network.spec, grid)
-            whole = _all_logits(network, logits, grid)
+            whole = _all_logits(network, grid)
             parts = [part.double().logsumexp(dim=1) for part in whole.split(8192)]
-        return cls(network, pairs, logits, torch.cat(parts).numpy())
+        extra = network.extra_output
+        n_answers = whole.shape[1] - (0 if extra is None else extra.shape[1])
+        return cls(network, pairs, whole[:, :n_answers], torch.cat(parts).numpy())
 
     @property
     def answers(self) -> np.ndarray:
@@ -58,11 +58,6 @@ class Answers:
         """Cross-entropy of every pair of a task, if all pairs were run."""
         return self.losses(rows_in_grid(task), task.labels)
 
-    @property
-    def guessing(self) -> float:
-        """Loss of guessing among the answers, in nats."""
-        return math.log(self.logits.shape[1])
-
 
 def rows_in_grid(task: Task) -> np.ndarray:
     """Row ``a * p + b`` of every pair of a task."""
@@ -74,21 +69,11 @@ def accuracy_on(table: np.ndarray, task: Task) -> float:
     return float((table[task.pairs[:, 0], task.pairs[:, 1]] == task.labels).mean())
 
 
-def clipped_mean(losses: np.ndarray, guessing: float) -> float:
-    """Mean loss where a pair counts no more than a guess would.
-
-    A network that has memorized its training pairs is sure of wrong answers to the others, and
-    a wrong reading of it that is sure of nothing would have the lower mean.
-    """
-    return float(np.minimum(losses, guessing).mean()) if np.isfinite(losses).all() else math.inf
-
-
-def _all_logits(network: Network, logits: Tensor, grid: Tensor) -> Tensor:
-    """The logits with those of the tokens of signs again, which counted in logged losses."""
-    extra = network.extra_output
-    if extra is None:
-        return logits
-    W_U = torch.cat([network.parameters["unembed.W_U"], extra], dim=1)
-    b_U = torch.cat([network.parameters["unembed.b_U"], torch.zeros(extra.shape[1])])
-    whole = {**network.parameters, "unembed.W_U": W_U, "unembed.b_U": b_U}
-    return pair_logits(whole, network.spec, grid)
+def _all_logits(network: Network, grid: Tensor) -> Tensor:
+    """Logits with those of the tokens of signs, which counted in logged losses."""
+    extra, weights = network.extra_output, network.parameters
+    if extra is not None:
+        W_U = torch.cat([weights["unembed.W_U"], extra], dim=1)
+        b_U = torch.cat([weights["unembed.b_U"], torch.zeros(extra.shape[1])])
+        weights = {**weights, "unembed.W_U": W_U, "unembed.b_U": b_U}
+    return pair_logits(weights, network.spec, grid)

@@ -157,7 +157,7 @@ def describe(content: Any) -> str:
     Examples
     --------
     >>> describe({"train_losses": [1.0], "epoch": 3})
-    "no state dict: a dictionary with the keys epoch, train_losses"
+    'no state dict: a dictionary with the keys epoch, train_losses'
     """
     if not isinstance(content, Mapping):
         kind = "list" if isinstance(content, (list, tuple)) else type(content).__name__

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from grokinterp.errors import CheckpointError
-from grokinterp.runs.importers.answers import Answers, clipped_mean, rows_in_grid
+from grokinterp.runs.importers.answers import Answers, rows_in_grid
 from grokinterp.runs.importers.assembly import given_split
 from grokinterp.runs.importers.explanations import (
     CLAIMED_FROM,
@@ -22,9 +23,10 @@ from grokinterp.runs.importers.explanations import (
     known_tasks,
     renamed_explanation,
 )
+from grokinterp.runs.importers.fits import PRICE, Fit, best_first, fit_of
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import Network
-from grokinterp.runs.importers.readings import choices_of
+from grokinterp.runs.importers.readings import choices_of, n_unusual
 from grokinterp.runs.importers.shortlist import shortlisted
 from grokinterp.tasks import Split, Task, TaskSpec, draw_split
 
@@ -34,9 +36,6 @@ FRACTIONS = (0.3, 0.25, 0.28, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Z_OF_PROOF = 5.0
 """Standard errors between the mean ranks of trained and untrained pairs that prove a split: for
 100 splits tried, chance gives 5 once in 30,000 files."""
-PRICE = 1.02
-"""Factor by which a value that is not the usual one of an open field has to lower the loss: in
-the published low-precision network GELU in place of ReLU lowers it by half a per cent."""
 CLEARLY = 0.02
 """Accuracy by which a reading or a task is clearly better than another."""
 
@@ -64,10 +63,8 @@ class _Scored:
     answers: Answers
     best: Explanation
     tried: tuple[Explanation, ...]
-    loss: float
-    """Mean loss of the pairs that count, in nats."""
-    score: float
-    """What is minimized: the loss, no pair counting more than a guess, times the price."""
+    fit: Fit
+    """By the right answers to the pairs that count."""
 
     @property
     def network(self) -> Network:
@@ -117,9 +114,14 @@ def find_reading(
         for network in shortlisted(candidates, tasks, trained)
     ]
     chosen, doubts = _chosen(scored)
-    task, said_words, more = _task(chosen, given, said, trained)
+    if given is not None and chosen.best.judged < CLAIMED_FROM:
+        chosen, doubts = _otherwise_explained(scored, given) or (chosen, doubts)
+    try:
+        task, said_words, more = _task(chosen, given, said, trained)
+    except CheckpointError as error:
+        raise CheckpointError(" ".join([str(error), *doubts])) from None
     found = judged(chosen.answers.table, task, trained)
-    account = f"{said_words}{how_renamed(task)}{_about_rivals(chosen, scored)}"
+    account = f"{said_words}{how_renamed(task)}{_about_rivals(chosen, scored, candidates)}"
     losses = chosen.answers.losses_of(task)
     return Reading(chosen.network, task, found.accuracy, losses, account, (*more, *doubts))
 
@@ -180,20 +182,14 @@ def _score(
             if group is not None and group.accuracy > max(tried[0].accuracy, tried[0].judged):
                 tried = [group, *tried]
     best = tried[0]
-    losses = answers.losses_of(best.task)
-    if trained is not None:
-        counts = trained.reshape(-1)[rows_in_grid(best.task)]
-        losses = losses[counts] if counts.any() else losses
-    price = PRICE ** _n_unusual(answers.network, usual)
-    score = (clipped_mean(losses, answers.guessing) + 1e-9) * price
-    return _Scored(answers, best, tuple(tried), float(losses.mean()), score)
-
-
-def _n_unusual(network: Network, usual: Network) -> int:
-    """Fields that are not as in the first reading; heads have a rule of their own."""
-    mine, theirs = choices_of(network), choices_of(usual)
-    names = {*mine, *theirs} - {"n_heads", "d_head", "input_format"}
-    return sum(mine.get(name) != theirs.get(name) for name in names)
+    rows, labels = rows_in_grid(best.task), best.task.labels
+    if trained is not None and trained.reshape(-1)[rows].any():
+        counts = trained.reshape(-1)[rows]
+        rows, labels = rows[counts], labels[counts]
+    price = PRICE ** n_unusual(answers.network, usual)
+    losses = answers.losses(rows, labels)
+    fit = fit_of(answers.logits[rows], losses, torch.tensor(labels), price)
+    return _Scored(answers, best, tuple(tried), fit)
 
 
 def _chosen(scored: Sequence[_Scored]) -> tuple[_Scored, tuple[str, ...]]:
@@ -209,15 +205,16 @@ def _chosen(scored: Sequence[_Scored]) -> tuple[_Scored, tuple[str, ...]]:
     read = ", ".join(f"{k}={instead[k]}" for k in rival.network.against)
     return best, (
         f"It is stated that the network has {values}, but read with {read} it is right on "
-        f"{rival.best.judged:.1%} of the pairs (loss {rival.loss:.3g}) instead of "
-        f"{best.best.judged:.1%} (loss {best.loss:.3g}), so the stated value is probably wrong.",
+        f"{rival.best.judged:.1%} of the pairs (loss {rival.fit.mean_loss:.3g}) instead of "
+        f"{best.best.judged:.1%} (loss {best.fit.mean_loss:.3g}): the stated value is probably "
+        "wrong.",
     )
 
 
 def _best(scored: Sequence[_Scored]) -> _Scored:
-    """The lowest loss, among those that something explains if there are any."""
-    explained = [s for s in scored if s.best.judged >= CLAIMED_FROM]
-    return min(explained or scored, key=lambda s: s.score)
+    """The most credible, among those that something explains if there are any."""
+    explained = [s for s in scored if s.best.judged >= CLAIMED_FROM] or list(scored)
+    return explained[best_first([s.fit for s in explained])[0]]
 
 
 def _fewest_heads(best: _Scored, scored: Sequence[_Scored]) -> _Scored:
@@ -234,7 +231,11 @@ def _without_heads(scored: _Scored) -> dict[str, object]:
 def _is_clearly_better(one: _Scored, than: _Scored) -> bool:
     if one.best.judged > than.best.judged + CLEARLY:
         return True
-    return one.best.judged > than.best.judged - CLEARLY and one.score < than.score / 4
+    return (
+        one.best.judged > than.best.judged - CLEARLY
+        and one.fit.loss < than.fit.loss / 4
+        and not than.fit.is_nearly_all
+    )
 
 
 def _task(
@@ -246,7 +247,7 @@ def _task(
     of_trained = "" if trained is None else f", and on {best.judged:.2%} of the training pairs"
     right = f"right on {best.accuracy:.2%} of all pairs{of_trained}"
     if given is not None:
-        return _judge_given(chosen, given, right, trained)
+        return *_judge_given(chosen, given, right), ()
     if best.judged >= CLAIMED_FROM:
         is_said = said in (None, best.task.spec.operation)
         doubt = "" if is_said else f" (it is said to be {said})"
@@ -268,6 +269,27 @@ def _task(
     )
 
 
+def _otherwise_explained(
+    scored: Sequence[_Scored], given: Task
+) -> tuple[_Scored, tuple[str, ...]] | None:
+    """A reading that another task than the given one explains, with that as a doubt."""
+    if given.n_classes != given.n_tokens:
+        return None
+    found: list[tuple[_Scored, Explanation]] = []
+    for one in (s for s in scored if not s.network.against):
+        table = one.answers.table
+        tried = [*known_explanations(table)[:1], group_explanation(table, None)]
+        found += [(one, e) for e in tried if e is not None and e.accuracy >= CLAIMED_FROM]
+    if not found:
+        return None
+    one, other = max(found, key=lambda pair: (pair[1].accuracy, -pair[0].fit.price))
+    accuracy = judged(one.answers.table, given, None).accuracy
+    return one, (
+        f"The network contradicts the given task, {given.spec.in_words}: it is right on "
+        f"{accuracy:.1%} of the pairs, and {other.words} explains {other.accuracy:.1%}.",
+    )
+
+
 def _is_tie(one: Explanation, best: Explanation) -> bool:
     return one.judged == best.judged and one.task.n_pairs == best.task.n_pairs
 
@@ -276,7 +298,7 @@ def _doubt_of_said(
     chosen: _Scored, found: Explanation, said: str, trained: np.ndarray | None
 ) -> tuple[str, ...]:
     """Doubt an operation that is only said, unless the network is as unsure as a guesser."""
-    if trained is not None or chosen.loss < 1.1 * chosen.answers.guessing:
+    if trained is not None or chosen.fit.mean_loss < 1.1 * math.log(found.task.n_classes):
         return ()
     return (
         f"The operation is said to be {said}, but only {found.accuracy:.1%} of all pairs are right "
@@ -284,9 +306,8 @@ def _doubt_of_said(
     )
 
 
-def _judge_given(
-    chosen: _Scored, given: Task, right: str, trained: np.ndarray | None
-) -> tuple[Task, str, tuple[str, ...]]:
+def _judge_given(chosen: _Scored, given: Task, right: str) -> tuple[Task, str]:
+    """The given task, or its group with the elements renamed, and how well it is done."""
     best = chosen.best
     said = f"The task was given: {best.task.spec.in_words}; the network is {right}."
     if best.task is not given:
@@ -294,42 +315,28 @@ def _judge_given(
             f"The task was given, {given.spec.in_words}, and the network does it with its elements "
             f"in another order: it is {right}."
         )
-    if best.judged >= CLAIMED_FROM or given.n_classes != given.n_tokens:
-        return best.task, said, ()
-    table = chosen.answers.table
-    others = known_explanations(table)[:1]
-    group = group_explanation(table, None)
-    others = [e for e in (*others, group) if e is not None and e.accuracy >= CLAIMED_FROM]
-    if not others:
-        return best.task, said, ()
-    other = max(others, key=lambda e: e.accuracy)
-    return (
-        best.task,
-        said,
-        (
-            f"The network contradicts the given task, {given.spec.in_words}: it is right on "
-            f"{best.accuracy:.1%} of the pairs, and {other.words} explains {other.accuracy:.1%}.",
-        ),
-    )
+    return best.task, said
 
 
-def _about_rivals(chosen: _Scored, scored: Sequence[_Scored]) -> str:
+def _about_rivals(chosen: _Scored, scored: Sequence[_Scored], candidates: Sequence[Network]) -> str:
     """Say which open fields were chosen, how well, and what came next."""
     stated = [s for s in scored if not s.network.against]
     if len(stated) < 2:
         return ""
     mine = choices_of(chosen.network)
-    is_open = [k for k in mine if len({str(choices_of(s.network).get(k)) for s in stated}) > 1]
+    all_choices = [choices_of(network) for network in candidates if not network.against]
+    is_open = [k for k in mine if len({str(choices.get(k)) for choices in all_choices}) > 1]
     if not is_open:
         return ""
     text = ", ".join(f"{name}={mine[name]}" for name in is_open)
-    rival = min((s for s in stated if s is not chosen), key=lambda s: s.score)
+    others = [s for s in stated if s is not chosen]
+    rival = others[best_first([s.fit for s in others])[0]]
     theirs = choices_of(rival.network)
     differs = ", ".join(f"{k}={v}" for k, v in theirs.items() if v != mine.get(k) and k != "d_head")
     return (
         f" Not shown by the weights, chosen by how well they answer: {text}. The loss is "
-        f"{chosen.loss:.4g}; the next best reading ({differs or 'in the other order'}) has "
-        f"{rival.loss:.4g} and is right on {rival.best.judged:.2%}."
+        f"{chosen.fit.mean_loss:.4g}; the next best reading ({differs}) has "
+        f"{rival.fit.mean_loss:.4g} and is right on {rival.best.judged:.2%}."
     )
 
 

@@ -7,8 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from grokinterp.errors import ConfigError
 from grokinterp.tasks import TaskSpec
 
+_SHOWN = (
+    "n_layers",
+    "d_model",
+    "n_heads",
+    "d_head",
+    "d_mlp",
+    "biases",
+    "widths",
+    "d_embed",
+)
+"""Sizes, which weights show: at their defaults nobody has said them."""
 TASK_FIELDS = (
     "operation",
     "p",
@@ -49,7 +61,7 @@ class Hints:
         """Take whole specs: each of their fields is given, at its default too.
 
         What says nothing about a trained network is left out: how the pairs were split, how the
-        initial weights were drawn, the seed of answers that are not drawn.
+        initial weights were drawn, the seed of answers that are not drawn, sizes at their defaults.
 
         Examples
         --------
@@ -74,9 +86,15 @@ class Hints:
         Raises
         ------
         ConfigError
-            If the fields do not go together.
+            If the fields do not go together, or p alone is given and is not `order`.
         """
         if "operation" not in self.task:
+            p = self.task.get("p", order)
+            if order and p != order:
+                raise ConfigError(
+                    f"p={p} is given, and the network has {order} operands. Check p, or leave it "
+                    "out."
+                )
             return None
         return TaskSpec(**{"p": order, **self.task})
 
@@ -92,8 +110,12 @@ def _task_fields(task: TaskSpec) -> dict[str, Any]:
 
 
 def _model_fields(model: Any) -> dict[str, Any]:
-    names = [one.name for one in dataclasses.fields(model) if one.name not in _OF_TRAINING]
-    return {name: getattr(model, name) for name in names}
+    return {
+        one.name: getattr(model, one.name)
+        for one in dataclasses.fields(model)
+        if one.name not in _OF_TRAINING
+        and not (one.name in _SHOWN and getattr(model, one.name) == one.default)
+    }
 
 
 NO_HINTS = Hints()

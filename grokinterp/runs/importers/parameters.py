@@ -265,7 +265,7 @@ def without_prefix_of(state: Mapping[Any, Any], expected: Iterable[str]) -> dict
     --------
     >>> names = {"module._orig_mod.embed.W_E": 1, "train_acc.correct": 2}
     >>> without_prefix_of(names, ["embed.W_E"])
-    {'embed.W_E': 1, 'train_acc.correct': 2}
+    {'train_acc.correct': 2, 'embed.W_E': 1}
     """
     named = {str(name): value for name, value in state.items()}
     starts: dict[str, int] = {}
