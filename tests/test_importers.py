@@ -367,7 +367,7 @@ def test_a_model_of_zhong_et_al_has_the_attention_rate_of_its_config(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"diff_vocab": True}, "11 input tokens and 11 outputs do not belong"),
+        ({"diff_vocab": True}, "11 tokens of operands are no two embeddings of the same length"),
         ({"attn_coeff": 1.5}, "attn_coeff=1.5; expected a number in"),
         ({"attn_coeff": None}, "attn_coeff=None; expected a number in"),
         ({"act_fn": "Tanh"}, "act_fn='tanh'; only relu and gelu"),

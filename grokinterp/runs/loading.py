@@ -50,8 +50,9 @@ def load_run(
     path
         Run folder, checkpoint file, or folder of checkpoint files, here or on the Hub.
     format
-        ``grokinterp``, ``export``, or the name of an importer: ``zhong2023``, ``grokking_demo``,
-        ``nanda2023``, ``transformer_lens``, ``state_dicts``. None: whichever recognizes it.
+        ``grokinterp``, ``export``, or the name of an importer: ``chughtai2023``, ``zhong2023``,
+        ``grokking_demo``, ``nanda2023``, ``transformer_lens``, ``state_dicts``, ``other_names``.
+        None: whichever recognizes it.
     task
         What the network of a foreign file learned, in the place of what the file shows; its
         split settings are ignored. None: found from its answers.

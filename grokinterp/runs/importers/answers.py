@@ -35,7 +35,8 @@ class Answers:
         with torch.no_grad():
             whole = _all_logits(network, grid)
             parts = [part.double().logsumexp(dim=1) for part in whole.split(8192)]
-        n_answers = network.parameters["unembed.W_U"].shape[1]
+        extra = network.extra_output
+        n_answers = whole.shape[1] - (0 if extra is None else extra.shape[1])
         return cls(network, pairs, whole[:, :n_answers], torch.cat(parts).numpy())
 
     @property

@@ -165,7 +165,13 @@ def read_network(
     how = {**kind, "n_heads": n_heads, "n_answers": n_answers}
     how |= {"arrangement": arrangement, "use_attn_scale": use_attn_scale}
     spec = _spec_of(kept, {**named_kind, **kind, "input_format": ARRANGEMENTS[arrangement]})
-    order = (len(kept["embed.W_E"]) - len(spec.signs)) // spec.n_operand_tables
+    n_operands = len(kept["embed.W_E"]) - len(spec.signs)
+    order = n_operands // spec.n_operand_tables
+    if n_operands % spec.n_operand_tables:
+        raise CheckpointError(
+            f"{n_operands} tokens of operands are no two embeddings of the same length. Read it "
+            "with operand_embeddings=shared."
+        )
     extra = _cut_outputs(kept, order, n_answers or order, len(spec.signs))
     try:
         sizes = {**spec.vocabulary_sizes(order), "d_vocab_out": n_answers or order}
