@@ -151,6 +151,14 @@ class TaskSpec:
         """Make an AnswerTable of `labels`, whose number of rows becomes p."""
         if not isinstance(self.operation, str):
             return
+        of_tables, of_groups = ("labels", "n_answers"), ("group", "group_table")
+        for name in of_tables + of_groups:
+            wanted = "table" if name in of_tables else "group"
+            if getattr(self, name) is not None and self.operation != wanted:
+                raise ConfigError(
+                    f"{name}={shown(getattr(self, name))} does not go with {self.operation}. "
+                    f"Leave it out, or use operation={wanted}."
+                )
         if self.operation == "table":
             if self.labels is None:
                 raise ConfigError(
@@ -160,15 +168,6 @@ class TaskSpec:
             table = AnswerTable.of(self.labels)
             object.__setattr__(self, "labels", table)
             object.__setattr__(self, "p", table.n_tokens)
-            return
-        of_tables, of_groups = ("labels", "n_answers"), ("group", "group_table")
-        for name in of_tables + of_groups:
-            wanted = "table" if name in of_tables else "group"
-            if getattr(self, name) is not None and self.operation != wanted:
-                raise ConfigError(
-                    f"{name}={shown(getattr(self, name))} does not go with {self.operation}. "
-                    f"Leave it out, or use operation={wanted}."
-                )
         if self.operation == "group":
             name, table = table_of_group(self.group, self.group_table)
             object.__setattr__(self, "group", name)

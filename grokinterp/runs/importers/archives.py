@@ -83,10 +83,15 @@ def read_arrays(path: Path, *, most: int) -> dict[str, Any]:
                 raise ValueError(f"it has {fault or 'more bytes than a small network'}")
             arrays = {}
             for member in members:
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"it has two arrays {name!r}")
                 with archive.open(member) as file:
-                    arrays[member.filename.removesuffix(".npy")] = _read_array(file, member)
+                    arrays[name] = _read_array(file, member)
             return arrays
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive or header fails anywhere in zlib and numpy
         fact = first_sentence(error)
         raise CheckpointError(
             f"{path} cannot be read as arrays of numpy: {fact}. Save them again with numpy.savez."
