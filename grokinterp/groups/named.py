@@ -88,7 +88,7 @@ def order_of_name(name: str) -> int:
     order = math.prod(_order(word, n) for word, n in _factors(name))
     if not 2 <= order <= LARGEST_ORDER:
         raise ConfigError(
-            f"group={name!r} has {order:,} elements. A group has 2 to {LARGEST_ORDER:,}."
+            f"group={name!r} has {order:,} elements. Choose a group of 2 to {LARGEST_ORDER:,}."
         )
     return order
 
