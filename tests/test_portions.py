@@ -134,6 +134,19 @@ def test_a_run_is_analyzed_in_portions_from_its_checkpoints_to_its_tables(monkey
         pd.testing.assert_frame_equal(of_whole, of_parts, rtol=2e-5, atol=2e-6)
 
 
+def test_of_very_many_logits_components_are_removed_by_their_mean_alone(monkeypatch):
+    snapshot, keys = permutations()
+    everything = ablation_table(snapshot, keys, at=SITES)
+    monkeypatch.setattr("grokinterp.circuits.ablations.MOST_LOGITS", 24**3 - 1)
+    fewer = ablation_table(snapshot, keys, at=SITES)
+    words = ("kept", "zero", "resample")
+    is_kept = [not any(word in what for word in words) for what in everything["intervention"]]
+    pd.testing.assert_frame_equal(fewer, everything[is_kept].reset_index(drop=True))
+    assert 5 < len(fewer) < len(everything) / 2
+    monkeypatch.setattr("grokinterp.circuits.ablations.MOST_LOGITS", 24**3)
+    assert len(ablation_table(snapshot, keys, at=SITES)) == len(everything)
+
+
 class LargestArray(TorchDispatchMode):
     """Bytes of the largest array that any operation makes; views of what there is do not count."""
 
