@@ -7,6 +7,7 @@ have been understood wrongly.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, one_line
+from grokinterp.fields import shown
 from grokinterp.runs.importers.assembly import CheckpointFiles, imported_run, listed, plural
-from grokinterp.runs.importers.evidence import find_reading
+from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
@@ -28,12 +30,16 @@ from grokinterp.runs.importers.perceptrons import perceptron_readings
 from grokinterp.runs.importers.step_names import step_in_name
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
-from grokinterp.tasks import Split
+from grokinterp.tasks import Split, Task
 
 _REMEDY = (
     "Give its module, --module package.module:build, or rename its parameters as TransformerLens "
     "does; see docs/importing.md."
 )
+
+
+_OF_NO_SHAPE = ("act_fn", "attention_dir", "attention_rate", "norm_epsilon", "curvature")
+"""Fields that are taken as they are given where no reading has them."""
 
 
 def unnamed_state_dict(content: Any) -> dict[str, Tensor] | None:
@@ -78,8 +84,11 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     content = read_foreign_file(files[max(files)]) if files else source.content
     state = unnamed_state_dict(content)
     assert state is not None
-    chosen, note = choose(state)
-    reading = find_reading([chosen], hints=hints)
+    reading, note = read_under_other_names(state, hints)
+    # A network that only memorized is right on its training pairs alone.
+    if hints.train_pairs is None:
+        _refuse_another_task(state, reading)
+    chosen = reading.network
     step = step_in_name(source.path, is_alone=True) if not files else None
     when = f"step {step:,}, as its name says" if step is not None else "an unknown step, shown as 0"
     where = f"imported from {source.path.name} (other_names): the weights at {when}."
@@ -134,25 +143,96 @@ def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
     return candidates
 
 
-def choose(state: Mapping[str, Tensor]) -> tuple[Network, str]:
-    """Choose how to read a state dict, and say what no shape shows of it.
+def _stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
+    """Read a state dict in every way that names, shapes and what the user says leave open.
+
+    Parameters
+    ----------
+    state
+        Names to tensors.
+    hints
+        Fields of the model decide between readings; a given task says the number of operands.
 
     Raises
     ------
     CheckpointError
-        If its shapes are those of no network that is known here, or none of the readings
-        answers a task.
+        If its shapes are those of no network that is known here, or contradict what is given.
     """
     candidates = all_readings(state)
+    for name, value in hints.model.items():
+        fitting = [one for one in candidates if getattr(one.spec, name, None) == value]
+        if not fitting and name in _OF_NO_SHAPE:
+            fitting = [_with(one, name, value) for one in candidates if hasattr(one.spec, name)]
+        if not fitting:
+            specs = [one.spec for one in candidates]
+            found = {str(getattr(s, name)) for s in specs if hasattr(s, name)}
+            theirs = f"with {name}={' or '.join(sorted(found))}" if found else "without that"
+            raise CheckpointError(
+                f"model.{name}={shown(value)} is given, but names and shapes are those of a "
+                f"network {theirs}, a {candidates[0].spec.in_words}. Correct it, or leave it out."
+            )
+        candidates = fitting
+    spec = hints.task_on(0) if "operation" in hints.task else None
+    order = hints.task.get("p") if spec is None else Task(spec).n_tokens
+    return [one for one in candidates if one.order == order] or candidates
+
+
+def _with(network: Network, name: str, value: Any) -> Network:
+    """The network with a field that no weight shows, at all its checkpoints."""
+    reread = network.reread
+    assert reread is not None
+    spec = dataclasses.replace(network.spec, **{name: value})
+    return dataclasses.replace(
+        network, spec=spec, reread=lambda state: _with(reread(state), name, value)
+    )
+
+
+def read_under_other_names(state: Mapping[str, Tensor], hints: Hints) -> tuple[Reading, str]:
+    """Find the reading that answers a task, the given one if one is given.
+
+    Returns
+    -------
+    reading
+        With a doubt if the network contradicts the given task.
+    note
+        What no shape shows of it, in a sentence; empty if the account of the reading says so.
+
+    Raises
+    ------
+    CheckpointError
+        If no reading answers a task, or none is as the user says.
+    """
+    candidates = _stated_readings(state, hints)
+    is_said = "operation" in hints.task or hints.train_pairs is not None
     ranked = judged(candidates)
+    if ranked[0].accuracy >= ENOUGH or not is_said:
+        _refuse_idle(state, ranked)
+        chosen = ranked[0].network
+        return find_reading([chosen], hints=hints), _chosen(ranked[0], ranked)
+    order = candidates[0].order
+    reading = find_reading([one for one in candidates if one.order == order], hints=hints)
+    return reading, ""
+
+
+def _refuse_another_task(state: Mapping[str, Tensor], reading: Reading) -> None:
+    """Refuse a file whose network does not do the given task, and no other one either."""
+    if reading.accuracy < ENOUGH and not reading.doubts:
+        raise CheckpointError(
+            f"it is {unknown_names(state)}. The best reading of its shapes, a "
+            f"{reading.network.spec.in_words}, is right on {reading.accuracy:.1%} of the pairs of "
+            f"the given task, {reading.task.spec.in_words}. {_REMEDY}"
+        )
+
+
+def _refuse_idle(state: Mapping[str, Tensor], ranked: list[Judged]) -> None:
+    """Refuse a network that answers no task: its names may have been understood wrongly."""
     best = ranked[0]
     if best.accuracy < ENOUGH:
         raise CheckpointError(
-            f"it is {unknown_names(state)}. The best of {plural(len(candidates), 'reading')} of "
+            f"it is {unknown_names(state)}. The best of {plural(len(ranked), 'reading')} of "
             f"its shapes, a {best.network.spec.in_words}, is right on only {best.accuracy:.1%} "
             f"of the pairs of {best.operation}, too few for a trained network. {_REMEDY}"
         )
-    return best.network, _chosen(best, ranked)
 
 
 def _chosen(best: Judged, ranked: list[Judged]) -> str:
