@@ -439,3 +439,63 @@ def test_a_perceptron_can_be_described_or_found_in_state_dicts_in_memory():
     wide = MlpSpec(widths=(33,), embedding="shared", d_embed=4, combination="summed")
     with pytest.raises(CheckpointError, match=r"step 9: its shapes \(.*the given model"):
         gi.Run.from_state_dicts({9: theirs}, task=task, model=wide)
+
+
+# --- what the user says -----------------------------------------------------------------
+
+
+def test_a_given_activation_is_that_of_a_network_under_other_names(tmp_path):
+    torch.save(named(LLAMA), tmp_path / "step_5.pt")
+    assert gi.load_run(tmp_path / "step_5.pt").spec.act_fn == "relu"
+    for act_fn in ("gelu", "square"):
+        run = gi.load_run(tmp_path / "step_5.pt", model=ModelSpec(act_fn=act_fn))
+        assert run.spec.act_fn == act_fn and run.spec.n_heads == SPEC.n_heads
+        expected = pair_logits(CLOCK, run.spec, GRID)
+        torch.testing.assert_close(run.logits(5), expected, **SAME)
+    with pytest.raises(CheckpointError, match=r"n_heads=3 is given, .* with n_heads=1 or 2 or 5, "):
+        gi.load_run(tmp_path / "step_5.pt", model=ModelSpec(n_heads=3))
+    with pytest.raises(
+        CheckpointError, match="architecture='mlp' is given, .* without that, a transformer"
+    ):
+        gi.load_run(tmp_path / "step_5.pt", model=MlpSpec())
+
+
+def test_a_perceptron_in_a_file_is_read_as_it_is_described(tmp_path):
+    for i, (embedding, state) in enumerate(perceptrons()):
+        folder = tmp_path / f"net {i}"
+        folder.mkdir()
+        for step, factor in ((10, 0.5), (40, 1.0)):
+            torch.save({n: factor * v for n, v in state.items()}, folder / f"step_{step}.pt")
+        run = gi.load_run(folder, model=MlpSpec(act_fn="gelu"), task=gi.TaskSpec(p=P))
+        assert (run.spec.act_fn, run.spec.embedding) == ("gelu", embedding)
+        assert run.steps == (10, 40) and run.parameters(10).keys() == run.parameters(40).keys()
+        assert gi.load_run(folder, task=gi.TaskSpec(p=P)).spec.act_fn == "relu"
+
+
+def test_a_given_task_is_judged_under_other_names_too(tmp_path):
+    torch.save(named(LLAMA), tmp_path / "step_5.pt")
+    right = gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(p=P))
+    assert "The task was given" in right.origin and not right.doubts
+    wrong = gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(operation="subtraction", p=P))
+    assert "addition explains 100.0%" in wrong.doubts[0]
+    generator = torch.Generator().manual_seed(0)
+    state = {n: torch.randn(v.shape, generator=generator) for n, v in named(LLAMA).items()}
+    torch.save(state, tmp_path / "step_5.pt")
+    with pytest.raises(CheckpointError, match="of the given task, addition modulo 13"):
+        gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(p=P))
+
+
+def test_a_network_that_only_memorized_is_read_where_its_pairs_are_given(tmp_path):
+    """The readout is solved for, so that 20 pairs are right and the others at chance."""
+    embed = torch.randn(P, 32, generator=torch.Generator().manual_seed(0))
+    rows = torch.randperm(P * P, generator=torch.Generator().manual_seed(1))[:20]
+    hidden = torch.tanh(embed[GRID].sum(1))
+    labels = nn.functional.one_hot(GRID.sum(1) % P, P).float()
+    out = torch.linalg.lstsq(hidden[rows], 9 * labels[rows], driver="gelsd").solution
+    state = {"embed.weight": embed, "l1.weight": torch.eye(32), "l2.weight": linear(out)}
+    torch.save(state, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match="names are not known"):
+        gi.load_run(tmp_path / "net.pt")
+    run = gi.load_run(tmp_path / "net.pt", train_pairs=rows)
+    assert run.spec.act_fn == "tanh" and not run.doubts
+    assert "100.00% of the training pairs" in run.origin

@@ -15,6 +15,7 @@ from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.readings import choices_of, open_readings
 from grokinterp.runs.importers.stored_config import known_fields
+from tests.foreign import in_published_orientation
 from tests.solved import state_of, table_of
 
 P = 7
@@ -253,6 +254,32 @@ def test_the_training_pairs_show_the_reading_of_a_network_that_only_memorized(me
     assert run.spec.act_fn == "tanh" and not run.doubts
     assert "100.00% of the training pairs" in run.origin
     assert gi.analyze_run(run, deep=False).milestones.memorization_step == 100
+
+
+def demo(state, rows):
+    """In Grokking_Demo's layout."""
+    return {"checkpoints": [state], "checkpoint_epochs": [99], "train_indices": torch.tensor(rows)}
+
+
+def nanda(state, rows):
+    """In the layout of Nanda et al., whose pairs have p beside them."""
+    biases = {name: value for name, value in state.items() if ".b_" in name}
+    state = {**in_published_orientation(state), **biases}
+    return {"model": state, "epoch": 99, "train_data": [(r // Q, r % Q, Q) for r in rows.tolist()]}
+
+
+@pytest.mark.parametrize("layout", [demo, nanda])
+def test_training_pairs_of_a_file_show_the_reading_of_what_only_memorized(
+    tmp_path, memorized, layout
+):
+    torch.save(layout(memorized, ROWS), tmp_path / "net.pth")
+    run = gi.load_run(tmp_path / "net.pth")
+    assert run.spec.act_fn == "tanh" and run.steps == (100,) and not run.doubts
+    assert "100.00% of the training pairs" in run.origin
+    assert sorted(run.split.train.tolist()) == sorted(ROWS.tolist())
+    # Pairs that the user gives are asked in the place of those in the file.
+    torch.save(layout(memorized, OTHERS), tmp_path / "net.pth")
+    assert gi.load_run(tmp_path / "net.pth", train_pairs=ROWS).spec.act_fn == "tanh"
 
 
 def test_a_reading_that_the_training_pairs_contradict_is_said_first(memorized):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from grokinterp.errors import CheckpointError
+from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.runs.importers.answers import Answers, rows_in_grid
 from grokinterp.runs.importers.assembly import given_split
 from grokinterp.runs.importers.explanations import (
@@ -109,13 +109,18 @@ def find_reading(
     given = _given_task(hints, p)
     trained = trained_table(hints.train_pairs, given, p) if trained is None else trained
     tasks = known_tasks(p) if given is None else (given,)
-    scored = [
-        _score(Answers.of(network), candidates[0], given, said, trained)
-        for network in shortlisted(candidates, tasks, trained)
-    ]
+
+    def scored_for(tasks: Sequence[Task], counted: np.ndarray | None) -> list[_Scored]:
+        kept = shortlisted(candidates, tasks, counted)
+        return [_score(Answers.of(n), candidates[0], given, said, trained) for n in kept]
+
+    scored = scored_for(tasks, trained)
     chosen, doubts = _chosen(scored)
-    if given is not None and chosen.best.judged < CLAIMED_FROM:
-        chosen, doubts = _otherwise_explained(scored, given) or (chosen, doubts)
+    is_open = given is not None and given.n_classes == p and chosen.best.judged < CLAIMED_FROM
+    if given is not None and is_open:
+        # What another task explains need not be on the shortlist for the given one.
+        anyway = scored_for(known_tasks(p), None)
+        chosen, doubts = _otherwise_explained([*scored, *anyway], given) or (chosen, doubts)
     try:
         task, said_words, more = _task(chosen, given, said, trained)
     except CheckpointError as error:
@@ -145,6 +150,20 @@ def trained_table(train_pairs: object, given: Task | None, p: int) -> np.ndarray
     trained = np.zeros((p, p), dtype=bool)
     trained[chosen[:, 0], chosen[:, 1]] = True
     return trained
+
+
+def stored_table(train_pairs: object, hints: Hints, p: int) -> np.ndarray | None:
+    """Return which pairs a file says were trained on, as a (p, p) table.
+
+    None if it does not say, if the user gives others, or if they are no pairs of the task: whoever
+    makes a split of them says what is wrong.
+    """
+    if train_pairs is None or hints.train_pairs is not None:
+        return None
+    try:
+        return trained_table(train_pairs, _given_task(hints, p), p)
+    except ConfigError:
+        return None
 
 
 def _given_task(hints: Hints, p: int) -> Task | None:
@@ -273,8 +292,6 @@ def _otherwise_explained(
     scored: Sequence[_Scored], given: Task
 ) -> tuple[_Scored, tuple[str, ...]] | None:
     """A reading that another task than the given one explains, with that as a doubt."""
-    if given.n_classes != given.n_tokens:
-        return None
     found: list[tuple[_Scored, Explanation]] = []
     for one in (s for s in scored if not s.network.against):
         table = one.answers.table
@@ -329,7 +346,9 @@ def _about_rivals(chosen: _Scored, scored: Sequence[_Scored], candidates: Sequen
     if not is_open:
         return ""
     text = ", ".join(f"{name}={mine[name]}" for name in is_open)
-    others = [s for s in stated if s is not chosen]
+    others = [s for s in stated if choices_of(s.network) != mine]
+    if not others:
+        return ""
     rival = others[best_first([s.fit for s in others])[0]]
     theirs = choices_of(rival.network)
     differs = ", ".join(f"{k}={v}" for k, v in theirs.items() if v != mine.get(k) and k != "d_head")

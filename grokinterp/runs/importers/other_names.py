@@ -7,6 +7,7 @@ have been understood wrongly.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, one_line
+from grokinterp.fields import shown
 from grokinterp.runs.importers.assembly import (
     CheckpointFiles,
     imported_run,
@@ -28,7 +30,7 @@ from grokinterp.runs.importers.contents import (
     passed_over,
     require_own_memory,
 )
-from grokinterp.runs.importers.evidence import find_reading
+from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
@@ -43,12 +45,16 @@ from grokinterp.runs.importers.step_names import step_in_name
 from grokinterp.runs.importers.transformer_lens import step_of_one
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
-from grokinterp.tasks import Split
+from grokinterp.tasks import Split, Task
 
 _REMEDY = (
     "Give its module, --module package.module:build, or rename its parameters as TransformerLens "
     "does; see docs/importing.md."
 )
+
+
+_OF_NO_SHAPE = ("act_fn", "attention_dir", "attention_rate", "norm_epsilon", "curvature")
+"""Fields that are taken as they are given where no reading has them."""
 
 
 def unnamed_state_dict(content: Any) -> dict[str, Tensor] | None:
@@ -99,9 +105,8 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     content = read_foreign_file(files[max(files)]) if files else source.content
     found = find_contents(content, unnamed_state_dict)
     assert found is not None
-    state = found.states[-1]
-    chosen, note = choose(state)
-    reading = find_reading([chosen], hints=hints)
+    reading, note = _read(found.states[-1], hints)
+    chosen = reading.network
     if files:
         where = f"the folder {source.path.name} (other_names): {plural(len(files), 'file')}, whose "
         where += "names end in the step"
@@ -181,8 +186,79 @@ def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
     return candidates
 
 
-def choose(state: Mapping[str, Tensor]) -> tuple[Network, str]:
+def stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
+    """Read a state dict in every way that names, shapes and what the user says leave open.
+
+    Parameters
+    ----------
+    state
+        Names to tensors.
+    hints
+        Fields of the model decide between readings; a given task says the number of operands.
+
+    Raises
+    ------
+    CheckpointError
+        If its shapes are those of no network that is known here, or contradict what is given.
+    """
+    candidates = all_readings(state)
+    for name, value in hints.model.items():
+        fitting = [one for one in candidates if getattr(one.spec, name, None) == value]
+        if not fitting and name in _OF_NO_SHAPE:
+            fitting = [_with(one, name, value) for one in candidates if hasattr(one.spec, name)]
+        if not fitting:
+            specs = [one.spec for one in candidates]
+            found = {str(getattr(s, name)) for s in specs if hasattr(s, name)}
+            theirs = f"with {name}={' or '.join(sorted(found))}" if found else "without that"
+            raise CheckpointError(
+                f"model.{name}={shown(value)} is given, but names and shapes are those of a "
+                f"network {theirs}, a {candidates[0].spec.in_words}. Correct it, or leave it out."
+            )
+        candidates = fitting
+    spec = hints.task_on(0) if "operation" in hints.task else None
+    order = hints.task.get("p") if spec is None else Task(spec).n_tokens
+    return [one for one in candidates if one.order == order] or candidates
+
+
+def _with(network: Network, name: str, value: Any) -> Network:
+    """The network with a field that no weight shows, at all its checkpoints."""
+    reread = network.reread
+    assert reread is not None
+    spec = dataclasses.replace(network.spec, **{name: value})
+    return dataclasses.replace(
+        network, spec=spec, reread=lambda state: _with(reread(state), name, value)
+    )
+
+
+def _read(state: Mapping[str, Tensor], hints: Hints) -> tuple[Reading, str]:
+    """The reading that answers best what is given, or any task, and what no shape shows of it."""
+    candidates = stated_readings(state, hints)
+    if "operation" not in hints.task and hints.train_pairs is None:
+        chosen, note = choose(state, candidates)
+        return find_reading([chosen], hints=hints), note
+    order = candidates[0].order
+    reading = find_reading([one for one in candidates if one.order == order], hints=hints)
+    # Where training pairs are known, a network that is right on nothing else is one that memorized.
+    if reading.accuracy < ENOUGH and hints.train_pairs is None and not reading.doubts:
+        raise CheckpointError(
+            f"it is {unknown_names(state)}. The best of {plural(len(candidates), 'reading')} of "
+            f"its shapes, a {reading.network.spec.in_words}, is right on {reading.accuracy:.1%} "
+            f"of the pairs of the given task, {reading.task.spec.in_words}. {_REMEDY}"
+        )
+    return reading, ""
+
+
+def choose(
+    state: Mapping[str, Tensor], candidates: list[Network] | None = None
+) -> tuple[Network, str]:
     """Choose how to read a state dict, and say what no shape shows of it.
+
+    Parameters
+    ----------
+    state
+        Names to tensors.
+    candidates
+        Ways to read it; None: all that names and shapes leave open.
 
     Raises
     ------
@@ -190,7 +266,7 @@ def choose(state: Mapping[str, Tensor]) -> tuple[Network, str]:
         If its shapes are those of no network that is known here, or none of the readings
         answers a task.
     """
-    candidates = all_readings(state)
+    candidates = all_readings(state) if candidates is None else candidates
     ranked = judged(candidates)
     best = ranked[0]
     if best.accuracy < ENOUGH:
