@@ -8,8 +8,10 @@ import grokinterp as gi
 from grokinterp.errors import CheckpointError
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.pair_tables import pair_logits
+from grokinterp.runs.importers.foreign_files import ForeignPath
+from grokinterp.runs.importers.hints import Hints
 from grokinterp.runs.importers.judging import judged
-from grokinterp.runs.importers.other_names import choose, unnamed_state_dict
+from grokinterp.runs.importers.other_names import choose, load, unnamed_state_dict
 from grokinterp.runs.importers.perceptrons import perceptron_readings
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from tests import planted
@@ -476,6 +478,9 @@ def test_a_given_task_is_judged_under_other_names_too(tmp_path):
     torch.save(named(LLAMA), tmp_path / "step_5.pt")
     right = gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(p=P))
     assert "The task was given" in right.origin and not right.doubts
+    # Only what is typed counts on the command line, and the modulus is that of the network.
+    unsized = Hints(task={"operation": "subtraction"})
+    assert "addition explains" in load(ForeignPath(tmp_path / "step_5.pt"), unsized).doubts[0]
     wrong = gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(operation="subtraction", p=P))
     assert "addition explains 100.0%" in wrong.doubts[0]
     generator = torch.Generator().manual_seed(0)

@@ -215,7 +215,9 @@ def stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
                 f"network {theirs}, a {candidates[0].spec.in_words}. Correct it, or leave it out."
             )
         candidates = fitting
-    spec = hints.task_on(0) if "operation" in hints.task else None
+    # Modulo p the order is p, which need not be said; others have it from their group or table.
+    has_order = any(name in hints.task for name in ("degree", "labels", "group", "group_table"))
+    spec = hints.task_on(0) if has_order else None
     order = hints.task.get("p") if spec is None else Task(spec).n_tokens
     return [one for one in candidates if one.order == order] or candidates
 
