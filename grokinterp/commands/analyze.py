@@ -52,7 +52,7 @@ class Analyze:
     ]
     """Run folder, as grokinterp.train wrote it, or a file or folder in one of the formats
     of docs/importing.md, or such a file or folder on the Hugging Face Hub,
-    hf://owner/name[@revision][/path]. Several, such as runs/*/, are also compared, and so are the
+    hf://owner/name[@revision][/path]. Several, such as runs/*/, are also compared. So are the
     files of a folder whose names differ in a seed or another setting."""
     out: Path | None = None
     """Where report.html and the tables go (default: CKPTS/analysis; for a single file and for
@@ -60,7 +60,7 @@ class Analyze:
     (default: comparison/ in the folder that holds them all); each run keeps its own default."""
     format: str | None = None
     """Format of CKPTS where it is not recognized: grokinterp, export, zhong2023, grokking_demo,
-    nanda2023, transformer_lens or state_dicts."""
+    chughtai2023, nanda2023, transformer_lens, state_dicts or other_names."""
     key_frequencies: str | None = None
     """Frequencies to use instead of those found, such as 9,38,45 (names of representations
     in a group that is not cyclic: sign,standard): for runs that were stopped on the plateau."""
@@ -79,12 +79,11 @@ class Analyze:
     files are then its state dicts, one per step (their names end in the step) or a single one;
     together they are one run."""
     task: TaskSpec = field(default_factory=TaskSpec)
-    """What the network learned: of your own network, or of a file that does not show it. Of a
-    file only the flags that are given count, before whatever the file says. The split is given by
-    --train-pairs alone."""
+    """What your own network learned, or what a file does not show. For a file only the flags that
+    you type count; they override what the file says. The split is given by --train-pairs alone."""
     model: GivenModel = field(default_factory=GivenModel)
-    """What the weights of a file do not show. Only the flags that are given count, before
-    whatever the file says."""
+    """What the weights of a file do not show. Only the flags that you type count; they override
+    what the file says."""
     inputs: str = "a b ="
     """Input of your own network: "a b =" or "a b", a tensor of tokens, or a function that makes
     the input from a (pairs, 2) tensor, such as nets:one_hot."""
@@ -92,7 +91,7 @@ class Analyze:
     """Submodules of your own network that are its parts."""
     train_pairs: Path | None = None
     """Training pairs of your own network, or of a file: a .npy, .pt, .csv or .txt file of rows,
-    or of pairs a b."""
+    or of pairs (a, b)."""
     export: Path | None = None
     """Also write a folder to upload to the Hugging Face Hub: the weights of the last checkpoint as
     safetensors, the tables, the report and a model card (docs/sharing.md)."""
@@ -166,7 +165,7 @@ def _refuse_flags_of_others(command: Analyze, arguments: list[str]) -> None:
         flag = given[0].partition("=")[0]
         raise ConfigError(
             f"{flag} needs --module package.module:build, a network of your own. For other files, "
-            "use --task.operation, --model.act-fn and the like, as far as the file does not say it."
+            "say what they do not: --task.operation, --model.act-fn and the like."
         )
     misplaced = [word for word in arguments if word.startswith(_OF_FILES)]
     if command.module is not None and misplaced:

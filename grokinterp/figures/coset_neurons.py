@@ -51,7 +51,7 @@ def plot_coset_neurons(analysis: Analysis) -> go.Figure:
     table = analysis.neurons
     if "coset_subgroup" not in table:
         raise nothing_to_draw(
-            analysis, "The neurons were not held against cosets", "final.fraction_coset_neurons"
+            analysis, "The neurons were not compared with cosets", "final.fraction_coset_neurons"
         )
     shown = table.loc[table["coset_subgroup"].notna()]
     if shown.empty:

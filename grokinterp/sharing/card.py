@@ -184,7 +184,7 @@ def _limits(analysis: Analysis) -> Iterable[str]:
     version = metadata.version("grokinterp")
     keys = "representations" if analysis.run.task.has_representations else "frequencies"
     yield (
-        f"The numbers are those of grokinterp {version}, on one network; another seed may find "
+        f"The numbers are those of grokinterp {version}, on one network; another seed may lead to "
         f"other key {keys}."
     )
 
