@@ -326,6 +326,19 @@ def test_a_network_that_has_learned_nothing_or_everything_tells_no_pairs_apart()
     assert not run.doubts
 
 
+def test_a_network_that_has_learned_everything_is_asked_if_it_is_surer_of_the_others():
+    """All its answers are right, and the losses of what it was trained on are lower."""
+    task = gi.Task(gi.TaskSpec(p=Q))
+    logits = 0.01 * np.random.default_rng(3).standard_normal((Q * Q, Q))
+    logits += np.where(np.isin(np.arange(Q * Q), ROWS), 9, 8.5)[:, None] * np.eye(Q)[task.labels]
+    said = {
+        name: gi.Run.from_logits({9: logits}, task=task.spec, train_pairs=rows).doubts
+        for name, rows in {"right": ROWS, "wrong": np.setdiff1d(np.arange(Q * Q), ROWS)}.items()
+    }
+    assert said["right"] == ()
+    assert len(said["wrong"]) == 1 and "not surer of the training pairs" in said["wrong"][0]
+
+
 # --- end to end -------------------------------------------------------------------------
 
 
@@ -336,10 +349,14 @@ def test_the_command_and_the_report_begin_with_the_doubt(tmp_path, capsys):
     content = {"checkpoints": [state], "checkpoint_epochs": [99], "config": {"act_fn": "square"}}
     torch.save(content, tmp_path / "net.pt")
     main([str(tmp_path / "net.pt"), "--out", str(tmp_path / "out"), "--no-deep", "--quiet"])
-    first = capsys.readouterr().out.splitlines()[0]
+    said = capsys.readouterr().out
+    first = said.splitlines()[0]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert first.split(maxsplit=1) == ["doubt", summary["doubts"][0]]
     assert any("act_fn=square, but read with act_fn=tanh" in doubt for doubt in summary["doubts"])
+    assert "No outcome: no verdict is built on a reading that is in doubt." in said
+    # Every verdict that is missing leads back to it, and none repeats it.
+    assert said.count("read with act_fn=tanh") == 1
     assert summary["doubts"] and summary["outcome_kind"] is None
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.index("<strong>Doubt.</strong>") < page.index("No outcome")
