@@ -199,5 +199,5 @@ def price_of(network: Network, usual: Network) -> float:
     n = sum(mine.get(name) != theirs.get(name) for name in names)
     # It differs from gelu by less than a thousandth, and is the rarer one.
     n += mine["act_fn"] == "gelu_new" != theirs["act_fn"]
-    has_other_norm = mine["normalization"] != theirs["normalization"]
+    has_other_norm = mine.get("normalization") != theirs.get("normalization")
     return PRICE**n * (PRICE_OF_NORM if has_other_norm else 1)
