@@ -177,6 +177,10 @@ def test_flags_that_say_nothing_here_are_refused(file, words, message):
 def test_a_given_task_is_the_task_and_the_origin_says_how_well_it_fits(file):
     wrong = gi.load_run(file, task=gi.TaskSpec(operation="subtraction", p=13))
     assert wrong.task.spec.operation == "subtraction"
+    assert len(wrong.doubts) == 1
+    assert "contradicts the given task, subtraction modulo 13" in wrong.doubts[0]
+    assert "addition explains 100.0%" in wrong.doubts[0]
+    assert (wrong.transformer.act_fn, wrong.transformer.normalization) == ("relu", "none")
     assert "The task was given: subtraction modulo 13" in wrong.origin
     right = gi.load_run(file, task=gi.TaskSpec(p=13, split_seed=5))
     assert (right.task.spec.operation, right.doubts) == ("addition", ())

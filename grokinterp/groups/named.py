@@ -95,7 +95,7 @@ def order_of_name(name: str) -> int:
     if not 2 <= order <= LARGEST_ORDER:
         count = f"{order:,}" if order <= LARGEST_ORDER**3 else f"over {LARGEST_ORDER**3:,}"
         raise ConfigError(
-            f"group={shown(name)} has {count} elements. A group has 2 to {LARGEST_ORDER:,}."
+            f"group={shown(name)} has {count} elements. Choose a group of 2 to {LARGEST_ORDER:,}."
         )
     return order
 

@@ -183,7 +183,7 @@ def _limits(analysis: Analysis) -> Iterable[str]:
         yield escaped(f"{name} could not be computed: {reason}")
     version = metadata.version("grokinterp")
     yield (
-        f"The numbers are those of grokinterp {version}, on one network; another seed may find "
+        f"The numbers are those of grokinterp {version}, on one network; another seed may lead to "
         "other key frequencies."
     )
 

@@ -109,13 +109,18 @@ def find_reading(
     given = _given_task(hints, p)
     trained = trained_table(hints.train_pairs, given, p) if trained is None else trained
     tasks = known_tasks(p) if given is None else (given,)
-    scored = [
-        _score(Answers.of(network), candidates[0], given, said, trained)
-        for network in shortlisted(candidates, tasks, trained)
-    ]
+
+    def scored_for(tasks: Sequence[Task], counted: np.ndarray | None) -> list[_Scored]:
+        kept = shortlisted(candidates, tasks, counted)
+        return [_score(Answers.of(n), candidates[0], given, said, trained) for n in kept]
+
+    scored = scored_for(tasks, trained)
     chosen, doubts = _chosen(scored)
-    if given is not None and chosen.best.judged < CLAIMED_FROM:
-        chosen, doubts = _otherwise_explained(scored, given) or (chosen, doubts)
+    is_open = given is not None and given.n_classes == p and chosen.best.judged < CLAIMED_FROM
+    if given is not None and is_open:
+        # What another task explains need not be on the shortlist for the given one.
+        anyway = scored_for(known_tasks(p), None)
+        chosen, doubts = _otherwise_explained([*scored, *anyway], given) or (chosen, doubts)
     try:
         task, said_words, more = _task(chosen, given, said, trained)
     except CheckpointError as error:
@@ -273,8 +278,6 @@ def _otherwise_explained(
     scored: Sequence[_Scored], given: Task
 ) -> tuple[_Scored, tuple[str, ...]] | None:
     """A reading that another task than the given one explains, with that as a doubt."""
-    if given.n_classes != given.n_tokens:
-        return None
     found: list[tuple[_Scored, Explanation]] = []
     for one in (s for s in scored if not s.network.against):
         table = one.answers.table
@@ -319,7 +322,7 @@ def _judge_given(chosen: _Scored, given: Task, right: str) -> tuple[Task, str]:
 
 
 def _about_rivals(chosen: _Scored, scored: Sequence[_Scored], candidates: Sequence[Network]) -> str:
-    """Say which open fields were chosen, how well, and what came next."""
+    """Say which open fields were chosen, how well, and what came second."""
     stated = [s for s in scored if not s.network.against]
     if len(stated) < 2:
         return ""

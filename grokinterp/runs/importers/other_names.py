@@ -128,7 +128,7 @@ def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
         candidates, why = transformer_readings(state)
     if not candidates:
         raise CheckpointError(
-            f"it is {unknown_names(state)}, and no perceptron or transformer that is known here"
+            f"it is {unknown_names(state)}, and neither a perceptron nor a transformer known here"
             f"{f': {why}' if why else ''}. {_REMEDY}"
         )
     return candidates
@@ -149,8 +149,8 @@ def choose(state: Mapping[str, Tensor]) -> tuple[Network, str]:
     if best.accuracy < ENOUGH:
         raise CheckpointError(
             f"it is {unknown_names(state)}. The best of {plural(len(candidates), 'reading')} of "
-            f"its shapes, a {best.network.spec.in_words}, is right on {best.accuracy:.1%} of the "
-            f"pairs of {best.operation}, which no trained network is. {_REMEDY}"
+            f"its shapes, a {best.network.spec.in_words}, is right on only {best.accuracy:.1%} "
+            f"of the pairs of {best.operation}, too few for a trained network. {_REMEDY}"
         )
     return best.network, _chosen(best, ranked)
 

@@ -158,7 +158,7 @@ def _in_order(found: list[Network], stated: Mapping[str, Any]) -> list[Network]:
     if told and all(network.against for network in told):
         values = ", ".join(f"{name}={shown(value)}" for name, value in known.items())
         raise CheckpointError(
-            f"the weights can be read as no network with {values}, as it is stated. Correct the "
+            f"no reading of the weights has {values}, as stated. Correct the "
             "stored config, or say what is wrong in it: model=gi.ModelSpec(...)."
         )
     return sorted(told, key=lambda network: bool(network.against))

@@ -142,8 +142,8 @@ def _kind(config: Mapping[str, Any], source: ForeignPath) -> dict[str, Any]:
         )
     if config.get("use_linear"):
         raise CheckpointError(
-            f"{path} has use_linear={shown(config['use_linear'])}: it is no transformer, which no "
-            "transformer here can be. Choose another of the published models."
+            f"{path} has use_linear={shown(config['use_linear'])}, which no transformer here can "
+            "have. Choose another of the published models."
         )
     tables = "separate" if config.get("diff_vocab") else "shared"
     return {"attention_rate": float(rate), "act_fn": act_fn, "operand_embeddings": tables}
