@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 import grokinterp as gi
 from grokinterp.errors import CheckpointError
-from grokinterp.groups import named_group, nearest_group_table
+from grokinterp.groups import named_group, nearest_group_table, table_as_group
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.evidence import find_reading
@@ -197,6 +197,14 @@ def test_a_few_wrong_answers_are_mended_by_majority_and_many_are_not():
         damaged.reshape(-1)[places] = (damaged.reshape(-1)[places] + 1) % 10
         mended = nearest_group_table(damaged)
         assert (mended is not None and np.array_equal(mended, table)) == is_found
+    # Of two rows or columns with the same answers either may be the wrong one.
+    for twice, other in ((np.s_[3], np.s_[5]), (np.s_[:, 3], np.s_[:, 5])):
+        damaged = table.copy()
+        damaged[twice] = damaged[other]
+        mended = nearest_group_table(damaged)
+        assert table_as_group(mended) is not None and (mended == damaged).mean() == 0.9
+    damaged[:, 3] = np.random.default_rng(0).permutation(10)
+    assert np.array_equal(nearest_group_table(damaged), table)
     damaged = table.copy()
     damaged[2, 3] = (damaged[2, 3] + 1) % 10
     reading = read(state_of(damaged))
