@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, one_line
+from grokinterp.fields import shown
 from grokinterp.runs.importers.assembly import CheckpointFiles, imported_run, listed, plural
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import (
@@ -28,7 +29,7 @@ from grokinterp.runs.importers.perceptrons import perceptron_readings
 from grokinterp.runs.importers.step_names import step_in_name
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
-from grokinterp.tasks import Split
+from grokinterp.tasks import Split, Task
 
 _REMEDY = (
     "Give its module, --module package.module:build, or rename its parameters as TransformerLens "
@@ -78,7 +79,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     content = read_foreign_file(files[max(files)]) if files else source.content
     state = unnamed_state_dict(content)
     assert state is not None
-    chosen, note = choose(state)
+    chosen, note = choose(state, hints)
     reading = find_reading([chosen], hints=hints)
     step = step_in_name(source.path, is_alone=True) if not files else None
     when = f"step {step:,}, as its name says" if step is not None else "an unknown step, shown as 0"
@@ -134,17 +135,18 @@ def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
     return candidates
 
 
-def choose(state: Mapping[str, Tensor]) -> tuple[Network, str]:
+def choose(state: Mapping[str, Tensor], hints: Hints = NO_HINTS) -> tuple[Network, str]:
     """Choose how to read a state dict, and say what no shape shows of it.
 
     Raises
     ------
     CheckpointError
-        If its shapes are those of no network that is known here, or none of the readings
-        answers a task.
+        If its shapes are those of no network that is known here or of none that is as it is
+        given, or none of the readings answers a task.
     """
-    candidates = all_readings(state)
-    ranked = judged(candidates)
+    candidates = _as_given(all_readings(state), hints)
+    spec = hints.task_on(candidates[0].order)
+    ranked = judged(candidates, None if spec is None else Task(spec))
     best = ranked[0]
     if best.accuracy < ENOUGH:
         raise CheckpointError(
@@ -153,6 +155,29 @@ def choose(state: Mapping[str, Tensor]) -> tuple[Network, str]:
             f"of the pairs of {best.operation}, too few for a trained network. {_REMEDY}"
         )
     return best.network, _chosen(best, ranked)
+
+
+def _as_given(candidates: list[Network], hints: Hints) -> list[Network]:
+    """Those readings that have what is given of the network."""
+    given = dict(hints.model)
+    fitting = [
+        network
+        for network in candidates
+        if all(getattr(network.spec, name, None) == value for name, value in given.items())
+    ]
+    if fitting:
+        return fitting
+    kinds = sorted({type(network.spec).__name__ for network in candidates})
+    values = ", ".join(
+        f"{name}={shown(value)}"
+        for name, value in given.items()
+        if all(getattr(network.spec, name, None) != value for network in candidates)
+    )
+    raise CheckpointError(
+        f"its shapes can be read as {' or '.join(kinds)}, but not with what is given of the "
+        f"network ({values or 'all of it together'}). Leave it out, or give the network as a "
+        "module."
+    )
 
 
 def _chosen(best: Judged, ranked: list[Judged]) -> str:
