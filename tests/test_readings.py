@@ -138,6 +138,13 @@ def test_a_config_that_cannot_be_built_is_refused_with_its_field_and_value(
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("rate", [5.0, -1.0, float("nan")])
+def test_a_stated_value_that_no_network_has_is_refused(rate):
+    with pytest.raises(CheckpointError, match="no network has attention_rate="):
+        open_readings(state_of(SUMS), {"attention_rate": rate})
+    assert open_readings(state_of(SUMS), {"attention_rate": 0.5})[0].spec.attention_rate == 0.5
+
+
 def test_fields_go_by_many_names_and_what_says_nothing_decides_nothing():
     theirs = {"hidden_act": "gelu_new", "num_hidden_layers": 2, "hidden_size": 16, "eps": 1e-8}
     assert known_fields(theirs) == {"act_fn": "gelu_new", "n_layers": 2, "d_model": 16}
