@@ -453,7 +453,7 @@ def test_a_table_of_anything_but_tensors_is_no_state_dict():
     assert unnamed_state_dict({"a": torch.ones(2, 2)}) is None
     assert unnamed_state_dict({"model": named(GPT2)}).keys() == named(GPT2).keys()
     assert unnamed_state_dict(CLOCK) is None
-    with pytest.raises(CheckpointError, match="no perceptron or transformer that is known"):
+    with pytest.raises(CheckpointError, match="neither a perceptron nor a transformer known here"):
         all_readings({"conv.weight": torch.ones(3, 4), "conv2.weight": torch.ones(9, 9)})
 
 
