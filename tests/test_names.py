@@ -11,7 +11,7 @@ from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.foreign_files import ForeignPath
 from grokinterp.runs.importers.hints import Hints
 from grokinterp.runs.importers.judging import judged
-from grokinterp.runs.importers.other_names import choose, load, unnamed_state_dict
+from grokinterp.runs.importers.other_names import all_readings, load, unnamed_state_dict
 from grokinterp.runs.importers.perceptrons import perceptron_readings
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from tests import planted
@@ -420,7 +420,7 @@ def test_a_table_of_anything_but_tensors_is_no_state_dict():
     assert unnamed_state_dict({"model": named(GPT2)}).keys() == named(GPT2).keys()
     assert unnamed_state_dict(CLOCK) is None
     with pytest.raises(CheckpointError, match="no perceptron or transformer that is known"):
-        choose({"conv.weight": torch.ones(3, 4), "conv2.weight": torch.ones(9, 9)})
+        all_readings({"conv.weight": torch.ones(3, 4), "conv2.weight": torch.ones(9, 9)})
 
 
 def test_a_perceptron_can_be_described_or_found_in_state_dicts_in_memory():

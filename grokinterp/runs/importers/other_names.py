@@ -105,7 +105,11 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     content = read_foreign_file(files[max(files)]) if files else source.content
     found = find_contents(content, unnamed_state_dict)
     assert found is not None
-    reading, note = _read(found.states[-1], hints)
+    state = found.states[-1]
+    reading, note = read_under_other_names(state, hints)
+    # A network that only memorized is right on its training pairs alone.
+    if hints.train_pairs is None:
+        _refuse_another_task(state, reading)
     chosen = reading.network
     if files:
         where = f"the folder {source.path.name} (other_names): {plural(len(files), 'file')}, whose "
@@ -186,7 +190,7 @@ def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
     return candidates
 
 
-def stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
+def _stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
     """Read a state dict in every way that names, shapes and what the user says leave open.
 
     Parameters
@@ -232,52 +236,52 @@ def _with(network: Network, name: str, value: Any) -> Network:
     )
 
 
-def _read(state: Mapping[str, Tensor], hints: Hints) -> tuple[Reading, str]:
-    """The reading that answers best what is given, or any task, and what no shape shows of it."""
-    candidates = stated_readings(state, hints)
-    if "operation" not in hints.task and hints.train_pairs is None:
-        chosen, note = choose(state, candidates)
-        return find_reading([chosen], hints=hints), note
-    order = candidates[0].order
-    reading = find_reading([one for one in candidates if one.order == order], hints=hints)
-    # Where training pairs are known, a network that is right on nothing else is one that memorized.
-    if reading.accuracy < ENOUGH and hints.train_pairs is None and not reading.doubts:
-        raise CheckpointError(
-            f"it is {unknown_names(state)}. The best of {plural(len(candidates), 'reading')} of "
-            f"its shapes, a {reading.network.spec.in_words}, is right on {reading.accuracy:.1%} "
-            f"of the pairs of the given task, {reading.task.spec.in_words}. {_REMEDY}"
-        )
-    return reading, ""
+def read_under_other_names(state: Mapping[str, Tensor], hints: Hints) -> tuple[Reading, str]:
+    """Find the reading that answers a task, the given one if one is given.
 
-
-def choose(
-    state: Mapping[str, Tensor], candidates: list[Network] | None = None
-) -> tuple[Network, str]:
-    """Choose how to read a state dict, and say what no shape shows of it.
-
-    Parameters
-    ----------
-    state
-        Names to tensors.
-    candidates
-        Ways to read it; None: all that names and shapes leave open.
+    Returns
+    -------
+    reading
+        With a doubt if the network contradicts the given task.
+    note
+        What no shape shows of it, in a sentence; empty if the account of the reading says so.
 
     Raises
     ------
     CheckpointError
-        If its shapes are those of no network that is known here, or none of the readings
-        answers a task.
+        If no reading answers a task, or none is as the user says.
     """
-    candidates = all_readings(state) if candidates is None else candidates
+    candidates = _stated_readings(state, hints)
+    is_said = "operation" in hints.task or hints.train_pairs is not None
     ranked = judged(candidates)
+    if ranked[0].accuracy >= ENOUGH or not is_said:
+        _refuse_idle(state, ranked)
+        chosen = ranked[0].network
+        return find_reading([chosen], hints=hints), _chosen(ranked[0], ranked)
+    order = candidates[0].order
+    reading = find_reading([one for one in candidates if one.order == order], hints=hints)
+    return reading, ""
+
+
+def _refuse_another_task(state: Mapping[str, Tensor], reading: Reading) -> None:
+    """Refuse a file whose network does not do the given task, and no other one either."""
+    if reading.accuracy < ENOUGH and not reading.doubts:
+        raise CheckpointError(
+            f"it is {unknown_names(state)}. The best reading of its shapes, a "
+            f"{reading.network.spec.in_words}, is right on {reading.accuracy:.1%} of the pairs of "
+            f"the given task, {reading.task.spec.in_words}. {_REMEDY}"
+        )
+
+
+def _refuse_idle(state: Mapping[str, Tensor], ranked: list[Judged]) -> None:
+    """Refuse a network that answers no task: its names may have been understood wrongly."""
     best = ranked[0]
     if best.accuracy < ENOUGH:
         raise CheckpointError(
-            f"it is {unknown_names(state)}. The best of {plural(len(candidates), 'reading')} of "
+            f"it is {unknown_names(state)}. The best of {plural(len(ranked), 'reading')} of "
             f"its shapes, a {best.network.spec.in_words}, is right on only {best.accuracy:.1%} "
             f"of the pairs of {best.operation}, too few for a trained network. {_REMEDY}"
         )
-    return best.network, _chosen(best, ranked)
 
 
 def _chosen(best: Judged, ranked: list[Judged]) -> str:

@@ -36,7 +36,7 @@ from grokinterp.runs.importers.foreign_files import (
     read_foreign_file,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
-from grokinterp.runs.importers.other_names import stated_readings, unnamed_state_dict
+from grokinterp.runs.importers.other_names import read_under_other_names, unnamed_state_dict
 from grokinterp.runs.importers.parameters import (
     Network,
     find_state_dict,
@@ -181,9 +181,8 @@ def _read_last(
     if isinstance(model, MlpSpec):
         candidates = [described_perceptron(state, model, Task(task))]
     elif not layout_of(state) and "blocks.0.attn.W_O" not in state:
-        candidates = stated_readings(
-            state, dataclasses.replace(hints, model=Hints.of(None, model, None).model)
-        )
+        said = dataclasses.replace(hints, model=Hints.of(None, model, None).model)
+        return read_under_other_names(state, said)[0]
     elif model is None:
         candidates = open_readings(state, n_answers=task.n_answers)
     elif needs_description(model):

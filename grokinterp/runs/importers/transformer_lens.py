@@ -44,6 +44,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     """Read the file; the last state dict shows the network and the task."""
     found = find_contents(source.content)
     assert found is not None
+    require_own_memory(found)
     config = config_in(source.content, source.config_beside)
     candidates = open_readings(found.states[-1], {**known_fields(config), **hints.model})
     reading = find_reading(candidates, hints=hints)
@@ -77,7 +78,6 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
 def _weights(source: ForeignPath, found: Contents, last: Network) -> tuple[WeightsInMemory, str]:
     """Weights by step, and where the steps are from."""
     if len(found.states) > 1:
-        require_own_memory(found)
         steps = found.steps
         when = f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
     else:
