@@ -360,6 +360,40 @@ def test_a_perceptron_is_found_by_its_shapes(tmp_path):
         gi.load_run(tmp_path / "epoch_40.pt")
 
 
+def lookup(table):
+    """A perceptron with a neuron for every pair, which answers any table."""
+    p = len(table)
+    rows = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    l1 = torch.nn.functional.one_hot(rows + torch.tensor([0, p]), 2 * p).sum(1).float()
+    l2 = torch.nn.functional.one_hot(torch.tensor(table).reshape(-1), p).T.float()
+    return {"l1.weight": l1, "l1.bias": -torch.ones(p * p), "l2.weight": 9 * l2}
+
+
+def test_a_task_that_is_given_is_one_of_those_that_names_are_judged_by(tmp_path):
+    table = torch.randint(5, (5, 5), generator=torch.Generator().manual_seed(0)).tolist()
+    path = tmp_path / "net.pt"
+    torch.save(lookup(table), path)
+    with pytest.raises(CheckpointError, match="too few for a trained network"):
+        gi.load_run(path)
+    run = gi.load_run(path, task=gi.TaskSpec(operation="table", labels=table))
+    assert gi.take_snapshot(run).accuracy_all == 1.0 and not run.doubts
+    other = torch.tensor(table).roll(1, 0).tolist()
+    with pytest.raises(CheckpointError, match="too few for a trained network"):
+        gi.load_run(path, task=gi.TaskSpec(operation="table", labels=other))
+
+
+def test_what_is_given_of_a_network_under_other_names_is_not_passed_over(tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save(lookup([[(a + b) % 5 for b in range(5)] for a in range(5)]), path)
+    assert gi.load_run(path).spec.act_fn == "relu"
+    for act_fn in ("relu", "silu"):
+        assert gi.load_run(path, model=MlpSpec(act_fn=act_fn)).spec.act_fn == act_fn
+    with pytest.raises(CheckpointError, match=r"as MlpSpec, but not with .*n_heads=2"):
+        gi.load_run(path, model=ModelSpec(n_heads=2))
+    with pytest.raises(CheckpointError, match="but not with .*embedding='shared'"):
+        gi.load_run(path, model=MlpSpec(embedding="shared", d_embed=3))
+
+
 def test_shapes_decide_between_one_hot_vectors_and_embeddings():
     def words(**shapes):
         state = {name: torch.ones(shape) for name, shape in shapes.items()}
@@ -419,7 +453,7 @@ def test_a_table_of_anything_but_tensors_is_no_state_dict():
     assert unnamed_state_dict({"a": torch.ones(2, 2)}) is None
     assert unnamed_state_dict({"model": named(GPT2)}).keys() == named(GPT2).keys()
     assert unnamed_state_dict(CLOCK) is None
-    with pytest.raises(CheckpointError, match="no perceptron or transformer that is known"):
+    with pytest.raises(CheckpointError, match="neither a perceptron nor a transformer known here"):
         all_readings({"conv.weight": torch.ones(3, 4), "conv2.weight": torch.ones(9, 9)})
 
 

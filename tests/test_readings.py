@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 import grokinterp as gi
 from grokinterp.errors import CheckpointError
-from grokinterp.groups import named_group, nearest_group_table
+from grokinterp.groups import named_group, nearest_group_table, table_as_group
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.evidence import find_reading
@@ -139,6 +139,13 @@ def test_a_config_that_cannot_be_built_is_refused_with_its_field_and_value(
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("rate", [5.0, -1.0, float("nan")])
+def test_a_stated_value_that_no_network_has_is_refused(rate):
+    with pytest.raises(CheckpointError, match="no network has attention_rate="):
+        open_readings(state_of(SUMS), {"attention_rate": rate})
+    assert open_readings(state_of(SUMS), {"attention_rate": 0.5})[0].spec.attention_rate == 0.5
+
+
 def test_fields_go_by_many_names_and_what_says_nothing_decides_nothing():
     theirs = {"hidden_act": "gelu_new", "num_hidden_layers": 2, "hidden_size": 16, "eps": 1e-8}
     assert known_fields(theirs) == {"act_fn": "gelu_new", "n_layers": 2, "d_model": 16}
@@ -198,6 +205,14 @@ def test_a_few_wrong_answers_are_mended_by_majority_and_many_are_not():
         damaged.reshape(-1)[places] = (damaged.reshape(-1)[places] + 1) % 10
         mended = nearest_group_table(damaged)
         assert (mended is not None and np.array_equal(mended, table)) == is_found
+    # Of two rows or columns with the same answers either may be the wrong one.
+    for twice, other in ((np.s_[3], np.s_[5]), (np.s_[:, 3], np.s_[:, 5])):
+        damaged = table.copy()
+        damaged[twice] = damaged[other]
+        mended = nearest_group_table(damaged)
+        assert table_as_group(mended) is not None and (mended == damaged).mean() == 0.9
+    damaged[:, 3] = np.random.default_rng(0).permutation(10)
+    assert np.array_equal(nearest_group_table(damaged), table)
     damaged = table.copy()
     damaged[2, 3] = (damaged[2, 3] + 1) % 10
     reading = read(state_of(damaged))

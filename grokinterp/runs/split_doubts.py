@@ -22,11 +22,11 @@ pairs: chance reaches it at one of the checkpoints in a hundred splits."""
 Z_OTHERS = 5.0
 """The same of the other pairs, by which training on the given ones is ruled out."""
 ANSWERED = 0.9
-"""Training accuracy below which the reading itself is asked about."""
+"""Training accuracy below which the reading itself is questioned."""
 ABOVE_GUESSING = 1.2
 """Factor over the loss of a guess that training never leaves on its own pairs."""
 PARTLY = (0.05, 0.99)
-"""Accuracies between which a network tells pairs apart: above chance, and short of all."""
+"""Accuracies between which a network distinguishes pairs: above chance, and below all of them."""
 
 
 @dataclass(frozen=True)

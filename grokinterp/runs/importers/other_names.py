@@ -105,11 +105,10 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     content = read_foreign_file(files[max(files)]) if files else source.content
     found = find_contents(content, unnamed_state_dict)
     assert found is not None
-    state = found.states[-1]
-    reading, note = read_under_other_names(state, hints)
+    reading, note = read_under_other_names(found.states[-1], hints)
     # A network that only memorized is right on its training pairs alone.
     if hints.train_pairs is None:
-        _refuse_another_task(state, reading)
+        _refuse_another_task(found.states[-1], reading)
     chosen = reading.network
     if files:
         where = f"the folder {source.path.name} (other_names): {plural(len(files), 'file')}, whose "
@@ -190,7 +189,7 @@ def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
     return candidates
 
 
-def _stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
+def stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
     """Read a state dict in every way that names, shapes and what the user says leave open.
 
     Parameters
@@ -251,7 +250,7 @@ def read_under_other_names(state: Mapping[str, Tensor], hints: Hints) -> tuple[R
     CheckpointError
         If no reading answers a task, or none is as the user says.
     """
-    candidates = _stated_readings(state, hints)
+    candidates = stated_readings(state, hints)
     is_said = "operation" in hints.task or hints.train_pairs is not None
     ranked = judged(candidates)
     if ranked[0].accuracy >= ENOUGH or not is_said:
