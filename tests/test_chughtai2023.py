@@ -89,6 +89,20 @@ def test_elements_in_another_order_are_found_in_the_answers(tmp_path):
     assert " and ".join(str(tokens[g]) for g in generators) in run.origin
 
 
+@pytest.mark.parametrize("order", [range(12), None])
+def test_a_given_group_is_found_in_any_order_of_its_elements(tmp_path, order):
+    table = named_group("A4").products if order else renamed("A4")
+    folder = write(tmp_path / "A4", table, "AlternatingGroup", 4)
+    for path in (folder, folder / "model.pt"):
+        run = gi.load_run(path, task=gi.TaskSpec(operation="group", group="A4"))
+        assert run.task.group_view.group.name == "alternating(4)" and not run.doubts
+        assert (run.logits(700).argmax(dim=1).numpy() == run.task.labels).all()
+        assert ("its elements in another order" in run.origin) == (order is None)
+    wrong = gi.load_run(folder, task=gi.TaskSpec(operation="group", group="D6"))
+    assert "contradicts the given task, multiplication in dihedral(6)" in wrong.doubts[0]
+    assert "multiplication in alternating(4)" in wrong.doubts[0]
+
+
 def test_a_config_that_names_another_group_is_refused(tmp_path):
     folder = write(tmp_path / "D6", renamed("A4"), "DihedralGroup", 6)
     with pytest.raises(CheckpointError, match="DihedralGroup with group_parameter=6, which the"):

@@ -8,8 +8,10 @@ import grokinterp as gi
 from grokinterp.errors import CheckpointError
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.pair_tables import pair_logits
+from grokinterp.runs.importers.foreign_files import ForeignPath
+from grokinterp.runs.importers.hints import Hints
 from grokinterp.runs.importers.judging import judged
-from grokinterp.runs.importers.other_names import choose, unnamed_state_dict
+from grokinterp.runs.importers.other_names import all_readings, load, unnamed_state_dict
 from grokinterp.runs.importers.perceptrons import perceptron_readings
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from tests import planted
@@ -149,6 +151,59 @@ def test_the_names_of_a_folder_are_read_alike_and_another_shape_is_refused(tmp_p
     torch.save(other, tmp_path / "model_100.pt")
     with pytest.raises(CheckpointError, match=r"model_100.pt: output.weight is missing"):
         gi.load_run(tmp_path).parameters(100)
+
+
+EARLY, LATE = (named(LLAMA, w={n: f * v for n, v in CLOCK.items()}) for f in (0.9, 1.0))
+CONTAINERS = {
+    "a list, by place": (lambda: [EARLY, LATE], (0, 1)),
+    "a list beside steps": (lambda: {"checkpoints": [LATE, EARLY], "steps": [700, 50]}, (50, 700)),
+    "a list beside epochs": (lambda: {"state_dicts": [EARLY, LATE], "epochs": [0, 99]}, (1, 100)),
+    "a table by step": (lambda: {"step_3": EARLY, "step_40": LATE}, (3, 40)),
+    "a list with a step each": (
+        lambda: [{"model": LATE, "step": 8}, {"model": EARLY, "step": 2}],
+        (2, 8),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", CONTAINERS)
+def test_several_state_dicts_of_a_file_are_read_under_other_names(way, tmp_path):
+    content, steps = CONTAINERS[way]
+    torch.save(content(), tmp_path / "all.pt")
+    run = gi.load_run(tmp_path / "all.pt")
+    assert run.steps == steps and "(other_names): 2 checkpoints" in run.origin
+    assert ("they are places" in run.origin) == (way == "a list, by place")
+    for step, factor in zip(steps, (0.9, 1.0), strict=True):
+        found = run.parameters(step)["embed.W_E"]
+        torch.testing.assert_close(found, factor * CLOCK["embed.W_E"])
+
+
+def test_several_state_dicts_that_are_no_run_are_refused_under_other_names(tmp_path):
+    path = tmp_path / "all.pt"
+    for content, said in (
+        ({"checkpoints": [EARLY, LATE], "steps": [1, 2, 3]}, "2 checkpoints and 3 steps"),
+        ([LATE, LATE], "share memory"),
+        ([{k: v for k, v in EARLY.items() if k != "output.weight"}, LATE], "output.weight is miss"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(CheckpointError, match=said):
+            gi.load_run(path)
+
+
+def test_a_step_that_is_stored_goes_before_the_name_under_other_names(tmp_path):
+    state = {f"net.{name}": value for name, value in LATE.items()}
+    content = {
+        "state_dict": state,
+        "epoch": 3,
+        "optimizer_states": [],
+        "hyper_parameters": {"a": 1},
+    }
+    torch.save({**content, "global_step": 900}, tmp_path / "last.ckpt")
+    run = gi.load_run(tmp_path / "last.ckpt")
+    assert run.steps == (900,) and "as its global_step says" in run.origin
+    assert "a=1" in run.origin and "optimizer_states" in run.origin
+    torch.save(content, tmp_path / "step_70.ckpt")
+    assert gi.load_run(tmp_path / "step_70.ckpt").steps == (70,)
 
 
 def test_a_network_that_answers_nothing_is_refused_whatever_its_names(tmp_path):
@@ -398,8 +453,8 @@ def test_a_table_of_anything_but_tensors_is_no_state_dict():
     assert unnamed_state_dict({"a": torch.ones(2, 2)}) is None
     assert unnamed_state_dict({"model": named(GPT2)}).keys() == named(GPT2).keys()
     assert unnamed_state_dict(CLOCK) is None
-    with pytest.raises(CheckpointError, match="neither a perceptron nor a transformer known"):
-        choose({"conv.weight": torch.ones(3, 4), "conv2.weight": torch.ones(9, 9)})
+    with pytest.raises(CheckpointError, match="neither a perceptron nor a transformer known here"):
+        all_readings({"conv.weight": torch.ones(3, 4), "conv2.weight": torch.ones(9, 9)})
 
 
 def test_a_perceptron_can_be_described_or_found_in_state_dicts_in_memory():
@@ -420,3 +475,66 @@ def test_a_perceptron_can_be_described_or_found_in_state_dicts_in_memory():
     wide = MlpSpec(widths=(33,), embedding="shared", d_embed=4, combination="summed")
     with pytest.raises(CheckpointError, match=r"step 9: its shapes \(.*the given model"):
         gi.Run.from_state_dicts({9: theirs}, task=task, model=wide)
+
+
+# --- what the user says -----------------------------------------------------------------
+
+
+def test_a_given_activation_is_that_of_a_network_under_other_names(tmp_path):
+    torch.save(named(LLAMA), tmp_path / "step_5.pt")
+    assert gi.load_run(tmp_path / "step_5.pt").spec.act_fn == "relu"
+    for act_fn in ("gelu", "square"):
+        run = gi.load_run(tmp_path / "step_5.pt", model=ModelSpec(act_fn=act_fn))
+        assert run.spec.act_fn == act_fn and run.spec.n_heads == SPEC.n_heads
+        expected = pair_logits(CLOCK, run.spec, GRID)
+        torch.testing.assert_close(run.logits(5), expected, **SAME)
+    with pytest.raises(CheckpointError, match=r"n_heads=3 is given, .* with n_heads=1 or 2 or 5, "):
+        gi.load_run(tmp_path / "step_5.pt", model=ModelSpec(n_heads=3))
+    with pytest.raises(
+        CheckpointError, match="architecture='mlp' is given, .* without that, a transformer"
+    ):
+        gi.load_run(tmp_path / "step_5.pt", model=MlpSpec())
+
+
+def test_a_perceptron_in_a_file_is_read_as_it_is_described(tmp_path):
+    for i, (embedding, state) in enumerate(perceptrons()):
+        folder = tmp_path / f"net {i}"
+        folder.mkdir()
+        for step, factor in ((10, 0.5), (40, 1.0)):
+            torch.save({n: factor * v for n, v in state.items()}, folder / f"step_{step}.pt")
+        run = gi.load_run(folder, model=MlpSpec(act_fn="gelu"), task=gi.TaskSpec(p=P))
+        assert (run.spec.act_fn, run.spec.embedding) == ("gelu", embedding)
+        assert run.steps == (10, 40) and run.parameters(10).keys() == run.parameters(40).keys()
+        assert gi.load_run(folder, task=gi.TaskSpec(p=P)).spec.act_fn == "relu"
+
+
+def test_a_given_task_is_judged_under_other_names_too(tmp_path):
+    torch.save(named(LLAMA), tmp_path / "step_5.pt")
+    right = gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(p=P))
+    assert "The task was given" in right.origin and not right.doubts
+    # Only what is typed counts on the command line, and the modulus is that of the network.
+    unsized = Hints(task={"operation": "subtraction"})
+    assert "addition explains" in load(ForeignPath(tmp_path / "step_5.pt"), unsized).doubts[0]
+    wrong = gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(operation="subtraction", p=P))
+    assert "addition explains 100.0%" in wrong.doubts[0]
+    generator = torch.Generator().manual_seed(0)
+    state = {n: torch.randn(v.shape, generator=generator) for n, v in named(LLAMA).items()}
+    torch.save(state, tmp_path / "step_5.pt")
+    with pytest.raises(CheckpointError, match="of the given task, addition modulo 13"):
+        gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(p=P))
+
+
+def test_a_network_that_only_memorized_is_read_where_its_pairs_are_given(tmp_path):
+    """The readout is solved for, so that 20 pairs are right and the others at chance."""
+    embed = torch.randn(P, 32, generator=torch.Generator().manual_seed(0))
+    rows = torch.randperm(P * P, generator=torch.Generator().manual_seed(1))[:20]
+    hidden = torch.tanh(embed[GRID].sum(1))
+    labels = nn.functional.one_hot(GRID.sum(1) % P, P).float()
+    out = torch.linalg.lstsq(hidden[rows], 9 * labels[rows], driver="gelsd").solution
+    state = {"embed.weight": embed, "l1.weight": torch.eye(32), "l2.weight": linear(out)}
+    torch.save(state, tmp_path / "net.pt")
+    with pytest.raises(CheckpointError, match="names are not known"):
+        gi.load_run(tmp_path / "net.pt")
+    run = gi.load_run(tmp_path / "net.pt", train_pairs=rows)
+    assert run.spec.act_fn == "tanh" and not run.doubts
+    assert "100.00% of the training pairs" in run.origin

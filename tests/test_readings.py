@@ -15,6 +15,7 @@ from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.readings import choices_of, open_readings
 from grokinterp.runs.importers.stored_config import known_fields
+from tests.foreign import in_published_orientation
 from tests.solved import state_of, table_of
 
 P = 7
@@ -270,6 +271,32 @@ def test_the_training_pairs_show_the_reading_of_a_network_that_only_memorized(me
     assert gi.analyze_run(run, deep=False).milestones.memorization_step == 100
 
 
+def demo(state, rows):
+    """In Grokking_Demo's layout."""
+    return {"checkpoints": [state], "checkpoint_epochs": [99], "train_indices": torch.tensor(rows)}
+
+
+def nanda(state, rows):
+    """In the layout of Nanda et al., whose pairs have p beside them."""
+    biases = {name: value for name, value in state.items() if ".b_" in name}
+    state = {**in_published_orientation(state), **biases}
+    return {"model": state, "epoch": 99, "train_data": [(r // Q, r % Q, Q) for r in rows.tolist()]}
+
+
+@pytest.mark.parametrize("layout", [demo, nanda])
+def test_training_pairs_of_a_file_show_the_reading_of_what_only_memorized(
+    tmp_path, memorized, layout
+):
+    torch.save(layout(memorized, ROWS), tmp_path / "net.pth")
+    run = gi.load_run(tmp_path / "net.pth")
+    assert run.spec.act_fn == "tanh" and run.steps == (100,) and not run.doubts
+    assert "100.00% of the training pairs" in run.origin
+    assert sorted(run.split.train.tolist()) == sorted(ROWS.tolist())
+    # Pairs that the user gives are asked in the place of those in the file.
+    torch.save(layout(memorized, OTHERS), tmp_path / "net.pth")
+    assert gi.load_run(tmp_path / "net.pth", train_pairs=ROWS).spec.act_fn == "tanh"
+
+
 def test_a_reading_that_the_training_pairs_contradict_is_said_first(memorized):
     wrong = ModelSpec(d_model=Q * Q + 8, n_heads=4, d_head=8, d_mlp=2 * (Q * Q + 8), act_fn="relu")
     run = from_states(memorized, ROWS, model=wrong)
@@ -314,6 +341,19 @@ def test_a_network_that_has_learned_nothing_or_everything_tells_no_pairs_apart()
     assert not run.doubts
 
 
+def test_a_network_that_has_learned_everything_is_asked_if_it_is_surer_of_the_others():
+    """All its answers are right, and the losses of what it was trained on are lower."""
+    task = gi.Task(gi.TaskSpec(p=Q))
+    logits = 0.01 * np.random.default_rng(3).standard_normal((Q * Q, Q))
+    logits += np.where(np.isin(np.arange(Q * Q), ROWS), 9, 8.5)[:, None] * np.eye(Q)[task.labels]
+    said = {
+        name: gi.Run.from_logits({9: logits}, task=task.spec, train_pairs=rows).doubts
+        for name, rows in {"right": ROWS, "wrong": np.setdiff1d(np.arange(Q * Q), ROWS)}.items()
+    }
+    assert said["right"] == ()
+    assert len(said["wrong"]) == 1 and "not surer of the training pairs" in said["wrong"][0]
+
+
 # --- end to end -------------------------------------------------------------------------
 
 
@@ -324,10 +364,14 @@ def test_the_command_and_the_report_begin_with_the_doubt(tmp_path, capsys):
     content = {"checkpoints": [state], "checkpoint_epochs": [99], "config": {"act_fn": "square"}}
     torch.save(content, tmp_path / "net.pt")
     main([str(tmp_path / "net.pt"), "--out", str(tmp_path / "out"), "--no-deep", "--quiet"])
-    first = capsys.readouterr().out.splitlines()[0]
+    said = capsys.readouterr().out
+    first = said.splitlines()[0]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert first.split(maxsplit=1) == ["doubt", summary["doubts"][0]]
     assert any("act_fn=square, but read with act_fn=tanh" in doubt for doubt in summary["doubts"])
+    assert "No outcome: no verdict is built on a reading that is in doubt." in said
+    # Every verdict that is missing leads back to it, and none repeats it.
+    assert said.count("read with act_fn=tanh") == 1
     assert summary["doubts"] and summary["outcome_kind"] is None
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.index("<strong>Doubt.</strong>") < page.index("No outcome")

@@ -186,7 +186,8 @@ def _explain(command: Analyze, job: _Job, key_frequencies: tuple[int | str, ...]
     for doubt in job.run.doubts:
         tell(f"doubt             {doubt}")
     if job.run.is_imported:
-        tell(f"origin            {job.run.origin}")
+        origin = job.run.origin.removeprefix(" ".join(job.run.doubts)).lstrip()
+        tell(f"origin            {origin}")
     for line in summary_lines(analysis):
         tell(line)
     _export(command, analysis)
@@ -394,7 +395,7 @@ def _refuse_same_places(paths: list[Place], together: Path) -> None:
 def summary_lines(analysis: Analysis) -> list[str]:
     """Return the short summary: outcome, key frequencies, steps, algorithm, phases, ablations."""
     found, algorithm = analysis.key_frequencies, analysis.algorithm
-    lines = [analysis.outcome]
+    lines = [_without_doubts(analysis, analysis.outcome)]
     is_group = analysis.run.task.has_representations
     width = 20 if is_group else 18
     if analysis.run.missing_parts:
@@ -412,7 +413,8 @@ def summary_lines(analysis: Analysis) -> list[str]:
     for name in ("memorization_step", "grokking_step"):
         step = getattr(analysis.milestones, name)
         lines.append(_line(analysis, name, "" if step is None else f"{step:,}", width))
-    lines.append(f"{'algorithm':{width}}{algorithm.verdict}: {algorithm.reason}")
+    why = _without_doubts(analysis, algorithm.reason)
+    lines.append(f"{'algorithm':{width}}{algorithm.verdict}: {why}")
     for name, span in analysis.phases.as_dict().items():
         text = f"steps {span[0]:,} to {span[1]:,}" if span else ""
         lines.append(_line(analysis, f"phases.{name}", text, width))
@@ -449,7 +451,14 @@ def _ablation_lines(analysis: Analysis, width: int) -> list[str]:
 def _line(analysis: Analysis, field: str, text: str, width: int) -> str:
     """One field: its text, or none and the reason that the analysis knows."""
     label = field.removeprefix("phases.").replace("_", " ")
-    return f"{label + ' ':{width}}{text or 'none: ' + (analysis.why(field) or 'unknown')}"
+    why = _without_doubts(analysis, analysis.why(field) or "unknown")
+    return f"{label + ' ':{width}}{text or 'none: ' + why}"
+
+
+def _without_doubts(analysis: Analysis, text: str) -> str:
+    """A text without the doubts that it quotes: they are the first lines of the output."""
+    doubts = " ".join(analysis.run.doubts).rstrip(".")
+    return text.replace(f": {doubts}", "") if doubts else text
 
 
 def _number(value: float) -> str:

@@ -30,7 +30,7 @@ from grokinterp.fields import shown
 from grokinterp.models import MlpSpec
 from grokinterp.runs.importers.answers import Answers, accuracy_on
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
-from grokinterp.runs.importers.evidence import Reading, find_split
+from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
@@ -76,12 +76,10 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     file = _file(source)
     config, summary = _table(file.with_name(_CONFIG)), _table(file.with_name(_SUMMARY))
     network = _network(_state(source))
-    answers = Answers.of(network)
-    found = _task_of(answers, config, hints)
-    losses = answers.losses_of(found.task)
-    reading = Reading(network, found.task, found.accuracy, losses, found.account)
+    is_given = hints.task_on(network.order) is not None
+    reading = find_reading([network], hints=hints) if is_given else _of_config(network, config)
     split, how = _split(reading, config, summary)
-    loss = float(losses.mean())
+    loss = float(reading.losses.mean())
     epochs = config.get("num_epochs")
     is_step = isinstance(epochs, int) and not isinstance(epochs, bool) and 0 < epochs < LARGEST_STEP
     step = epochs if isinstance(epochs, int) and is_step else 0
@@ -94,12 +92,12 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         origin=[
             f"imported from {_shown_path(source)} (chughtai2023): the weights at {when}.",
             *network.notes,
-            f"{found.account} Its loss over all pairs is {loss:.5g} nats{_said_loss(summary)}.",
+            f"{reading.account} Its loss over all pairs is {loss:.5g} nats{_said_loss(summary)}.",
             how,
             quoted(plain_fields(config)),
             listed(network.ignored),
         ],
-        doubts=_doubts(loss, summary),
+        doubts=(*reading.doubts, *_doubts(loss, summary)),
     )
 
 
@@ -177,19 +175,15 @@ def _perceptron(state: Mapping[str, Any]) -> Network:
     return Network(named, spec, len(W_x), None, ignored, notes=(note,))
 
 
-def _task_of(of_all: Answers, config: Mapping[str, Any], hints: Hints) -> _Found:
+def _of_config(network: Network, config: Mapping[str, Any]) -> Reading:
     """The task of the config, its elements in our order or in that of the network's answers."""
-    network, answers = of_all.network, of_all.table
-    given = hints.task_on(network.order)
-    if given is not None:
-        task = Task(given)
-        if task.n_tokens != network.order:
-            raise CheckpointError(
-                f"the network has {network.order} operands, the given task {task.n_tokens}. "
-                "Check the task."
-            )
-        accuracy = accuracy_on(answers, task)
-        return _Found(task, accuracy, f"The task was given: {_right(task, accuracy)}.")
+    answers = Answers.of(network)
+    found = _task_of(answers.table, config)
+    losses = answers.losses_of(found.task)
+    return Reading(network, found.task, found.accuracy, losses, found.account)
+
+
+def _task_of(answers: np.ndarray, config: Mapping[str, Any]) -> _Found:
     word, number = _GROUPS.get(str(config["group"])), config.get("group_parameter")
     if word is None or not isinstance(number, int):
         raise CheckpointError(
@@ -232,7 +226,7 @@ def _of_group(answers: np.ndarray, word: str, number: int) -> _Found:
         accuracy,
         f"The operation is that of its {_CONFIG}: {_right(task, accuracy)}. The elements are in an "
         f"order of their own, found as an isomorphism of the network's table of answers: elements "
-        f"{elements} of {name} here, which generate it, are its tokens {tokens}. Another "
+        f"{elements} of {name} here, which generate it, are tokens {tokens} of the file. Another "
         "isomorphism differs by an automorphism, which may rename representations.",
     )
 

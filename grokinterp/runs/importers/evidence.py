@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from grokinterp.errors import CheckpointError
+from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.runs.importers.answers import Answers, rows_in_grid
 from grokinterp.runs.importers.assembly import given_split
 from grokinterp.runs.importers.explanations import (
@@ -150,6 +150,20 @@ def trained_table(train_pairs: object, given: Task | None, p: int) -> np.ndarray
     trained = np.zeros((p, p), dtype=bool)
     trained[chosen[:, 0], chosen[:, 1]] = True
     return trained
+
+
+def stored_table(train_pairs: object, hints: Hints, p: int) -> np.ndarray | None:
+    """Return which pairs a file says were trained on, as a (p, p) table.
+
+    None if it does not say, if the user gives others, or if they are no pairs of the task: whoever
+    makes a split of them says what is wrong.
+    """
+    if train_pairs is None or hints.train_pairs is not None:
+        return None
+    try:
+        return trained_table(train_pairs, _given_task(hints, p), p)
+    except ConfigError:
+        return None
 
 
 def _given_task(hints: Hints, p: int) -> Task | None:
@@ -332,7 +346,9 @@ def _about_rivals(chosen: _Scored, scored: Sequence[_Scored], candidates: Sequen
     if not is_open:
         return ""
     text = ", ".join(f"{name}={mine[name]}" for name in is_open)
-    others = [s for s in stated if s is not chosen]
+    others = [s for s in stated if choices_of(s.network) != mine]
+    if not others:
+        return ""
     rival = others[best_first([s.fit for s in others])[0]]
     theirs = choices_of(rival.network)
     differs = ", ".join(f"{k}={v}" for k, v in theirs.items() if v != mine.get(k) and k != "d_head")

@@ -16,6 +16,9 @@ PRICE = 1.02
 published low-precision network GELU in place of ReLU lowers the loss by half a per cent."""
 NEARLY_ALL = 0.995
 """Accuracy from which on the loss no longer distinguishes readings."""
+UNSURE_FROM = 0.1
+"""Loss in nats from which on a network that is right is not sure of it, as none is that was trained
+to be right on nearly all pairs."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ def best_first(fits: Sequence[Fit]) -> list[int]:
 
     The lowest loss comes first. Where readings are right on nearly all pairs, the loss says only
     how large the logits are (the square of what a ReLU gives has the lower one), so among these
-    the steadiest comes first: what is wrong about a reading is noise in its margins.
+    the steadiest comes first: what is wrong about a reading is noise in its margins. A reading that
+    is right but unsure is none of these: a norm or a square can make small, equal margins of
+    answers that are sure without it.
 
     Examples
     --------
@@ -101,7 +106,7 @@ def best_first(fits: Sequence[Fit]) -> list[int]:
 
     def key(place: int) -> tuple[bool, float]:
         fit = fits[place]
-        if fit.is_nearly_all:
+        if fit.is_nearly_all and fit.mean_loss < UNSURE_FROM:
             return False, -fit.steadiness / fit.price
         return True, (fit.loss + 1e-9) * fit.price
 

@@ -31,7 +31,7 @@ from grokinterp.runs.importers.contents import (
     passed_over,
     require_own_memory,
 )
-from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
+from grokinterp.runs.importers.evidence import Reading, find_reading, find_split, stored_table
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.logs import logs_of
@@ -74,7 +74,8 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     states, steps = found.states, found.steps
     logs = logs_of(content, epochs=found.numbers)
     candidates = open_readings(states[-1], {**known_fields(config), **hints.model})
-    reading = find_reading(candidates, said="addition", hints=hints)
+    trained = stored_table(_train_rows(content), hints, candidates[0].order)
+    reading = find_reading(candidates, said="addition", hints=hints, trained=trained)
     spec = reading.network.spec
     kind = reading.network.kind
     weights = {
@@ -113,11 +114,18 @@ def _checkpoints(content: Mapping[str, Any]) -> Contents:
     return found
 
 
+def _train_rows(content: Mapping[str, Any]) -> np.ndarray | None:
+    """Rows of the task's pairs that were trained on; None if it does not say."""
+    if "train_indices" not in content:
+        return None
+    return np.array(numbers_in(content["train_indices"])).astype(np.int64)
+
+
 def _split(reading: Reading, content: Mapping[str, Any]) -> tuple[Split, str, tuple[str, ...]]:
     """The split, how it was found, and what is not known of it."""
-    if "train_indices" in content:
+    rows = _train_rows(content)
+    if rows is not None:
         try:
-            rows = np.array(numbers_in(content["train_indices"])).astype(np.int64)
             split = given_split(reading.task, rows)
         except (ConfigError, ValueError):
             raise CheckpointError(

@@ -18,7 +18,9 @@ _SHOWN = (
     "d_mlp",
     "biases",
     "widths",
+    "embedding",
     "d_embed",
+    "combination",
 )
 """Sizes, which weights show: at their defaults nobody has said them."""
 TASK_FIELDS = (

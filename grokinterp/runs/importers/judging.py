@@ -37,7 +37,7 @@ class Judged:
     loss it does not grow with the scale of the logits, which a wrong activation may raise."""
 
 
-def judged(candidates: Sequence[Network], given: Task | None = None) -> list[Judged]:
+def judged(candidates: Sequence[Network]) -> list[Judged]:
     """Sort readings of the same weights, the one to take first.
 
     Every operation is tried on up to 512 pairs. If no reading is right on half of them, tables of
@@ -47,10 +47,8 @@ def judged(candidates: Sequence[Network], given: Task | None = None) -> list[Jud
     ----------
     candidates
         At least one, the one to prefer first.
-    given
-        A task that is tried beside the operations, such as a table of answers; None: none.
     """
-    tried = [_on_some_pairs(network, given) for network in candidates]
+    tried = [_on_some_pairs(network) for network in candidates]
     if max(one.accuracy for one in tried) < ENOUGH:
         tried = [_with_group(one) for one in tried[:_MOST_TABLES]] + tried[_MOST_TABLES:]
     best = max(one.accuracy for one in tried)
@@ -66,11 +64,8 @@ def judged(candidates: Sequence[Network], given: Task | None = None) -> list[Jud
     return first + sorted((one for one in tried if rank(one)[0]), key=rank)
 
 
-def _on_some_pairs(network: Network, given: Task | None) -> Judged:
+def _on_some_pairs(network: Network) -> Judged:
     p = network.order
-    tables = dict(_tables(p))
-    if given is not None and given.n_tokens == p:
-        tables[given.spec.in_words] = _answers_of(given)
     generator = torch.Generator().manual_seed(0)
     rows = torch.randperm(p * p, generator=generator)[:_PAIRS]
     pairs = torch.stack([rows // p, rows % p], dim=1)
@@ -79,9 +74,7 @@ def _on_some_pairs(network: Network, given: Task | None) -> Judged:
     first, second = logits.topk(2, dim=1).values.unbind(1)
     margin = ((first - second) / logits.std(dim=1).clamp(min=1e-30)).mean()
     answers = logits.argmax(dim=1).numpy()
-    scores = {
-        name: float((answers == table[rows.numpy()]).mean()) for name, table in tables.items()
-    }
+    scores = {name: float((answers == table[rows.numpy()]).mean()) for name, table in _tables(p)}
     operation = max(scores, key=lambda name: scores[name])
     return Judged(network, operation, scores[operation], float(margin))
 
@@ -96,14 +89,10 @@ def _tables(p: int) -> list[tuple[str, np.ndarray]]:
             task = Task(TaskSpec(operation=name, p=p))  # pyright: ignore[reportArgumentType]
         except ConfigError:
             continue
-        found.append((name, _answers_of(task)))
+        table = np.full(p * p, -1)
+        table[task.pairs[:, 0] * p + task.pairs[:, 1]] = task.labels
+        found.append((name, table))
     return found
-
-
-def _answers_of(task: Task) -> np.ndarray:
-    table = np.full(task.n_tokens**2, -1)
-    table[task.pairs[:, 0] * task.n_tokens + task.pairs[:, 1]] = task.labels
-    return table
 
 
 def _with_group(one: Judged) -> Judged:

@@ -43,6 +43,7 @@ from grokinterp.runs.importers.evidence import (
     expected_next,
     find_reading,
     find_split,
+    stored_table,
 )
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
@@ -64,6 +65,10 @@ from grokinterp.tasks import Split
 _FUNCTIONS = {"add": "addition", "subtract": "subtraction"}
 _USED = {"train_losses", "test_losses", "epoch", "train_loss", "test_loss"}
 _USED |= {"train_data", "test_data"}
+_NO_PAIRS = (
+    "its train_data are not different pairs (a, b, p) of the task. Use "
+    "gi.Run.from_state_dicts({step: state_dict}, task=..., train_pairs=...)."
+)
 
 
 def objection(source: ForeignPath) -> str:
@@ -97,8 +102,8 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
     require_own_memory(found)
     logs = _logs(content, found)
     states, steps = found.states, _steps(found, logs)
-    reading = _read(states[-1], content, source.config_beside, hints)
-    pairs = content.get("train_data") if isinstance(content, Mapping) else None
+    pairs = _train_pairs(content)
+    reading = _read(states[-1], content, source.config_beside, hints, pairs)
     split, how, unknown = _split(reading, pairs, _expected(logs, steps[-1]))
     spec = reading.network.transformer
     weights = {
@@ -128,8 +133,8 @@ def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
     logs = logs_of(last, last=max(files))
     start = source.path / "init.pth"
     first = read_foreign_file(start) if start.exists() else {}
-    reading = _read(found.states[-1], last, {}, hints)
-    pairs = first.get("train_data") if isinstance(first, Mapping) else None
+    pairs = _train_pairs(first)
+    reading = _read(found.states[-1], last, {}, hints, pairs)
     split, how, unknown = _split(reading, pairs, _expected(logs, max(files)))
     spec = reading.network.transformer
 
@@ -212,30 +217,42 @@ def _expected(logs: Logs, step: int) -> dict[str, float] | None:
     return log
 
 
+def _train_pairs(content: Any) -> np.ndarray | None:
+    """(n, 2) pairs that a file says were trained on; None if it does not say."""
+    pairs = content.get("train_data") if isinstance(content, Mapping) else None
+    if not isinstance(pairs, (list, tuple, np.ndarray, Tensor)) or not len(pairs):
+        return None
+    try:
+        return np.array([tuple(pair)[:2] for pair in pairs])
+    except (TypeError, ValueError):
+        raise CheckpointError(_NO_PAIRS) from None
+
+
 def _read(
-    state: Mapping[str, Tensor], content: Any, beside: Mapping[str, Any], hints: Hints
+    state: Mapping[str, Tensor],
+    content: Any,
+    beside: Mapping[str, Any],
+    hints: Hints,
+    pairs: np.ndarray | None,
 ) -> Reading:
     config = config_in(content, beside)
     said = _FUNCTIONS.get(str(config.get("fn_name")))
     candidates = open_readings(state, {**known_fields(config), **hints.model})
-    return find_reading(candidates, said=said, hints=hints)
+    trained = stored_table(pairs, hints, candidates[0].order)
+    return find_reading(candidates, said=said, hints=hints, trained=trained)
 
 
 def _split(
-    reading: Reading, pairs: Any, log: dict[str, float] | None
+    reading: Reading, pairs: np.ndarray | None, log: dict[str, float] | None
 ) -> tuple[Split, str, tuple[str, ...]]:
     """The split, how it was found, and what is not known of it."""
-    if not isinstance(pairs, (list, tuple, np.ndarray, Tensor)) or not len(pairs):
+    if pairs is None:
         split, how = find_split(reading, log=log)
         return split, how, ()
     try:
-        a_b = np.array([tuple(pair)[:2] for pair in pairs])
-        split = given_split(reading.task, a_b)
-    except (ConfigError, TypeError, ValueError):
-        raise CheckpointError(
-            "its train_data are not different pairs (a, b, p) of the task. Use "
-            "gi.Run.from_state_dicts({step: state_dict}, task=..., train_pairs=...)."
-        ) from None
+        split = given_split(reading.task, pairs)
+    except ConfigError:
+        raise CheckpointError(_NO_PAIRS) from None
     return split, "The split is the one stored with the run.", DRAW_FIELDS
 
 

@@ -7,6 +7,7 @@ have been understood wrongly.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,21 @@ from torch import Tensor
 
 from grokinterp.errors import CheckpointError, one_line
 from grokinterp.fields import shown
-from grokinterp.runs.importers.assembly import CheckpointFiles, imported_run, listed, plural
-from grokinterp.runs.importers.evidence import find_reading
+from grokinterp.runs.importers.assembly import (
+    CheckpointFiles,
+    imported_run,
+    listed,
+    plural,
+    quoted,
+)
+from grokinterp.runs.importers.contents import (
+    Contents,
+    config_in,
+    find_contents,
+    passed_over,
+    require_own_memory,
+)
+from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
@@ -24,9 +38,11 @@ from grokinterp.runs.importers.foreign_files import (
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.judging import ENOUGH, Judged, judged
+from grokinterp.runs.importers.logs import Logs, logs_of
 from grokinterp.runs.importers.parameters import WRAPPERS, Network, layout_of
 from grokinterp.runs.importers.perceptrons import perceptron_readings
 from grokinterp.runs.importers.step_names import step_in_name
+from grokinterp.runs.importers.transformer_lens import step_of_one
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task
@@ -35,6 +51,10 @@ _REMEDY = (
     "Give its module, --module package.module:build, or rename its parameters as TransformerLens "
     "does; see docs/importing.md."
 )
+
+
+_OF_NO_SHAPE = ("act_fn", "attention_dir", "attention_rate", "norm_epsilon", "curvature")
+"""Fields that are taken as they are given where no reading has them."""
 
 
 def unnamed_state_dict(content: Any) -> dict[str, Tensor] | None:
@@ -69,50 +89,84 @@ def objection(source: ForeignPath) -> str:
     files = _step_files(source)
     if source.is_folder and not files:
         return "no *.pt, *.pth or *.safetensors whose names end in a step"
-    content = read_foreign_file(files[max(files)]) if files else source.content
-    return "" if unnamed_state_dict(content) is not None else "no table of tensors alone"
+    if files:
+        found: object = unnamed_state_dict(read_foreign_file(files[max(files)]))
+    else:
+        found = find_contents(source.content, unnamed_state_dict)
+    return "" if found is not None else "no table of tensors alone"
 
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
-    """Read a file, or a folder of files whose names end in the step."""
+    """Read a file of one or several state dicts, or a folder of files whose names end in the step.
+
+    The last state dict shows the network and the task.
+    """
     files = _step_files(source)
     content = read_foreign_file(files[max(files)]) if files else source.content
-    state = unnamed_state_dict(content)
-    assert state is not None
-    chosen, note = choose(state, hints)
-    reading = find_reading([chosen], hints=hints)
-    step = step_in_name(source.path, is_alone=True) if not files else None
-    when = f"step {step:,}, as its name says" if step is not None else "an unknown step, shown as 0"
-    where = f"imported from {source.path.name} (other_names): the weights at {when}."
+    found = find_contents(content, unnamed_state_dict)
+    assert found is not None
+    reading, note = read_under_other_names(found.states[-1], hints)
+    # A network that only memorized is right on its training pairs alone.
+    if hints.train_pairs is None:
+        _refuse_another_task(found.states[-1], reading)
+    chosen = reading.network
     if files:
-        where = f"imported from the folder {source.path.name} (other_names): "
-        where += f"{plural(len(files), 'file')}, whose names end in the step."
-
-    def read(path: Path) -> dict[str, Tensor]:
-        found = unnamed_state_dict(read_foreign_file(path))
-        if found is None or chosen.reread is None:
-            raise CheckpointError("it holds no state dict.")
-        network = chosen.reread(found)
-        if (network.spec, network.order) != (chosen.spec, chosen.order):
-            raise CheckpointError("it holds a network of another shape than the last file.")
-        return network.parameters
-
+        where = f"the folder {source.path.name} (other_names): {plural(len(files), 'file')}, whose "
+        where += "names end in the step"
+        weights = CheckpointFiles(files, lambda path: _parameters(read_foreign_file(path), chosen))
+    else:
+        weights, when = _weights(source, found, chosen)
+        where = f"{source.path.name} (other_names): {when}"
+    # Losses beside a single state dict do not say when they were taken.
+    is_dated = not files and found.counted == "epoch"
+    logs = logs_of(content, epochs=found.numbers) if is_dated else Logs({}, {}, "")
+    used = {"train_losses", "test_losses"} - set(logs.left_out) if is_dated else ()
     left = {file.name for file in source.files} - {file.name for file in files.values()}
     return imported_run(
         source,
-        CheckpointFiles(files, read) if files else WeightsInMemory({step or 0: chosen.parameters}),
+        weights,
         chosen.spec,
         Split.unknown(reading.task),
+        curves=logs.curves(),
         origin=[
-            where,
+            f"imported from {where}.",
+            found.account if len(found.states) > 1 else "",
             *chosen.notes,
             note,
             reading.account,
             "Which pairs were trained on is not known.",
+            logs.account,
+            quoted(config_in(content, source.config_beside)),
             listed([*chosen.ignored, *left]),
+            passed_over(content, found, used, unnamed_state_dict),
         ],
         doubts=reading.doubts,
     )
+
+
+def _weights(source: ForeignPath, found: Contents, last: Network) -> tuple[WeightsInMemory, str]:
+    """Weights of a file by step, and where the steps are from."""
+    if len(found.states) == 1:
+        step, how = step_of_one(source, found)
+        return WeightsInMemory({step: last.parameters}), f"the weights at {how}"
+    require_own_memory(found)
+    steps = found.steps
+    by_step = {
+        step: _parameters(state, last) for step, state in zip(steps, found.states, strict=True)
+    }
+    checkpoints = plural(len(steps), "checkpoint")
+    return WeightsInMemory(by_step), f"{checkpoints}, the last at step {steps[-1]:,}"
+
+
+def _parameters(content: Any, last: Network) -> dict[str, Tensor]:
+    """Parameters of another step, read as the last."""
+    found = unnamed_state_dict(content)
+    if found is None or last.reread is None:
+        raise CheckpointError("it holds no state dict.")
+    network = last.reread(found)
+    if (network.spec, network.order) != (last.spec, last.order):
+        raise CheckpointError("it holds a network of another shape than the last file.")
+    return network.parameters
 
 
 def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
@@ -135,49 +189,98 @@ def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
     return candidates
 
 
-def choose(state: Mapping[str, Tensor], hints: Hints = NO_HINTS) -> tuple[Network, str]:
-    """Choose how to read a state dict, and say what no shape shows of it.
+def stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
+    """Read a state dict in every way that names, shapes and what the user says leave open.
+
+    Parameters
+    ----------
+    state
+        Names to tensors.
+    hints
+        Fields of the model decide between readings; a given task says the number of operands.
 
     Raises
     ------
     CheckpointError
-        If its shapes are those of no network that is known here or of none that is as it is
-        given, or none of the readings answers a task.
+        If its shapes are those of no network that is known here, or contradict what is given.
     """
-    candidates = _as_given(all_readings(state), hints)
-    spec = hints.task_on(candidates[0].order)
-    ranked = judged(candidates, None if spec is None else Task(spec))
+    candidates = all_readings(state)
+    for name, value in hints.model.items():
+        fitting = [one for one in candidates if getattr(one.spec, name, None) == value]
+        if not fitting and name in _OF_NO_SHAPE:
+            fitting = [_with(one, name, value) for one in candidates if hasattr(one.spec, name)]
+        if not fitting:
+            specs = [one.spec for one in candidates]
+            found = {str(getattr(s, name)) for s in specs if hasattr(s, name)}
+            theirs = f"with {name}={' or '.join(sorted(found))}" if found else "without that"
+            raise CheckpointError(
+                f"model.{name}={shown(value)} is given, but names and shapes are those of a "
+                f"network {theirs}, a {candidates[0].spec.in_words}. Correct it, or leave it out."
+            )
+        candidates = fitting
+    # Modulo p the order is p, which need not be said; others have it from their group or table.
+    has_order = any(name in hints.task for name in ("degree", "labels", "group", "group_table"))
+    spec = hints.task_on(0) if has_order else None
+    order = hints.task.get("p") if spec is None else Task(spec).n_tokens
+    return [one for one in candidates if one.order == order] or candidates
+
+
+def _with(network: Network, name: str, value: Any) -> Network:
+    """The network with a field that no weight shows, at all its checkpoints."""
+    reread = network.reread
+    assert reread is not None
+    spec = dataclasses.replace(network.spec, **{name: value})
+    return dataclasses.replace(
+        network, spec=spec, reread=lambda state: _with(reread(state), name, value)
+    )
+
+
+def read_under_other_names(state: Mapping[str, Tensor], hints: Hints) -> tuple[Reading, str]:
+    """Find the reading that answers a task, the given one if one is given.
+
+    Returns
+    -------
+    reading
+        With a doubt if the network contradicts the given task.
+    note
+        What no shape shows of it, in a sentence; empty if the account of the reading says so.
+
+    Raises
+    ------
+    CheckpointError
+        If no reading answers a task, or none is as the user says.
+    """
+    candidates = stated_readings(state, hints)
+    is_said = "operation" in hints.task or hints.train_pairs is not None
+    ranked = judged(candidates)
+    if ranked[0].accuracy >= ENOUGH or not is_said:
+        _refuse_idle(state, ranked)
+        chosen = ranked[0].network
+        return find_reading([chosen], hints=hints), _chosen(ranked[0], ranked)
+    order = candidates[0].order
+    reading = find_reading([one for one in candidates if one.order == order], hints=hints)
+    return reading, ""
+
+
+def _refuse_another_task(state: Mapping[str, Tensor], reading: Reading) -> None:
+    """Refuse a file whose network does not do the given task, and no other one either."""
+    if reading.accuracy < ENOUGH and not reading.doubts:
+        raise CheckpointError(
+            f"it is {unknown_names(state)}. The best reading of its shapes, a "
+            f"{reading.network.spec.in_words}, is right on {reading.accuracy:.1%} of the pairs of "
+            f"the given task, {reading.task.spec.in_words}. {_REMEDY}"
+        )
+
+
+def _refuse_idle(state: Mapping[str, Tensor], ranked: list[Judged]) -> None:
+    """Refuse a network that answers no task: its names may have been understood wrongly."""
     best = ranked[0]
     if best.accuracy < ENOUGH:
         raise CheckpointError(
-            f"it is {unknown_names(state)}. The best of {plural(len(candidates), 'reading')} of "
+            f"it is {unknown_names(state)}. The best of {plural(len(ranked), 'reading')} of "
             f"its shapes, a {best.network.spec.in_words}, is right on only {best.accuracy:.1%} "
             f"of the pairs of {best.operation}, too few for a trained network. {_REMEDY}"
         )
-    return best.network, _chosen(best, ranked)
-
-
-def _as_given(candidates: list[Network], hints: Hints) -> list[Network]:
-    """Those readings that have what is given of the network."""
-    given = dict(hints.model)
-    fitting = [
-        network
-        for network in candidates
-        if all(getattr(network.spec, name, None) == value for name, value in given.items())
-    ]
-    if fitting:
-        return fitting
-    kinds = sorted({type(network.spec).__name__ for network in candidates})
-    values = ", ".join(
-        f"{name}={shown(value)}"
-        for name, value in given.items()
-        if all(getattr(network.spec, name, None) != value for network in candidates)
-    )
-    raise CheckpointError(
-        f"its shapes can be read as {' or '.join(kinds)}, but not with what is given of the "
-        f"network ({values or 'all of it together'}). Leave it out, or give the network as a "
-        "module."
-    )
 
 
 def _chosen(best: Judged, ranked: list[Judged]) -> str:

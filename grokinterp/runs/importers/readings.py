@@ -165,7 +165,7 @@ def _in_order(found: list[Network], stated: Mapping[str, Any]) -> list[Network]:
         values = ", ".join(f"{name}={shown(value)}" for name, value in known.items())
         raise CheckpointError(
             f"no reading of the weights has {values}, as stated. Correct the "
-            "stored config, or say what is wrong in it: model=gi.ModelSpec(...)."
+            "stored config or what was given as model: model=gi.ModelSpec(...)."
         )
     return sorted(told, key=lambda network: bool(network.against))
 

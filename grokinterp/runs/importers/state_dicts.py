@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
@@ -35,7 +36,7 @@ from grokinterp.runs.importers.foreign_files import (
     read_foreign_file,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
-from grokinterp.runs.importers.other_names import all_readings, unnamed_state_dict
+from grokinterp.runs.importers.other_names import read_under_other_names, unnamed_state_dict
 from grokinterp.runs.importers.parameters import (
     Network,
     find_state_dict,
@@ -66,9 +67,10 @@ def objection(source: ForeignPath) -> str:
     if not files:
         return "neither the names of its files nor the files say their steps"
     content = read_foreign_file(files[max(files)])
-    return (
-        "" if _state_in(content) is not None else f"{files[max(files)].name}: {describe(content)}"
-    )
+    state, name = _state_in(content), files[max(files)].name
+    if state is None:
+        return f"{name}: {describe(content)}"
+    return "" if layout_of(state) else f"{name}: a state dict without blocks.0.attn.W_O"
 
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
@@ -178,8 +180,9 @@ def _read_last(
     assert task is not None
     if isinstance(model, MlpSpec):
         candidates = [described_perceptron(state, model, Task(task))]
-    elif model is None and not layout_of(state):
-        candidates = all_readings(state)
+    elif not layout_of(state) and "blocks.0.attn.W_O" not in state:
+        said = dataclasses.replace(hints, model=Hints.of(None, model, None).model)
+        return read_under_other_names(state, said)[0]
     elif model is None:
         candidates = open_readings(state, n_answers=task.n_answers)
     elif needs_description(model):

@@ -10,7 +10,10 @@ from grokinterp.fields import shown
 from grokinterp.models.spec import ActivationName
 
 _NAMES = {
-    "act_fn": ("act_fn", "act_type", "activation", "activation_function", "hidden_act"),
+    "act_fn": (
+        *("act_fn", "act_type", "activation", "activation_function", "hidden_act"),
+        *("act", "nonlinearity"),
+    ),
     "normalization": ("normalization_type", "normalization"),
     "norm_epsilon": ("norm_epsilon", "layer_norm_epsilon", "layer_norm_eps", "rms_norm_eps", "eps"),
     "attention_dir": ("attention_dir",),

@@ -104,8 +104,8 @@ def _of_kind(network: Network, config: Mapping[str, Any]) -> tuple[str, ...]:
         return f"It is a linear model of type {config['model_type']}.", *network.notes
     two = ", two embeddings" if spec.operand_embeddings == "separate" else ""
     return (
-        f"Attention rate {spec.attention_rate:g}, activation {spec.act_fn}{two} are from there "
-        "too. Weights were transposed to TransformerLens's orientation.",
+        f"Its config also says: attention rate {spec.attention_rate:g}, activation "
+        f"{spec.act_fn}{two}. Weights were transposed to TransformerLens's orientation.",
     )
 
 
