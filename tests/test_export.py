@@ -160,6 +160,16 @@ def test_a_damaged_export_is_refused_with_the_file(trained, tmp_path, file):
         gi.load_run(folder).parameters()
 
 
+def test_words_of_an_export_cannot_speak_to_the_terminal(trained, tmp_path):
+    folder = gi.export(trained, tmp_path / "out")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"origin": "a\n\x1b[31mb" + "c" * 10**6, "doubts": ["d\re"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    run = gi.load_run(folder)
+    assert run.origin.startswith("a \\x1b[31mbc") and len(run.origin) < 20_000
+    assert run.doubts == ("d e",)
+
+
 def test_the_card_says_what_was_found_and_how_to_load_it(trained, tmp_path):
     text = (gi.export(trained, tmp_path / "out") / "README.md").read_text()
     assert text.startswith('---\nlibrary_name: grokinterp\ntags:\n- "grokking"\n')

@@ -24,6 +24,7 @@ from grokinterp.runs.loading import load_run
 from grokinterp.runs.run import Run
 from grokinterp.tasks import TaskSpec
 from tests.foreign import transposed_state
+from tests.solved import state_of, table_of
 from tests.wrong_uses import tiny_config
 
 FILES = ["config.json", "curves.csv", "split.safetensors", "checkpoints/step_00000008.safetensors"]
@@ -678,6 +679,13 @@ def test_names_in_a_file_cannot_speak_to_the_terminal(tmp_path, name):
     assert "belongs to a part that the transformer here has not" in refusal(
         tmp_path, tmp_path / "run.pth"
     )
+
+
+def test_the_name_of_a_file_cannot_speak_to_the_terminal(tmp_path):
+    path = tmp_path / "net\n\x1b[2J.pt"
+    torch.save(state_of(table_of(lambda a, b: a + b, 5)), path)
+    run = load_run(path)
+    assert run.origin.isprintable() and "imported from net \\x1b[2J.pt" in run.origin
 
 
 def test_a_message_keeps_the_class_that_code_catches():
