@@ -388,9 +388,9 @@ def test_what_is_given_of_a_network_under_other_names_is_not_passed_over(tmp_pat
     assert gi.load_run(path).spec.act_fn == "relu"
     for act_fn in ("relu", "silu"):
         assert gi.load_run(path, model=MlpSpec(act_fn=act_fn)).spec.act_fn == act_fn
-    with pytest.raises(CheckpointError, match="model.n_heads=2 is given, but .* that has no such field"):
+    with pytest.raises(CheckpointError, match="n_heads=2 is given, but .* has no such field"):
         gi.load_run(path, model=ModelSpec(n_heads=2))
-    with pytest.raises(CheckpointError, match="model.embedding='shared' is given, but .* with embedding=none"):
+    with pytest.raises(CheckpointError, match="'shared' is given, but .* with embedding=none"):
         gi.load_run(path, model=MlpSpec(embedding="shared", d_embed=3))
 
 
