@@ -242,8 +242,9 @@ def test_the_command_compares_the_runs_of_a_sweep(tmp_path, monkeypatch):
     from grokinterp.commands import analyze
 
     asked = []
-    monkeypatch.setattr(analyze, "_analyze_all", lambda _, paths, __: asked.extend(paths))
-    monkeypatch.setattr(analyze, "_analyze_alone", lambda _, path, __: asked.append(path))
+    monkeypatch.setattr(analyze, "_analyze_all", lambda _, paths, *__: asked.extend(paths))
+    monkeypatch.setattr(analyze, "_job", lambda _, path, *__: asked.append(path))
+    monkeypatch.setattr(analyze, "_explain", lambda *_: None)
     files = [saved(tmp_path / "sweep", adding(), f"model_seed{seed}.pt") for seed in (0, 1)]
     for step in (10, 20):
         saved(tmp_path / "steps", marked(step), f"model_step{step}.pt")
@@ -278,7 +279,7 @@ def test_of_two_networks_in_one_file_that_of_the_wrapper_is_read(tmp_path):
     assert torch.equal(run.parameters()["unembed.W_U"], adding()["unembed.W_U"])
     assert "Ignored: ema_model.blocks.0.attn.W_K" in run.origin
     two = {f"{name}.{key}": v for name in ("online", "target") for key, v in adding().items()}
-    with pytest.raises(CheckpointError, match="no importer recognizes"):
+    with pytest.raises(CheckpointError, match="of no known part: target.embed.W_E"):
         load_run(saved(tmp_path, two))
 
 

@@ -93,7 +93,7 @@ def test_a_table_of_nans_gives_no_figure_at_all():
         analysis, key_frequencies=dataclasses.replace(analysis.key_frequencies, evidence=None)
     )
     assert figures.all_figures(without_evidence) == {}
-    assert len(figures.all_figures(synthetic.grokked_analysis(8))) == len(PLOTS) - 1
+    assert len(figures.all_figures(synthetic.grokked_analysis(8))) == len(PLOTS) - len(OF_GROUPS)
 
 
 def test_losses_are_those_of_the_curves_on_a_logarithmic_axis(grokked):
