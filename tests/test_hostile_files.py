@@ -262,18 +262,18 @@ def _array(shape, kind="<f4", content=b""):
 @pytest.mark.parametrize(
     ("content", "fact"),
     [
-        (_array("(1000000000000,)"), "is said to have 4,000,000,000,000 bytes"),
+        (_array("(1000000000000,)"), "declares 4,000,000,000,000 bytes"),
         (_array("(-1,)", content=bytes(4)), "holds float32"),
-        (_array("(4611686018427387904, 4)"), "is said to have"),
+        (_array("(4611686018427387904, 4)"), "declares"),
         (_array("(1,)", "|O", pickle.dumps(Payload(os.system, "touch sprung"))), "not numbers"),
         (_array("(1,)", "|V8", bytes(8)), "not numbers"),
-        (_array("(2,)", content=bytes(4)), "is said to have 8 bytes"),
-        (_array("__import__('os').getcwd()"), "cannot be read as arrays"),
-        (_array("(True,)", content=bytes(4)), "cannot be read as arrays"),
-        (_array("((((("), "cannot be read as arrays"),
-        (_array("(1,)", "<U1", b"\xff" * 4), "cannot be read as arrays"),
-        (b"hello", "cannot be read as arrays"),
-        (b"", "cannot be read as arrays"),
+        (_array("(2,)", content=bytes(4)), "declares 8 bytes"),
+        (_array("__import__('os').getcwd()"), "cannot be read as NumPy arrays"),
+        (_array("(True,)", content=bytes(4)), "cannot be read as NumPy arrays"),
+        (_array("((((("), "cannot be read as NumPy arrays"),
+        (_array("(1,)", "<U1", b"\xff" * 4), "cannot be read as NumPy arrays"),
+        (b"hello", "cannot be read as NumPy arrays"),
+        (b"", "cannot be read as NumPy arrays"),
     ],
 )
 def test_an_array_that_lies_about_itself_is_refused(tmp_path, content, fact):
@@ -288,7 +288,7 @@ def test_damaged_arrays_are_called_arrays_and_of_two_of_one_name_none_is_read(tm
     content = bytearray(path.read_bytes())
     content[300:320] = bytes(20)
     path.write_bytes(content)
-    assert "cannot be read as arrays" in refusal(tmp_path, path)
+    assert "cannot be read as NumPy arrays" in refusal(tmp_path, path)
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("x.npy", "x"):
             archive.writestr(name, _array("(1,)", content=bytes(4)))

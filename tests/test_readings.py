@@ -91,6 +91,9 @@ def test_of_readings_that_are_all_right_the_steadiest_is_taken():
 
     relu, square = Fit(1.0, 3e-7, 3e-7, 13.0), Fit(1.0, 1e-12, 1e-12, 3.0)
     assert best_first([square, relu]) == [1, 0]
+    # Steady margins of a network that is right and not sure are those of a wrong norm.
+    unsure = Fit(1.0, 1.36, 1.36, 400.0)
+    assert best_first([unsure, relu]) == [1, 0] and best_first([unsure, square, relu])[0] == 2
     nearly, worse = Fit(0.94, 0.037, 0.037, 3.0), Fit(0.94, 0.041, 0.041, 3.5)
     assert best_first([worse, nearly]) == [1, 0]
     # Half a per cent is no reason to leave what is usual.
@@ -149,6 +152,8 @@ def test_a_stated_value_that_no_network_has_is_refused(rate):
 def test_fields_go_by_many_names_and_what_says_nothing_decides_nothing():
     theirs = {"hidden_act": "gelu_new", "num_hidden_layers": 2, "hidden_size": 16, "eps": 1e-8}
     assert known_fields(theirs) == {"act_fn": "gelu_new", "n_layers": 2, "d_model": 16}
+    assert known_fields({"p": 23, "act": "gelu"}) == {"act_fn": "gelu"}
+    assert known_fields({"p": 23, "action": "gelu"}) == {}
     lens = {"act_fn": "relu", "normalization_type": "LNPre", "eps": 1e-6, "d_mlp": -1}
     lens |= {"use_attn_scale": False, "attention_dir": "bidirectional", "use_attn_result": True}
     assert known_fields({**lens, "positional_embedding_type": "standard", "final_rms": False}) == {
@@ -301,6 +306,7 @@ def test_a_reading_that_the_training_pairs_contradict_is_said_first(memorized):
     wrong = ModelSpec(d_model=Q * Q + 8, n_heads=4, d_head=8, d_mlp=2 * (Q * Q + 8), act_fn="relu")
     run = from_states(memorized, ROWS, model=wrong)
     assert "the reading is probably wrong" in run.doubts[0]
+    assert "act_fn=relu, but read with act_fn=tanh" in run.doubts[1]
     assert run.origin.startswith(run.doubts[0]) and "probably wrong" in " ".join(repr(run).split())
     analysis = gi.analyze_run(run, deep=False)
     assert analysis.milestones.outcome_kind is None and analysis.algorithm.verdict == "none"
@@ -310,6 +316,28 @@ def test_a_reading_that_the_training_pairs_contradict_is_said_first(memorized):
     for name in ("memorization_step", "phases.cleanup", "algorithm", "circuits", "outcome_kind"):
         assert "probably wrong" in analysis.reasons[name], name
     json.dumps(analysis.summary, allow_nan=False)
+
+
+def test_a_description_that_the_training_pairs_contradict_is_said():
+    state = state_of(table_of(lambda a, b: a + b, Q), ROWS, normalization="LNPre", size=2.0)
+    size = {"d_model": Q * Q + 8, "n_heads": 4, "d_head": 8, "d_mlp": 2 * (Q * Q + 8)}
+
+    def doubts(state, **described):
+        run = gi.Run.from_state_dicts(
+            {9: state},
+            task=gi.TaskSpec(p=Q),
+            train_pairs=ROWS,
+            model=ModelSpec(**size, **described),
+        )
+        return run.doubts
+
+    assert any("normalization=none, but read with" in doubt for doubt in doubts(state))
+    assert not doubts(state, normalization="LNPre")
+    # Of a network that has learned nothing, some reading is right on a few pairs more.
+    for seed in range(3):
+        generator = torch.Generator().manual_seed(seed)
+        noise = {n: 0.02 * torch.randn(v.shape, generator=generator) for n, v in state.items()}
+        assert not doubts(noise)
 
 
 def test_a_split_that_is_not_the_networks_is_said(memorized):

@@ -523,6 +523,11 @@ def test_keys_by_the_published_rule_stand_beside_ours(published, said, also):
     (ours,) = (i for i, line in enumerate(lines) if line.startswith("key representations"))
     assert lines[ours] == "key representations standard, sign"
     assert (lines[ours + 1].strip() == also) if also else "published" not in " ".join(lines)
+    none = dataclasses.replace(keys, frequencies=(), names=(), reason="it has learned nothing")
+    lines = summary_lines(dataclasses.replace(analysis, key_frequencies=none))
+    rest = [name for name in synthetic.REPRESENTATIONS if name in published]
+    said = f"by the published rule {', '.join(rest)}"
+    assert (said in [line.strip() for line in lines]) == bool(published)
 
 
 def test_neurons_on_cosets_are_counted_by_subgroup(page_of_permutations, page):

@@ -405,7 +405,8 @@ def summary_lines(analysis: Analysis) -> list[str]:
         lines.append(_line(analysis, "key_representations", ", ".join(names), width))
         published = analysis.summary["key_representations_published"]
         if also := [name for name in published if name not in names]:
-            lines.append(f"{'':{width}}by the published rule also {', '.join(also)}")
+            word = "also " if names else ""
+            lines.append(f"{'':{width}}by the published rule {word}{', '.join(also)}")
     else:
         keys = ", ".join(map(str, found.frequencies))
         lines.append(_line(analysis, "key_frequencies", keys, width))

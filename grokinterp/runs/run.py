@@ -404,8 +404,8 @@ class Run:
         run = cls(**vars(found))
         if not isinstance(run.split.task, Task):
             return run
-        doubts = doubts_of_split(run.split, run.steps, run.logits)
-        doubts = (*run.doubts, *doubts)
+        # Training pairs are what is best known; why they are missed comes next.
+        doubts = (*doubts_of_split(run.split, run.steps, run.logits), *run.doubts)
         origin = " ".join([*doubts, run.origin])
         return dataclasses.replace(run, doubts=doubts, origin=origin)
 

@@ -238,4 +238,4 @@ def quoted(fields: Mapping[str, Any]) -> str:
     ]
     more = f", and {len(values) - 24} more" if len(values) > 24 else ""
     text = ", ".join(values[:24]) + more
-    return f"Its stored config, quoted and not relied on: {text}." if text else ""
+    return f"Its stored config, relied on only where this text says so: {text}." if text else ""

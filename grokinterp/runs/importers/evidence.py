@@ -38,6 +38,8 @@ Z_OF_PROOF = 5.0
 100 splits tried, chance gives 5 once in 30,000 files."""
 CLEARLY = 0.02
 """Accuracy by which a reading or a task is clearly better than another."""
+SPREADS_OF_CHANCE = 4.0
+"""Standard errors of an accuracy that the best of some hundred readings may gain by chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +219,7 @@ def _chosen(scored: Sequence[_Scored]) -> tuple[_Scored, tuple[str, ...]]:
     best = _fewest_heads(_best(stated), stated)
     others = [s for s in scored if s.network.against]
     rival = _best(others) if others else None
-    if rival is None or not _is_clearly_better(rival, best):
+    if rival is None or not _is_clearly_better(rival, best) or _is_chance(rival, best):
         return best, ()
     values = ", ".join(f"{k}={v}" for k, v in rival.network.against.items())
     instead = choices_of(rival.network)
@@ -228,6 +230,14 @@ def _chosen(scored: Sequence[_Scored]) -> tuple[_Scored, tuple[str, ...]]:
         f"{best.best.judged:.1%} (loss {best.fit.mean_loss:.3g}): the stated value is probably "
         "wrong.",
     )
+
+
+def _is_chance(rival: _Scored, best: _Scored) -> bool:
+    """Whether of many readings one may be right on that many pairs more by chance."""
+    rate, n_pairs = rival.best.judged, rival.best.task.n_pairs
+    spread = math.sqrt(rate * (1 - rate) / n_pairs)
+    is_surer = rival.fit.loss < best.fit.loss / 4
+    return not is_surer and rate - best.best.judged < SPREADS_OF_CHANCE * spread
 
 
 def _best(scored: Sequence[_Scored]) -> _Scored:

@@ -212,7 +212,8 @@ def stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
         if not fitting:
             specs = [one.spec for one in candidates]
             found = {str(getattr(s, name)) for s in specs if hasattr(s, name)}
-            theirs = f"with {name}={' or '.join(sorted(found))}" if found else "without that"
+            values = " or ".join(sorted(found))
+            theirs = f"with {name}={values}" if found else "that has no such field"
             raise CheckpointError(
                 f"model.{name}={shown(value)} is given, but names and shapes are those of a "
                 f"network {theirs}, a {candidates[0].spec.in_words}. Correct it, or leave it out."

@@ -76,7 +76,7 @@ def open_readings(
     if not found:
         values = ", ".join(f"{name}={shown(value)}" for name, value in fixed.items())
         raise CheckpointError(
-            f"no network has {values or 'these shapes'}, as it is stated. Correct the stored "
+            f"no network has {values or 'these shapes'}, as stated. Correct the stored "
             "config or what was given as model."
         )
     return _in_order(found, stated)

@@ -29,6 +29,7 @@ from grokinterp.runs.importers.contents import (
 )
 from grokinterp.runs.importers.described import needs_description, read_described
 from grokinterp.runs.importers.evidence import Reading, find_reading
+from grokinterp.runs.importers.explanations import CLAIMED_FROM
 from grokinterp.runs.importers.foreign_files import (
     SUFFIXES,
     ForeignPath,
@@ -189,7 +190,21 @@ def _read_last(
         candidates = [read_described(state, model, Task(task))]
     else:
         candidates = [_as_described(state, model, task.n_answers)]
-    return find_reading(candidates, hints=hints)
+    reading = find_reading(candidates, hints=hints)
+    is_off = hints.train_pairs is not None and reading.accuracy < CLAIMED_FROM
+    if is_off and isinstance(model, ModelSpec) and layout_of(state):
+        return find_reading([*candidates, *_departing(state, model, task)], hints=hints)
+    return reading
+
+
+def _departing(state: Mapping[str, Tensor], model: ModelSpec, task: TaskSpec) -> list[Network]:
+    """Readings that depart from the description: one that answers better makes it doubtful."""
+    known = Hints.of(None, model, None).model
+    try:
+        found = open_readings(state, known, n_answers=task.n_answers)
+    except CheckpointError:
+        return []
+    return [network for network in found if network.against]
 
 
 def _floats_in(content: Any) -> list[Tensor]:
