@@ -491,7 +491,7 @@ def test_a_given_activation_is_that_of_a_network_under_other_names(tmp_path):
     with pytest.raises(CheckpointError, match=r"n_heads=3 is given, .* with n_heads=1 or 2 or 5, "):
         gi.load_run(tmp_path / "step_5.pt", model=ModelSpec(n_heads=3))
     with pytest.raises(
-        CheckpointError, match="architecture='mlp' is given, .* without that, a transformer"
+        CheckpointError, match="architecture='mlp' is given, .* no such field, a transformer"
     ):
         gi.load_run(tmp_path / "step_5.pt", model=MlpSpec())
 
