@@ -31,7 +31,22 @@ REPLACED_BY_PAGE = {
         '"weight_decay"': "toy_experiment.EXPERIMENT",
         "quick=True": "quick=True, n_jobs=1, progress=False",
     },
-    "importing.md": {"range(5001)": "range(201)", "gi.TaskSpec(p=59)": "gi.TaskSpec(p=13)"},
+    "cosets.md": {
+        'gi.load_run("ckpts/dihedral")': (
+            'gi.train(tiny.config(n_steps=20, task=gi.TaskSpec("group", group="D5")), "d5")'
+        ),
+    },
+    "importing.md": {
+        "range(5001)": "range(201)",
+        "gi.TaskSpec(p=59)": "gi.TaskSpec(p=13)",
+        '"net.pt"': '"low_precision_mod_addition.pth"',
+        'task=gi.TaskSpec(operation="group", group="D59")': "task=gi.TaskSpec(p=13)",
+        'act_fn="gelu", attention_dir="bidirectional"': "",
+        "train_pairs=rows": "train_pairs=train_pairs",
+        "hf://owner/name@v1/checkpoints/step_5000.safetensors": "low_precision_mod_addition.pth",
+        "hf://owner/name": "low_precision_mod_addition.pth",
+    },
+    "sharing.md": {'gi.load_run("ckpts/quick")': "run"},
     "report.md": {'gi.load_run("ckpts/quick")': "run"},
     "comparing.md": {
         '["runs/wd0.25_seed0", "runs/wd0.25_seed1", "runs/wd1_seed0"]': "[run, other()]",

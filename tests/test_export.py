@@ -131,6 +131,25 @@ def test_an_export_that_fails_leaves_the_earlier_one(trained, tmp_path, monkeypa
     assert not list(tmp_path.glob(".writing-*"))
 
 
+def test_a_folder_in_the_way_of_a_file_is_refused_before_anything_is_replaced(trained, tmp_path):
+    folder = gi.export(trained, tmp_path / "out")
+    (folder / "summary.json").unlink()
+    (folder / "summary.json").mkdir()
+    (folder / "README.md").write_text("earlier")
+    with pytest.raises(RunFolderError, match=r"summary.json is in the way of an exported file"):
+        gi.export(trained, folder)
+    assert (folder / "README.md").read_text() == "earlier"
+    (folder / "summary.json").rmdir()
+    # What a list of files names is removed if it is a file, and only then.
+    (folder / "mine").mkdir()
+    config = json.loads((folder / "config.json").read_text())
+    config["files"] += ["mine", ".", "old.csv"]
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "old.csv").write_text("of an earlier version")
+    gi.export(trained, folder)
+    assert (folder / "mine").is_dir() and not (folder / "old.csv").exists()
+
+
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "split.safetensors"])
 def test_a_damaged_export_is_refused_with_the_file(trained, tmp_path, file):
     folder = gi.export(trained, tmp_path / "out")
@@ -139,6 +158,16 @@ def test_a_damaged_export_is_refused_with_the_file(trained, tmp_path, file):
     (folder / file).write_bytes(bytes(content))
     with pytest.raises((CheckpointError, RunFolderError), match=file):
         gi.load_run(folder).parameters()
+
+
+def test_words_of_an_export_cannot_speak_to_the_terminal(trained, tmp_path):
+    folder = gi.export(trained, tmp_path / "out")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"origin": "a\n\x1b[31mb" + "c" * 10**6, "doubts": ["d\re"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    run = gi.load_run(folder)
+    assert run.origin.startswith("a \\x1b[31mbc") and len(run.origin) < 20_000
+    assert run.doubts == ("d e",)
 
 
 def test_the_card_says_what_was_found_and_how_to_load_it(trained, tmp_path):

@@ -309,6 +309,12 @@ def test_neurons_on_cosets_lie_below_the_line_and_others_above(of_permutations, 
     figure, table = figures.plot_coset_neurons(of_permutations), of_permutations.neurons
     assert [t.name for t in figure.data[1:]] == ["cyclic(2)_a", "alternating(5)"]
     line = figure.data[0]
+    axes = figure.layout.xaxis, figure.layout.yaxis
+    assert [axis.title.text for axis in axes] == [
+        "unexplained at best by chance (fraction)",
+        "unexplained by its cosets (fraction)",
+    ]
+    assert all(axis.dtick == 1 for axis in axes)  # powers of ten alone: digits between them overlap
     for t in figure.data[1:]:
         chosen = table.loc[table["coset_subgroup"] == t.name]
         assert t.customdata[:, 0].tolist() == chosen["neuron"].tolist()

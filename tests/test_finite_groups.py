@@ -108,6 +108,8 @@ def test_short_forms_have_one_canonical_name(short, name):
         ("Aff6", "p=6, which is composite"),
         ("C1", "n=1. For cyclic"),
         ("D3000", "6,000 elements"),
+        ("x".join(["C4096"] * 2000), r"\.\.\. has over .* elements. A group has 2 to 4,096"),
+        ("C" * 9999, r"\.\.\. is not known"),
         ("C2^13", "power 13"),
         ("Q16", "write dicyclic"),
         ("C9999999999", "n="),

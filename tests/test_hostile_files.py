@@ -19,10 +19,12 @@ import torch
 from safetensors.torch import save as to_safetensors
 
 from grokinterp.errors import CheckpointError, ConfigError, GrokinterpError
+from grokinterp.runs.importers.foreign_files import plain_fields, read_foreign_file
 from grokinterp.runs.loading import load_run
 from grokinterp.runs.run import Run
 from grokinterp.tasks import TaskSpec
 from tests.foreign import transposed_state
+from tests.solved import state_of, table_of
 from tests.wrong_uses import tiny_config
 
 FILES = ["config.json", "curves.csv", "split.safetensors", "checkpoints/step_00000008.safetensors"]
@@ -229,6 +231,19 @@ def test_objects_nested_deep_or_in_themselves_are_read_in_little_memory(tmp_path
     assert "no state dict" in refusal(tmp_path, path)
 
 
+def test_a_table_in_itself_a_thousand_times_is_read_once(tmp_path):
+    config = {"p": 5}
+    config |= {f"again_{i}": config for i in range(2000)}
+    inner = {"act_fn": "gelu"}
+    path = tmp_path / "run.pt"
+    models = {f"model_{i}": inner for i in range(2000)}
+    torch.save({"config": {**models, "config": config}}, path)
+    found = plain_fields(read_foreign_file(path)["config"])
+    assert found == {"p": 5, "act_fn": "gelu"}
+    # Two tables that merely say the same are two.
+    assert plain_fields({"a": {"p": 5}, "b": {"p": 5}}) == {"p": 5, "b.p": 5}
+
+
 def test_countless_classes_are_not_read(tmp_path):
     path = tmp_path / "run.pth"
     objects = b"".join(_class(f"nets.C{i}") + NEW + b"a" for i in range(300))
@@ -247,21 +262,37 @@ def _array(shape, kind="<f4", content=b""):
 @pytest.mark.parametrize(
     ("content", "fact"),
     [
-        (_array("(1000000000000,)"), "is said to have 4,000,000,000,000 bytes"),
+        (_array("(1000000000000,)"), "declares 4,000,000,000,000 bytes"),
         (_array("(-1,)", content=bytes(4)), "holds float32"),
-        (_array("(4611686018427387904, 4)"), "is said to have"),
+        (_array("(4611686018427387904, 4)"), "declares"),
         (_array("(1,)", "|O", pickle.dumps(Payload(os.system, "touch sprung"))), "not numbers"),
         (_array("(1,)", "|V8", bytes(8)), "not numbers"),
-        (_array("(2,)", content=bytes(4)), "is said to have 8 bytes"),
-        (_array("__import__('os').getcwd()"), "cannot be read as arrays"),
-        (b"hello", "cannot be read as arrays"),
-        (b"", "cannot be read as arrays"),
+        (_array("(2,)", content=bytes(4)), "declares 8 bytes"),
+        (_array("__import__('os').getcwd()"), "cannot be read as NumPy arrays"),
+        (_array("(True,)", content=bytes(4)), "cannot be read as NumPy arrays"),
+        (_array("((((("), "cannot be read as NumPy arrays"),
+        (_array("(1,)", "<U1", b"\xff" * 4), "cannot be read as NumPy arrays"),
+        (b"hello", "cannot be read as NumPy arrays"),
+        (b"", "cannot be read as NumPy arrays"),
     ],
 )
 def test_an_array_that_lies_about_itself_is_refused(tmp_path, content, fact):
     with zipfile.ZipFile(tmp_path / "run.npz", "w") as archive:
         archive.writestr("x.npy", content)
     assert fact in refusal(tmp_path, tmp_path / "run.npz")
+
+
+def test_damaged_arrays_are_called_arrays_and_of_two_of_one_name_none_is_read(tmp_path):
+    path = tmp_path / "run.npz"
+    np.savez_compressed(path, x=np.arange(9999.0), y=np.arange(99.0))
+    content = bytearray(path.read_bytes())
+    content[300:320] = bytes(20)
+    path.write_bytes(content)
+    assert "cannot be read as NumPy arrays" in refusal(tmp_path, path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("x.npy", "x"):
+            archive.writestr(name, _array("(1,)", content=bytes(4)))
+    assert "two arrays 'x'" in refusal(tmp_path, path)
 
 
 def test_a_bomb_of_arrays_is_not_unpacked(tmp_path):
@@ -572,6 +603,9 @@ def test_a_link_that_leads_out_of_a_folder_of_checkpoints_is_not_followed(small_
     folder.mkdir()
     (folder / "step_5.pt").symlink_to(tmp_path / "outside" / "step_5.pt")
     assert "is a link that leads out of" in refusal(tmp_path, folder)
+    (folder / "step_5.pt").unlink()
+    (folder / "step_6.pt").symlink_to("step_6.pt")
+    assert "is a link that leads to itself" in refusal(tmp_path, folder)
 
 
 @pytest.mark.parametrize(
@@ -645,6 +679,13 @@ def test_names_in_a_file_cannot_speak_to_the_terminal(tmp_path, name):
     assert "belongs to a part that the transformer here has not" in refusal(
         tmp_path, tmp_path / "run.pth"
     )
+
+
+def test_the_name_of_a_file_cannot_speak_to_the_terminal(tmp_path):
+    path = tmp_path / "net\n\x1b[2J.pt"
+    torch.save(state_of(table_of(lambda a, b: a + b, 5)), path)
+    run = load_run(path)
+    assert run.origin.isprintable() and "imported from net \\x1b[2J.pt" in run.origin
 
 
 def test_a_message_keeps_the_class_that_code_catches():

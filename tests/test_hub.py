@@ -137,7 +137,7 @@ def test_what_cannot_be_had_is_said_in_a_line(hub, address, message):
 def test_a_disk_without_room_is_noticed_before_anything_is_downloaded(hub, monkeypatch):
     full = type("usage", (), {"free": 5000})
     monkeypatch.setattr("shutil.disk_usage", lambda path: full)
-    with pytest.raises(RunFolderError, match="bytes are wanted and 5,000 are free"):
+    with pytest.raises(RunFolderError, match="bytes are needed and 5,000 are free"):
         gi.load_run("hf://ada/much")
     assert hub.downloaded == []
 
@@ -179,7 +179,7 @@ def test_an_address_has_a_repository_a_revision_and_a_path(text, parts):
     "text", ["hf://ada", "hf://", "hf://ada/net/../x", "hf://../net", "hf://a b/c", "hf://ada/net@"]
 )
 def test_what_is_no_address_is_refused(text):
-    with pytest.raises(ConfigError, match="is no address on the Hugging Face Hub. Write"):
+    with pytest.raises(ConfigError, match="is not an address on the Hugging Face Hub. Write"):
         gi.load_run(text)
 
 

@@ -294,7 +294,9 @@ def test_a_list_of_state_dicts_stands_after_the_updates_of_its_epochs(tmp_path):
     torch.save(content, tmp_path / "full_run_data.pth")
     run = load_run(tmp_path / "full_run_data.pth")
     assert run.steps == (1, 101)
-    assert "weight_decay=9.0" in run.origin and "not relied on" in run.origin
+    assert (
+        "weight_decay=9.0" in run.origin and "relied on only where this text says so" in run.origin
+    )
     assert run.config.to_dict()["optimizer"] is None
     tokens = [(a, b, P) for a, b in all_pairs(P)]
     expected = foreign.published_logits(first, tokens)[:, :P]

@@ -8,8 +8,10 @@ import grokinterp as gi
 from grokinterp.errors import CheckpointError
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.pair_tables import pair_logits
+from grokinterp.runs.importers.foreign_files import ForeignPath
+from grokinterp.runs.importers.hints import Hints
 from grokinterp.runs.importers.judging import judged
-from grokinterp.runs.importers.other_names import all_readings, unnamed_state_dict
+from grokinterp.runs.importers.other_names import all_readings, load, unnamed_state_dict
 from grokinterp.runs.importers.perceptrons import perceptron_readings
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from tests import planted
@@ -151,6 +153,59 @@ def test_the_names_of_a_folder_are_read_alike_and_another_shape_is_refused(tmp_p
         gi.load_run(tmp_path).parameters(100)
 
 
+EARLY, LATE = (named(LLAMA, w={n: f * v for n, v in CLOCK.items()}) for f in (0.9, 1.0))
+CONTAINERS = {
+    "a list, by place": (lambda: [EARLY, LATE], (0, 1)),
+    "a list beside steps": (lambda: {"checkpoints": [LATE, EARLY], "steps": [700, 50]}, (50, 700)),
+    "a list beside epochs": (lambda: {"state_dicts": [EARLY, LATE], "epochs": [0, 99]}, (1, 100)),
+    "a table by step": (lambda: {"step_3": EARLY, "step_40": LATE}, (3, 40)),
+    "a list with a step each": (
+        lambda: [{"model": LATE, "step": 8}, {"model": EARLY, "step": 2}],
+        (2, 8),
+    ),
+}
+
+
+@pytest.mark.parametrize("way", CONTAINERS)
+def test_several_state_dicts_of_a_file_are_read_under_other_names(way, tmp_path):
+    content, steps = CONTAINERS[way]
+    torch.save(content(), tmp_path / "all.pt")
+    run = gi.load_run(tmp_path / "all.pt")
+    assert run.steps == steps and "(other_names): 2 checkpoints" in run.origin
+    assert ("they are places" in run.origin) == (way == "a list, by place")
+    for step, factor in zip(steps, (0.9, 1.0), strict=True):
+        found = run.parameters(step)["embed.W_E"]
+        torch.testing.assert_close(found, factor * CLOCK["embed.W_E"])
+
+
+def test_several_state_dicts_that_are_no_run_are_refused_under_other_names(tmp_path):
+    path = tmp_path / "all.pt"
+    for content, said in (
+        ({"checkpoints": [EARLY, LATE], "steps": [1, 2, 3]}, "2 checkpoints and 3 steps"),
+        ([LATE, LATE], "share memory"),
+        ([{k: v for k, v in EARLY.items() if k != "output.weight"}, LATE], "output.weight is miss"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(CheckpointError, match=said):
+            gi.load_run(path)
+
+
+def test_a_step_that_is_stored_goes_before_the_name_under_other_names(tmp_path):
+    state = {f"net.{name}": value for name, value in LATE.items()}
+    content = {
+        "state_dict": state,
+        "epoch": 3,
+        "optimizer_states": [],
+        "hyper_parameters": {"a": 1},
+    }
+    torch.save({**content, "global_step": 900}, tmp_path / "last.ckpt")
+    run = gi.load_run(tmp_path / "last.ckpt")
+    assert run.steps == (900,) and "as its global_step says" in run.origin
+    assert "a=1" in run.origin and "optimizer_states" in run.origin
+    torch.save(content, tmp_path / "step_70.ckpt")
+    assert gi.load_run(tmp_path / "step_70.ckpt").steps == (70,)
+
+
 def test_a_network_that_answers_nothing_is_refused_whatever_its_names(tmp_path):
     generator = torch.Generator().manual_seed(0)
     state = {n: torch.randn(v.shape, generator=generator) for n, v in named(GPT2, keep).items()}
@@ -159,11 +214,11 @@ def test_a_network_that_answers_nothing_is_refused_whatever_its_names(tmp_path):
         gi.load_run(tmp_path / "model.pt")
     text = str(error.value)
     assert "names are not known (transformer.wte.weight, transformer.wpe.weight, " in text
-    assert "which no trained network is" in text and "--module" in text
+    assert "too few for a trained network" in text and "--module" in text
     # Names that fit are not enough: queries and values exchanged give another network.
     swapped = dict(LLAMA, q=LLAMA["v"], v=LLAMA["q"])
     torch.save(named(swapped), tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match="which no trained network is"):
+    with pytest.raises(CheckpointError, match="too few for a trained network"):
         gi.load_run(tmp_path / "model.pt")
 
 
@@ -305,6 +360,40 @@ def test_a_perceptron_is_found_by_its_shapes(tmp_path):
         gi.load_run(tmp_path / "epoch_40.pt")
 
 
+def lookup(table):
+    """A perceptron with a neuron for every pair, which answers any table."""
+    p = len(table)
+    rows = torch.cartesian_prod(torch.arange(p), torch.arange(p))
+    l1 = torch.nn.functional.one_hot(rows + torch.tensor([0, p]), 2 * p).sum(1).float()
+    l2 = torch.nn.functional.one_hot(torch.tensor(table).reshape(-1), p).T.float()
+    return {"l1.weight": l1, "l1.bias": -torch.ones(p * p), "l2.weight": 9 * l2}
+
+
+def test_a_task_that_is_given_is_one_of_those_that_names_are_judged_by(tmp_path):
+    table = torch.randint(5, (5, 5), generator=torch.Generator().manual_seed(0)).tolist()
+    path = tmp_path / "net.pt"
+    torch.save(lookup(table), path)
+    with pytest.raises(CheckpointError, match="too few for a trained network"):
+        gi.load_run(path)
+    run = gi.load_run(path, task=gi.TaskSpec(operation="table", labels=table))
+    assert gi.take_snapshot(run).accuracy_all == 1.0 and not run.doubts
+    other = torch.tensor(table).roll(1, 0).tolist()
+    with pytest.raises(CheckpointError, match="of the pairs of the given task, a table of 5 x 5"):
+        gi.load_run(path, task=gi.TaskSpec(operation="table", labels=other))
+
+
+def test_what_is_given_of_a_network_under_other_names_is_not_passed_over(tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save(lookup([[(a + b) % 5 for b in range(5)] for a in range(5)]), path)
+    assert gi.load_run(path).spec.act_fn == "relu"
+    for act_fn in ("relu", "silu"):
+        assert gi.load_run(path, model=MlpSpec(act_fn=act_fn)).spec.act_fn == act_fn
+    with pytest.raises(CheckpointError, match="n_heads=2 is given, but .* has no such field"):
+        gi.load_run(path, model=ModelSpec(n_heads=2))
+    with pytest.raises(CheckpointError, match="'shared' is given, but .* with embedding=none"):
+        gi.load_run(path, model=MlpSpec(embedding="shared", d_embed=3))
+
+
 def test_shapes_decide_between_one_hot_vectors_and_embeddings():
     def words(**shapes):
         state = {name: torch.ones(shape) for name, shape in shapes.items()}
@@ -364,7 +453,7 @@ def test_a_table_of_anything_but_tensors_is_no_state_dict():
     assert unnamed_state_dict({"a": torch.ones(2, 2)}) is None
     assert unnamed_state_dict({"model": named(GPT2)}).keys() == named(GPT2).keys()
     assert unnamed_state_dict(CLOCK) is None
-    with pytest.raises(CheckpointError, match="no perceptron or transformer that is known"):
+    with pytest.raises(CheckpointError, match="neither a perceptron nor a transformer known here"):
         all_readings({"conv.weight": torch.ones(3, 4), "conv2.weight": torch.ones(9, 9)})
 
 
@@ -423,6 +512,9 @@ def test_a_given_task_is_judged_under_other_names_too(tmp_path):
     torch.save(named(LLAMA), tmp_path / "step_5.pt")
     right = gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(p=P))
     assert "The task was given" in right.origin and not right.doubts
+    # Only what is typed counts on the command line, and the modulus is that of the network.
+    unsized = Hints(task={"operation": "subtraction"})
+    assert "addition explains" in load(ForeignPath(tmp_path / "step_5.pt"), unsized).doubts[0]
     wrong = gi.load_run(tmp_path / "step_5.pt", task=gi.TaskSpec(operation="subtraction", p=P))
     assert "addition explains 100.0%" in wrong.doubts[0]
     generator = torch.Generator().manual_seed(0)

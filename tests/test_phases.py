@@ -125,6 +125,11 @@ def test_a_test_loss_that_only_falls_has_no_phases():
     phases = find_phases(curves, falling_weights(8000, 12_000))
     assert phases.as_dict() == {"memorization": None, "circuit_formation": None, "cleanup": None}
     assert set(phases.reasons) == {"memorization", "circuit_formation", "cleanup"}
+    assert "never rises" in phases.reasons["memorization"]
+    # Of one value nobody can say whether it rose.
+    alone = find_phases(curves.tail(1), falling_weights(8000, 12_000))
+    assert alone.as_dict() == phases.as_dict()
+    assert alone.reasons["memorization"] == "the test loss is known at one step alone"
 
 
 def test_growing_weights_leave_the_cleanup_open_with_a_reason():

@@ -134,6 +134,19 @@ def test_a_run_is_analyzed_in_portions_from_its_checkpoints_to_its_tables(monkey
         pd.testing.assert_frame_equal(of_whole, of_parts, rtol=2e-5, atol=2e-6)
 
 
+def test_of_very_many_logits_components_are_removed_by_their_mean_alone(monkeypatch):
+    snapshot, keys = permutations()
+    everything = ablation_table(snapshot, keys, at=SITES)
+    monkeypatch.setattr("grokinterp.circuits.ablations.MOST_LOGITS", 24**3 - 1)
+    fewer = ablation_table(snapshot, keys, at=SITES)
+    words = ("kept", "zero", "resample")
+    is_kept = [not any(word in what for word in words) for what in everything["intervention"]]
+    pd.testing.assert_frame_equal(fewer, everything[is_kept].reset_index(drop=True))
+    assert 5 < len(fewer) < len(everything) / 2
+    monkeypatch.setattr("grokinterp.circuits.ablations.MOST_LOGITS", 24**3)
+    assert len(ablation_table(snapshot, keys, at=SITES)) == len(everything)
+
+
 class LargestArray(TorchDispatchMode):
     """Bytes of the largest array that any operation makes; views of what there is do not count."""
 
@@ -243,11 +256,11 @@ def test_a_batch_in_portions_has_the_loss_and_gradients_of_the_batch_in_one(loss
         assert gradient.abs().max() > 1e-4
 
 
-def test_a_training_on_many_outputs_says_that_it_takes_long(monkeypatch, tmp_path, caplog):
+def test_a_training_on_many_outputs_says_that_it_is_slow(monkeypatch, tmp_path, caplog):
     config = tiny.config(n_steps=1)
     with caplog.at_level("INFO"):
         train(config, tmp_path / "small", progress=False)
-        assert "takes long" not in caplog.text
+        assert "outputs in every step" not in caplog.text
         split_at(monkeypatch, 8000)
         train(config, tmp_path / "large", progress=False)
     assert "outputs in every step" in caplog.text

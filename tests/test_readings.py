@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 import grokinterp as gi
 from grokinterp.errors import CheckpointError
-from grokinterp.groups import named_group, nearest_group_table
+from grokinterp.groups import named_group, nearest_group_table, table_as_group
 from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.evidence import find_reading
@@ -142,6 +142,13 @@ def test_a_config_that_cannot_be_built_is_refused_with_its_field_and_value(
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("rate", [5.0, -1.0, float("nan")])
+def test_a_stated_value_that_no_network_has_is_refused(rate):
+    with pytest.raises(CheckpointError, match="no network has attention_rate="):
+        open_readings(state_of(SUMS), {"attention_rate": rate})
+    assert open_readings(state_of(SUMS), {"attention_rate": 0.5})[0].spec.attention_rate == 0.5
+
+
 def test_fields_go_by_many_names_and_what_says_nothing_decides_nothing():
     theirs = {"hidden_act": "gelu_new", "num_hidden_layers": 2, "hidden_size": 16, "eps": 1e-8}
     assert known_fields(theirs) == {"act_fn": "gelu_new", "n_layers": 2, "d_model": 16}
@@ -203,6 +210,14 @@ def test_a_few_wrong_answers_are_mended_by_majority_and_many_are_not():
         damaged.reshape(-1)[places] = (damaged.reshape(-1)[places] + 1) % 10
         mended = nearest_group_table(damaged)
         assert (mended is not None and np.array_equal(mended, table)) == is_found
+    # Of two rows or columns with the same answers either may be the wrong one.
+    for twice, other in ((np.s_[3], np.s_[5]), (np.s_[:, 3], np.s_[:, 5])):
+        damaged = table.copy()
+        damaged[twice] = damaged[other]
+        mended = nearest_group_table(damaged)
+        assert table_as_group(mended) is not None and (mended == damaged).mean() == 0.9
+    damaged[:, 3] = np.random.default_rng(0).permutation(10)
+    assert np.array_equal(nearest_group_table(damaged), table)
     damaged = table.copy()
     damaged[2, 3] = (damaged[2, 3] + 1) % 10
     reading = read(state_of(damaged))
@@ -354,6 +369,19 @@ def test_a_network_that_has_learned_nothing_or_everything_tells_no_pairs_apart()
     assert not run.doubts
 
 
+def test_a_network_that_has_learned_everything_is_asked_if_it_is_surer_of_the_others():
+    """All its answers are right, and the losses of what it was trained on are lower."""
+    task = gi.Task(gi.TaskSpec(p=Q))
+    logits = 0.01 * np.random.default_rng(3).standard_normal((Q * Q, Q))
+    logits += np.where(np.isin(np.arange(Q * Q), ROWS), 9, 8.5)[:, None] * np.eye(Q)[task.labels]
+    said = {
+        name: gi.Run.from_logits({9: logits}, task=task.spec, train_pairs=rows).doubts
+        for name, rows in {"right": ROWS, "wrong": np.setdiff1d(np.arange(Q * Q), ROWS)}.items()
+    }
+    assert said["right"] == ()
+    assert len(said["wrong"]) == 1 and "not surer of the training pairs" in said["wrong"][0]
+
+
 # --- end to end -------------------------------------------------------------------------
 
 
@@ -364,10 +392,14 @@ def test_the_command_and_the_report_begin_with_the_doubt(tmp_path, capsys):
     content = {"checkpoints": [state], "checkpoint_epochs": [99], "config": {"act_fn": "square"}}
     torch.save(content, tmp_path / "net.pt")
     main([str(tmp_path / "net.pt"), "--out", str(tmp_path / "out"), "--no-deep", "--quiet"])
-    first = capsys.readouterr().out.splitlines()[0]
+    said = capsys.readouterr().out
+    first = said.splitlines()[0]
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert first.split(maxsplit=1) == ["doubt", summary["doubts"][0]]
     assert any("act_fn=square, but read with act_fn=tanh" in doubt for doubt in summary["doubts"])
+    assert "No outcome: no verdict is built on a reading that is in doubt." in said
+    # Every verdict that is missing leads back to it, and none repeats it.
+    assert said.count("read with act_fn=tanh") == 1
     assert summary["doubts"] and summary["outcome_kind"] is None
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.index("<strong>Doubt.</strong>") < page.index("No outcome")

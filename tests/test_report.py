@@ -22,12 +22,13 @@ from grokinterp.circuits.algorithm import (
 )
 from grokinterp.circuits.gradients import GradientSymmetricity
 from grokinterp.circuits.key_frequencies import MIN_SHARE
+from grokinterp.commands.analyze import summary_lines
 from grokinterp.errors import RunFolderError
 from grokinterp.figures.embedding import MAX_FRAMES, MAX_HEATMAP_STEPS
 from grokinterp.report import experiment, render_report, write_report
 from grokinterp.report.page import Section, figure_block, figure_json, render_page
 from grokinterp.report.text import link_papers, show_percent, show_value
-from grokinterp.tasks import Task, draw_split
+from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.trajectory import Thresholds
 from tests import synthetic
 from tests.report_page import Page, numbers_in
@@ -458,15 +459,75 @@ def test_a_report_of_permutations_speaks_of_representations_alone(page_of_permut
     assert numbers_in(page.facts["key representations"][1]) == ["6"]
     # What is left of frequencies is reasons why there are none, names of columns and sources.
     for name in set(names) - {"not-computed", "citations", "config"}:
-        words = page.section(name).words.lower()
-        for column in ("no frequencies", "intervention frequencies"):
-            words = words.replace(column, "")
+        words = page.section(name).words.lower().replace("no frequencies", "")
         assert "frequenc" not in words, (name, words[words.index("frequenc") - 60 :][:120])
     reasons = dict(page.section("not-computed").tables[0].rows)
     assert {"key_frequencies", "by_frequency", "algorithm"} <= set(reasons)
     (note,) = page.section("gini-and-weights").notes
     assert reasons["by_frequency"] in note
     assert page.section("mirrored-accuracy").notes and not page.section("mirrored-accuracy").figures
+
+
+def test_the_lead_of_a_group_has_its_name_and_no_modulus(page_of_permutations, page):
+    analysis = synthetic.permutation_analysis(8)
+    task = TaskSpec("group", group="dihedral(60)", train_fraction=0.6)
+    config = dataclasses.replace(analysis.run.config, task=task)
+    run = dataclasses.replace(analysis.run, config=config, split=draw_split(Task(task)))
+    lead = page_of(dataclasses.replace(analysis, run=run)).one("p", class_="lead").words
+    assert lead.startswith("Learning ab in dihedral(60) from 60% of the pairs")
+    assert "mod 113" in page.one("p", class_="lead").words
+    assert "in S 5 from" in page_of_permutations.one("p", class_="lead").words
+
+
+def test_ablations_of_representations_are_named_after_them(page_of_permutations, page):
+    analysis = synthetic.permutation_analysis(8)
+    keys = ("standard_sign", "sign")
+    table = analysis.ablations.replace({"representation_standard": "representation_standard_sign"})
+    analysis = dataclasses.replace(
+        analysis,
+        ablations=table,
+        key_frequencies=dataclasses.replace(analysis.key_frequencies, names=keys),
+    )
+    first = page_of(analysis).section("ablations").tables[0]
+    assert first.row("representation standard_sign")[1] == "standard"
+    assert first.row("trigonometric circuit")[0] == "removed from logits"
+    assert "representations" in first.header and "frequencies" not in first.header
+    assert "frequencies" in page.section("ablations").tables[0].header
+    lines = summary_lines(analysis)
+    assert any(line.startswith("  representation standard_sign removed from") for line in lines)
+    # What follows a name begins in one column, however long the name is.
+    ends = {len(line) for line in lines if line.startswith("  ")}
+    assert len(ends) == 1
+
+
+@pytest.mark.parametrize(
+    ("published", "said", "also"),
+    [
+        (("standard", "sign"), "are the same.", ""),
+        (("standard", "sign", "6d"), "are standard, 6d, sign.", "by the published rule also 6d"),
+        (("6d",), "are 6d.", "by the published rule also 6d"),
+        ((), "are none.", ""),
+    ],
+)
+def test_keys_by_the_published_rule_stand_beside_ours(published, said, also):
+    analysis = synthetic.permutation_analysis(8)
+    keys = analysis.key_frequencies
+    evidence = keys.evidence.assign(
+        is_key_published=keys.evidence["representation"].isin(published)
+    )
+    keys = dataclasses.replace(keys, evidence=evidence)
+    analysis = dataclasses.replace(analysis, key_frequencies=keys)
+    words = page_of(analysis).section("key-frequencies").words
+    assert f"a character similarity above 0.005, the key representations {said}" in words
+    lines = summary_lines(analysis)
+    (ours,) = (i for i, line in enumerate(lines) if line.startswith("key representations"))
+    assert lines[ours] == "key representations standard, sign"
+    assert (lines[ours + 1].strip() == also) if also else "published" not in " ".join(lines)
+    none = dataclasses.replace(keys, frequencies=(), names=(), reason="it has learned nothing")
+    lines = summary_lines(dataclasses.replace(analysis, key_frequencies=none))
+    rest = [name for name in synthetic.REPRESENTATIONS if name in published]
+    said = f"by the published rule {', '.join(rest)}"
+    assert (said in [line.strip() for line in lines]) == bool(published)
 
 
 def test_neurons_on_cosets_are_counted_by_subgroup(page_of_permutations, page):

@@ -371,6 +371,12 @@ def test_the_smallest_and_the_largest_table_are_taken(labels):
         ({"operation": "table", "labels": SUMS, "n_answers": 2**17}, "n_answers=131072 is not"),
         ({"operation": "table", "labels": SUMS, "n_answers": "9"}, "n_answers='9' is of the wrong"),
         ({"operation": "table", "labels": SUMS, "train_fraction": 2.0}, "train_fraction=2.0"),
+        (
+            {"operation": "table", "labels": SUMS, "group": "S3"},
+            "group='S3' does not go with table",
+        ),
+        ({"operation": "table", "labels": SUMS, "group_table": SUMS}, "group_table=.* with table"),
+        ({"operation": "group", "group_table": "no.csv"}, "group_table='no.csv' does not exist"),
         ({"operation": "tables", "labels": SUMS}, "tables"),
         ({"operation": 3, "labels": SUMS}, "operation=3"),
     ],

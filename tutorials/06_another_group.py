@@ -16,8 +16,8 @@
 # Networks that add modulo p compute with waves on a clock. What do they compute with when the
 # task is to compose permutations, where there is no clock and the order of the two matters? You
 # see what takes the place of a frequency, which of them a trained network uses, and what is left
-# when they are removed. Then the same on the symmetries of a polygon, where a clock is back and
-# half of the elements turn it around. A bit more than a minute on two cores.
+# when they are removed. Then you see the same on the symmetries of a polygon, where there is a
+# clock again and half of the elements reverse it. A little over a minute on two cores.
 
 # %%
 import importlib.util
@@ -273,11 +273,11 @@ assert lead > 0.3, "the circuit is not ahead of the network"
 # it, it answers most of them, and the network, which still relies on what it has memorized,
 # few.
 #
-# ## A clock that can be turned around
+# ## A clock that can be reversed
 #
-# A regular polygon with 29 corners has 58 symmetries: 29 rotations and 29 **reflections**. To do
-# one after the other is a product again, of the **dihedral group** of order 58. The rotations
-# alone are addition modulo 29; a reflection before a rotation reverses its direction. The preset
+# A regular polygon with 29 corners has 58 symmetries: 29 rotations and 29 **reflections**. Doing
+# one after the other is the product of the **dihedral group** of order 58. The rotations
+# alone are addition modulo 29; a reflection reverses the direction of a rotation. The preset
 # `dihedral` trains a perceptron on half of the products. A thousand steps are enough here.
 
 # %%
@@ -308,16 +308,18 @@ columns = ["step", "test_accuracy", "restricted_loss_test", "excluded_loss_train
 table = analysis.trajectory.set_index("step", drop=False)[columns]
 print(table[table["step"] >= 100].round(3).to_string(index=False))
 assert table["test_accuracy"][400] < 0.6, "the network has generalized already"
-assert table["restricted_loss_test"][400] < table["restricted_loss_test"][100] / 2
-assert table["excluded_loss_train"][1000] > 4 * table["excluded_loss_train"][200]
+early, later = table["restricted_loss_test"][100], table["restricted_loss_test"][400]
+assert later < early / 2, "the restricted loss has not fallen yet"
+early, later = table["excluded_loss_train"][200], table["excluded_loss_train"][1000]
+assert later > 4 * early, "the network does not rely on the key representations"
 
 # %% [markdown]
 # What does the sign do? The characters of the frequencies are $2\cos$ of the angle for a
-# rotation and **0 for every reflection**. So in the sum over frequencies an answer c of the wrong
-# kind, a reflection where the product is a rotation or the other way round, gets exactly nothing.
-# An answer of the right kind gets something between a large and a negative number, and nothing on
-# average. The sign alone sets the two kinds apart. Take it out of the logits, and compare how far
-# the answers of the right kind lie above those of the wrong kind, on average.
+# rotation and **0 for every reflection**. Call an answer c of the wrong kind if it is a reflection
+# where the product is a rotation, or a rotation where it is a reflection. In the sum over
+# frequencies such an answer gets exactly 0. Answers of the right kind get positive and negative
+# numbers, 0 on average. So only the sign separates the two kinds on average. Take it out of the
+# logits, and compare how far the answers of the right kind lie above those of the wrong kind.
 
 # %%
 snapshot = gi.take_snapshot(run)
@@ -334,7 +336,7 @@ def gap(logits):
 with_sign = gap(snapshot.logits.double())
 without_sign = gap(snapshot.logits.double() - part[snapshot.labels])
 print(f"right kind above wrong kind: {with_sign:.2f} logits, without the sign {without_sign:.2f}")
-assert with_sign > 2 and abs(without_sign) < 0.01, "something else tells the kinds apart"
+assert with_sign > 2 and abs(without_sign) < 0.01, "something else separates the two kinds"
 
 alone = {
     name: gi.ablate(snapshot, keys, component=f"representation_{name}", keep=True)
@@ -374,8 +376,7 @@ assert without.accuracies["test"] < 3 / 58, "it still answers without them"
 # - Train `init_seed=1` for 1,000 steps. Are the same representations key? (Seeds differ in speed
 #   as well: some need well over 1,000 steps.)
 #
-# More: [composition of
-# permutations](https://github.com/grokinterp/grokinterp/blob/main/docs/groups.md), with a network
-# on S_5.
+# More: [finite groups](https://github.com/grokinterp/grokinterp/blob/main/docs/groups.md), with a
+# network on S_5.
 #
 # Next: [a measure of your own](07_your_own_measure.ipynb).

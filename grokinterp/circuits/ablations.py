@@ -28,6 +28,10 @@ from grokinterp.models import ModelSpec
 from grokinterp.models.network_parts import PartName
 from grokinterp.portions import Joined, portions
 
+MOST_LOGITS = 2**27
+"""Logits of all pairs up to which :func:`ablation_table` does everything: those of n = 512. In S_6
+each intervention takes some ten seconds, and there are 61."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ablation:
@@ -212,7 +216,8 @@ def ablation_table(
         Places; see :data:`~grokinterp.circuits.components.SITES` and :func:`ablate`. For
         ``logits``, ``neurons`` and ``embedding`` first the two circuits and each key
         frequency removed, then what else there is. Of a dense set each frequency is removed
-        from the logits alone.
+        from the logits alone. Of more than :data:`MOST_LOGITS` logits, as in S_6, only removals
+        by the mean are done; :func:`ablate` does any other.
 
     Returns
     -------
@@ -236,6 +241,15 @@ def standard_interventions(
     snapshot: Snapshot, key_frequencies: KeyFrequencies, site: Site
 ) -> list[Intervention]:
     """List what :func:`ablation_table` does at a site, in order; empty if it is not a part."""
+    found = _interventions(snapshot, key_frequencies, site)
+    if snapshot.logits.numel() <= MOST_LOGITS:
+        return found
+    return [one for one in found if one.fill == "mean" and not one.keep]
+
+
+def _interventions(
+    snapshot: Snapshot, key_frequencies: KeyFrequencies, site: Site
+) -> list[Intervention]:
     if not snapshot.has(*PARTS_AT[site]):
         return []
     if site == "paths":

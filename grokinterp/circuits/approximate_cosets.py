@@ -25,7 +25,7 @@ _SEED = 0
 def approximate_cosets(snapshot: Snapshot) -> pd.DataFrame:
     r"""How much of what makes a neuron active lies on approximate cosets of its frequency.
 
-    For every b the elements a with an activation above zero are held against the run of residues,
+    For every b the elements a with an activation above zero are compared with the run of residues,
     in steps of d, that has as many elements and holds most of them; for every a the elements b
     likewise. A rectified sum of two waves of frequency k is active on such runs exactly.
 

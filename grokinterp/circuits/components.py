@@ -154,5 +154,22 @@ class Component:
         )
 
 
+def words_of_component(name: object) -> str:
+    """Return the name of a component in words, the name of a representation in it unchanged.
+
+    Examples
+    --------
+    >>> words_of_component("layer_0_head_2"), words_of_component("representation_freq_9")
+    ('layer 0 head 2', 'representation freq_9')
+    """
+    text = str(name)
+    try:
+        which = Component.parse(text).which
+    except ConfigError:  # a row that somebody added to the table
+        which = None
+    end = len(text) - len(str(which)) if isinstance(which, str) else len(text)
+    return text[:end].replace("_", " ") + text[end:]
+
+
 def _number_or_name(text: str) -> int | str:
     return int(text) if text.isdecimal() else text

@@ -135,8 +135,8 @@ def mixed(group: FiniteGroup, profiles: Profiles) -> Draws:
 def relabeled(group: FiniteGroup, profiles: Profiles) -> Draws:
     """Draws in which the elements that a and b stand for are permuted.
 
-    The cosets keep their sizes and lose their meaning. A profile with a few large values is on
-    cosets of some small subgroup then too.
+    The cosets keep their sizes and lose their meaning. Even so, a profile with a few large values
+    is on cosets of some small subgroup.
     """
     generator = torch.Generator().manual_seed(_SEED)
     for _ in range(N_DRAWS):

@@ -73,7 +73,7 @@ def coset_neurons(snapshot: Snapshot) -> pd.DataFrame:
     ``is_coset_neuron`` is false for what a generic matrix element of the same representations
     reaches as well, even at a share of 0.999; that does not say that the neuron is not on cosets.
     By luck alone up to 5 in 100 generic neurons of S_5 count. Neurons that are translates of one
-    another share their luck.
+    another exceed chance together.
 
     References
     ----------

@@ -38,8 +38,8 @@ NULL_QUANTILE = 0.999
 N_PERMUTATIONS = 1000
 """Random groupings of the pairs that this quantile is found from."""
 MOST_PERMUTED_LOGITS = 2**25
-"""Logits of all pairs up to which it is: those of n = 322. A thousand passes over that many take
-two minutes, more than all measures of the checkpoint; those of S_6 would take twenty."""
+"""Most logits of all pairs for which it is drawn: those of n = 322. A thousand passes over them
+take two minutes, more than all measures of the checkpoint; those of S_6 would take twenty."""
 MIN_SIMILARITY = 0.005
 """Cosine between logits and character above which Chughtai et al. call a representation key."""
 SINGLE_FREQUENCY_SHARE = 0.85

@@ -142,7 +142,7 @@ def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
         ``phase_b`` of its pre-activation, ``phase_sum`` of the wave of a + b in its activation,
         ``fraction_sum_explained``, the share of that wave in what depends on a + b alone,
         ``phase_out`` of its row of W_L, and ``phase_error``, ``phase_out`` minus ``phase_sum``;
-        ``approximate_coset_step``, ``_share`` and ``_null``, how it holds on to approximate
+        ``approximate_coset_step``, ``_share`` and ``_null``, how well it fits approximate
         cosets (:mod:`~grokinterp.circuits.approximate_cosets`); the columns of
         :func:`~grokinterp.circuits.cosets.coset_neurons` where the group has subgroups;
         ``mean_activation``;

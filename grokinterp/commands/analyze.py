@@ -52,7 +52,7 @@ class Analyze:
     ]
     """Run folder, as grokinterp.train wrote it, or a file or folder in one of the formats
     of docs/importing.md, or such a file or folder on the Hugging Face Hub,
-    hf://owner/name[@revision][/path]. Several, such as runs/*/, are also compared, and so are the
+    hf://owner/name[@revision][/path]. Several, such as runs/*/, are also compared. So are the
     files of a folder whose names differ in a seed or another setting."""
     out: Path | None = None
     """Where report.html and the tables go (default: CKPTS/analysis; for a single file and for
@@ -60,7 +60,7 @@ class Analyze:
     (default: comparison/ in the folder that holds them all); each run keeps its own default."""
     format: str | None = None
     """Format of CKPTS where it is not recognized: grokinterp, export, zhong2023, grokking_demo,
-    nanda2023, transformer_lens or state_dicts."""
+    chughtai2023, nanda2023, transformer_lens, state_dicts or other_names."""
     key_frequencies: str | None = None
     """Frequencies to use instead of those found, such as 9,38,45 (names of representations
     in a group that is not cyclic: sign,standard): for runs that were stopped on the plateau."""
@@ -79,12 +79,11 @@ class Analyze:
     files are then its state dicts, one per step (their names end in the step) or a single one;
     together they are one run."""
     task: TaskSpec = field(default_factory=TaskSpec)
-    """What the network learned: of your own network, or of a file that does not show it. Of a
-    file only the flags that are given count, before whatever the file says. The split is given by
-    --train-pairs alone."""
+    """What your own network learned, or what a file does not show. For a file only the flags that
+    you type count; they override what the file says. The split is given by --train-pairs alone."""
     model: GivenModel = field(default_factory=GivenModel)
-    """What the weights of a file do not show. Only the flags that are given count, before
-    whatever the file says."""
+    """What the weights of a file do not show. Only the flags that you type count; they override
+    what the file says."""
     inputs: str = "a b ="
     """Input of your own network: "a b =" or "a b", a tensor of tokens, or a function that makes
     the input from a (pairs, 2) tensor, such as nets:one_hot."""
@@ -92,7 +91,7 @@ class Analyze:
     """Submodules of your own network that are its parts."""
     train_pairs: Path | None = None
     """Training pairs of your own network, or of a file: a .npy, .pt, .csv or .txt file of rows,
-    or of pairs a b."""
+    or of pairs (a, b)."""
     export: Path | None = None
     """Also write a folder to upload to the Hugging Face Hub: the weights of the last checkpoint as
     safetensors, the tables, the report and a model card (docs/sharing.md)."""
@@ -166,7 +165,7 @@ def _refuse_flags_of_others(command: Analyze, arguments: list[str]) -> None:
         flag = given[0].partition("=")[0]
         raise ConfigError(
             f"{flag} needs --module package.module:build, a network of your own. For other files, "
-            "use --task.operation, --model.act-fn and the like, as far as the file does not say it."
+            "say what they do not: --task.operation, --model.act-fn and the like."
         )
     misplaced = [word for word in arguments if word.startswith(_OF_FILES)]
     if command.module is not None and misplaced:
@@ -187,7 +186,8 @@ def _explain(command: Analyze, job: _Job, key_frequencies: tuple[int | str, ...]
     for doubt in job.run.doubts:
         tell(f"doubt             {doubt}")
     if job.run.is_imported:
-        tell(f"origin            {job.run.origin}")
+        origin = job.run.origin.removeprefix(" ".join(job.run.doubts)).lstrip()
+        tell(f"origin            {origin}")
     for line in summary_lines(analysis):
         tell(line)
     _export(command, analysis)
@@ -395,42 +395,71 @@ def _refuse_same_places(paths: list[Place], together: Path) -> None:
 def summary_lines(analysis: Analysis) -> list[str]:
     """Return the short summary: outcome, key frequencies, steps, algorithm, phases, ablations."""
     found, algorithm = analysis.key_frequencies, analysis.algorithm
-    lines = [analysis.outcome]
+    lines = [_without_doubts(analysis, analysis.outcome)]
+    is_group = analysis.run.task.has_representations
+    width = 20 if is_group else 18
     if analysis.run.missing_parts:
-        lines.append(f"{'network':18}{analysis.run.spec.in_words}")
-    if analysis.run.task.has_representations:
-        lines.append(_line(analysis, "key_representations", ", ".join(found.names or ())))
+        lines.append(f"{'network':{width}}{analysis.run.spec.in_words}")
+    if is_group:
+        names = found.names or ()
+        lines.append(_line(analysis, "key_representations", ", ".join(names), width))
+        published = analysis.summary["key_representations_published"]
+        if also := [name for name in published if name not in names]:
+            word = "also " if names else ""
+            lines.append(f"{'':{width}}by the published rule {word}{', '.join(also)}")
     else:
         keys = ", ".join(map(str, found.frequencies))
-        lines.append(_line(analysis, "key_frequencies", keys))
-    lines += [f"{'':18}{caveat}" for caveat in found.caveats]
+        lines.append(_line(analysis, "key_frequencies", keys, width))
+    lines += [f"{'':{width}}{caveat}" for caveat in found.caveats]
     for name in ("memorization_step", "grokking_step"):
         step = getattr(analysis.milestones, name)
-        lines.append(_line(analysis, name, "" if step is None else f"{step:,}"))
-    lines.append(f"{'algorithm':18}{algorithm.verdict}: {algorithm.reason}")
+        lines.append(_line(analysis, name, "" if step is None else f"{step:,}", width))
+    why = _without_doubts(analysis, algorithm.reason)
+    lines.append(f"{'algorithm':{width}}{algorithm.verdict}: {why}")
     for name, span in analysis.phases.as_dict().items():
         text = f"steps {span[0]:,} to {span[1]:,}" if span else ""
-        lines.append(_line(analysis, f"phases.{name}", text))
-    if len(analysis.ablations):
-        sides = [on for on in ("all", "train", "test") if f"loss_{on}" in analysis.ablations]
-        lines.append(f"ablations         loss on {', '.join(sides)} pairs; accuracy on all")
-        for row in analysis.ablations.to_dict(orient="records"):
-            if row["intervention"] not in ("none", "removed from logits"):
-                continue
-            what = str(row["component"]).replace("_", " ")
-            if row["intervention"] != "none":
-                what += f" {row['intervention']}"
-            losses = "  ".join(_number(row[f"loss_{on}"]) for on in sides)
-            lines.append(f"  {what:44}{losses}   {row['accuracy_all']:7.2%}")
+        lines.append(_line(analysis, f"phases.{name}", text, width))
+    lines += _ablation_lines(analysis, width)
     for name, reason in analysis.failures.items():
-        lines.append(f"left out          {name}: {reason}")
+        lines.append(f"{'left out':{width}}{name}: {reason}")
     return lines
 
 
-def _line(analysis: Analysis, field: str, text: str) -> str:
+def _ablation_lines(analysis: Analysis, width: int) -> list[str]:
+    """Losses and accuracy without each part of the logits; nothing if nothing was ablated."""
+    from grokinterp.circuits.components import words_of_component
+
+    sides = [on for on in ("all", "train", "test") if f"loss_{on}" in analysis.ablations]
+    if not len(analysis.ablations):
+        return []
+    rows = [
+        row
+        for row in analysis.ablations.to_dict(orient="records")
+        if row["intervention"] in ("none", "removed from logits")
+    ]
+    lines = [f"{'ablations':{width}}loss on {', '.join(sides)} pairs; accuracy on all"]
+    whats = [
+        f"{words_of_component(row['component'])} {row['intervention']}".removesuffix(" none")
+        for row in rows
+    ]
+    longest = max([44, *map(len, whats)])
+    for row, what in zip(rows, whats, strict=True):
+        losses = "  ".join(_number(row[f"loss_{on}"]) for on in sides)
+        lines.append(f"  {what:{longest}}{losses}   {row['accuracy_all']:7.2%}")
+    return lines
+
+
+def _line(analysis: Analysis, field: str, text: str, width: int) -> str:
     """One field: its text, or none and the reason that the analysis knows."""
     label = field.removeprefix("phases.").replace("_", " ")
-    return f"{label + ' ':18}{text or 'none: ' + (analysis.why(field) or 'unknown')}"
+    why = _without_doubts(analysis, analysis.why(field) or "unknown")
+    return f"{label + ' ':{width}}{text or 'none: ' + why}"
+
+
+def _without_doubts(analysis: Analysis, text: str) -> str:
+    """A text without the doubts that it quotes: they are the first lines of the output."""
+    doubts = " ".join(analysis.run.doubts).rstrip(".")
+    return text.replace(f": {doubts}", "") if doubts else text
 
 
 def _number(value: float) -> str:

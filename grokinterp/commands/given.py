@@ -30,7 +30,7 @@ class GivenModel:
     """What weights do not show of a network; whatever is not typed is read from the file."""
 
     n_heads: int = 4
-    """Heads per block, which matrices of all heads do not show."""
+    """Heads per block, which joint matrices of all heads do not show."""
     act_fn: Activation = "relu"
     """Activation of the neurons."""
     input_format: InputFormat = "a_b_equals"
@@ -38,7 +38,7 @@ class GivenModel:
     attention_dir: AttentionDirection = "causal"
     """Whether positions attend to those after them."""
     attention_rate: float = 1.0
-    """Zhong et al.'s rate, 0 to 1."""
+    """Attention rate of Zhong et al., 0 to 1."""
     normalization: Normalization = "none"
     """Norm of the residual stream; LNPre and RMSPre have no weights."""
     norm_position: NormPosition = "before"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from grokinterp.circuits.components import Component
+from grokinterp.circuits.components import Component, words_of_component
 from grokinterp.errors import ConfigError
 from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.drawn import FIELDS_OF_FIGURES
@@ -170,4 +170,4 @@ def _marks(rows: Sequence[Mapping[Hashable, Any]], fill: str) -> go.Scatter:
 
 
 def _words(row: Mapping[Hashable, Any]) -> str:
-    return html.escape(str(row["component"]).replace("_", " "))
+    return html.escape(words_of_component(row["component"]))

@@ -51,7 +51,7 @@ def plot_coset_neurons(analysis: Analysis) -> go.Figure:
     table = analysis.neurons
     if "coset_subgroup" not in table:
         raise nothing_to_draw(
-            analysis, "The neurons were not held against cosets", "final.fraction_coset_neurons"
+            analysis, "The neurons were not compared with cosets", "final.fraction_coset_neurons"
         )
     shown = table.loc[table["coset_subgroup"].notna()]
     if shown.empty:
@@ -64,11 +64,11 @@ def plot_coset_neurons(analysis: Analysis) -> go.Figure:
     decorate(figure, "Neurons on cosets", plot_height=340, above=TOP_BARE, below=BELOW_STEPS)
     # Cosets leave at most 5 % of a neuron that is shown, and chance leaves up to all.
     for update, title, highest in (
-        (figure.update_xaxes, "left by the best draw of the null (fraction)", 1.0),
-        (figure.update_yaxes, "left by cosets (fraction)", 1 - COSET_SHARE),
+        (figure.update_xaxes, "unexplained at best by chance (fraction)", 1.0),
+        (figure.update_yaxes, "unexplained by its cosets (fraction)", 1 - COSET_SHARE),
     ):
         low, high = math.log10(SMALLEST_REST) - 0.15, math.log10(highest) + 0.15
-        update(title_text=title, type="log", range=[low, high], exponentformat="power")
+        update(title_text=title, type="log", dtick=1, range=[low, high], exponentformat="power")
     return figure
 
 

@@ -111,9 +111,8 @@ def plot_mirrored_accuracies(analysis: Analysis) -> go.Figure:
     absent = ("The two accuracies were not measured", *FIELDS_OF_FIGURES["mirrored-accuracy"])
     operation = analysis.run.task.operation
     if not operation.is_commutative:
-        raise FitError(
-            f"{operation.words} does not commute, so a pair says nothing about its mirror image."
-        )
+        name = operation.words[0].upper() + operation.words[1:]
+        raise FitError(f"{name} does not commute, so a pair says nothing about its mirror image.")
     split = analysis.run.split
     if split.is_known and not split.is_mirrored[split.test].any():
         raise FitError(

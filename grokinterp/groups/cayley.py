@@ -32,14 +32,14 @@ def check_cayley_table(entries: np.ndarray, where: str = "group_table") -> None:
     Raises
     ------
     ConfigError
-        If it is no Latin square, has no identity, or is not associative.
+        If it is not a Latin square, has no identity, or is not associative.
 
     Examples
     --------
     >>> check_cayley_table(np.array([[0, 1], [1, 0]]))
     >>> check_cayley_table(np.array([[0, 1, 2], [1, 2, 0], [2, 1, 0]]))
     Traceback (most recent call last):
-    grokinterp.errors.ConfigError: group_table is no Latin square: column 1 has 1 twice. ...
+    grokinterp.errors.ConfigError: group_table is not a Latin square: column 1 has 1 twice. ...
     """
     remedy = "Give the table of a group, or use operation=table, which takes any table."
     n = len(entries)
@@ -56,7 +56,7 @@ def check_cayley_table(entries: np.ndarray, where: str = "group_table") -> None:
                 )
             if (counts > 1).any():
                 raise ConfigError(
-                    f"{where} is no Latin square: {line} {number} has {int(counts.argmax())} "
+                    f"{where} is not a Latin square: {line} {number} has {int(counts.argmax())} "
                     f"twice. {remedy}"
                 )
     if identity_of(entries) is None:

@@ -32,6 +32,7 @@ from functools import lru_cache
 import numpy as np
 
 from grokinterp.errors import ConfigError
+from grokinterp.fields import shown
 from grokinterp.groups.finite_group import FiniteGroup
 from grokinterp.groups.permutations import LARGEST_DEGREE, composition_table, permutations
 
@@ -85,10 +86,16 @@ def order_of_name(name: str) -> int:
     >>> order_of_name("dihedral(59)"), order_of_name("Heis3")
     (118, 27)
     """
-    order = math.prod(_order(word, n) for word, n in _factors(name))
+    order = 1
+    for word, n in _factors(name):
+        order *= _order(word, n)
+        # Not multiplied out: Python writes no number of more than 4,300 digits.
+        if order > LARGEST_ORDER**3:
+            break
     if not 2 <= order <= LARGEST_ORDER:
+        count = f"{order:,}" if order <= LARGEST_ORDER**3 else f"over {LARGEST_ORDER**3:,}"
         raise ConfigError(
-            f"group={name!r} has {order:,} elements. A group has 2 to {LARGEST_ORDER:,}."
+            f"group={shown(name)} has {count} elements. Choose a group of 2 to {LARGEST_ORDER:,}."
         )
     return order
 
@@ -155,21 +162,23 @@ def _factors(name: str) -> list[tuple[str, int]]:
         match = _FACTOR.fullmatch(part)
         word = _WORDS.get(match.group(1)) if match else None
         if match is None or word is None:
-            raise ConfigError(f"group={name!r} is not known. Choose {_EXAMPLES}.")
+            raise ConfigError(f"group={shown(name)} is not known. Choose {_EXAMPLES}.")
         given = match.group(2) or match.group(3)
         is_quaternion = word == "quaternion"
         if given is None and not is_quaternion:
-            raise ConfigError(f"group={name!r} has no number. Write {word}(n), such as {word}(5).")
+            raise ConfigError(
+                f"group={shown(name)} has no number. Write {word}(n), such as {word}(5)."
+            )
         if is_quaternion and given not in (None, "8"):
             raise ConfigError(
-                f"group={name!r} is not known. quaternion has eight elements; write dicyclic(n) "
-                "for the generalized ones."
+                f"group={shown(name)} is not known. quaternion has eight elements; write "
+                "dicyclic(n) for the generalized ones."
             )
         n = 8 if given is None else int(given[:9])
         repeats = int((match.group(4) or "1")[:3])
         _check_number(name, word, n)
         if not 1 <= repeats <= 12:
-            raise ConfigError(f"group={name!r} has the power {repeats}. Use 1 to 12.")
+            raise ConfigError(f"group={shown(name)} has the power {repeats}. Use 1 to 12.")
         factors += [(word, n)] * repeats
     return factors
 
@@ -178,10 +187,10 @@ def _check_number(name: str, word: str, n: int) -> None:
     least = {"symmetric": 2, "alternating": 3, "dihedral": 2, "dicyclic": 2}.get(word, 2)
     most = LARGEST_DEGREE if word in ("symmetric", "alternating") else LARGEST_ORDER
     if not least <= n <= most:
-        raise ConfigError(f"group={name!r} has n={n}. For {word}(n) use {least} to {most:,}.")
+        raise ConfigError(f"group={shown(name)} has n={n}. For {word}(n) use {least} to {most:,}.")
     is_of_prime = word in ("affine", "heisenberg")
     if is_of_prime and any(n % d == 0 for d in range(2, math.isqrt(n) + 1)):
-        raise ConfigError(f"group={name!r} has p={n}, which is composite. Choose a prime p.")
+        raise ConfigError(f"group={shown(name)} has p={n}, which is composite. Choose a prime p.")
 
 
 def _order(word: str, n: int) -> int:

@@ -48,8 +48,8 @@ def nearest_group_table(entries: np.ndarray, *, seed: int = 0) -> np.ndarray | N
         return None
     inverse = inverses(products)
     columns = entries[chosen[0]]
-    rows = _majority(products[entries, inverse[columns]].T)
-    columns = _majority(products[inverse[rows][:, None], entries])
+    rows = _distinct_by_majority(products[entries, inverse[columns]].T)
+    columns = _distinct_by_majority(products[inverse[rows][:, None], entries])
     return products[rows[:, None], columns]
 
 
@@ -64,8 +64,29 @@ def _products_by_majority(entries: np.ndarray, chosen: np.ndarray) -> np.ndarray
     return np.stack([_majority(v) for v in voters]) if all(map(len, voters)) else None
 
 
+def _distinct_by_majority(votes: np.ndarray) -> np.ndarray:
+    """Different numbers for all columns: their most frequent ones, to whom has the most votes.
+
+    A row of nothing but wrong answers may look like another one; it gets what is left.
+    """
+    counts = _counts(votes)
+    chosen = np.full(len(counts), -1, dtype=np.int64)
+    is_taken = np.zeros(len(counts), dtype=bool)
+    for column in np.argsort(-counts.max(axis=1), kind="stable"):
+        wanted = int(counts[column].argmax())
+        if not is_taken[wanted]:
+            chosen[column], is_taken[wanted] = wanted, True
+    chosen[chosen < 0] = np.flatnonzero(~is_taken)
+    return chosen
+
+
 def _majority(votes: np.ndarray) -> np.ndarray:
     """Most frequent number of each column of an array with n columns; -1 is no vote."""
+    return _counts(votes).argmax(axis=1)
+
+
+def _counts(votes: np.ndarray) -> np.ndarray:
+    """(column, number) votes."""
     n = votes.shape[1]
     column = np.broadcast_to(np.arange(n) * n, votes.shape)[votes >= 0]
-    return np.bincount(column + votes[votes >= 0], minlength=n * n).reshape(n, n).argmax(axis=1)
+    return np.bincount(column + votes[votes >= 0], minlength=n * n).reshape(n, n)

@@ -35,7 +35,7 @@ class SubgroupClass:
 
     name: str
     """Name of the known group that it is isomorphic to, or ``order 16``; ``trivial``. Classes of
-    isomorphic subgroups are told apart by a letter: ``cyclic(2)_a``, ``cyclic(2)_b``."""
+    isomorphic subgroups are distinguished by a letter: ``cyclic(2)_a``, ``cyclic(2)_b``."""
     group_order: int
     """Order of the group around it."""
     elements: np.ndarray

@@ -80,7 +80,7 @@ def phase_coherence(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict
     misleads=(
         "A low value does not say that neurons avoid cosets: those that a random vector of the "
         "same representation reaches do not count. In the published S_5 network of Chughtai et "
-        "al. that is 9 of 128 neurons that count, and 126 with over 95 % on cosets of something. "
+        "al. 9 of 128 neurons count, although 126 fit cosets of some subgroup to over 95 %. "
         "In a cyclic group of even order every neuron of an even frequency counts. Up to 5 % of "
         "generic neurons count by luck."
     ),

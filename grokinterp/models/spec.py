@@ -131,7 +131,7 @@ class ModelSpec:
         self._check_parts_fit()
 
     def _check_parts_fit(self) -> None:
-        remedy = "Of two embeddings none is that of the answers. Use tied_embeddings=False."
+        remedy = "Of two embeddings, neither can be that of the answers. Use tied_embeddings=False."
         is_one = not self.tied_embeddings or self.operand_embeddings == "shared"
         require(self, "operand_embeddings", is_one, remedy)
         eps = self.norm_epsilon

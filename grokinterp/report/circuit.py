@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from grokinterp import figures
+from grokinterp.circuits.components import words_of_component
 from grokinterp.errors import FitError
 from grokinterp.report.network_words import has_transformer_names
 from grokinterp.report.page import Section, figure_block, paragraph
@@ -123,9 +124,12 @@ def strength_section(analysis: Analysis) -> Section:
     return Section("circuit-strength", title, tuple(blocks))
 
 
-def ablation_table_html(ablations: pd.DataFrame) -> str:
-    """All rows of ablations.csv: those of the logits open, the others folded away."""
-    rows = ablations.to_dict(orient="records")
+def ablation_table_html(ablations: pd.DataFrame, plural: str = "frequencies") -> str:
+    """All rows of ablations.csv: those of the logits open, the others folded away.
+
+    `plural` is what the table calls the column ``frequencies``.
+    """
+    rows = ablations.rename(columns={"frequencies": plural}).to_dict(orient="records")
     first = [row for row in rows if row["intervention"] in ("none", "removed from logits")]
     first = first or rows
     rest = [row for row in rows if row not in first]
@@ -143,11 +147,11 @@ def _ablation_rows(ablations: list[dict], caption: str) -> str:
         for name, value in row.items():
             if str(name).startswith("accuracy_"):
                 cells.append(show_percent(value))
-            elif name == "frequencies":
+            elif name in ("frequencies", "representations"):
                 keys = [int(key) if key.isdigit() else key for key in str(value or "").split()]
                 cells.append(show_keys(keys) or MISSING)
             elif name == "component":
-                cells.append(escape(value).replace("_", " "))
+                cells.append(escape(words_of_component(value)))
             else:
                 cells.append(show_value(value))
         rows.append(cells)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from grokinterp.circuits import KeyFrequencies
-from grokinterp.circuits.key_frequencies import MIN_SHARE, NULL_QUANTILE
+from grokinterp.circuits.key_frequencies import MIN_SHARE, MIN_SIMILARITY, NULL_QUANTILE
 from grokinterp.figures.spectrum import Spectrum, spectrum_of
 from grokinterp.report.page import paragraph
 from grokinterp.report.text import escape, is_missing, show_percent, show_value, table
@@ -87,6 +87,21 @@ def _losses(analysis: Analysis) -> list[str]:
     return [
         f"Without their part of the logits the loss on all pairs is {without}, with their part "
         f"alone {alone}, and of the whole network {whole}."
+    ]
+
+
+def keys_of_the_publication(keys: KeyFrequencies) -> list[str]:
+    """A paragraph on which representations the published rule takes; nothing without evidence."""
+    evidence = keys.evidence
+    if evidence is None or "is_key_published" not in evidence:
+        return []
+    names = evidence.loc[evidence["is_key_published"], "representation"].tolist()
+    found = "the same" if set(names) == set(keys.names or ()) else escape(", ".join(names))
+    return [
+        paragraph(
+            "By the rule of Chughtai et al. (2023), a character similarity above "
+            f"{MIN_SIMILARITY:g}, the key representations are {found if names else 'none'}."
+        )
     ]
 
 

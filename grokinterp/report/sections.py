@@ -23,6 +23,7 @@ from grokinterp.report.circuit import (
 from grokinterp.report.cosets import coset_section
 from grokinterp.report.key_frequencies import (
     evidence_table,
+    keys_of_the_publication,
     level_of_chance,
     what_keys_hold,
 )
@@ -198,6 +199,7 @@ def _key_frequencies(analysis: Analysis) -> Section:
                 f"{MIN_SHARE:.1%} and {level_of_chance(keys)}. The other columns change nothing."
             )
         )
+        blocks += keys_of_the_publication(keys)
     else:
         blocks.append(_evidence_figure(analysis))
     if keys.evidence is not None and len(keys.evidence):
@@ -397,5 +399,5 @@ def _ablations(analysis: Analysis) -> Section:
     )
     blocks = [block, *parts]
     if len(analysis.ablations):
-        blocks.append(ablation_table_html(analysis.ablations))
+        blocks.append(ablation_table_html(analysis.ablations, spectrum_of(analysis).plural))
     return Section("ablations", "Ablations", tuple(blocks))

@@ -131,6 +131,8 @@ def render_report(analysis: Analysis) -> str:
     task = analysis.run.task.spec
     operation = analysis.run.task.operation
     group = f"mod {task.p}" if task.table is None else f"on {task.p} tokens"
+    if task.operation == "group":
+        group = escape(operation.words.removeprefix("multiplication "))
     if task.degree is not None:
         first = "b first, then a" if operation.group else "the rightmost first"
         group = f"({first}) in S<sub>{task.degree}</sub>"

@@ -30,7 +30,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from grokinterp.errors import CheckpointError, RunFolderError
+from grokinterp.errors import CheckpointError, RunFolderError, one_line
 from grokinterp.fields import build, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.atomic import make_folder, write_atomically
@@ -48,6 +48,8 @@ EXPORT_FORMAT = "export"
 EXPORT_VERSION = 1
 WEIGHTS = "model.safetensors"
 _MOST_BYTES = 8 * 2**30
+_MOST_WORDS = 10_000
+"""Characters of an origin or a doubt; they have some hundreds."""
 
 
 def is_export(path: Path) -> bool:
@@ -214,8 +216,9 @@ def load_run(folder: Path) -> Run:
         assert isinstance(model, (ModelSpec, MlpSpec))
         if shapes != Network(model, task_of(config.task)).shapes:
             raise ValueError("its parameters are not those of its network")
-        origin = str(described["origin"])
-        doubts = tuple(str(doubt) for doubt in described["doubts"])
+        # Words of whoever wrote the file, which commands print.
+        origin = one_line(str(described["origin"]), _MOST_WORDS)
+        doubts = tuple(one_line(str(doubt), _MOST_WORDS) for doubt in described["doubts"])
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise RunFolderError(

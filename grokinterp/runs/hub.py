@@ -84,7 +84,7 @@ class Address:
         is_fine = found and all(part.strip("./") for part in (owner, name, revision or "a"))
         if not is_fine or ".." in (path or "").split("/") or not (path or "a").isprintable():
             raise ConfigError(
-                f"{shown(text)} is no address on the Hugging Face Hub. Write "
+                f"{shown(text)} is not an address on the Hugging Face Hub. Write "
                 "hf://owner/name, hf://owner/name@revision or hf://owner/name/path."
             )
         if owner in ("datasets", "spaces"):
@@ -108,7 +108,7 @@ class Fetched:
 
 
 def fetch(text: str) -> Fetched:
-    """Download what an address names, as far as it is not in the cache.
+    """Download what an address names, unless it is in the cache already.
 
     Raises
     ------
@@ -271,12 +271,12 @@ def _require_room(sizes: Mapping[str, int], address: Address, cache: str) -> Non
         if size > MAX_BYTES:
             raise RunFolderError(
                 f"{address}: {one_line(name, 60)} has {size / 2**30:.1f} GiB, more than "
-                f"{MAX_BYTES // 2**30}. No network of this library is as large; name another file."
+                f"{MAX_BYTES // 2**30}. No network here is that large; name another file."
             )
     folder = next(path for path in (Path(cache), *Path(cache).parents) if path.exists())
     free, wanted = shutil.disk_usage(folder).free, sum(sizes.values())
     if wanted > free:
-        raise _no_room(address, f"{wanted:,} bytes are wanted and {free:,} are free in {folder}")
+        raise _no_room(address, f"{wanted:,} bytes are needed and {free:,} are free in {folder}")
 
 
 def _no_room(address: Address, fact: str) -> RunFolderError:

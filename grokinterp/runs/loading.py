@@ -179,9 +179,12 @@ def _is_own(source: ForeignPath) -> bool:
 
 def _was_meant_as_own(source: ForeignPath) -> bool:
     folder = source.path
-    if not folder.is_dir() or source.files:
+    if not folder.is_dir():
         return False
-    return (folder / "config.json").exists() or not any(folder.iterdir())
+    if not (folder / "config.json").exists():
+        return not any(folder.iterdir())
+    # A folder of the Hub has weights beside its config.json, one of ours has them in a folder.
+    return (folder / "checkpoints").is_dir() or not source.files
 
 
 def _load(

@@ -68,7 +68,9 @@ def read_pairs(path: Path) -> np.ndarray:
     """
     if path.suffix not in PAIR_SUFFIXES:
         known = ", ".join(PAIR_SUFFIXES)
-        raise ConfigError(f"{path} does not end in {known}, from which pairs are read.")
+        raise ConfigError(
+            f"{path} does not end in {known}. Save the pairs in one of these formats."
+        )
     try:
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)

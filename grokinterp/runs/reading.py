@@ -75,7 +75,12 @@ def require_within(path: Path, folder: Path) -> None:
     RunFolderError
         If it lies elsewhere.
     """
-    place = path.resolve()
+    try:
+        place = path.resolve()
+    except (OSError, RuntimeError):  # which of the two depends on the version of Python
+        raise RunFolderError(
+            f"{path} is a link that leads to itself. Put the file itself in its place."
+        ) from None
     if not any(place.is_relative_to(home) for home in _homes_of(folder.resolve())):
         raise RunFolderError(
             f"{path} is a link that leads out of {folder}. Put the file itself in its place."

@@ -19,12 +19,14 @@ N_STEPS = 6
 Z_SURER = 3.0
 """Standard errors of the mean rank of the losses by which the network is surer of its training
 pairs: chance reaches it at one of the checkpoints in a hundred splits."""
+Z_OTHERS = 5.0
+"""The same of the other pairs, by which training on the given ones is ruled out."""
 ANSWERED = 0.9
-"""Training accuracy below which the reading itself is asked about."""
+"""Training accuracy below which the reading itself is questioned."""
 ABOVE_GUESSING = 1.2
 """Factor over the loss of a guess that training never leaves on its own pairs."""
 PARTLY = (0.05, 0.99)
-"""Accuracies between which a network tells pairs apart: above chance, and short of all."""
+"""Accuracies between which a network distinguishes pairs: above chance, and below all of them."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def doubts_of_split(
     """Say why the training pairs, or the reading of the network, are probably wrong.
 
     Training makes a network surer of the pairs that it is trained on. At some checkpoint these
-    have lower losses, unless it has learned nothing, or everything.
+    have lower losses, unless it has learned nothing, or everything. A network that has learned
+    everything is doubted too if it is surer of the others by 5 standard errors.
 
     Parameters
     ----------
@@ -80,7 +83,9 @@ def doubts_of_split(
             f"{last.train_loss:.3g} nats where a guess has {math.log(n_classes):.3g}.",
         )
     low, high = PARTLY[0] + 1 / n_classes, PARTLY[1]
-    if surest < Z_SURER and any(low < look.accuracy < high for look in looks):
+    is_surer_of_others = min(look.z for look in looks) <= -Z_OTHERS
+    tells_apart = any(low < look.accuracy < high for look in looks)
+    if surest < Z_SURER and (tells_apart or is_surer_of_others):
         n = len(looks)
         where = f"any of {n} checkpoints" if n > 1 else f"step {last.step:,}"
         return (

@@ -182,9 +182,10 @@ def _limits(analysis: Analysis) -> Iterable[str]:
     for name, reason in analysis.failures.items():
         yield escaped(f"{name} could not be computed: {reason}")
     version = metadata.version("grokinterp")
+    keys = "representations" if analysis.run.task.has_representations else "frequencies"
     yield (
-        f"The numbers are those of grokinterp {version}, on one network; another seed may find "
-        "other key frequencies."
+        f"The numbers are those of grokinterp {version}, on one network; another seed may lead to "
+        f"other key {keys}."
     )
 
 

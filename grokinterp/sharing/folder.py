@@ -144,13 +144,23 @@ def _put(made: Path, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         earlier = listed_files(folder)
         files = [path.relative_to(made) for path in made.rglob("*") if path.is_file()]
+        _refuse_folders_in_the_way(folder, files)
         for file in sorted(files, key=lambda file: file.name == "config.json"):
             (folder / file).parent.mkdir(exist_ok=True)
             os.replace(made / file, folder / file)  # noqa: PTH105
         for path in earlier:
-            if path.relative_to(folder) not in files:
-                path.unlink(missing_ok=True)
+            if path.relative_to(folder) not in files and path.is_file():
+                path.unlink()
     except OSError as error:
         raise RunFolderError(
             f"cannot write {folder}: {error.strerror}. Export into another folder."
         ) from None
+
+
+def _refuse_folders_in_the_way(folder: Path, files: list[Path]) -> None:
+    """Refuse before anything is replaced, so that an earlier export stays whole."""
+    for file in files:
+        place, home = folder / file, (folder / file).parent
+        if place.is_dir() or (is_there(home) and not home.is_dir()):
+            what = place if place.is_dir() else home
+            raise RunFolderError(f"{what} is in the way of an exported file. {_CHOOSE}")

@@ -2,8 +2,8 @@ r"""An orthonormal basis of the functions on a group, by frequency or by represe
 
 For :math:`Z_n` the basis are the waves of :func:`~grokinterp.spectra.fourier.fourier_basis`; for
 any other group matrix elements :math:`\sqrt{D_\rho/|G|}\,\rho_{ij}(g)` of its real irreducible
-representations. Either way the functions fall into components that no multiplication in the
-group leaves, the first of them the constant, and each component has a real character:
+representations. Either way the functions fall into components that are invariant under
+multiplication in the group. The first of them is the constant. Each component has a real character:
 :math:`\cos w_k x`, or the trace of the real matrices, which for complex type is
 :math:`\chi + \bar\chi` and for quaternionic type :math:`2\chi`.
 """

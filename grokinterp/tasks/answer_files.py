@@ -23,19 +23,26 @@ _NO_ANSWER = {"", "nan", "na", "none", "null"}
 """Cells of a text file for a pair that is not defined."""
 
 
-def read_answers(path: Path) -> Any:
+def read_answers(path: Path, where: str = "labels") -> Any:
     """Return what a file holds, by its ending: an array, or rows of numbers with None for holes.
 
     ``.npy``; ``.csv``, ``.tsv`` and ``.txt`` with commas, semicolons, tabs or spaces; ``.json``, a
     list of rows; ``.safetensors`` with one tensor. Lines of text that begin with ``#`` are
     ignored.
 
+    Parameters
+    ----------
+    path
+        The file.
+    where
+        Name of the argument that names it, for error messages.
+
     Raises
     ------
     ConfigError
         With the file and what is wrong with it.
     """
-    where = f"labels={str(path)!r}"
+    where = f"{where}={str(path)!r}"
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise ConfigError(

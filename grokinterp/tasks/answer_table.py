@@ -96,7 +96,7 @@ class AnswerTable:
             return known
         if isinstance(given, str | PathLike):
             path = Path(given)
-            return cls(read_answers(path), f"{where}={str(path)!r}")
+            return cls(read_answers(path, where), f"{where}={str(path)!r}")
         return cls(given, where)
 
     @property

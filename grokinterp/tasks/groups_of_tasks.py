@@ -33,8 +33,8 @@ def table_of_group(name: Any, table: Any) -> tuple[str | None, AnswerTable | Non
     checked("group", name, str | None)
     if name is None and table is None:
         raise ConfigError(
-            "operation=group needs group or group_table, which are not given. Give a name, such as "
-            "group=dihedral(59), or a Cayley table of shape (n, n)."
+            "operation=group needs group or group_table, and neither is given. Give a name, such "
+            "as group=dihedral(59), or a Cayley table of shape (n, n)."
         )
     name = None if name is None else canonical_name(name)
     if table is None:

@@ -77,8 +77,7 @@ class TaskSpec:
     group: str | None = later_field(None)
     """For ``group``: ``cyclic(n)``, ``dihedral(n)`` (order 2n), ``dicyclic(n)``, ``quaternion``,
     ``symmetric(n)``, ``alternating(n)``, ``affine(p)``, ``heisenberg(p)``, products with `` x ``;
-    or short: ``D59``, ``A5``, ``C2xC59``. :mod:`grokinterp.groups.named` has the order of their
-    elements."""
+    or short: ``D59``, ``A5``, ``C2xC59``. docs/groups.md has the order of their elements."""
     group_table: Labels = later_field(None)
     """For ``group``: a Cayley table, a path or an array as for `labels`; entry [a, b] is the
     product ab. With `group` as well it has the elements of that group in another order."""
@@ -119,6 +118,7 @@ class TaskSpec:
             )
         if self.split_unit == "unordered_pairs" and not operation.is_commutative:
             name = self.operation if self.labels is None else "this table"
+            name = operation.words if self.operation == "group" else name
             raise ConfigError(
                 f"split_unit=unordered_pairs needs a commutative operation; {name} "
                 "is not. Use split_unit=ordered_pairs."
@@ -151,6 +151,14 @@ class TaskSpec:
         """Make an AnswerTable of `labels`, whose number of rows becomes p."""
         if not isinstance(self.operation, str):
             return
+        of_tables, of_groups = ("labels", "n_answers"), ("group", "group_table")
+        for name in of_tables + of_groups:
+            wanted = "table" if name in of_tables else "group"
+            if getattr(self, name) is not None and self.operation != wanted:
+                raise ConfigError(
+                    f"{name}={shown(getattr(self, name))} does not go with {self.operation}. "
+                    f"Leave it out, or use operation={wanted}."
+                )
         if self.operation == "table":
             if self.labels is None:
                 raise ConfigError(
@@ -160,15 +168,6 @@ class TaskSpec:
             table = AnswerTable.of(self.labels)
             object.__setattr__(self, "labels", table)
             object.__setattr__(self, "p", table.n_tokens)
-            return
-        of_tables, of_groups = ("labels", "n_answers"), ("group", "group_table")
-        for name in of_tables + of_groups:
-            wanted = "table" if name in of_tables else "group"
-            if getattr(self, name) is not None and self.operation != wanted:
-                raise ConfigError(
-                    f"{name}={shown(getattr(self, name))} does not go with {self.operation}. "
-                    f"Leave it out, or use operation={wanted}."
-                )
         if self.operation == "group":
             name, table = table_of_group(self.group, self.group_table)
             object.__setattr__(self, "group", name)

@@ -147,7 +147,7 @@ class _Training:
         log.info("training step: %s", step.name)
         n_outputs = len(batches["train"][0]) * network.task.n_outputs
         if not fits(8 * n_outputs):
-            words = "%s outputs in every step, since the batch is always whole: this takes long"
+            words = "%s outputs in every step, always over the whole batch: training is slow"
             log.info(words, f"{n_outputs:,}")
         recorder.note_environment(step.name, device)
         n_updates = recorder.restore(parameters, trained, optimizer, modifiers)

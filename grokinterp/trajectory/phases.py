@@ -83,6 +83,8 @@ def find_phases(
     width = _half_widths(steps)[top]
     around = slice(top - width, min(top + width + 1, n_before))
     peak = around.start + int(loss[around].argmax())
+    if len(loss) == 1:
+        return _none_of("the test loss is known at one step alone", *PHASES)
     if peak == 0:
         return _none_of("the test loss never rises above its first value", *PHASES)
     memorization = (int(steps[0]), int(steps[peak]))

@@ -83,13 +83,18 @@ def read_arrays(path: Path, *, most: int) -> dict[str, Any]:
                 raise ValueError(f"it has {fault or 'more bytes than a small network'}")
             arrays = {}
             for member in members:
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"it has two arrays {name!r}")
                 with archive.open(member) as file:
-                    arrays[member.filename.removesuffix(".npy")] = _read_array(file, member)
+                    arrays[name] = _read_array(file, member)
             return arrays
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged archive or header fails anywhere in zlib and numpy
         fact = first_sentence(error)
         raise CheckpointError(
-            f"{path} cannot be read as arrays of numpy: {fact}. Save them again with numpy.savez."
+            f"{path} cannot be read as NumPy arrays: {fact}. Save them again with numpy.savez."
         ) from None
 
 
@@ -107,7 +112,7 @@ def _read_array(file: Any, member: zipfile.ZipInfo) -> Any:
     if kind.hasobject or kind.kind not in "biufU" or min(shape, default=0) < 0:
         raise ValueError(f"{member.filename!r} holds {kind}, not numbers")
     if n_bytes != member.file_size - file.tell():
-        raise ValueError(f"{member.filename!r} is said to have {n_bytes:,} bytes and has others")
+        raise ValueError(f"{member.filename!r} declares {n_bytes:,} bytes and holds another number")
     array = np.frombuffer(file.read(n_bytes), dtype=kind)
     array = array.reshape(shape, order="F" if is_fortran else "C")
     if array.ndim == 0 or kind.kind == "U":

@@ -25,6 +25,8 @@ from grokinterp.tasks import Split, Task
 SPLIT_FIELDS = ("task.train_fraction", "task.split_seed", "task.split_method", "task.split_unit")
 DRAW_FIELDS = SPLIT_FIELDS[1:]
 """What is not known of a split whose pairs are given: how they were drawn."""
+MOST_WORDS = 20_000
+"""Characters of an origin; it has some hundreds, and with many names of files a few thousand."""
 _UNKNOWN_SPLIT = re.compile(
     r"(Which pairs were trained on is not known|None of the \d+ published splits)[^.]*\. ?"
 )
@@ -112,7 +114,8 @@ def imported_run(
         split=split,
         checkpoints=weights,
         curves=curves if curves is not None else curves_of({}, {}),
-        origin=" ".join(sentence for sentence in origin if sentence),
+        # Names of files are words of others too.
+        origin=one_line(" ".join(sentence for sentence in origin if sentence), MOST_WORDS),
         folder=source.path if source is not None and is_folder else None,
         doubts=tuple(doubts),
     )
@@ -235,4 +238,4 @@ def quoted(fields: Mapping[str, Any]) -> str:
     ]
     more = f", and {len(values) - 24} more" if len(values) > 24 else ""
     text = ", ".join(values[:24]) + more
-    return f"Its stored config, quoted and not relied on: {text}." if text else ""
+    return f"Its stored config, relied on only where this text says so: {text}." if text else ""

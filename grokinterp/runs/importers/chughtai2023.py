@@ -226,7 +226,7 @@ def _of_group(answers: np.ndarray, word: str, number: int) -> _Found:
         accuracy,
         f"The operation is that of its {_CONFIG}: {_right(task, accuracy)}. The elements are in an "
         f"order of their own, found as an isomorphism of the network's table of answers: elements "
-        f"{elements} of {name} here, which generate it, are its tokens {tokens}. Another "
+        f"{elements} of {name} here, which generate it, are tokens {tokens} of the file. Another "
         "isomorphism differs by an automorphism, which may rename representations.",
     )
 

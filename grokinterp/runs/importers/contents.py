@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from grokinterp.runs.importers.step_names import step_in_name
 from grokinterp.runs.memory import refuse_shared_memory
 
 Counted = Literal["step", "epoch", "place", ""]
+Finder = Callable[[Any], Mapping[str, Tensor] | None]
 
 SEVERAL = ("state_dicts", "checkpoints", "snapshots", "models", "states")
 """Keys under which files hold state dicts of several steps."""
@@ -67,20 +68,21 @@ class Contents:
         return ""
 
 
-def find_contents(content: Any) -> Contents | None:
+def find_contents(content: Any, find: Finder = find_state_dict) -> Contents | None:
     """Find the state dicts of a file; None if there are none whose names are known.
 
     One may lie bare or under a usual key, several in a list beside their epochs or steps, or
-    in a table by step; a list of dictionaries with a step each is read too.
+    in a table by step; a list of dictionaries with a step each is read too. `find` returns the
+    state dict that one of these holds, and by default only one whose names are known.
 
     Raises
     ------
     CheckpointError
         If there are several, and what counts them does not fit.
     """
-    one = find_state_dict(content)
+    one = find(content)
     # A Grokking_Demo has its last state dict twice, alone and in the list.
-    several = None if one is not None and _is_bare(content) else _several(content)
+    several = None if one is not None and _is_bare(content) else _several(content, find)
     if several is not None:
         return several
     if one is None:
@@ -121,9 +123,11 @@ def config_in(content: Any, beside: Mapping[str, Any] | None = None) -> dict[str
     return found
 
 
-def passed_over(content: Any, contents: Contents, used: Iterable[str] = ()) -> str:
+def passed_over(
+    content: Any, contents: Contents, used: Iterable[str] = (), find: Finder = find_state_dict
+) -> str:
     """Return sentences on the keys of a file that were not read; empty for none."""
-    if not isinstance(content, Mapping) or _is_bare(content) or _is_by_step(content):
+    if not isinstance(content, Mapping) or _is_bare(content) or _is_by_step(content, find):
         return ""
     left = {str(key) for key in content} - {*contents.keys, *used, *CONFIGS}
     averages = sorted(one_line(key, 60) for key in left if _AVERAGE.search(key))
@@ -182,7 +186,7 @@ def _tensor_names(candidate: Any) -> list[str]:
     return list(tensors) if is_state else []
 
 
-def _several(content: Any) -> Contents | None:
+def _several(content: Any, find: Finder) -> Contents | None:
     """State dicts of several steps, wherever they lie."""
     if not isinstance(content, (Mapping, list, tuple)):
         return None
@@ -191,9 +195,9 @@ def _several(content: Any) -> Contents | None:
         holders += [(key, content[key]) for key in (*SEVERAL, *WRAPPERS) if key in content]
     for key, holder in holders:
         if isinstance(holder, Mapping):
-            found = _by_step(holder)
+            found = _by_step(holder, find)
         elif isinstance(holder, (list, tuple)) and holder:
-            found = _in_list(holder, content if key else {}, key)
+            found = _in_list(holder, content if key else {}, key, find)
         else:
             continue
         if found is not None:
@@ -202,9 +206,9 @@ def _several(content: Any) -> Contents | None:
     return None
 
 
-def _by_step(table: Mapping[Any, Any]) -> Contents | None:
+def _by_step(table: Mapping[Any, Any], find: Finder) -> Contents | None:
     """State dicts by step: the keys are numbers, or names that say one."""
-    if not _is_by_step(table):
+    if not _is_by_step(table, find):
         return None
     numbers = {key: _number_of(key) for key in table}
     if len(set(numbers.values())) < len(numbers):
@@ -213,7 +217,7 @@ def _by_step(table: Mapping[Any, Any]) -> Contents | None:
             "gi.Run.from_state_dicts({step: state_dict}, ...)."
         )
     order = sorted(numbers.items(), key=lambda item: item[1] or 0)
-    found = [(number, find_state_dict(table[key])) for key, number in order]
+    found = [(number, find(table[key])) for key, number in order]
     return Contents(
         tuple(state for _, state in found if state is not None),
         tuple(number for number, _ in found if number is not None),
@@ -221,10 +225,10 @@ def _by_step(table: Mapping[Any, Any]) -> Contents | None:
     )
 
 
-def _is_by_step(table: Mapping[Any, Any]) -> bool:
+def _is_by_step(table: Mapping[Any, Any], find: Finder = find_state_dict) -> bool:
     if not table or any(_number_of(key) is None for key in table):
         return False
-    return all(find_state_dict(state) is not None for state in table.values())
+    return all(find(state) is not None for state in table.values())
 
 
 def _number_of(key: Any) -> int | None:
@@ -233,9 +237,9 @@ def _number_of(key: Any) -> int | None:
     return _whole(key)
 
 
-def _in_list(holder: Sequence[Any], content: Any, key: str) -> Contents | None:
+def _in_list(holder: Sequence[Any], content: Any, key: str, find: Finder) -> Contents | None:
     """State dicts in a list, beside their epochs or steps, each with its own, or by place."""
-    states = [find_state_dict(state) for state in holder]
+    states = [find(state) for state in holder]
     if any(state is None for state in states):
         return None
     known = tuple(state for state in states if state is not None)

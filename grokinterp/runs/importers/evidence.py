@@ -346,7 +346,7 @@ def _judge_given(chosen: _Scored, given: Task, right: str) -> tuple[Task, str]:
 
 
 def _about_rivals(chosen: _Scored, scored: Sequence[_Scored], candidates: Sequence[Network]) -> str:
-    """Say which open fields were chosen, how well, and what came next."""
+    """Say which open fields were chosen, how well, and what came second."""
     stated = [s for s in scored if not s.network.against]
     if len(stated) < 2:
         return ""

@@ -51,6 +51,8 @@ WHOLE_MODELS = (
 )
 """Names under which the Hugging Face Hub keeps a model, the first that is there goes."""
 MOST_SHARDS = 100
+MOST_NAME = 255
+"""Characters of a file's name; no file system here has longer ones."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,8 @@ def _read_shards(index: Path) -> dict[str, Any]:
         )
     state: dict[str, Any] = {}
     for name in names:
-        file = index.with_name(name) if name and Path(name).name == name else None
+        is_name = name.isprintable() and len(name) <= MOST_NAME and Path(name).name == name
+        file = index.with_name(name) if name and is_name else None
         if file is None or file.suffix not in SUFFIXES:
             raise CheckpointError(f"{index} names {one_line(name, 60)!r}, no file beside it.")
         _require_within(file, index.parent)

@@ -1,4 +1,4 @@
-"""What a user says about a file: it goes before whatever the file shows."""
+"""What a user says about a file: it overrides what the file shows."""
 
 from __future__ import annotations
 

@@ -144,6 +144,8 @@ def plain_fields(value: Any) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     waiting = [("", value, 1)]
+    # A table may stand in itself, or in a thousand places: it is read at the first of them.
+    seen = {id(value)}
     while waiting:
         path, table, depth = waiting.pop(0)
         for key, entry in fields_of(table).items():
@@ -151,7 +153,8 @@ def plain_fields(value: Any) -> dict[str, Any]:
             entry = entry.item() if isinstance(entry, np.generic) else entry
             if entry is None or isinstance(entry, (bool, int, float, str)):
                 found.setdefault(name if name not in found else f"{path}{name}", entry)
-            elif depth < MOST_DEPTH and fields_of(entry):
+            elif depth < MOST_DEPTH and fields_of(entry) and id(entry) not in seen:
+                seen.add(id(entry))
                 waiting.append((f"{path}{name}.", entry, depth + 1))
     return found
 

@@ -16,7 +16,20 @@ from torch import Tensor
 
 from grokinterp.errors import CheckpointError, one_line
 from grokinterp.fields import shown
-from grokinterp.runs.importers.assembly import CheckpointFiles, imported_run, listed, plural
+from grokinterp.runs.importers.assembly import (
+    CheckpointFiles,
+    imported_run,
+    listed,
+    plural,
+    quoted,
+)
+from grokinterp.runs.importers.contents import (
+    Contents,
+    config_in,
+    find_contents,
+    passed_over,
+    require_own_memory,
+)
 from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
@@ -25,9 +38,11 @@ from grokinterp.runs.importers.foreign_files import (
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.judging import ENOUGH, Judged, judged
+from grokinterp.runs.importers.logs import Logs, logs_of
 from grokinterp.runs.importers.parameters import WRAPPERS, Network, layout_of
 from grokinterp.runs.importers.perceptrons import perceptron_readings
 from grokinterp.runs.importers.step_names import step_in_name
+from grokinterp.runs.importers.transformer_lens import step_of_one
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split, Task
@@ -74,53 +89,84 @@ def objection(source: ForeignPath) -> str:
     files = _step_files(source)
     if source.is_folder and not files:
         return "no *.pt, *.pth or *.safetensors whose names end in a step"
-    content = read_foreign_file(files[max(files)]) if files else source.content
-    return "" if unnamed_state_dict(content) is not None else "no table of tensors alone"
+    if files:
+        found: object = unnamed_state_dict(read_foreign_file(files[max(files)]))
+    else:
+        found = find_contents(source.content, unnamed_state_dict)
+    return "" if found is not None else "no table of tensors alone"
 
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
-    """Read a file, or a folder of files whose names end in the step."""
+    """Read a file of one or several state dicts, or a folder of files whose names end in the step.
+
+    The last state dict shows the network and the task.
+    """
     files = _step_files(source)
     content = read_foreign_file(files[max(files)]) if files else source.content
-    state = unnamed_state_dict(content)
-    assert state is not None
-    reading, note = read_under_other_names(state, hints)
+    found = find_contents(content, unnamed_state_dict)
+    assert found is not None
+    reading, note = read_under_other_names(found.states[-1], hints)
     # A network that only memorized is right on its training pairs alone.
     if hints.train_pairs is None:
-        _refuse_another_task(state, reading)
+        _refuse_another_task(found.states[-1], reading)
     chosen = reading.network
-    step = step_in_name(source.path, is_alone=True) if not files else None
-    when = f"step {step:,}, as its name says" if step is not None else "an unknown step, shown as 0"
-    where = f"imported from {source.path.name} (other_names): the weights at {when}."
     if files:
-        where = f"imported from the folder {source.path.name} (other_names): "
-        where += f"{plural(len(files), 'file')}, whose names end in the step."
-
-    def read(path: Path) -> dict[str, Tensor]:
-        found = unnamed_state_dict(read_foreign_file(path))
-        if found is None or chosen.reread is None:
-            raise CheckpointError("it holds no state dict.")
-        network = chosen.reread(found)
-        if (network.spec, network.order) != (chosen.spec, chosen.order):
-            raise CheckpointError("it holds a network of another shape than the last file.")
-        return network.parameters
-
+        where = f"the folder {source.path.name} (other_names): {plural(len(files), 'file')}, whose "
+        where += "names end in the step"
+        weights = CheckpointFiles(files, lambda path: _parameters(read_foreign_file(path), chosen))
+    else:
+        weights, when = _weights(source, found, chosen)
+        where = f"{source.path.name} (other_names): {when}"
+    # Losses beside a single state dict do not say when they were taken.
+    is_dated = not files and found.counted == "epoch"
+    logs = logs_of(content, epochs=found.numbers) if is_dated else Logs({}, {}, "")
+    used = {"train_losses", "test_losses"} - set(logs.left_out) if is_dated else ()
     left = {file.name for file in source.files} - {file.name for file in files.values()}
     return imported_run(
         source,
-        CheckpointFiles(files, read) if files else WeightsInMemory({step or 0: chosen.parameters}),
+        weights,
         chosen.spec,
         Split.unknown(reading.task),
+        curves=logs.curves(),
         origin=[
-            where,
+            f"imported from {where}.",
+            found.account if len(found.states) > 1 else "",
             *chosen.notes,
             note,
             reading.account,
             "Which pairs were trained on is not known.",
+            logs.account,
+            quoted(config_in(content, source.config_beside)),
             listed([*chosen.ignored, *left]),
+            passed_over(content, found, used, unnamed_state_dict),
         ],
         doubts=reading.doubts,
     )
+
+
+def _weights(source: ForeignPath, found: Contents, last: Network) -> tuple[WeightsInMemory, str]:
+    """Weights of a file by step, and where the steps are from."""
+    if len(found.states) == 1:
+        step, how = step_of_one(source, found)
+        return WeightsInMemory({step: last.parameters}), f"the weights at {how}"
+    require_own_memory(found)
+    steps = found.steps
+    by_step = {
+        step: _parameters(state, last) for step, state in zip(steps, found.states, strict=True)
+    }
+    checkpoints = plural(len(steps), "checkpoint")
+    return WeightsInMemory(by_step), f"{checkpoints}, the last at step {steps[-1]:,}"
+
+
+def _parameters(content: Any, last: Network) -> dict[str, Tensor]:
+    """Parameters of another step, read as the last."""
+    found = unnamed_state_dict(content)
+    if found is None or last.reread is None:
+        raise CheckpointError("it holds no state dict.")
+    network = last.reread(found)
+    if (network.spec, network.order) != (last.spec, last.order):
+        raise CheckpointError("it holds a network of another shape than the last file.")
+    return network.parameters
 
 
 def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
@@ -137,13 +183,13 @@ def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
         candidates, why = transformer_readings(state)
     if not candidates:
         raise CheckpointError(
-            f"it is {unknown_names(state)}, and no perceptron or transformer that is known here"
+            f"it is {unknown_names(state)}, and neither a perceptron nor a transformer known here"
             f"{f': {why}' if why else ''}. {_REMEDY}"
         )
     return candidates
 
 
-def _stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
+def stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
     """Read a state dict in every way that names, shapes and what the user says leave open.
 
     Parameters
@@ -166,13 +212,16 @@ def _stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]
         if not fitting:
             specs = [one.spec for one in candidates]
             found = {str(getattr(s, name)) for s in specs if hasattr(s, name)}
-            theirs = f"with {name}={' or '.join(sorted(found))}" if found else "without that"
+            values = " or ".join(sorted(found))
+            theirs = f"with {name}={values}" if found else "that has no such field"
             raise CheckpointError(
                 f"model.{name}={shown(value)} is given, but names and shapes are those of a "
                 f"network {theirs}, a {candidates[0].spec.in_words}. Correct it, or leave it out."
             )
         candidates = fitting
-    spec = hints.task_on(0) if "operation" in hints.task else None
+    # Modulo p the order is p, which need not be said; others have it from their group or table.
+    has_order = any(name in hints.task for name in ("degree", "labels", "group", "group_table"))
+    spec = hints.task_on(0) if has_order else None
     order = hints.task.get("p") if spec is None else Task(spec).n_tokens
     return [one for one in candidates if one.order == order] or candidates
 
@@ -202,7 +251,7 @@ def read_under_other_names(state: Mapping[str, Tensor], hints: Hints) -> tuple[R
     CheckpointError
         If no reading answers a task, or none is as the user says.
     """
-    candidates = _stated_readings(state, hints)
+    candidates = stated_readings(state, hints)
     is_said = "operation" in hints.task or hints.train_pairs is not None
     ranked = judged(candidates)
     if ranked[0].accuracy >= ENOUGH or not is_said:
@@ -230,8 +279,8 @@ def _refuse_idle(state: Mapping[str, Tensor], ranked: list[Judged]) -> None:
     if best.accuracy < ENOUGH:
         raise CheckpointError(
             f"it is {unknown_names(state)}. The best of {plural(len(ranked), 'reading')} of "
-            f"its shapes, a {best.network.spec.in_words}, is right on {best.accuracy:.1%} of the "
-            f"pairs of {best.operation}, which no trained network is. {_REMEDY}"
+            f"its shapes, a {best.network.spec.in_words}, is right on only {best.accuracy:.1%} "
+            f"of the pairs of {best.operation}, too few for a trained network. {_REMEDY}"
         )
 
 

@@ -73,6 +73,12 @@ def open_readings(
             fixed.pop("norm_epsilon", None)
         for choice in _choices(usual, stated):
             found += _variant(usual, choice, fixed)
+    if not found:
+        values = ", ".join(f"{name}={shown(value)}" for name, value in fixed.items())
+        raise CheckpointError(
+            f"no network has {values or 'these shapes'}, as stated. Correct the stored "
+            "config or what was given as model."
+        )
     return _in_order(found, stated)
 
 
@@ -81,7 +87,7 @@ def _heads(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> Sequence[i
         return [None]
     width = len(state["blocks.0.attn.q.weight"])
     if "n_heads" in stated:
-        if width % stated["n_heads"]:
+        if stated["n_heads"] < 1 or width % stated["n_heads"]:
             raise CheckpointError(
                 f"n_heads={shown(stated['n_heads'])} is stated, but the heads together are {width} "
                 "wide. Correct the stored config, or give model=gi.ModelSpec(n_heads=...)."
@@ -158,8 +164,8 @@ def _in_order(found: list[Network], stated: Mapping[str, Any]) -> list[Network]:
     if told and all(network.against for network in told):
         values = ", ".join(f"{name}={shown(value)}" for name, value in known.items())
         raise CheckpointError(
-            f"the weights can be read as no network with {values}, as it is stated. Correct the "
-            "stored config, or say what is wrong in it: model=gi.ModelSpec(...)."
+            f"no reading of the weights has {values}, as stated. Correct the "
+            "stored config or what was given as model: model=gi.ModelSpec(...)."
         )
     return sorted(told, key=lambda network: bool(network.against))
 

@@ -169,9 +169,7 @@ def run_from_state_dicts(
 def _state_dict(content: Any) -> Mapping[str, Tensor]:
     state = find_state_dict(content) or unnamed_state_dict(content)
     if state is None:
-        raise CheckpointError(
-            "it is no state dict with TransformerLens's names. Pass model.state_dict()."
-        )
+        raise CheckpointError("it is not a state dict. Pass model.state_dict().")
     return state
 
 

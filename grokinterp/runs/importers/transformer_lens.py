@@ -81,14 +81,17 @@ def _weights(source: ForeignPath, found: Contents, last: Network) -> tuple[Weigh
         steps = found.steps
         when = f"{plural(len(steps), 'checkpoint')}, the last at step {steps[-1]:,}"
     else:
-        step, how = _step(source, found)
+        step, how = step_of_one(source, found)
         steps, when = (step,), f"the weights at {how}"
     networks = networks_of(steps, found.states, **last.kind)
     return WeightsInMemory({step: one.parameters for step, one in networks.items()}), when
 
 
-def _step(source: ForeignPath, found: Contents) -> tuple[int, str]:
-    """Step of a single state dict: updates before epochs, the file before its name."""
+def step_of_one(source: ForeignPath, found: Contents) -> tuple[int, str]:
+    """Return the step of a single state dict, and how it is known.
+
+    Updates go before epochs, and what the file says before its name.
+    """
     named = step_in_name(source.file, is_alone=True)
     is_stored = bool(found.numbers) and (found.key != "epoch" or named is None)
     if found.numbers and (is_stored or not names_a_step(source.file)):

@@ -104,8 +104,8 @@ def _of_kind(network: Network, config: Mapping[str, Any]) -> tuple[str, ...]:
         return f"It is a linear model of type {config['model_type']}.", *network.notes
     two = ", two embeddings" if spec.operand_embeddings == "separate" else ""
     return (
-        f"Attention rate {spec.attention_rate:g}, activation {spec.act_fn}{two} are from there "
-        "too. Weights were transposed to TransformerLens's orientation.",
+        f"Its config also says: attention rate {spec.attention_rate:g}, activation "
+        f"{spec.act_fn}{two}. Weights were transposed to TransformerLens's orientation.",
     )
 
 
@@ -142,8 +142,8 @@ def _kind(config: Mapping[str, Any], source: ForeignPath) -> dict[str, Any]:
         )
     if config.get("use_linear"):
         raise CheckpointError(
-            f"{path} has use_linear={shown(config['use_linear'])}: it is no transformer, which no "
-            "transformer here can be. Choose another of the published models."
+            f"{path} has use_linear={shown(config['use_linear'])}, which no transformer here can "
+            "have. Choose another of the published models."
         )
     tables = "separate" if config.get("diff_vocab") else "shared"
     return {"attention_rate": float(rate), "act_fn": act_fn, "operand_embeddings": tables}
