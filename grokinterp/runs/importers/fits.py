@@ -16,7 +16,7 @@ PRICE = 1.02
 published low-precision network GELU in place of ReLU lowers the loss by half a per cent."""
 NEARLY_ALL = 0.995
 """Accuracy from which on the loss no longer distinguishes readings."""
-UNSURE_FROM = 0.1
+UNSURE_FROM = 0.5
 """Loss in nats from which on a network counts as unsure of its answers. One that was trained
 to be right on nearly all pairs lies below."""
 
