@@ -38,6 +38,8 @@ PRESET_SOURCES = {
     "nanda2023": _NANDA,
     "tl_demo": _NANDA,
     "s5": _CHUGHTAI,
+    "dihedral": _CHUGHTAI,
+    "alternating": _CHUGHTAI,
     "perceptron": _GROMOV,
     "digits": _LIU,
 }

@@ -98,7 +98,7 @@ TRAIN_MISTAKES = [
     (
         ["--model.embedding", "shared"],
         "--model.embedding is a setting of a multilayer perceptron, and preset quick trains a "
-        "transformer. Use --preset perceptron or digits.",
+        "transformer. Use --preset dihedral, alternating, perceptron or digits.",
     ),
     (["--preset", "perceptron", "--model.n-layers=2"], "--model.n-layers is a setting of a transf"),
     (["--model.no-trains-readout"], "--model.no-trains-readout is a setting of a multilayer perc"),

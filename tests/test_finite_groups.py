@@ -124,7 +124,7 @@ def test_names_that_mean_nothing_are_refused(name, message):
     ("changed", "message"),
     [
         (lambda t: t[:, [1, 0, 2, 3, 4, 5]], "no identity"),
-        (lambda t: np.where(t == 5, 4, t), "no Latin square: row 0 has 4 twice"),
+        (lambda t: np.where(t == 5, 4, t), "not a Latin square: row 0 has 4 twice"),
         (lambda t: np.where(t == 5, 7, t), "product 7 in row 0"),
         (lambda t: np.where(t == 5, -1, t), "hole in row 0"),
     ],

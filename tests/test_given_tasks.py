@@ -200,3 +200,9 @@ def test_a_modulus_that_the_network_contradicts_is_refused(file):
     with pytest.raises(GrokinterpError, match="p=12 is given, and the network has 13 operands"):
         analyze.main([str(file), "--task.p=12"])
     assert Hints({"p": 13}).task_on(13) is None
+
+
+def test_a_field_of_another_kind_of_network_is_refused(file):
+    assert gi.load_run(file, model=gi.ModelSpec()).spec == gi.load_run(file).spec
+    with pytest.raises(gi.GrokinterpError, match="belongs to another kind of network"):
+        gi.load_run(file, model=gi.MlpSpec(curvature=2.0))

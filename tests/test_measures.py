@@ -629,7 +629,12 @@ def test_a_flag_of_earlier_versions_is_refused_with_its_new_spelling(old, value,
     [
         ("frequencies", "sum_of_squares", "division", "is no sum in a cyclic group"),
         ("group", "sum_of_squares", "permutation_composition", "is no product in a group"),
-        ("representations", "addition", "permutation_composition", "no representations"),
+        (
+            "representations",
+            "addition",
+            "permutation_composition",
+            "in the place of representations",
+        ),
         ("commutative_operation", "subtraction", "addition", "subtraction does not commute"),
         ("frequencies", "permutation_composition", "addition", "representations and no freq"),
     ],

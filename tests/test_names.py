@@ -538,3 +538,19 @@ def test_a_network_that_only_memorized_is_read_where_its_pairs_are_given(tmp_pat
     run = gi.load_run(tmp_path / "net.pt", train_pairs=rows)
     assert run.spec.act_fn == "tanh" and not run.doubts
     assert "100.00% of the training pairs" in run.origin
+
+
+def test_a_config_stored_beside_other_names_decides_or_is_refused(tmp_path):
+    path = tmp_path / "net.pt"
+    state = named(GPT2, keep)
+    torch.save({"model": state, "config": {"n_head": SPEC.n_heads, "act": "gelu", "lr": 1}}, path)
+    assert gi.load_run(path).spec.act_fn == "gelu"
+    # What the user says goes before it.
+    relu = gi.load_run(path, model=ModelSpec(act_fn="relu", n_heads=SPEC.n_heads))
+    assert relu.spec.act_fn == "relu"
+    torch.save({"model": state, "config": {"n_head": 7}}, path)
+    with pytest.raises(CheckpointError, match="its stored config has n_heads=7, but names"):
+        gi.load_run(path)
+    torch.save({"model": state, "config": {"positional_embedding_type": "rotary"}}, path)
+    with pytest.raises(CheckpointError, match="positional_embedding_type='rotary'"):
+        gi.load_run(path)

@@ -403,7 +403,7 @@ def summary_lines(analysis: Analysis) -> list[str]:
     if is_group:
         names = found.names or ()
         lines.append(_line(analysis, "key_representations", ", ".join(names), width))
-        published = analysis.summary["key_representations_published"]
+        published = found.published_representations
         if also := [name for name in published if name not in names]:
             word = "also " if names else ""
             lines.append(f"{'':{width}}by the published rule {word}{', '.join(also)}")

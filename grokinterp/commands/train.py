@@ -89,7 +89,8 @@ def _check_network(preset: str, arguments: list[str]) -> None:
         flags = (f"model.{no}{name}".replace("_", "-") for no in ("", "no-"))
         asked = next((flag for flag in flags if _last_value(flag, arguments) is not None), None)
         if asked is not None:
-            presets = " or ".join(n for n, config in PRESETS.items() if type(config.model) is other)
+            names = [name for name, config in PRESETS.items() if type(config.model) is other]
+            presets = " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
             raise ConfigError(
                 f"--{asked} is a setting of {_IN_WORDS[other]}, and preset {preset} trains "
                 f"{_IN_WORDS[kind]}. Use --preset {presets}."

@@ -62,6 +62,9 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         strength_section(analysis),
         _ablations(analysis),
     ]
+    # The reason why a task has none is that of its measure, under the fields.
+    if not _has_cosets(analysis):
+        sections = [section for section in sections if section.name != "cosets"]
     absent = {s: why for s in sections if (why := _why_not_in_report(analysis, s.name))}
     kept = [section for section in sections if section not in absent]
     return [*kept, *provenance_sections(analysis, absent)]
@@ -70,16 +73,17 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
 _FIGURES_OF_SECTIONS = {
     "embedding-spectrum": ("embedding-spectrum", "embedding-heatmap"),
     "neurons": ("neurons", "neuron-phases"),
-    "cosets": ("coset-neurons",),
     "gini-and-weights": ("gini", "sum-squared-weights"),
 }
 """Figures that make up a section, for the sections that a network can lack."""
 
 
+def _has_cosets(analysis: Analysis) -> bool:
+    return "neurons" not in analysis.run.missing_parts and not why_no_cosets(analysis.run.task)
+
+
 def _why_not_in_report(analysis: Analysis, section: str) -> str:
     """Why a kind of network or task has no such section; empty if it has."""
-    if section == "cosets" and "neurons" not in analysis.run.missing_parts:
-        return why_no_cosets(analysis.run.task) or ""
     names = _FIGURES_OF_SECTIONS.get(section, ())
     reasons = [why_never_drawn(name, analysis.run.missing_parts) for name in names]
     given = [reason for reason in reasons if reason is not None]

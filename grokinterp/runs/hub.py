@@ -182,6 +182,12 @@ def needed(sizes: Mapping[str, int], address: Address) -> tuple[list[str], str]:
     return [start + name for name in files], (start + target).rstrip("/")
 
 
+def _is_of_weights(name: str) -> bool:
+    """Whether a file holds weights by its name: any ``.bin`` may be on the Hub."""
+    leaf = name.rpartition("/")[2]
+    return name.endswith(SUFFIXES) and (not name.endswith(".bin") or leaf.startswith("pytorch_"))
+
+
 def _chosen(here: Mapping[str, int], address: Address) -> tuple[list[str], str]:
     """Files of a folder that are read, and which of them is named to the importers."""
     if "config.json" in here and "checkpoints/index.csv" in here:
@@ -190,7 +196,7 @@ def _chosen(here: Mapping[str, int], address: Address) -> tuple[list[str], str]:
     weights = [
         name
         for name in here
-        if "/" not in name and name.endswith(SUFFIXES) and name not in _NO_WEIGHTS
+        if "/" not in name and _is_of_weights(name) and name not in _NO_WEIGHTS
     ]
     if "model.safetensors" in weights and "config.json" in here:
         wanted = [name for pattern in _BESIDE_WEIGHTS for name in matching(here, pattern)]
@@ -198,7 +204,7 @@ def _chosen(here: Mapping[str, int], address: Address) -> tuple[list[str], str]:
         files = [*_descriptions(here, "", ""), "model.safetensors", *wanted]
         return files, "" if is_export else "model.safetensors"
     if not weights:
-        folders = {name.rpartition("/")[0] for name in here if name.endswith(SUFFIXES)}
+        folders = {name.rpartition("/")[0] for name in here if _is_of_weights(name)}
         raise RunFolderError(
             f"{address} has no {', '.join(SUFFIXES)} at that place. "
             + (

@@ -42,6 +42,7 @@ from grokinterp.runs.importers.logs import Logs, logs_of
 from grokinterp.runs.importers.parameters import WRAPPERS, Network, layout_of
 from grokinterp.runs.importers.perceptrons import perceptron_readings
 from grokinterp.runs.importers.step_names import step_in_name
+from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.importers.transformer_lens import step_of_one
 from grokinterp.runs.importers.transformer_names import transformer_readings
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
@@ -55,6 +56,9 @@ _REMEDY = (
 
 _OF_NO_SHAPE = ("act_fn", "attention_dir", "attention_rate", "norm_epsilon", "curvature")
 """Fields that are taken as they are given where no reading has them."""
+
+_OF_CONFIG = ("act_fn", "attention_dir", "norm_epsilon", "normalization", "n_heads", "d_head")
+"""Fields that a stored config decides: shapes do not show them, or not alone."""
 
 
 def unnamed_state_dict(content: Any) -> dict[str, Tensor] | None:
@@ -105,7 +109,8 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     content = read_foreign_file(files[max(files)]) if files else source.content
     found = find_contents(content, unnamed_state_dict)
     assert found is not None
-    reading, note = read_under_other_names(found.states[-1], hints)
+    config = config_in(content, source.config_beside)
+    reading, note = read_under_other_names(found.states[-1], hints, config)
     # A network that only memorized is right on its training pairs alone.
     if hints.train_pairs is None:
         _refuse_another_task(found.states[-1], reading)
@@ -136,7 +141,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
             reading.account,
             "Which pairs were trained on is not known.",
             logs.account,
-            quoted(config_in(content, source.config_beside)),
+            quoted(config),
             listed([*chosen.ignored, *left]),
             passed_over(content, found, used, unnamed_state_dict),
         ],
@@ -189,8 +194,10 @@ def all_readings(state: Mapping[str, Tensor]) -> list[Network]:
     return candidates
 
 
-def stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
-    """Read a state dict in every way that names, shapes and what the user says leave open.
+def stated_readings(
+    state: Mapping[str, Tensor], hints: Hints, config: Mapping[str, Any] | None = None
+) -> list[Network]:
+    """Read a state dict in every way that names, shapes and what is stated leave open.
 
     Parameters
     ----------
@@ -198,17 +205,29 @@ def stated_readings(state: Mapping[str, Tensor], hints: Hints) -> list[Network]:
         Names to tensors.
     hints
         Fields of the model decide between readings; a given task says the number of operands.
+    config
+        Fields of a config stored with it. Those that no shape shows decide where the user says
+        nothing.
 
     Raises
     ------
     CheckpointError
-        If its shapes are those of no network that is known here, or contradict what is given.
+        If its shapes are those of no network that is known here, or contradict what is stated.
     """
     candidates = all_readings(state)
-    for name, value in hints.model.items():
+    in_config = {k: v for k, v in known_fields(config or {}).items() if k in _OF_CONFIG}
+    for name, value in {**in_config, **hints.model}.items():
         fitting = [one for one in candidates if getattr(one.spec, name, None) == value]
         if not fitting and name in _OF_NO_SHAPE:
             fitting = [_with(one, name, value) for one in candidates if hasattr(one.spec, name)]
+        if not fitting and name not in hints.model:
+            if not any(hasattr(one.spec, name) for one in candidates):
+                continue
+            raise CheckpointError(
+                f"its stored config has {name}={shown(value)}, but names and shapes are those of a "
+                f"{candidates[0].spec.in_words}. Say what the network is: model=..., or --model."
+                f"{name.replace('_', '-')}."
+            )
         if not fitting:
             specs = [one.spec for one in candidates]
             found = {str(getattr(s, name)) for s in specs if hasattr(s, name)}
@@ -236,7 +255,9 @@ def _with(network: Network, name: str, value: Any) -> Network:
     )
 
 
-def read_under_other_names(state: Mapping[str, Tensor], hints: Hints) -> tuple[Reading, str]:
+def read_under_other_names(
+    state: Mapping[str, Tensor], hints: Hints, config: Mapping[str, Any] | None = None
+) -> tuple[Reading, str]:
     """Find the reading that answers a task, the given one if one is given.
 
     Returns
@@ -251,7 +272,7 @@ def read_under_other_names(state: Mapping[str, Tensor], hints: Hints) -> tuple[R
     CheckpointError
         If no reading answers a task, or none is as the user says.
     """
-    candidates = stated_readings(state, hints)
+    candidates = stated_readings(state, hints, config)
     is_said = "operation" in hints.task or hints.train_pairs is not None
     ranked = judged(candidates)
     if ranked[0].accuracy >= ENOUGH or not is_said:

@@ -97,6 +97,13 @@ def _heads(state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> Sequence[i
 
 
 def _refuse_other_shapes(spec: ModelSpec, stated: Mapping[str, Any]) -> None:
+    # use_attn_scale is a field of a stored config alone.
+    unknown = [name for name in stated if not hasattr(spec, name) and name != "use_attn_scale"]
+    if unknown:
+        raise CheckpointError(
+            f"{unknown[0]}={shown(stated[unknown[0]])} is stated, which belongs to another kind of "
+            f"network; the weights are those of a {spec.in_words}. Leave it out."
+        )
     for name in _OF_SHAPES:
         is_width = name == "d_mlp" and spec.attn_only
         if name in stated and stated[name] != getattr(spec, name) and not is_width:
