@@ -89,9 +89,12 @@ def test_another_modulus_is_refused_with_the_shape():
         read(state, spec, gi.TaskSpec(p=11))
 
 
-def test_a_norm_that_is_not_described_is_refused():
-    _, state = spec_and_state("LN, two blocks")
-    with pytest.raises(CheckpointError, match=r"model=gi\.ModelSpec\(normalization"):
+def test_a_norm_with_weights_is_found_by_their_names():
+    spec, state = spec_and_state("LN, two blocks")
+    found = gi.Run.from_state_dicts({0: state}, task=TASK).transformer
+    assert (found.normalization, found.n_layers) == ("LN", spec.n_layers)
+    state.pop("ln_final.w")
+    with pytest.raises(CheckpointError, match=r"ln_final\.b belongs to a part"):
         gi.Run.from_state_dicts({0: state}, task=TASK)
 
 

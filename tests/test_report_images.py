@@ -125,7 +125,7 @@ def test_without_a_browser_the_remedy_is_one_line_and_nothing_is_left(
     analysis, tmp_path, monkeypatch
 ):
     def fails(*_, **__):
-        raise RuntimeError("The browser seemed\nto close", "more of it")
+        raise RuntimeError("The browser seemed to close. More of it,\non two lines")
 
     kaleido = types.ModuleType("kaleido")
     kaleido.__dict__["write_fig_from_object_sync"] = fails

@@ -103,7 +103,13 @@ class MlpParts(NetworkParts):
     def pre_activations(self) -> Float[Tensor, "pair neuron"]:
         """Pre-activations of the last hidden layer, its bias included."""
         plain = replace(self.spec, is_centered=False)
-        return _run(self.parameters, plain, self.pairs, "hook_pre")[1]
+        # The outputs are not needed: one column of the readout makes next to none.
+        last = f"layers.{len(self.spec.widths)}."
+        weights = {
+            name: value[..., :1] if name.startswith(last) else value
+            for name, value in self.parameters.items()
+        }
+        return _run(weights, plain, self.pairs, "hook_pre")[1]
 
     @cached_property
     def readout(self) -> Readout:

@@ -85,8 +85,9 @@ def find_reading(
     Every reading is tried, on a sample of pairs first. An operation is claimed if the network is
     right on 90 % of the pairs: one modulo p, one of permutations, or the product of a group,
     found from the network's own table of answers, whatever the order of its elements. The
-    reading with the lowest loss is taken; a value that is not the usual one of its field, which
-    is that of the first reading, has to lower the loss by 2 %.
+    best reading is taken, as :func:`~grokinterp.runs.importers.fits.best_first` orders them: a
+    value that is not the usual one of its field, which is that of the first reading, has to be
+    clearly better.
 
     Parameters
     ----------
