@@ -312,7 +312,7 @@ def originals(tmp_path_factory):
     return folder
 
 
-@settings(max_examples=SLOW)
+@settings(max_examples=SLOW // 2)
 @given(damages())
 def test_a_damaged_foreign_file_gives_a_run_or_our_errors(originals, changes):
     with tempfile.TemporaryDirectory() as place:

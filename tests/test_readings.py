@@ -443,7 +443,7 @@ def _damaged(state, what, number):
     return state
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=settings().max_examples // 3)
 @given(
     kind=st.sampled_from(KINDS),
     p=st.integers(2, 8),

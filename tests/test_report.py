@@ -537,10 +537,10 @@ def test_neurons_on_cosets_are_counted_by_subgroup(page_of_permutations, page):
     assert by_subgroup.row("alternating(5)")[:3] == ["2", "2", "2"]
     assert by_subgroup.row("cyclic(2)_a")[:3] == ["60", "4", "0"]
     assert len(by_subgroup.rows) == 2
-    # Modulo a prime there is no such section, and the reason stands where it would lead to.
+    # Modulo a prime there is no such section, and the reason stands beside its measure.
     assert "cosets" not in page.sections
     reasons = page.section("not-computed").words
-    assert "Neurons on cosets" in reasons and "cyclic(113) has prime order" in reasons
+    assert "fraction_coset_neurons cyclic(113) has prime order" in reasons
 
 
 def test_the_evidence_of_representations_is_a_table(page_of_permutations):
