@@ -98,7 +98,7 @@ def input_tokens(
     tensor([[1, 6, 2, 5]])
     >>> separate = ModelSpec(operand_embeddings="separate")
     >>> input_tokens(torch.tensor([[1, 2]]), separate, d_vocab=11)
-    tensor([[1, 7, 10]])
+    tensor([[ 1,  7, 10]])
     """
     n_operands = d_vocab - len(spec.signs)
     if spec.operand_embeddings == "separate":
