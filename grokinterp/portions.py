@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 WHOLE_BYTES = 128 * 2**20
 """Most bytes of an array that is a single portion. Pairs and answers of p = 251 fit in float64, so
 that nothing changes for tasks of the usual sizes."""
-PORTION_BYTES = 128 * 2**20
-"""Most bytes of each of several portions. Portions of 8 MiB, which glibc serves from its heap, take
-less time, but the process that made the losses of S_6 then peaked at 4.8 GiB and not at 2.3."""
+PORTION_BYTES = 64 * 2**20
+"""Most bytes of each of several portions. A step holds some four arrays of this size. Portions of
+8 MiB, which glibc serves from its heap, take less time, but the process that made the losses of S_6
+then peaked at 4.8 GiB and not at 2.3."""
 
 
 def portions(n_rows: int, row_bytes: int) -> list[slice]:

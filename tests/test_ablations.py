@@ -17,12 +17,12 @@ from grokinterp.circuits import (
 from grokinterp.circuits.components import CIRCUITS, PATHS, SITES, Component
 from grokinterp.circuits.interventions import FILLS
 from grokinterp.circuits.key_frequencies import neurons_by_frequency
-from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.memorization import excluded_accuracy, excluded_loss
 from grokinterp.circuits.trigonometric import restricted_loss, trigonometric_component
 from grokinterp.errors import ConfigError
 from grokinterp.models import ModelSpec
 from grokinterp.models.hooked_transformer import HookedTransformer
+from grokinterp.models.loss import cross_entropy
 from tests import planted
 from tests.tolerances import CHAINED64, FLOAT32
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from grokinterp.circuits import KeyFrequencies
-from grokinterp.circuits.loss import accuracy, cross_entropy, pair_losses
 from grokinterp.circuits.memorization import (
     excluded_accuracy,
     excluded_logits,
@@ -22,6 +21,7 @@ from grokinterp.circuits.trigonometric import (
     trigonometric_component,
 )
 from grokinterp.errors import ConfigError
+from grokinterp.models.loss import accuracy, cross_entropy, pair_losses
 from grokinterp.spectra import sum_rows
 from tests import planted
 from tests.tolerances import CHAINED64, EXACT64

@@ -12,8 +12,8 @@ from grokinterp.circuits.evidence import (
     block_logits,
     memorization_share,
 )
-from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.trigonometric import cosine_logits, restricted_loss
+from grokinterp.models.loss import cross_entropy
 from grokinterp.spectra import fourier_basis
 from tests import planted
 from tests.tolerances import CHAINED64, FLOAT32

@@ -17,7 +17,8 @@ from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs import stored_run
 from grokinterp.runs.importers import foreign_files
-from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
+from grokinterp.runs.importers.evidence import Reading, find_reading
+from grokinterp.runs.importers.inferred_splits import find_split
 from grokinterp.runs.importers.parameters import read_network
 from grokinterp.runs.loading import load_run
 from grokinterp.runs.run import Run

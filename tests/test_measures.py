@@ -7,7 +7,6 @@ import torch
 
 from grokinterp.circuits import KeyFrequencies, Snapshot
 from grokinterp.circuits.gradients import gradient_symmetricity
-from grokinterp.circuits.loss import are_correct
 from grokinterp.circuits.trigonometric import held_out_component, restricted_logits
 from grokinterp.errors import ConfigError
 from grokinterp.measures import MEASURES, as_measure, by_frequency_table, measure as declare
@@ -19,6 +18,7 @@ from grokinterp.measures.strength import (
 )
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import initial_parameters
+from grokinterp.models.loss import are_correct
 from grokinterp.models.transformer import transformer_logits
 from grokinterp.spectra import cyclic_harmonics
 from grokinterp.tasks import Task, TaskSpec

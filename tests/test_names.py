@@ -1,11 +1,13 @@
 """Networks under names that are not the library's: found by shapes, taken if they answer."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import grokinterp as gi
 from grokinterp.errors import CheckpointError
+from grokinterp.groups import named_group
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.foreign_files import ForeignPath
@@ -380,6 +382,24 @@ def test_a_task_that_is_given_is_one_of_those_that_names_are_judged_by(tmp_path)
     other = torch.tensor(table).roll(1, 0).tolist()
     with pytest.raises(CheckpointError, match="of the pairs of the given task, a table of 5 x 5"):
         gi.load_run(path, task=gi.TaskSpec(operation="table", labels=other))
+
+
+@pytest.mark.parametrize("n_wrong", [1, 14])
+def test_a_group_whose_elements_are_renamed_is_found_with_some_wrong_answers(tmp_path, n_wrong):
+    products = named_group("Q8").products
+    order = np.random.default_rng(0).permutation(8)
+    table = np.empty_like(products)
+    table[np.ix_(order, order)] = order[products]
+    table.reshape(-1)[4 : 4 + 4 * n_wrong : 4] += 1
+    path = tmp_path / "net.pt"
+    torch.save(lookup((table % 8).tolist()), path)
+    if n_wrong == 14:
+        with pytest.raises(CheckpointError, match="too few for a trained network"):
+            gi.load_run(path)
+        return
+    run = gi.load_run(path)
+    assert run.task.spec.group == "quaternion"
+    assert gi.take_snapshot(run).accuracy_all == pytest.approx(63 / 64)
 
 
 def test_what_is_given_of_a_network_under_other_names_is_not_passed_over(tmp_path):

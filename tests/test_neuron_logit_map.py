@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from grokinterp.circuits import KeyFrequencies
-from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.neuron_logit_map import neuron_logit_map, projected_neurons
 from grokinterp.circuits.neuron_polynomials import logits_of_neurons
+from grokinterp.models.loss import cross_entropy
 from tests import planted
 from tests.tolerances import CHAINED64, FLOAT32
 

@@ -11,8 +11,10 @@ import grokinterp as gi
 from grokinterp.errors import CheckpointError
 from grokinterp.groups import named_group, nearest_group_table, table_as_group
 from grokinterp.models import ModelSpec
+from grokinterp.models.initialization import initial_parameters
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.evidence import find_reading
+from grokinterp.runs.importers.hints import Hints
 from grokinterp.runs.importers.readings import choices_of, open_readings
 from grokinterp.runs.importers.stored_config import known_fields
 from tests.foreign import in_published_orientation
@@ -83,6 +85,15 @@ def test_a_reading_of_the_last_checkpoint_reads_the_others_in_the_same_way():
     assert gi.take_snapshot(run, 5).accuracy_all == 1.0
     first, last = run.parameters(0), run.parameters(5)
     assert all(torch.equal(first[name], last[name] / 2) for name in last)
+
+
+def test_readings_that_answer_alike_are_said_to_be_close():
+    tanh, gelu = (state_of(SUMS, act_fn=act_fn, size=2.0) for act_fn in ("tanh", "gelu"))
+    assert "Too close" not in read(tanh).account
+    assert "Too close to tell apart by that: act_fn=gelu_new." in read(gelu).account
+    tanh["blocks.0.mlp.W_out"] = 1e-3 * tanh["blocks.0.mlp.W_out"]
+    close = find_reading(open_readings(tanh), hints=Hints(task={"operation": "addition"}))
+    assert "Too close to tell apart by that: act_fn=" in close.account
 
 
 def test_of_readings_that_are_all_right_the_steadiest_is_taken():
@@ -248,6 +259,32 @@ def test_a_given_task_that_the_network_contradicts_is_in_doubt():
     assert not right.doubts
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("positions", "sinusoidal", "positions=sinusoidal is stated, but pos_embed.W_pos is"),
+        ("positions", "none", "positions=none is stated, but pos_embed.W_pos is another table"),
+        ("outputs", "tokens", "outputs=tokens is stated, but the weights have an output for each"),
+        ("tied_embeddings", True, "tied_embeddings is stated, but unembed.W_U is not"),
+    ],
+)
+def test_what_is_stated_against_the_weights_is_refused(field, value, message):
+    state = state_of(SUMS)
+    state["pos_embed.W_pos"] = state["pos_embed.W_pos"] + 0.25
+    with pytest.raises(CheckpointError, match=message):
+        open_readings(state, {field: value})
+    usual = {"positions": "learned", "outputs": "answers", "tied_embeddings": False}
+    assert open_readings(state, usual)
+
+
+def test_what_is_stated_as_the_weights_have_it_is_read():
+    size = {"d_model": 8, "n_heads": 2, "d_head": 4, "d_mlp": 16}
+    spec = ModelSpec(**size, positions="sinusoidal", outputs="tokens", tied_embeddings=True)
+    state = initial_parameters(spec, **spec.vocabulary_sizes(P))
+    stated = {"positions": "sinusoidal", "outputs": "tokens", "tied_embeddings": True}
+    assert open_readings(state, stated)[0].extra_output.shape == (8, 1)
+
+
 # --- training pairs ---------------------------------------------------------------------
 
 
@@ -300,6 +337,17 @@ def test_training_pairs_of_a_file_show_the_reading_of_what_only_memorized(
     # Pairs that the user gives are asked in the place of those in the file.
     torch.save(layout(memorized, OTHERS), tmp_path / "net.pth")
     assert gi.load_run(tmp_path / "net.pth", train_pairs=ROWS).spec.act_fn == "tanh"
+
+
+def test_a_given_task_that_the_network_does_not_do_is_in_doubt_without_its_pairs(memorized):
+    task = gi.TaskSpec(p=Q)
+    (doubt,) = gi.Run.from_state_dicts({9: memorized}, task=task).doubts
+    assert "The task was given, addition modulo 11, and the network is right on" in doubt
+    assert "Give its training pairs" in doubt
+    assert not gi.Run.from_state_dicts({9: memorized}, task=task, train_pairs=ROWS).doubts
+    # A network that guesses contradicts nothing.
+    guessing = {**memorized, "unembed.W_U": 0 * memorized["unembed.W_U"]}
+    assert not gi.Run.from_state_dicts({9: guessing}, task=task).doubts
 
 
 def test_a_reading_that_the_training_pairs_contradict_is_said_first(memorized):

@@ -21,10 +21,10 @@ from grokinterp.circuits.interventions import (
     logits_after,
 )
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
-from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.memory import return_free_memory
 from grokinterp.circuits.snapshot import ON, On, Snapshot
 from grokinterp.models import ModelSpec
+from grokinterp.models.loss import are_correct, pair_losses
 from grokinterp.models.network_parts import PartName
 from grokinterp.portions import Joined, portions
 

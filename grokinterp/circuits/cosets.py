@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from grokinterp.circuits.coset_null import (
@@ -35,6 +35,7 @@ from grokinterp.groups.subgroups import (
     subgroup_classes,
     why_no_subgroups,
 )
+from grokinterp.portions import portions
 from grokinterp.tasks import GroupView, Task
 
 
@@ -163,16 +164,28 @@ def _centered(snapshot: Snapshot, values: Tensor) -> Float[Tensor, "i j neuron"]
 
 def _profiles(snapshot: Snapshot, activation: Float[Tensor, "i j neuron"]) -> Profiles:
     """Main effects of a and of b; zero for neurons whose activation is constant."""
-    grid = activation
-    if snapshot.has("pre_activations"):
-        grid = _centered(snapshot, snapshot.network.pre_activations)
-    first, second = (grid.mean(dim=d, dtype=torch.float64) for d in (1, 0))
+    n, _, n_neurons = activation.shape
+    has_pre = snapshot.has("pre_activations")
+    shown = snapshot.network.pre_activations if has_pre else None
+    parts = []
+    for some in portions(n_neurons, activation.element_size() * n * n):
+        grid = activation[:, :, some]
+        is_alive = _is_alive(grid, snapshot.neurons[:, some])
+        if shown is not None:
+            grid = _centered(snapshot, shown[:, some])
+        first, second = (grid.mean(dim=d, dtype=torch.float64) for d in (1, 0))
+        parts.append((first * is_alive, second * is_alive))
+    return Profiles(*(torch.cat(effects, dim=1) for effects in zip(*parts, strict=True)))
+
+
+def _is_alive(
+    activation: Float[Tensor, "i j some"], neurons: Float[Tensor, "pair some"]
+) -> Bool[Tensor, " some"]:
     # Squares beyond 1e38 do not fit float32.
-    largest = snapshot.neurons.abs().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
+    largest = neurons.abs().amax(dim=0).clamp_min(torch.finfo(torch.float32).tiny)
     power = (activation / largest).square().mean(dim=(0, 1), dtype=torch.float64)
-    size = power + (snapshot.neurons / largest).mean(dim=0, dtype=torch.float64).square()
-    is_alive = power > DEAD_RELATIVE_SPREAD**2 * size
-    return Profiles(first * is_alive, second * is_alive)
+    size = power + (neurons / largest).mean(dim=0, dtype=torch.float64).square()
+    return power > DEAD_RELATIVE_SPREAD**2 * size
 
 
 def _choose(

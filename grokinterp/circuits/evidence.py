@@ -16,7 +16,6 @@ from torch import Tensor
 from grokinterp.circuits.attention import fit_attention, logits_of_patterns
 from grokinterp.circuits.embedding import embedding_spectrum
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
-from grokinterp.circuits.loss import cross_entropy
 from grokinterp.circuits.memorization import excluded_logits
 from grokinterp.circuits.memory import return_free_memory
 from grokinterp.circuits.neuron_logit_map import neuron_logit_map, projected_neurons
@@ -34,6 +33,7 @@ from grokinterp.circuits.trigonometric import (
     restricted_logits,
     trigonometric_component,
 )
+from grokinterp.models.loss import cross_entropy
 from grokinterp.models.network_parts import PartName
 from grokinterp.portions import portions
 from grokinterp.spectra import block_component, component_norms, gini

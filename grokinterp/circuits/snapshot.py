@@ -12,12 +12,12 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from grokinterp.circuits.arrangement import Arrangement, arrangement_of, masks_of
-from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.neurons import frequency_shares, representation_shares
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.last_block import LastBlock
+from grokinterp.models.loss import are_correct, pair_losses
 from grokinterp.models.network_parts import NetworkParts, Operands, PartName
 from grokinterp.models.transformer_parts import TransformerParts
 from grokinterp.portions import fits, portions

@@ -26,8 +26,8 @@ from torch import Tensor
 from grokinterp.circuits.arrangement import masks_of
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.logit_coefficients import centered_norm, logit_coefficients
-from grokinterp.circuits.loss import pair_losses
 from grokinterp.circuits.snapshot import On, Snapshot
+from grokinterp.models.loss import pair_losses
 
 
 def trigonometric_component(snapshot: Snapshot, frequencies: Iterable[int]) -> Float[Tensor, "s c"]:

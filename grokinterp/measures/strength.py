@@ -11,10 +11,10 @@ from torch import Tensor
 from grokinterp.bibliography import reference
 from grokinterp.circuits.evidence import memorization_share
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.circuits.trigonometric import held_out_component
 from grokinterp.measures.measure import measure
+from grokinterp.models.loss import are_correct, pair_losses
 from grokinterp.portions import portions
 
 _VARMA = f"{reference('varma2023explaining')}, section 4 (correct logits by circuit)"

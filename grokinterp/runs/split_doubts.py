@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError
+from grokinterp.models.loss import are_correct, pair_losses
 from grokinterp.tasks import Split
 
 N_STEPS = 6
@@ -114,14 +115,14 @@ def _spread(steps: Sequence[int]) -> list[int]:
 
 def _look(split: Split, step: int, logits_of: Callable[[int], Tensor]) -> _Look | None:
     try:
-        logits = logits_of(step).double()
+        logits = logits_of(step)
     except CheckpointError:  # it is left out of the analysis as well, with the reason
         return None
     labels = torch.tensor(split.task.labels)
-    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none").numpy()
+    losses = pair_losses(logits, labels).numpy()
     if not np.isfinite(losses).all():
         return None
-    is_right = (logits.argmax(dim=1) == labels).numpy()
+    is_right = are_correct(logits, labels).numpy()
     return _Look(
         step,
         float(is_right[split.train].mean()),

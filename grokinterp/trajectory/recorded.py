@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from grokinterp.circuits.loss import are_correct, pair_losses
 from grokinterp.errors import CheckpointError
+from grokinterp.models.loss import are_correct, pair_losses
 from grokinterp.runs.run import CURVE_COLUMNS, Run
 
 

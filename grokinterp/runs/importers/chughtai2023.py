@@ -30,7 +30,7 @@ from grokinterp.fields import shown
 from grokinterp.models import MlpSpec
 from grokinterp.runs.importers.answers import Answers, accuracy_on
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
-from grokinterp.runs.importers.evidence import Reading, find_reading, find_split
+from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
@@ -38,6 +38,7 @@ from grokinterp.runs.importers.foreign_files import (
     read_foreign_file,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
+from grokinterp.runs.importers.inferred_splits import find_split
 from grokinterp.runs.importers.parameters import Network, read_network
 from grokinterp.runs.reading import read_json_table
 from grokinterp.runs.record import ImportedRun, WeightsInMemory

@@ -1,10 +1,9 @@
-"""What a file does not say, inferred from how its network answers: reading and split."""
+"""What a network computes, inferred from how it answers: the operation, and how to read it."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,14 +27,8 @@ from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import Network
 from grokinterp.runs.importers.readings import choices_of, price_of
 from grokinterp.runs.importers.shortlist import shortlisted
-from grokinterp.tasks import Split, Task, TaskSpec, draw_split
+from grokinterp.tasks import Task, TaskSpec
 
-SEEDS = range(10)
-FRACTIONS = (0.3, 0.25, 0.28, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-"""Seeds and train fractions of the splits that are tried: those of the published runs."""
-Z_OF_PROOF = 5.0
-"""Standard errors between the mean ranks of trained and untrained pairs that prove a split: for
-100 splits tried, chance gives 5 once in 30,000 files."""
 CLEARLY = 0.02
 """Accuracy by which a reading or a task is clearly better than another."""
 SPREADS_OF_CHANCE = 4.0
@@ -56,6 +49,13 @@ class Reading:
     """How the operation was found, in a sentence."""
     doubts: tuple[str, ...] = ()
     """Why this may be a misreading, a sentence each; usually nothing."""
+    is_explained: bool = True
+    """Whether a task, perhaps another than the given one, accounts for the answers."""
+
+
+CLOSE = 1.1
+"""Ratio of losses up to which two readings cannot be told apart: of small networks that were
+trained with GELU or SiLU another activation can have a loss that is 3 % off."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +119,14 @@ def find_reading(
 
     scored = scored_for(tasks, trained)
     chosen, doubts = _chosen(scored)
-    is_open = given is not None and given.n_classes == p and chosen.best.judged < CLAIMED_FROM
-    if given is not None and is_open:
+    is_explained = chosen.best.judged >= CLAIMED_FROM
+    if given is not None and not is_explained:
         # What another task explains need not be on the shortlist for the given one.
-        anyway = scored_for(known_tasks(p), None)
-        chosen, doubts = _otherwise_explained([*scored, *anyway], given) or (chosen, doubts)
+        anyway = scored_for(known_tasks(p), None) if given.n_classes == p else []
+        other = _otherwise_explained([*scored, *anyway], given)
+        is_explained = other is not None
+        unknown = chosen, (*doubts, *_doubt_of_given(chosen, given, trained))
+        chosen, doubts = other or unknown
     try:
         task, said_words, more = _task(chosen, given, said, trained)
     except CheckpointError as error:
@@ -131,7 +134,8 @@ def find_reading(
     found = judged(chosen.answers.table, task, trained)
     account = f"{said_words}{how_renamed(task)}{_about_rivals(chosen, scored, candidates)}"
     losses = chosen.answers.losses_of(task)
-    return Reading(chosen.network, task, found.accuracy, losses, account, (*more, *doubts))
+    doubts = (*more, *doubts)
+    return Reading(chosen.network, task, found.accuracy, losses, account, doubts, is_explained)
 
 
 def trained_table(train_pairs: object, given: Task | None, p: int) -> np.ndarray | None:
@@ -334,6 +338,21 @@ def _doubt_of_said(
     )
 
 
+def _doubt_of_given(chosen: _Scored, given: Task, trained: np.ndarray | None) -> tuple[str, ...]:
+    """Doubt a given task that the network does not do, where it may also have memorized pairs.
+
+    Known training pairs tell the two apart; whoever makes the split of them looks at that.
+    """
+    is_guessing = chosen.fit.mean_loss < 1.1 * math.log(given.n_classes)
+    if trained is not None or is_guessing:
+        return ()
+    return (
+        f"The task was given, {given.spec.in_words}, and the network is right on "
+        f"{chosen.best.accuracy:.1%} of all pairs: either the task or the reading is wrong, or it "
+        "has memorized some pairs. Give its training pairs, which tell these apart.",
+    )
+
+
 def _judge_given(chosen: _Scored, given: Task, right: str) -> tuple[Task, str]:
     """The given task, or its group with the elements renamed, and how well it is done."""
     best = chosen.best
@@ -360,135 +379,26 @@ def _about_rivals(chosen: _Scored, scored: Sequence[_Scored], candidates: Sequen
     others = [s for s in stated if choices_of(s.network) != mine]
     if not others:
         return ""
-    rival = others[best_first([s.fit for s in others])[0]]
-    theirs = choices_of(rival.network)
-    differs = ", ".join(f"{k}={v}" for k, v in theirs.items() if v != mine.get(k) and k != "d_head")
-    return (
+    ranked = [others[place] for place in best_first([s.fit for s in others])]
+    rival = ranked[0]
+
+    def differs(other: _Scored) -> str:
+        theirs = choices_of(other.network)
+        return ", ".join(
+            f"{k}={v}" for k, v in theirs.items() if v != mine.get(k) and k != "d_head"
+        )
+
+    account = (
         f" Not shown by the weights, chosen by how well they answer: {text}. The loss is "
-        f"{chosen.fit.mean_loss:.4g}; the next best reading ({differs}) has "
+        f"{chosen.fit.mean_loss:.4g}; the next best reading ({differs(rival)}) has "
         f"{rival.fit.mean_loss:.4g} and is right on {rival.best.judged:.2%}."
     )
+    close = [differs(other) for other in ranked if _are_close(chosen, other)]
+    if close:
+        account += f" Too close to tell apart by that: {'; '.join(close[:3])}."
+    return account
 
 
-def find_split(
-    reading: Reading,
-    *,
-    method: str = "python_shuffle",
-    seeds: Iterable[int] = SEEDS,
-    fractions: Iterable[float] = FRACTIONS,
-    log: Mapping[str, float] | None = None,
-) -> tuple[Split, str]:
-    """Find which of the splits that published code draws a network was trained on.
-
-    Two things prove a split: the losses that were logged are reproduced on it, or the network
-    is surer of its training pairs than of the others by far more than chance.
-
-    Parameters
-    ----------
-    reading
-        Of the last checkpoint.
-    method, seeds, fractions
-        The splits that are tried.
-    log
-        Train and test loss that the log leads to expect at these weights, in nats, and under
-        ``tolerance`` how far off, in log units, they may be.
-
-    Returns
-    -------
-    tuple[Split, str]
-        The split (unknown if none is proven), and how it was found.
-    """
-    trials = list(_trials(reading, method, seeds, fractions, log))
-    matching = [t for t in trials if t.is_reproduced]
-    if matching:
-        best = min(matching, key=lambda t: t.discrepancy)
-        first = trials[0]
-        chosen = first if first.is_reproduced and best.z < Z_OF_PROOF else best
-        rivals = {t.spec.split_seed for t in matching} - {chosen.spec.split_seed}
-        if chosen is first or not rivals or chosen.z >= Z_OF_PROOF:
-            how = f"it reproduces the logged losses (train {chosen.train:.4g}, test "
-            how += f"{chosen.test:.4g} nats; {len(matching)} of {len(trials)} splits tried do)"
-            return _drawn(chosen, f"{how}; {_ranks(chosen)}")
-    elif not log:
-        best = max(trials, key=lambda t: t.z)
-        if best.z >= Z_OF_PROOF:
-            return _drawn(best, _ranks(best))
-    unknown = f"None of the {len(trials)} published splits tried could be distinguished from chance"
-    if log:
-        unknown = f"None of the {len(trials)} published splits tried reproduces the logged losses"
-    return Split.unknown(reading.task), f"{unknown}, so the split is not known."
-
-
-def expected_next(losses: Sequence[float]) -> tuple[float, float]:
-    """Continue a logged loss by one entry: its value, and how far off that may be.
-
-    Returns
-    -------
-    tuple[float, float]
-        Loss in nats, and a tolerance in log units: twice the last change, at least 2 %.
-    """
-    last, before = losses[-1], losses[-2] if len(losses) > 1 else losses[-1]
-    change = math.log(last / before) if 0 < min(last, before) else 0.0
-    return last * math.exp(change), max(0.02, 2 * abs(change))
-
-
-@dataclass(frozen=True)
-class _Trial:
-    spec: TaskSpec
-    train: float
-    test: float
-    z: float
-    discrepancy: float
-    is_reproduced: bool
-
-
-def _trials(
-    reading: Reading,
-    method: str,
-    seeds: Iterable[int],
-    fractions: Iterable[float],
-    log: Mapping[str, float] | None,
-) -> Iterable[_Trial]:
-    losses = reading.losses
-    ranks = losses.argsort().argsort().astype(float)
-    ranks = (ranks - ranks.mean()) / ranks.std()
-    for seed in seeds:
-        spec = dataclasses.replace(reading.task.spec, split_seed=seed, split_method=method)
-        half = draw_split(Task(dataclasses.replace(spec, train_fraction=0.5)))
-        order = np.concatenate([half.train, half.test])
-        for fraction in fractions:
-            n = int(len(order) * fraction)
-            if not 0 < n < len(order):
-                continue
-            train, test = losses[order[:n]].mean(), losses[order[n:]].mean()
-            difference = ranks[order[n:]].mean() - ranks[order[:n]].mean()
-            z = difference / math.sqrt(1 / n + 1 / (len(order) - n))
-            off = _discrepancy(train, test, log) if log else math.inf
-            is_same = bool(log) and off <= 1
-            yield _Trial(
-                dataclasses.replace(spec, train_fraction=fraction), train, test, z, off, is_same
-            )
-
-
-def _discrepancy(train: float, test: float, log: Mapping[str, float]) -> float:
-    """Largest distance from the log, in units of its tolerance."""
-    found = {"train": train, "test": test}
-    distances = [
-        abs(math.log(max(found[side], 1e-300) / max(log[side], 1e-300))) / log[f"{side}_tolerance"]
-        for side in found
-        if side in log
-    ]
-    return max(distances, default=math.inf)
-
-
-def _drawn(trial: _Trial, why: str) -> tuple[Split, str]:
-    spec = trial.spec
-    split = draw_split(Task(spec))
-    return split, (
-        f"The split was inferred: {spec.split_method} with seed {spec.split_seed}, train fraction "
-        f"{spec.train_fraction:g}, since {why}."
-    )
-
-
-def _ranks(trial: _Trial) -> str:
-    return f"its training pairs have the lower losses by {trial.z:.1f} standard errors of the rank"
+def _are_close(one: _Scored, other: _Scored) -> bool:
+    lowest, highest = sorted([one.fit.mean_loss, other.fit.mean_loss])
+    return highest <= lowest * CLOSE

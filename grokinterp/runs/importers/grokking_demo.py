@@ -31,9 +31,10 @@ from grokinterp.runs.importers.contents import (
     passed_over,
     require_own_memory,
 )
-from grokinterp.runs.importers.evidence import Reading, find_reading, find_split, stored_table
+from grokinterp.runs.importers.evidence import Reading, find_reading, stored_table
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
+from grokinterp.runs.importers.inferred_splits import find_split
 from grokinterp.runs.importers.logs import logs_of
 from grokinterp.runs.importers.parameters import (
     find_state_dict,

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from grokinterp.errors import ConfigError
-from grokinterp.groups.cayley import table_as_group
+from grokinterp.groups import nearest_group_table
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.answers import Answers
+from grokinterp.runs.importers.explanations import CLAIMED_FROM
 from grokinterp.runs.importers.parameters import Network
 from grokinterp.tasks import OPERATIONS, Task, TaskSpec
 
@@ -41,7 +42,7 @@ def judged(candidates: Sequence[Network]) -> list[Judged]:
     """Sort readings of the same weights, the one to take first.
 
     Every operation is tried on up to 512 pairs. If no reading is right on half of them, tables of
-    answers that are those of a group are looked for.
+    answers that are nearly those of a group are looked for.
 
     Parameters
     ----------
@@ -96,6 +97,7 @@ def _tables(p: int) -> list[tuple[str, np.ndarray]]:
 
 
 def _with_group(one: Judged) -> Judged:
-    if table_as_group(Answers.of(one.network).table) is None:
-        return one
-    return Judged(one.network, "group", 1.0, one.margin)
+    table = Answers.of(one.network).table
+    mended = nearest_group_table(table)
+    share = 0.0 if mended is None else float((mended == table).mean())
+    return one if share < CLAIMED_FROM else Judged(one.network, "group", share, one.margin)

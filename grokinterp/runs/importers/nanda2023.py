@@ -40,9 +40,7 @@ from grokinterp.runs.importers.contents import (
 )
 from grokinterp.runs.importers.evidence import (
     Reading,
-    expected_next,
     find_reading,
-    find_split,
     stored_table,
 )
 from grokinterp.runs.importers.foreign_files import (
@@ -51,6 +49,7 @@ from grokinterp.runs.importers.foreign_files import (
     read_foreign_file,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
+from grokinterp.runs.importers.inferred_splits import expected_next, find_split
 from grokinterp.runs.importers.logs import Logs, logs_of
 from grokinterp.runs.importers.parameters import (
     layout_of,

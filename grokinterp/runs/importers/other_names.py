@@ -286,7 +286,7 @@ def read_under_other_names(
 
 def _refuse_another_task(state: Mapping[str, Tensor], reading: Reading) -> None:
     """Refuse a file whose network does not do the given task, and no other one either."""
-    if reading.accuracy < ENOUGH and not reading.doubts:
+    if reading.accuracy < ENOUGH and not reading.is_explained:
         raise CheckpointError(
             f"it is {unknown_names(state)}. The best reading of its shapes, a "
             f"{reading.network.spec.in_words}, is right on {reading.accuracy:.1%} of the pairs of "

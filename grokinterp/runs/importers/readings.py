@@ -7,11 +7,13 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
+import torch
 from torch import Tensor
 
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import shown
 from grokinterp.models import ModelSpec
+from grokinterp.models.initialization import fixed_positions
 from grokinterp.models.spec import ActivationName
 from grokinterp.runs.importers.fits import PRICE
 from grokinterp.runs.importers.parameters import (
@@ -69,6 +71,7 @@ def open_readings(
         usual = read_network(state, n_heads=n_heads, n_answers=n_answers)
         base = usual.transformer
         _refuse_other_shapes(base, stated)
+        _refuse_other_values(usual, stated)
         if stated.get("normalization", "none") == "none":
             fixed.pop("norm_epsilon", None)
         for choice in _choices(usual, stated):
@@ -117,6 +120,26 @@ def _refuse_other_shapes(spec: ModelSpec, stated: Mapping[str, Any]) -> None:
             f"normalization={stated['normalization']} is stated, but the weights have no norm "
             "(blocks.0.ln1.w). Save all weights, or state LNPre or RMSPre."
         )
+
+
+def _refuse_other_values(usual: Network, stated: Mapping[str, Any]) -> None:
+    """Refuse fixed positions, more outputs or tied embeddings that the weights contradict."""
+    weights, positions = usual.parameters, stated.get("positions", "learned")
+    found = ""
+    W_pos = weights["pos_embed.W_pos"]
+    if positions != "learned":
+        spec = dataclasses.replace(usual.transformer, positions=positions)
+        if not torch.allclose(W_pos, fixed_positions(spec, len(W_pos)), atol=1e-4):
+            found = f"positions={positions} is stated, but pos_embed.W_pos is another table"
+    if stated.get("outputs", "answers") == "tokens" and usual.extra_output is None:
+        found = "outputs=tokens is stated, but the weights have an output for each answer alone"
+    if stated.get("tied_embeddings"):
+        W_U = weights["unembed.W_U"]
+        W_E = weights["embed.W_E"][: W_U.shape[1]]
+        if W_E.T.shape != W_U.shape or not torch.equal(W_E.T, W_U):
+            found = "tied_embeddings is stated, but unembed.W_U is not embed.W_E transposed"
+    if found:
+        raise CheckpointError(f"{found}. Leave it out, or correct the stored config.")
 
 
 def _choices(usual: Network, stated: Mapping[str, Any]) -> list[dict[str, Any]]:
