@@ -355,7 +355,7 @@ def test_a_perceptron_is_found_by_its_shapes(tmp_path):
         assert run.spec.act_fn == "relu" and run.steps == (40,)
         torch.testing.assert_close(run.logits(40), expected, **SAME)
         assert run.config.to_dict()["model"]["init"] is None
-        assert "next: act_fn=" in run.origin
+        assert "next best reading (act_fn=" in run.origin
     state["l1.weight"] = state["l1.weight"].flip(0)
     torch.save(state, tmp_path / "epoch_40.pt")
     with pytest.raises(CheckpointError, match=r"names are not known \(l1.weight, l2.weight\)"):

@@ -104,3 +104,13 @@ def test_a_published_linear_model_answers_all_pairs(runid, kind, combination):
     assert (run.logits().argmax(1) == torch.tensor(run.task.labels)).all()
     assert run.task.spec == gi.TaskSpec(p=59) and run.steps == (20_000,)
     assert not run.split.is_known and not run.doubts
+
+
+def test_a_layer_without_activation_is_told_by_the_loss_where_no_config_says_it(tmp_path):
+    """With the activation that it lacks the network is right too, but less sure of it."""
+    path = data_file("linear/model_amw6ox6bzn.pt")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    torch.save(state, tmp_path / "bare.pt")
+    run = gi.load_run(tmp_path / "bare.pt")
+    assert run.spec.widths == (256,) and "next best reading (widths=(256, 256))" in run.origin
+    torch.testing.assert_close(run.logits(), gi.load_run(path).logits())

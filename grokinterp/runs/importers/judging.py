@@ -20,7 +20,8 @@ ENOUGH = 0.5
 """Fraction of the pairs that a reading must answer to be more than the least bad one."""
 _PAIRS = 512
 _MOST_TABLES = 48
-_AS_ACCURATE = 0.02
+AS_ACCURATE = 0.02
+"""Accuracy within which two readings are right as often."""
 _AS_CLEAR = 0.01
 """Relative: within it the reading that comes first is preferred."""
 
@@ -53,10 +54,10 @@ def judged(candidates: Sequence[Network]) -> list[Judged]:
     if max(one.accuracy for one in tried) < ENOUGH:
         tried = [_with_group(one) for one in tried[:_MOST_TABLES]] + tried[_MOST_TABLES:]
     best = max(one.accuracy for one in tried)
-    margin = max(one.margin for one in tried if one.accuracy >= best - _AS_ACCURATE)
+    margin = max(one.margin for one in tried if one.accuracy >= best - AS_ACCURATE)
 
     def rank(one: Judged) -> tuple[bool, float]:
-        is_as_accurate = one.accuracy >= best - _AS_ACCURATE
+        is_as_accurate = one.accuracy >= best - AS_ACCURATE
         is_as_clear = is_as_accurate and one.margin >= margin * (1 - _AS_CLEAR)
         return not is_as_clear, -one.margin if is_as_accurate else 1 - one.accuracy
 

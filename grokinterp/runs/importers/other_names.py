@@ -8,7 +8,7 @@ have been understood wrongly.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from grokinterp.errors import CheckpointError, one_line
 from grokinterp.fields import shown
+from grokinterp.models import MlpSpec
 from grokinterp.runs.importers.assembly import (
     CheckpointFiles,
     imported_run,
@@ -37,7 +38,7 @@ from grokinterp.runs.importers.foreign_files import (
     read_foreign_file,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
-from grokinterp.runs.importers.judging import ENOUGH, Judged, judged
+from grokinterp.runs.importers.judging import AS_ACCURATE, ENOUGH, Judged, judged
 from grokinterp.runs.importers.logs import Logs, logs_of
 from grokinterp.runs.importers.parameters import WRAPPERS, Network, layout_of
 from grokinterp.runs.importers.perceptrons import perceptron_readings
@@ -277,11 +278,19 @@ def read_under_other_names(
     ranked = judged(candidates)
     if ranked[0].accuracy >= ENOUGH or not is_said:
         _refuse_idle(state, ranked)
-        chosen = ranked[0].network
-        return find_reading([chosen], hints=hints), _chosen(ranked[0], ranked)
+        if isinstance(ranked[0].network.spec, MlpSpec):
+            return find_reading(_as_accurate(candidates, ranked), hints=hints), ""
+        return find_reading([ranked[0].network], hints=hints), _chosen(ranked[0], ranked)
     order = candidates[0].order
     reading = find_reading([one for one in candidates if one.order == order], hints=hints)
     return reading, ""
+
+
+def _as_accurate(candidates: Sequence[Network], ranked: list[Judged]) -> list[Network]:
+    """Readings that are right as often as the best one, in the order of preference."""
+    best, order = ranked[0], ranked[0].network.order
+    alike = [one.network for one in ranked if one.accuracy >= best.accuracy - AS_ACCURATE]
+    return [one for one in candidates if one.order == order and one in alike]
 
 
 def _refuse_another_task(state: Mapping[str, Tensor], reading: Reading) -> None:
