@@ -766,6 +766,10 @@ def test_state_dicts_with_another_number_of_answers_become_a_run(labels, n_answe
     state = initial_parameters(spec, d_vocab=6, n_ctx=3, d_vocab_out=n_answers)
     run = Run.from_state_dicts({0: state}, task=table_spec(labels))
     assert run.parameters(0)["unembed.W_U"].shape == (8, n_answers)
+    assert not run.doubts
+    surer = {**state, "unembed.W_U": 100 * state["unembed.W_U"]}
+    (doubt,) = Run.from_state_dicts({0: surer}, task=table_spec(labels)).doubts
+    assert "Give its training pairs" in doubt
     with pytest.raises(CheckpointError, match=f"{n_answers} outputs do not belong"):
         Run.from_state_dicts({0: state}, task=table_spec(labels, n_answers=n_answers + 3))
     with pytest.raises(CheckpointError, match="6 input tokens|5 operands, the task 7"):

@@ -121,9 +121,11 @@ def find_reading(
     chosen, doubts = _chosen(scored)
     is_explained = chosen.best.judged >= CLAIMED_FROM
     if given is not None and not is_explained:
-        # What another task explains need not be on the shortlist for the given one.
-        anyway = scored_for(known_tasks(p), None) if given.n_classes == p else []
-        other = _otherwise_explained([*scored, *anyway], given)
+        other = None
+        if given.n_classes == p:
+            # What another task explains need not be on the shortlist for the given one.
+            anyway = scored_for(known_tasks(p), None)
+            other = _otherwise_explained([*scored, *anyway], given)
         is_explained = other is not None
         unknown = chosen, (*doubts, *_doubt_of_given(chosen, given, trained))
         chosen, doubts = other or unknown
