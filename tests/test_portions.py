@@ -244,6 +244,7 @@ def test_a_batch_in_portions_has_the_loss_and_gradients_of_the_batch_in_one(loss
         given = (parameters, network, network.inputs, network.targets, "float64", loss)
         step, evaluation = AutogradStep(*given), ForwardEvaluation(*given)
         found = [step.loss_and_gradients(), step.accuracy(), *evaluation.loss_and_accuracy()]
+        found = [value.item() for value in found]
         return len(step._parts), found, {name: v.grad for name, v in parameters.items()}
 
     n_whole, whole, gradients = stepped()

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +28,7 @@ from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
 from grokinterp.training.dropout import Dropout
+from grokinterp.training.loss import widest
 from grokinterp.training.modifiers import Modifier, modifiers_of
 from grokinterp.training.optimizer import build_optimizer, warmed_up
 from grokinterp.training.pair_table_step import (
@@ -38,6 +38,7 @@ from grokinterp.training.pair_table_step import (
 )
 from grokinterp.training.recorder import Recorder, open_recorder
 from grokinterp.training.step import AutogradStep, Evaluation, ForwardEvaluation, TrainingStep
+from grokinterp.training.unread_losses import UnreadLosses
 
 log = logging.getLogger(__name__)
 MOST_PARAMETERS = 10**9
@@ -155,6 +156,11 @@ class _Training:
             config, network, parameters, trained, optimizer, modifiers, step, evaluation, n_updates
         )
 
+    def tested(self) -> tuple[float, float, float]:
+        """Return test loss, training accuracy and test accuracy at the present weights."""
+        test_loss, test_accuracy = self.evaluation.loss_and_accuracy()
+        return test_loss.item(), self.step.accuracy().item(), test_accuracy.item()
+
     def update(self) -> None:
         """Apply one optimizer update with the warmed-up learning rate."""
         lr = warmed_up(self.config.optimizer, self.n_updates)
@@ -200,26 +206,29 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
         dynamic_ncols=True,
         mininterval=0.5,
     )
-    test_loss, start = math.nan, time.monotonic()
+    train_loss, test_loss, start = math.nan, math.nan, time.monotonic()
     stop = _stop_after(training, recorder)
+    unread = UnreadLosses(next(iter(training.parameters.values())).device)
     with bar:
         while True:
             step = training.n_updates
-            train_loss = training.step.loss_and_gradients(step)
+            unread.add(step, training.step.loss_and_gradients(step))
             is_last = step == config.n_steps
-            is_fine = math.isfinite(train_loss)
-            if step > recorder.resumed_step:
-                row: list[Any] = [step, train_loss, None, None, None]
-                if is_fine and (step % config.test_every == 0 or is_last):
-                    test_loss, test_accuracy = training.evaluation.loss_and_accuracy()
-                    row[2:] = test_loss, training.step.accuracy(), test_accuracy
+            is_tested = step % config.test_every == 0 or is_last
+            if is_tested or step in keep or unread.are_due:
+                losses = unread.read()
+                train_loss = losses[-1][1]
+                is_fine = math.isfinite(train_loss)
+                is_tested = is_tested and is_fine and step > recorder.resumed_step
+                tested = training.tested() if is_tested else None
+                if tested is not None:
+                    test_loss, _, test_accuracy = tested
                     is_last = stop.is_reached(step, test_accuracy) or is_last
-                    # A regression has no accuracies: empty cells.
-                    row[3:] = (None if math.isnan(cell) else cell for cell in row[3:])
-                recorder.add_row(tuple(row))
-            if not is_fine:
-                recorder.finish_diverged(time.monotonic() - start)
-                return
+                _add_rows(recorder, losses, tested)
+                if not is_fine:
+                    # On a device that is not waited for, updates after this step are thrown away.
+                    recorder.finish_diverged(time.monotonic() - start)
+                    return
             if step in keep or is_last:
                 recorder.save(training, time.monotonic() - start)
             if step % 50 == 0 or is_last:
@@ -228,6 +237,19 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
                 return
             training.update()
             bar.update()
+
+
+def _add_rows(
+    recorder: Recorder, losses: list[tuple[int, float]], tested: tuple[float, float, float] | None
+) -> None:
+    """Add a row per loss to the curves; the last has what was tested at its weights."""
+    for step, loss in losses:
+        if step > recorder.resumed_step:
+            cells: tuple[float | None, ...] = (None, None, None)
+            if tested is not None and step == losses[-1][0]:
+                # A regression has no accuracies: empty cells.
+                cells = (tested[0], *(None if math.isnan(cell) else cell for cell in tested[1:]))
+            recorder.add_row((step, loss, *cells))
 
 
 def _stop_after(training: _Training, recorder: Recorder) -> EarlyStop:
@@ -325,7 +347,7 @@ def _check_arguments(
     if n_threads is not None and not 1 <= n_threads <= MOST_THREADS:
         raise ConfigError(f"n_threads={shown(n_threads)} is not allowed. Use 1 to {MOST_THREADS}.")
     try:
-        torch.zeros(1, dtype=torch.float64, device=device).item()
+        torch.zeros(1, dtype=widest(torch.device(device)), device=device).item()
     except (RuntimeError, AssertionError, TypeError) as error:
         # Torch lists every kind of device or backend that it was ever built for.
         reason = f": {first_sentence(error)}"

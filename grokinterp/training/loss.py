@@ -21,14 +21,39 @@ def cross_entropy(
     """Mean cross-entropy in nats, with the log-softmax computed in `loss_dtype`.
 
     In float32 the result cannot say anything below about 1e-7, because ``1 - p`` of the
-    correct answer underflows; float64 is the default everywhere.
+    correct answer underflows; float64 is the default everywhere. On a device that has no
+    float64 the sum over the other answers is taken instead, which needs none.
 
     Examples
     --------
     >>> cross_entropy(torch.zeros(1, 4), torch.tensor([2]), "float64").item()  # log 4
     1.3862943611198906
     """
+    if not _has(logits.device, loss_dtype):
+        return _by_other_answers(logits, labels)
     return F.cross_entropy(logits.to(DTYPES[loss_dtype]), labels)
+
+
+def _has(device: torch.device, loss_dtype: str) -> bool:
+    """Whether a device computes in a precision."""
+    return loss_dtype == "float32" or widest(device) is torch.float64
+
+
+def _by_other_answers(
+    logits: Float[Tensor, "pair c"], labels: Int[Tensor, " pair"]
+) -> Float[Tensor, ""]:
+    r"""Mean cross-entropy as :math:`\log(1 + \sum_{c \ne y} e^{l_c - l_y})`, without float64."""
+    logits = logits.float()
+    leads = logits - logits.gather(1, labels[:, None])
+    others = leads.scatter(1, labels[:, None], -torch.inf)
+    # The largest exponent is taken out where it is positive, or a wrong answer overflows.
+    largest = others.detach().amax(1).clamp(min=0)
+    rest = (others - largest[:, None]).exp().sum(1)
+    return (largest + (rest + torch.expm1(-largest)).log1p()).mean()
+
+
+def _dtype_on(device: torch.device, loss_dtype: str) -> torch.dtype:
+    return DTYPES[loss_dtype] if _has(device, loss_dtype) else torch.float32
 
 
 def mean_squared_error(
@@ -41,7 +66,7 @@ def mean_squared_error(
     >>> mean_squared_error(torch.zeros(1, 4), torch.tensor([2]), "float64").item()
     0.25
     """
-    outputs = outputs.to(DTYPES[loss_dtype])
+    outputs = outputs.to(_dtype_on(outputs.device, loss_dtype))
     if targets.ndim == 1:
         targets = F.one_hot(targets, outputs.shape[1])
     return F.mse_loss(outputs, targets.to(outputs.dtype))
@@ -63,7 +88,7 @@ def stable_max_cross_entropy(
     ----------
     Prieto et al., "Grokking at the edge of numerical stability", arXiv:2501.04697.
     """
-    logits = logits.to(DTYPES[loss_dtype])
+    logits = logits.to(_dtype_on(logits.device, loss_dtype))
     # Where the other branch is taken the denominator must not pass through zero.
     is_negative = logits < 0
     scores = torch.where(is_negative, 1 / (1 - logits.clamp(max=0)), logits + 1)
@@ -79,15 +104,26 @@ LOSSES: dict[str, LossFunction] = {
 """By the names of ``TrainConfig.loss``: mean loss of outputs against classes or values."""
 
 
-def accuracy(logits: Float[Tensor, "pair c"], labels: Int[Tensor, " pair"]) -> float:
-    """Fraction of pairs whose largest logit is that of the label.
+def accuracy(logits: Float[Tensor, "pair c"], labels: Int[Tensor, " pair"]) -> Float[Tensor, ""]:
+    """Fraction of pairs whose largest logit is that of the label, where the logits are.
 
     Examples
     --------
-    >>> accuracy(torch.eye(4), torch.tensor([0, 1, 2, 0]))
+    >>> accuracy(torch.eye(4), torch.tensor([0, 1, 2, 0])).item()
     0.75
     """
-    return (logits.argmax(-1) == labels).double().mean().item()
+    return (logits.argmax(-1) == labels).to(widest(logits.device)).mean()
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """Return the most precise type that a device computes in: float32 on Apple's GPUs.
+
+    Examples
+    --------
+    >>> widest(torch.device("cpu")), widest(torch.device("mps"))
+    (torch.float64, torch.float32)
+    """
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 @runtime_checkable
@@ -114,6 +150,8 @@ def batch_loss(
 ) -> BatchLoss:
     """Return the loss of a fixed batch: cross-entropy by hand, the others through autograd.
 
+    Where the device has no float64 and the loss asks for it, cross-entropy goes through autograd.
+
     Parameters
     ----------
     name, loss_dtype
@@ -126,7 +164,7 @@ def batch_loss(
         False: without numba even if it is installed. None: with it if it is.
     """
     n_examples = n_examples or len(labels)
-    if name != "cross_entropy":
+    if name != "cross_entropy" or not _has(labels.device, loss_dtype):
         return AutogradLoss(LOSSES[name], labels, loss_dtype, n_examples)
     if loss_dtype == "float64" and takes_kernels(labels.device, with_numba):
         # Only now: numba need not be there, and takes its time to import.

@@ -14,6 +14,7 @@ from torch import Tensor
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.weights import norm_of
 from grokinterp.training.dropout import generator_of
+from grokinterp.training.loss import widest
 
 
 class Modifier:
@@ -164,7 +165,9 @@ class NormClamp(Modifier):
 
     def after_update(self, trained: Mapping[str, Tensor]) -> None:
         """Rescale."""
-        scale = self.norm / norm_of(trained)
+        # A tensor, so that nobody waits for the device.
+        squares = [w.detach().to(widest(w.device)).square().sum() for w in trained.values()]
+        scale = self.norm / sum(squares, squares[0].new_zeros(())).sqrt()
         for value in trained.values():
             value.detach().mul_(scale)
 

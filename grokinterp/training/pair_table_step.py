@@ -10,6 +10,7 @@ compared with autograd in float64 by the tests.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -53,6 +54,13 @@ class _Part:
     mix: TokenMix
 
 
+def _equal_parts(n_rows: int, n_parts: int) -> list[slice]:
+    """Consecutive parts whose lengths differ by one at most, the longer ones first."""
+    length, n_longer = divmod(n_rows, max(n_parts, 1))
+    ends = [part * length + min(part, n_longer) for part in range(n_parts + 1)]
+    return [slice(start, end) for start, end in itertools.pairwise(ends)]
+
+
 class _Batch:
     """A fixed batch of pairs in parts, with memory that is used again.
 
@@ -73,8 +81,7 @@ class _Batch:
         order = torch.argsort(pairs[:, 0] * n_tokens + pairs[:, 1])
         self.labels, self.n_classes = labels[order], n_classes
         self.parts: list[_Part] = []
-        for rows in torch.arange(n_pairs).tensor_split(math.ceil(n_pairs / PAIRS_AT_A_TIME)):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
+        for part in _equal_parts(n_pairs, math.ceil(n_pairs / PAIRS_AT_A_TIME)):
             mix = token_mix(
                 pairs[order[part]].contiguous(),
                 n_tokens,
@@ -173,7 +180,7 @@ class PairTableStep:
         self._smallest_normal = torch.finfo(self._d_logits.dtype).smallest_normal
         self._totals: Leaves = ()
 
-    def loss_and_gradients(self, n_updates: int = 0) -> float:
+    def loss_and_gradients(self, n_updates: int = 0) -> Tensor:
         """Return the loss at the present weights and set ``.grad`` of each."""
         mix = self._batch.mix
         with torch.no_grad():
@@ -184,9 +191,9 @@ class PairTableStep:
             gradients = weight_gradients(self._parameters, self._spec, d_tables)
         for name, parameter in self._parameters.items():
             parameter.grad = gradients[name] if parameter.requires_grad else None
-        return loss.item()
+        return loss
 
-    def accuracy(self) -> float:
+    def accuracy(self) -> Tensor:
         """Return the training accuracy at the weights of the last loss; costs no pass."""
         return accuracy(self._logits, self._batch.labels)
 
@@ -237,7 +244,7 @@ class PairTableEvaluation:
         self._losses = self._batch.losses(loss, loss_dtype, with_numba)
         self._logits = self._batch.empty_logits()
 
-    def loss_and_accuracy(self) -> tuple[float, float]:
+    def loss_and_accuracy(self) -> tuple[Tensor, Tensor]:
         """Return both at the present weights."""
         losses = []
         with torch.no_grad():
@@ -247,4 +254,4 @@ class PairTableEvaluation:
                 logits = self._logits[part.rows]
                 self._batch.forward(part, leaves, tables.W_L, logits)
                 losses.append(part_loss.loss(logits))
-        return torch.stack(losses).sum().item(), accuracy(self._logits, self._batch.labels)
+        return torch.stack(losses).sum(), accuracy(self._logits, self._batch.labels)

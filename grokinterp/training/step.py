@@ -12,7 +12,7 @@ from grokinterp.models.transformer import no_hook
 from grokinterp.portions import portions
 from grokinterp.runs.network import Network
 from grokinterp.training.dropout import Dropout
-from grokinterp.training.loss import LOSSES, accuracy
+from grokinterp.training.loss import LOSSES, accuracy, widest
 
 
 @runtime_checkable
@@ -22,11 +22,14 @@ class TrainingStep(Protocol):
     name: str
     """What the log and environment.json call this way of computing."""
 
-    def loss_and_gradients(self, n_updates: int = 0) -> float:
-        """Return the loss at the present weights and set ``.grad`` of each."""
+    def loss_and_gradients(self, n_updates: int = 0) -> Tensor:
+        """Return the loss at the present weights and set ``.grad`` of each.
+
+        The loss stays on the device, so that nobody waits for it before it is wanted.
+        """
         ...
 
-    def accuracy(self) -> float:
+    def accuracy(self) -> Tensor:
         """Return the training accuracy at the weights of the last loss."""
         ...
 
@@ -35,7 +38,7 @@ class TrainingStep(Protocol):
 class Evaluation(Protocol):
     """Computes the loss and the accuracy on examples that are not trained on."""
 
-    def loss_and_accuracy(self) -> tuple[float, float]:
+    def loss_and_accuracy(self) -> tuple[Tensor, Tensor]:
         """Return both at the present weights; the accuracy of a regression is NaN."""
         ...
 
@@ -81,37 +84,45 @@ class AutogradStep:
         self._loss, self._loss_dtype = LOSSES[loss], loss_dtype
         self._outputs: list[Tensor] = []
 
-    def loss_and_gradients(self, n_updates: int = 0) -> float:
+    def loss_and_gradients(self, n_updates: int = 0) -> Tensor:
         """Return the loss at the present weights and set ``.grad`` of each."""
         for parameter in self._parameters.values():
             parameter.grad = None
         hook = no_hook if self._dropout is None else self._dropout.hook(n_updates)
-        self._outputs, total = [], 0.0
+        self._outputs, losses = [], []
         for forward, targets in self._parts:
             outputs = forward(self._parameters, hook)
             loss = self._loss(outputs, targets, self._loss_dtype) * self._share(targets)
             loss.backward()
             self._outputs.append(outputs.detach())
-            total += loss.item()
-        return total
+            losses.append(loss.detach())
+        return _added(losses)
 
     def _share(self, targets: Tensor) -> float:
         return len(targets) / len(self._targets)
 
-    def accuracy(self) -> float:
+    def accuracy(self) -> Tensor:
         """Return the training accuracy at the weights of the last loss.
 
         It costs no pass, but for a network with dropout, which is asked without. NaN where
         the targets are no classes.
         """
         if self._targets.ndim != 1:
-            return math.nan
+            return torch.tensor(math.nan, device=self._targets.device)
         outputs = self._outputs
         if not outputs or self._dropout is not None:
             with torch.no_grad():
                 outputs = [forward(self._parameters, no_hook) for forward, _ in self._parts]
         of_parts = zip(outputs, (targets for _, targets in self._parts), strict=True)
-        return sum(accuracy(part, targets) * self._share(targets) for part, targets in of_parts)
+        return _added(
+            [accuracy(part, targets) * self._share(targets) for part, targets in of_parts]
+        )
+
+
+def _added(shares: list[Tensor]) -> Tensor:
+    """Sum of the shares of parts in a mean, in the order of the parts; zero of none."""
+    first = shares[0] if shares else torch.zeros(())
+    return sum((share.to(widest(share.device)) for share in shares), first.new_zeros(()))
 
 
 def _portions_of(network: Network, inputs: Tensor) -> list[slice]:
@@ -141,16 +152,18 @@ class ForwardEvaluation:
         self._inputs, self._targets = inputs, targets
         self._loss, self._loss_dtype = LOSSES[loss], loss_dtype
 
-    def loss_and_accuracy(self) -> tuple[float, float]:
+    def loss_and_accuracy(self) -> tuple[Tensor, Tensor]:
         """Return both at the present weights; the accuracy of a regression is NaN."""
         is_of_classes = self._targets.ndim == 1
-        loss, right = 0.0, 0.0 if is_of_classes else math.nan
+        losses, right = [], []
         for rows in _portions_of(self._network, self._inputs):
             targets = self._targets[rows]
             share = len(targets) / max(len(self._targets), 1)
             with torch.no_grad():
                 outputs = self._network.outputs(self._parameters, self._inputs[rows])
-                loss += self._loss(outputs, targets, self._loss_dtype).item() * share
+                loss = self._loss(outputs, targets, self._loss_dtype)
+            losses.append(loss.to(widest(loss.device)) * share)
             if is_of_classes:
-                right += accuracy(outputs, targets) * share
-        return loss, right
+                right.append(accuracy(outputs, targets) * share)
+        nothing = torch.tensor(math.nan, device=self._targets.device)
+        return _added(losses), _added(right) if is_of_classes else nothing
