@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from grokinterp.commands.waiting import wait_briefly
 from grokinterp.errors import GrokinterpError
 from grokinterp.tasks import AnswerTable
 from grokinterp.tasks.modular import Labels
@@ -90,6 +91,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     and exit status 2; an interruption 130; anything else is our own bug and keeps its
     traceback.
     """
+    wait_briefly(os.environ)
     try:
         main(sys.argv[1:])
     except GrokinterpError as error:

@@ -31,6 +31,7 @@ from grokinterp.training.dropout import Dropout
 from grokinterp.training.loss import widest
 from grokinterp.training.modifiers import Modifier, modifiers_of
 from grokinterp.training.optimizer import build_optimizer, warmed_up
+from grokinterp.training.pace import Pace
 from grokinterp.training.pair_table_step import (
     PairTableEvaluation,
     PairTableStep,
@@ -208,7 +209,7 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
     )
     train_loss, test_loss, start = math.nan, math.nan, time.monotonic()
     stop = _stop_after(training, recorder)
-    unread = UnreadLosses(next(iter(training.parameters.values())).device)
+    unread, pace = UnreadLosses(next(iter(training.parameters.values())).device), Pace()
     with bar:
         while True:
             step = training.n_updates
@@ -232,11 +233,22 @@ def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
             if step in keep or is_last:
                 recorder.save(training, time.monotonic() - start)
             if step % 50 == 0 or is_last:
-                bar.set_postfix_str(f"train {train_loss:.3g} test {test_loss:.3g}", refresh=False)
+                words = f"train {train_loss:.3g} test {test_loss:.3g}{_slowdown(pace)}"
+                bar.set_postfix_str(words, refresh=False)
             if is_last:
                 return
             training.update()
             bar.update()
+            pace.step_ended(time.monotonic())
+
+
+def _slowdown(pace: Pace) -> str:
+    """What the progress bar says where other programs slow the run down."""
+    if not pace.is_slowed_down:
+        return ""
+    threads = torch.get_num_threads()
+    remedy = "" if threads == 1 else f"; {threads} threads wait for each other, 1 would not"
+    return f" (busy machine, {pace.slowdown:.0f} times slower{remedy})"
 
 
 def _add_rows(
