@@ -67,7 +67,8 @@ def test_a_step_at_p_113_multiplies_little_more_than_the_three_products_of_the_n
     general = built(AutogradStep, config)
     with CountedProducts() as of_autograd:
         general.loss_and_gradients()
-    assert of_autograd.n > 9 * counted.n
+    # More than 9 if it computed every position of its block.
+    assert 4 < of_autograd.n / counted.n < 4.5
 
 
 def test_a_test_at_p_113_multiplies_little_more_than_the_one_product_of_the_neurons():

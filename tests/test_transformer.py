@@ -275,3 +275,58 @@ def test_the_forward_pass_does_not_import_transformer_lens():
         "sys.exit('transformer_lens' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+OTHER_KINDS = [
+    {"normalization": "LN"},
+    {"normalization": "RMS", "norm_position": "after"},
+    {"gated_mlp": True, "act_fn": "silu"},
+    {"attn_only": True},
+]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *ATTENTION_KINDS,
+        *(
+            dataclasses.replace(SPECS[0], n_layers=n, **kind)
+            for n in (1, 2)
+            for kind in OTHER_KINDS
+        ),
+    ],
+    ids=str,
+)
+def test_the_last_position_alone_is_what_it_is_among_the_others(spec):
+    parameters = random_parameters(spec)
+    for value in parameters.values():
+        value.requires_grad_()
+    shapes = {}
+
+    def see(name, activation):
+        shapes[name] = activation.shape
+        return activation
+
+    def answers(**kind):
+        logits = transformer_logits(parameters, all_sequences(), spec, see, **kind)
+        gradients = torch.autograd.grad(
+            logits[:, -1].square().sum(), list(parameters.values()), allow_unused=True
+        )
+        return logits, gradients
+
+    every, gradients = answers()
+    of_every = dict(shapes)
+    last, of_last = answers(last_only=True)
+    assert last.shape == (216, 1, 5) and shapes.keys() == of_every.keys()
+    torch.testing.assert_close(last[:, -1], every[:, -1], **EXACT64)
+    # That of the key bias is zero but for rounding.
+    largest = max(float(other.abs().max()) for other in gradients if other is not None)
+    for one, other in zip(of_last, gradients, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12 * largest)
+    cut = {name for name, shape in shapes.items() if shape != of_every[name]}
+    at = f"blocks.{spec.n_layers - 1}."
+    assert all(name.startswith((at, "unembed", "ln_final")) for name in cut)
+    assert {at + "attn.hook_q", at + "hook_resid_post"} <= cut
+    assert not {at + "attn.hook_k", at + "attn.hook_v", at + "hook_resid_pre"} & cut

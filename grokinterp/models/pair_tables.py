@@ -222,7 +222,7 @@ def forward_pairs(
         return activation
 
     tokens = input_tokens(pairs, spec, len(parameters["embed.W_E"]))
-    logits = transformer_logits(parameters, tokens, spec, keep)[:, -1]
+    logits = transformer_logits(parameters, tokens, spec, keep, last_only=True)[:, -1]
     neurons = None if spec.attn_only else kept[wanted[1]][:, -1]
     return PairActivations(kept[wanted[0]][:, :, -1], neurons, logits)
 

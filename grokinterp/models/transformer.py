@@ -53,7 +53,8 @@ def transformer_logits(
     hook: Hook = no_hook,
     *,
     flags: Collection[str] = (),
-) -> Float[Tensor, "batch pos d_vocab_out"]:
+    last_only: bool = False,
+) -> Float[Tensor, "batch pos_or_1 d_vocab_out"]:
     """Logits at every position of a transformer.
 
     Parameters
@@ -70,6 +71,9 @@ def transformer_logits(
     flags
         Keys of :data:`HOOKS_BEHIND_FLAGS`: activations as large as ``n_heads`` residual
         streams, which the logits do not need apart and only a hook can want.
+    last_only
+        Give the logits of the last position alone. From the queries of the last block on, that
+        position alone is computed, and hooks see it alone.
 
     Examples
     --------
@@ -79,7 +83,7 @@ def transformer_logits(
     >>> transformer_logits(parameters, torch.tensor([[1, 2, 5]]), spec).shape
     torch.Size([1, 3, 5])
     """
-    return _ForwardPass(parameters, spec, hook, frozenset(flags)).logits(tokens)
+    return _ForwardPass(parameters, spec, hook, frozenset(flags), last_only).logits(tokens)
 
 
 def input_tokens(
@@ -191,6 +195,7 @@ class _ForwardPass:
     spec: ModelSpec
     hook: Hook
     flags: frozenset[str]
+    last_only: bool
 
     def logits(self, tokens: Tensor) -> Tensor:
         embedded = self.hook("hook_embed", self.parameters["embed.W_E"][tokens])
@@ -199,7 +204,8 @@ class _ForwardPass:
         positions = positions.repeat(len(tokens), 1, 1)
         residual = embedded + self.hook("hook_pos_embed", positions)
         for layer in range(self.spec.n_layers):
-            residual = self._block(f"blocks.{layer}.", residual)
+            is_cut = self.last_only and layer == self.spec.n_layers - 1
+            residual = self._block(f"blocks.{layer}.", residual, is_cut)
         if self.spec.has_final_norm:
             residual = self._normalized("ln_final.", residual)
         residual = self.hook("unembed.hook_in", residual)
@@ -207,9 +213,12 @@ class _ForwardPass:
         logits = residual @ W_U + self.parameters["unembed.b_U"]
         return self.hook("unembed.hook_out", logits)
 
-    def _block(self, prefix: str, residual: Tensor) -> Tensor:
+    def _block(self, prefix: str, residual: Tensor, is_cut: bool) -> Tensor:
+        """Add a block to the stream; `is_cut`: to that of the last position, which is returned."""
         resid_pre = self.hook(prefix + "hook_resid_pre", residual)
         q_input, k_input, v_input = self._attention_inputs(prefix, resid_pre)
+        if is_cut:
+            q_input, resid_pre = q_input[:, -1:], resid_pre[:, -1:]
         attn_out = self._attention(prefix + "attn.", q_input, k_input, v_input)
         attn_out = self.hook(prefix + "hook_attn_out", attn_out)
         resid_mid = self._after(prefix + "ln1.", resid_pre + attn_out)
@@ -255,9 +264,11 @@ class _ForwardPass:
         scores = einsum(
             q, k, "batch query head d_head, batch key head d_head -> batch head query key"
         )
-        is_hidden = torch.zeros(scores.shape[-2:], dtype=torch.bool, device=scores.device)
+        n_queries, n_keys = scores.shape[-2:]
+        is_hidden = torch.zeros(n_queries, n_keys, dtype=torch.bool, device=scores.device)
         if self.spec.attention_dir == "causal":
-            is_hidden = (~is_hidden).triu(1)
+            # Queries are the last positions.
+            is_hidden = (~is_hidden).triu(1 + n_keys - n_queries)
         scores = (scores / math.sqrt(self.spec.d_head)).masked_fill(is_hidden, -torch.inf)
         pattern = self.hook(prefix + "hook_attn_scores", scores).softmax(dim=-1)
         # A hook that forbids a query every key leaves NaN; as in TransformerLens it then

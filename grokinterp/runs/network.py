@@ -17,7 +17,7 @@ from grokinterp.models.initialization import (
 )
 from grokinterp.models.mlp import first_mlp_parameters, first_outputs, mlp_outputs
 from grokinterp.models.pair_tables import pair_logits
-from grokinterp.models.transformer import Hook, input_tokens, transformer_logits
+from grokinterp.models.transformer import Hook, input_tokens, no_hook, transformer_logits
 from grokinterp.tasks import Examples, Task
 
 Forward = Callable[[Mapping[str, Tensor], Hook], Tensor]
@@ -104,7 +104,13 @@ class Network:
         spec = self.spec
         if isinstance(spec, ModelSpec):
             tokens = input_tokens(inputs, spec, len(parameters["embed.W_E"]))
-            return lambda weights, hook: transformer_logits(weights, tokens, spec, hook)[:, -1]
+
+            def forward(weights: Mapping[str, Tensor], hook: Hook) -> Tensor:
+                # Masks of dropout are drawn for all positions.
+                last_only = hook is no_hook
+                return transformer_logits(weights, tokens, spec, hook, last_only=last_only)[:, -1]
+
+            return forward
         if not spec.is_centered:
             return lambda weights, hook: mlp_outputs(weights, inputs, spec, hook)
         # The outputs of the initial weights do not change, so they are computed once.
