@@ -160,6 +160,25 @@ def test_a_transformer_s_copies_of_the_embedding_must_be_copies(tmp_path):
         gi.load_run(tmp_path)
 
 
+def test_what_is_given_of_the_network_is_that_of_the_files_or_refused(tmp_path):
+    folder = write(tmp_path / "D4", named_group("D4").products, "DihedralGroup", 4)
+    given = gi.load_run(folder, model=gi.MlpSpec(embedding="separate"))
+    assert given.spec == gi.load_run(folder).spec
+    with pytest.raises(CheckpointError, match="model.act_fn='gelu' is given, .* has act_fn='relu'"):
+        gi.load_run(folder, model=gi.MlpSpec(embedding="separate", act_fn="gelu"))
+    with pytest.raises(CheckpointError, match="has no such field"):
+        gi.load_run(folder, model=gi.ModelSpec())
+
+
+def test_a_copy_that_is_no_tensor_is_refused(tmp_path):
+    w = planted.clock_parameters(13, [2, 5])
+    torch.save({**w, "x_embed": 3, "y_embed": w["embed.W_E"].clone()}, tmp_path / "model.pt")
+    config = {"group": "CyclicGroup", "group_parameter": 13, "num_epochs": 5}
+    (tmp_path / "cfg.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="x_embed differs from embed.W_E"):
+        gi.load_run(tmp_path)
+
+
 def test_matrices_that_do_not_fit_are_refused(tmp_path):
     folder = write(tmp_path / "D4", named_group("D4").products, "DihedralGroup", 4)
     state = torch.load(folder / "model.pt", weights_only=True)

@@ -319,6 +319,30 @@ def test_several_state_dicts_of_a_file_are_read_at_their_steps(tmp_path, pack, l
     assert is_of(run, 10) and is_of(run, 20)
 
 
+@pytest.mark.parametrize(
+    ("content", "step", "said"),
+    [
+        ([adding()], 0, "the weights at an unknown step, shown as 0."),
+        ({"state_dicts": [adding()], "epochs": [99]}, 100, "at step 100, as its epochs say."),
+        ({"models": [adding()], "steps": [99]}, 99, "at step 99, as its steps say."),
+        ({"model": adding(), "step": 99}, 99, "at step 99, as its step says."),
+    ],
+)
+def test_a_list_of_one_has_the_step_that_its_file_says_or_none(tmp_path, content, step, said):
+    run = gi.load_run(saved(tmp_path, content))
+    assert run.steps == (step,) and said in run.origin
+
+
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [([9, 9], "whose epochs are no different steps"), ([9], "the file has 2 state_dicts and 1 ep")],
+)
+def test_epochs_that_do_not_count_the_state_dicts_are_refused(tmp_path, epochs, message):
+    content = {"state_dicts": [adding(), adding(2.0)], "epochs": epochs}
+    with pytest.raises(CheckpointError, match=message):
+        gi.load_run(saved(tmp_path, content))
+
+
 def test_a_list_that_says_no_steps_is_read_by_place_and_said(tmp_path):
     run = load_run(saved(tmp_path, [marked(0), marked(1)]))
     assert run.steps == (0, 1) and "does not say the steps of its list" in run.origin

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import types
@@ -17,6 +18,7 @@ from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs import stored_run
 from grokinterp.runs.importers import foreign_files
+from grokinterp.runs.importers.assembly import _UNKNOWN_SPLIT
 from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.inferred_splits import find_split
 from grokinterp.runs.importers.parameters import read_network
@@ -254,6 +256,19 @@ def test_a_log_that_no_split_reproduces_leaves_the_split_unknown():
     assert not found.is_known and "reproduces the logged losses" in how
 
 
+def test_a_log_that_several_splits_reproduce_is_not_said_to_be_reproduced_by_none():
+    losses = 1 + 0.01 * np.random.default_rng(0).random(59 * 59)
+    first = draw_split(Task(TaskSpec(p=59, split_seed=0, train_fraction=0.3)))
+    losses[first.train] += 1  # so that the first split is none of those
+    log = {"train": losses.mean(), "train_tolerance": 0.05}
+    found, how = find_split(reading_of(losses, 59), log=log)
+    assert not found.is_known
+    assert re.search(r"\d+ of the 100 published splits tried reproduce the logged losses", how)
+    assert "None of" not in how
+    # Where pairs are given, the sentence is no longer true and goes.
+    assert _UNKNOWN_SPLIT.sub("", f"Before. {how} After.") == "Before. After."
+
+
 # --- nanda2023 --------------------------------------------------------------------------
 
 
@@ -381,6 +396,26 @@ def test_a_config_that_no_transformer_here_can_follow_is_refused(tmp_path, chang
     zhong_files(tmp_path, **changes)
     with pytest.raises(CheckpointError, match=message):
         load_run(tmp_path / "model_abc.pt")
+
+
+@pytest.mark.parametrize("epoch", [200, None])
+def test_a_config_without_an_epoch_is_not_said_to_have_one(tmp_path, epoch):
+    zhong_files(tmp_path, epoch=epoch)
+    run = load_run(tmp_path / "model_abc.pt")
+    assert run.steps == (epoch or 0,)
+    assert ("as its config says" in run.origin) == (epoch is not None)
+    assert ("an unknown step, shown as 0" in run.origin) == (epoch is None)
+
+
+def test_what_is_given_of_a_model_of_zhong_et_al_counts_or_is_refused(tmp_path):
+    zhong_files(tmp_path)
+    path = tmp_path / "model_abc.pt"
+    given = load_run(path, model=ModelSpec(input_format="a_b", attention_rate=0.5))
+    assert given.spec.attention_rate == 0.5
+    with pytest.raises(
+        CheckpointError, match=r"model.normalization='LNPre' is given, but .*'none'"
+    ):
+        load_run(path, model=ModelSpec(input_format="a_b", normalization="LNPre"))
 
 
 def test_without_its_config_a_two_token_network_has_no_importer(tmp_path):

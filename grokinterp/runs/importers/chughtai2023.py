@@ -77,6 +77,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     file = _file(source)
     config, summary = _table(file.with_name(_CONFIG)), _table(file.with_name(_SUMMARY))
     network = _network(_state(source))
+    hints.require_model(network.spec)
     is_given = hints.task_on(network.order) is not None
     reading = find_reading([network], hints=hints) if is_given else _of_config(network, config)
     split, how = _split(reading, config, summary)
@@ -138,11 +139,13 @@ def _table(path: Path) -> Mapping[str, Any]:
 def _network(state: Mapping[str, Any]) -> Network:
     if set(_PERCEPTRON) <= set(state):
         return _perceptron(state)
-    rest = {name: value for name, value in state.items() if name not in _COPIES}
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    rest = {name: value for name, value in tensors.items() if name not in _COPIES}
     n_answers = rest["unembed.W_U"].shape[-1] if "unembed.W_U" in rest else None
     network = read_network(rest, n_answers=n_answers)
     for name in _COPIES:
-        if not torch.equal(state[name].cpu().float(), network.parameters["embed.W_E"]):
+        copy = tensors.get(name, torch.empty(0))
+        if not torch.equal(copy.cpu().float(), network.parameters["embed.W_E"]):
             raise CheckpointError(
                 f"its {name} differs from embed.W_E, of which the published files hold a copy. "
                 "Remove it if the network does not read it."
@@ -172,7 +175,7 @@ def _perceptron(state: Mapping[str, Any]) -> Network:
         sizes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in kept.items())
         raise CheckpointError(f"its matrices do not fit together: {sizes}. Fetch the file again.")
     note = "The network is relu([W_x[a], W_y[b]] W) W_U."
-    ignored = tuple(sorted(set(state) - set(_PERCEPTRON)))
+    ignored = tuple(sorted(str(name) for name in set(state) - set(_PERCEPTRON)))
     return Network(named, spec, len(W_x), None, ignored, notes=(note,))
 
 

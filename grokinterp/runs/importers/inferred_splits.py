@@ -64,7 +64,12 @@ def find_split(
         if best.z >= Z_OF_PROOF:
             return _drawn(best, _ranks(best))
     unknown = f"None of the {len(trials)} published splits tried could be distinguished from chance"
-    if log:
+    if matching:
+        unknown = (
+            f"{len(matching)} of the {len(trials)} published splits tried reproduce the logged"
+        )
+        unknown += " losses and cannot be distinguished"
+    elif log:
         unknown = f"None of the {len(trials)} published splits tried reproduces the logged losses"
     return Split.unknown(reading.task), f"{unknown}, so the split is not known."
 

@@ -70,22 +70,22 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     else:
         kind = {"attention_dir": "bidirectional", **_kind(config, source), **given}
         network = read_network(state, **kind)
+    hints.require_model(network.spec)
     function = _FUNCTION.fullmatch(str(config.get("funcs")))
     if function and int(function.group(2)) == network.order:
         said = _OPERATIONS[function.group(1)]
     reading = find_reading([network], said=said, hints=hints)
     epochs = config.get("epoch")
-    step = 0
+    step, when = 0, "an unknown step, shown as 0"
     if isinstance(epochs, int) and not isinstance(epochs, bool) and 0 < epochs < LARGEST_STEP:
-        step = epochs
+        step, when = epochs, f"step {epochs:,}, as its config says"
     return imported_run(
         source,
         WeightsInMemory({step: network.parameters}),
         network.spec,
         Split.unknown(reading.task),
         origin=[
-            f"imported from {source.path.name} (zhong2023): the weights at step {step:,}, as its "
-            "config says.",
+            f"imported from {source.path.name} (zhong2023): the weights at {when}.",
             *_of_kind(network, config),
             _cut(network),
             reading.account,
