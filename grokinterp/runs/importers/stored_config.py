@@ -32,6 +32,7 @@ _ACTIVATIONS = {
     "gelu_fast": "gelu_new",
     "gelu_pytorch_tanh": "gelu_new",
     "gelu_tanh": "gelu_new",
+    "gelu(approximate='tanh')": "gelu_new",
     "swish": "silu",
     "x^2": "square",
     "quadratic": "square",
@@ -105,7 +106,7 @@ def _value(field: str, name: str, value: Any) -> Any:
     if field == "act_fn":
         return _known(
             _ACTIVATIONS,
-            words.removeprefix("nn."),
+            _function(words),
             name,
             value,
             "an activation that no network here has",
@@ -129,6 +130,19 @@ def _known(table: Mapping[str, str], words: str, name: str, value: Any, what: st
         f"{', '.join(dict.fromkeys(table.values()))}). Analyze the module itself: "
         "gi.Run.from_modules, see docs/importing.md."
     )
+
+
+def _function(words: str) -> str:
+    """Name of an activation without its package and empty brackets: of ``torch.nn.ReLU()`` relu.
+
+    Examples
+    --------
+    >>> _function("torch.nn.functional.silu"), _function("nn.relu()"), _function("relu6")
+    ('silu', 'relu', 'relu6')
+    """
+    for package in ("torch.", "nn.", "functional.", "f."):
+        words = words.removeprefix(package)
+    return words.removesuffix("()").removesuffix("(approximate='none')")
 
 
 def _refuse_others(config: Mapping[str, Any]) -> None:
