@@ -200,6 +200,31 @@ def test_a_folder_whose_names_say_nothing_has_the_steps_inside_its_files(tmp_pat
     assert run.steps == (30, 40) and is_of(run, 30)
 
 
+def test_two_runs_whose_files_say_the_same_step_are_not_one(tmp_path):
+    saved(tmp_path, {"model": marked(30), "step": 30}, "ada.pt")
+    saved(tmp_path, {"model": marked(30), "step": 30}, "best.pt")
+    run = load_run(tmp_path)  # the same weights twice are those of one run
+    assert run.steps == (30,) and "1 file, which says its step" in run.origin
+    saved(tmp_path, {"model": marked(31), "step": 30}, "best.pt")
+    with pytest.raises(
+        CheckpointError, match=r"ada.pt and best.pt both say step 30, and hold other"
+    ):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("act_fn", ["gelu", None])
+def test_a_config_in_a_folder_of_steps_decides(tmp_path, act_fn):
+    for step in (10, 20):
+        saved(tmp_path, marked(step), f"step_{step}.pt")
+    if act_fn is not None:
+        (tmp_path / "config.json").write_text(json.dumps({"act_fn": act_fn}))
+    run = load_run(tmp_path)
+    assert run.steps == (10, 20) and run.transformer.act_fn == (act_fn or "relu")
+    (tmp_path / "config.json").write_text(json.dumps({"positional_embedding_type": "rotary"}))
+    with pytest.raises(CheckpointError, match="positional_embedding_type='rotary'"):
+        load_run(tmp_path)
+
+
 # --- sweeps -----------------------------------------------------------------------------------
 
 

@@ -102,7 +102,8 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
     logs = _logs(content, found)
     states, steps = found.states, _steps(found, logs)
     pairs = _train_pairs(content)
-    reading = _read(states[-1], content, source.config_beside, hints, pairs)
+    config = config_in(content, source.config_beside)
+    reading = _read(states[-1], config, hints, pairs)
     split, how, unknown = _split(reading, pairs, _expected(logs, steps[-1]))
     spec = reading.network.transformer
     weights = {
@@ -118,7 +119,7 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
         spec,
         split,
         curves=logs.curves(),
-        origin=[*_origin(where, reading, how, content, found, logs), found.account],
+        origin=[*_origin(where, reading, how, content, config, found, logs), found.account],
         unknown=unknown,
         doubts=reading.doubts,
     )
@@ -133,7 +134,8 @@ def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
     start = source.path / "init.pth"
     first = read_foreign_file(start) if start.exists() else {}
     pairs = _train_pairs(first)
-    reading = _read(found.states[-1], last, {}, hints, pairs)
+    config = config_in(last, source.config_beside)
+    reading = _read(found.states[-1], config, hints, pairs)
     split, how, unknown = _split(reading, pairs, _expected(logs, max(files)))
     spec = reading.network.transformer
 
@@ -151,7 +153,7 @@ def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
         spec,
         split,
         curves=logs.curves(),
-        origin=_origin(where, reading, how, last, found, logs),
+        origin=_origin(where, reading, how, last, config, found, logs),
         unknown=unknown,
         doubts=reading.doubts,
     )
@@ -229,12 +231,10 @@ def _train_pairs(content: Any) -> np.ndarray | None:
 
 def _read(
     state: Mapping[str, Tensor],
-    content: Any,
-    beside: Mapping[str, Any],
+    config: Mapping[str, Any],
     hints: Hints,
     pairs: np.ndarray | None,
 ) -> Reading:
-    config = config_in(content, beside)
     said = _FUNCTIONS.get(str(config.get("fn_name")))
     candidates = open_readings(state, {**known_fields(config), **hints.model})
     trained = stored_table(pairs, hints, candidates[0].order)
@@ -256,7 +256,13 @@ def _split(
 
 
 def _origin(
-    where: str, reading: Reading, how: str, content: Any, found: Contents, logs: Logs
+    where: str,
+    reading: Reading,
+    how: str,
+    content: Any,
+    config: Mapping[str, Any],
+    found: Contents,
+    logs: Logs,
 ) -> list[str]:
     cut = "One output more than there are answers was cut."
     return [
@@ -266,7 +272,7 @@ def _origin(
         reading.account,
         how,
         logs.account,
-        quoted(config_in(content)),
+        quoted(config),
         listed(reading.network.ignored),
         passed_over(content, found, _USED - set(logs.left_out)),
     ]
