@@ -502,6 +502,22 @@ def test_a_doubt_says_what_is_wrong_with_the_training_pairs():
     assert doubt.startswith("The training pairs are not answered better than others")
 
 
+def test_a_file_without_a_step_is_doubted_as_one_with_a_step(tmp_path):
+    products, rows = relabeled(named_group("D4").products), ROWS[ROWS < 64]
+    torch.save(state_of(products, rows), tmp_path / "net.pt")
+    natural = gi.TaskSpec(operation="group", group="D4")
+    run = gi.load_run(tmp_path / "net.pt", task=natural, train_pairs=rows)
+    assert run.steps == (0,) and "so the reading is probably wrong" in run.doubts[0]
+    own = gi.TaskSpec(operation="group", group_table=products)
+    assert not gi.load_run(tmp_path / "net.pt", task=own, train_pairs=rows).doubts
+    # Large initial weights, from which a network learned, are no reason.
+    task = gi.Task(gi.TaskSpec(p=Q))
+    logits = 30 * np.random.default_rng(4).standard_normal((Q * Q, Q))
+    solved = 9 * np.eye(Q)[task.labels]
+    by_step = {0: logits, 9: solved}
+    assert not gi.Run.from_logits(by_step, task=task.spec, train_pairs=ROWS).doubts
+
+
 @pytest.mark.parametrize(
     ("n", "words"),
     [(1, r"at step 1: .* rank\. "), (2, r"any of 2 checkpoints: .* at least\. ")],

@@ -103,7 +103,8 @@ def doubts_of_split(
 
 def _is_misread(last: _Look, looks: Sequence[_Look], guess: float) -> bool:
     """Whether the last checkpoint has answers, but not the right ones on the training pairs."""
-    if last.train_loss > ABOVE_GUESSING * guess and last.step > 0:
+    # At step 0 too: a file that says no step is shown there.
+    if last.train_loss > ABOVE_GUESSING * guess:
         return True
     has_learned = last.accuracy > PARTLY[0] + math.exp(-guess)
     return has_learned and max(look.z for look in looks) < Z_SURER
