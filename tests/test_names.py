@@ -238,6 +238,17 @@ def test_a_network_that_answers_nothing_is_refused_whatever_its_names(tmp_path):
         gi.load_run(tmp_path / "model.pt")
 
 
+@pytest.mark.parametrize("scale", [True, False])
+def test_a_stored_scale_of_attention_is_that_of_the_reading_or_refused(tmp_path, scale):
+    content = {"model": named(LLAMA), "config": {"scale_attn_weights": scale}}
+    torch.save(content, tmp_path / "model.pt")
+    if scale:
+        assert gi.load_run(tmp_path / "model.pt").task.spec == gi.TaskSpec(p=P)
+        return
+    with pytest.raises(CheckpointError, match="not divided by the square root of d_head"):
+        gi.load_run(tmp_path / "model.pt")
+
+
 def test_what_is_found_and_what_is_not_is_said(tmp_path):
     state = named(LLAMA)
     state["layers.0.attention.gate_of_heads.weight"] = torch.ones(3, 3)

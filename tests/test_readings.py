@@ -195,6 +195,38 @@ def test_activations_are_known_as_torch_prints_them(name, act_fn):
         known_fields({"activation": f"Leaky{name}"})
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "harmless"),
+    [
+        ("position_embedding_type", "rotary", "absolute"),
+        ("rope_theta", 10_000.0, None),
+        ("rotary_pct", 0.25, 0.0),
+        ("use_parallel_residual", True, False),
+        ("alibi", True, False),
+    ],
+)
+def test_what_cannot_be_built_is_refused_under_names_of_hugging_face_too(field, value, harmless):
+    with pytest.raises(CheckpointError, match=f"the stored config has {field}="):
+        known_fields({field: value})
+    assert known_fields({field: harmless}) == {}
+    # TransformerLens writes numbers of rotary positions beside any kind.
+    lens = {"positional_embedding_type": "standard", "rotary_pct": 0.25}
+    assert known_fields(lens) == {}
+
+
+@pytest.mark.parametrize("no", [False, 0, "False", "no"])
+def test_switches_may_be_words(no):
+    assert known_fields({"attn_only": no, "use_ln": no}) == {
+        "attn_only": False,
+        "normalization": "none",
+    }
+    assert known_fields({"attn_only": "True", "use_ln": 1}) == {
+        "attn_only": True,
+        "normalization": "LN",
+    }
+    assert known_fields({"scale_attn_weights": no}) == {"use_attn_scale": False}
+
+
 # --- operations -------------------------------------------------------------------------
 
 

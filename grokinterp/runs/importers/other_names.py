@@ -217,7 +217,13 @@ def stated_readings(
         If its shapes are those of no network that is known here, or contradict what is stated.
     """
     candidates = all_readings(state)
-    in_config = {k: v for k, v in known_fields(config or {}).items() if k in _OF_CONFIG}
+    known = known_fields(config or {})
+    if known.get("use_attn_scale") is False and hasattr(candidates[0].spec, "attention_dir"):
+        raise CheckpointError(
+            "its stored config says that attention scores are not divided by the square root of "
+            f"d_head, which is read under TransformerLens's names alone. {_REMEDY}"
+        )
+    in_config = {k: v for k, v in known.items() if k in _OF_CONFIG}
     for name, value in {**in_config, **hints.model}.items():
         fitting = [one for one in candidates if getattr(one.spec, name, None) == value]
         if not fitting and name in _OF_NO_SHAPE:
