@@ -249,6 +249,17 @@ def test_a_stored_scale_of_attention_is_that_of_the_reading_or_refused(tmp_path,
         gi.load_run(tmp_path / "model.pt")
 
 
+def test_the_epsilon_of_a_norm_that_is_not_there_decides_nothing(tmp_path):
+    config = {"layer_norm_epsilon": 1e-3}
+    torch.save({"model": named(LLAMA), "config": config}, tmp_path / "model.pt")
+    run = gi.load_run(tmp_path / "model.pt")
+    assert (run.task.spec, run.transformer.normalization) == (gi.TaskSpec(p=P), "none")
+    config["normalization"] = "LayerNorm"
+    torch.save({"model": named(LLAMA), "config": config}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="its stored config has normalization='LN', but"):
+        gi.load_run(tmp_path / "model.pt")
+
+
 def test_what_is_found_and_what_is_not_is_said(tmp_path):
     state = named(LLAMA)
     state["layers.0.attention.gate_of_heads.weight"] = torch.ones(3, 3)

@@ -224,6 +224,9 @@ def stated_readings(
             f"d_head, which is read under TransformerLens's names alone. {_REMEDY}"
         )
     in_config = {k: v for k, v in known.items() if k in _OF_CONFIG}
+    if all(getattr(one.spec, "normalization", "none") == "none" for one in candidates):
+        # Configs of Hugging Face have one whether there is a norm or not.
+        in_config.pop("norm_epsilon", None)
     for name, value in {**in_config, **hints.model}.items():
         fitting = [one for one in candidates if getattr(one.spec, name, None) == value]
         if not fitting and name in _OF_NO_SHAPE:
