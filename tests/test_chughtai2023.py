@@ -179,6 +179,27 @@ def test_a_copy_that_is_no_tensor_is_refused(tmp_path):
         gi.load_run(tmp_path)
 
 
+@pytest.mark.parametrize("scale", [0.01, 30.0])
+def test_a_group_that_is_only_stated_is_doubted_if_the_network_is_sure_of_other_answers(
+    tmp_path, scale
+):
+    products = named_group("D4").products
+    table = products.copy()
+    table[:, :3] = (table[:, :3] + 1) % 8
+    folder = write(tmp_path / "D4", products, "DihedralGroup", 4)
+    assert not gi.load_run(folder).doubts
+    torch.save(lookup(table, scale), folder / "model.pt")
+    doubts = gi.load_run(folder).doubts
+    assert len(doubts) == (scale > 1)
+    assert all(
+        "says multiplication in dihedral(4), but only 62.5% of all pairs" in d for d in doubts
+    )
+    known = gi.load_run(
+        folder, train_pairs=np.flatnonzero(table.reshape(-1) == products.reshape(-1))
+    )
+    assert not known.doubts
+
+
 def test_matrices_that_do_not_fit_are_refused(tmp_path):
     folder = write(tmp_path / "D4", named_group("D4").products, "DihedralGroup", 4)
     state = torch.load(folder / "model.pt", weights_only=True)

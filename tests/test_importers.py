@@ -269,6 +269,18 @@ def test_a_log_that_several_splits_reproduce_is_not_said_to_be_reproduced_by_non
     assert _UNKNOWN_SPLIT.sub("", f"Before. {how} After.") == "Before. After."
 
 
+@pytest.mark.parametrize(
+    ("log", "fact"),
+    [(None, "is no better than chance"), ({"train": 9.0}, "does not reproduce the")],
+)
+def test_one_split_that_is_tried_in_vain_is_one(log, fact):
+    losses, _ = planted_losses(59, 0, 0.3, 1.0)
+    log = log and {**log, "train_tolerance": 0.02}
+    found, how = find_split(reading_of(losses, 59), seeds=(7,), fractions=(0.3,), log=log)
+    assert not found.is_known and how.startswith(f"The one published split tried {fact}")
+    assert _UNKNOWN_SPLIT.sub("", f"Before. {how} After.") == "Before. After."
+
+
 # --- nanda2023 --------------------------------------------------------------------------
 
 
@@ -340,6 +352,10 @@ def test_a_folder_of_their_trainer_knows_its_split_and_reads_files_one_at_a_time
 @pytest.mark.parametrize("pairs", [[(0, 0, P), (0, 0, P)], [(0, P, P)], ["ab"], [3]])
 def test_stored_pairs_that_are_none_of_the_tasks_are_refused(tmp_path, pairs):
     torch.save(nanda_content(train_data=pairs), tmp_path / "run.pth")
+    if isinstance(pairs[0], tuple):
+        given = load_run(tmp_path / "run.pth", train_pairs=[*range(300)])
+        assert given.split.train.tolist() == [*range(300)]
+        assert "Its train_data are no pairs of the task." in given.origin
     with pytest.raises(CheckpointError, match="its train_data are not different pairs"):
         load_run(tmp_path / "run.pth")
 
@@ -459,6 +475,15 @@ def save_with_a_foreign_config(content, path, module="transformer_lens.HookedTra
             sys.modules.pop(name)
             if value is not None:
                 sys.modules[name] = value
+
+
+def test_given_pairs_take_the_place_of_stored_rows_that_are_none(tmp_path):
+    torch.save(demo_content(train_indices=torch.tensor([0, 0])), tmp_path / "grok.pth")
+    with pytest.raises(CheckpointError, match="its train_indices are not different rows"):
+        load_run(tmp_path / "grok.pth")
+    given = load_run(tmp_path / "grok.pth", train_pairs=[*range(300)])
+    assert given.split.train.tolist() == [*range(300)]
+    assert "Its train_indices are no rows of the task." in given.origin
 
 
 def test_the_demos_dictionary_is_read_with_its_config_and_without_transformer_lens(tmp_path):

@@ -31,6 +31,7 @@ from grokinterp.models import MlpSpec
 from grokinterp.runs.importers.answers import Answers, accuracy_on
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
 from grokinterp.runs.importers.evidence import Reading, find_reading
+from grokinterp.runs.importers.explanations import CLAIMED_FROM
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
@@ -82,6 +83,8 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     reading = find_reading([network], hints=hints) if is_given else _of_config(network, config)
     split, how = _split(reading, config, summary)
     loss = float(reading.losses.mean())
+    is_known = is_given or split.is_known or hints.train_pairs is not None
+    unproven = () if is_known else _doubt_of_config(reading, loss)
     epochs = config.get("num_epochs")
     is_step = isinstance(epochs, int) and not isinstance(epochs, bool) and 0 < epochs < LARGEST_STEP
     step = epochs if isinstance(epochs, int) and is_step else 0
@@ -99,7 +102,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
             quoted(plain_fields(config)),
             listed(network.ignored),
         ],
-        doubts=(*reading.doubts, *_doubts(loss, summary)),
+        doubts=(*reading.doubts, *_doubts(loss, summary), *unproven),
     )
 
 
@@ -269,6 +272,17 @@ def _said_loss(summary: Mapping[str, Any]) -> str:
     said = {name: _number(summary.get(name)) for name in names}
     words = ", ".join(f"{name} {value:.5g}" for name, value in said.items() if value is not None)
     return f" ({_SUMMARY} says {words})" if words else ""
+
+
+def _doubt_of_config(reading: Reading, loss: float) -> tuple[str, ...]:
+    """Doubt the group of the config where the network is sure of other answers."""
+    is_guessing = loss < 1.1 * math.log(reading.task.n_classes)
+    if reading.accuracy >= CLAIMED_FROM or is_guessing:
+        return ()
+    return (
+        f"Its {_CONFIG} says {reading.task.spec.in_words}, but only {reading.accuracy:.1%} of all "
+        "pairs are right and the training pairs are not known: name the task if it is another one.",
+    )
 
 
 def _doubts(loss: float, summary: Mapping[str, Any]) -> tuple[str, ...]:

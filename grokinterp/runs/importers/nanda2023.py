@@ -104,7 +104,7 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
     pairs = _train_pairs(content)
     config = config_in(content, source.config_beside)
     reading = _read(states[-1], config, hints, pairs)
-    split, how, unknown = _split(reading, pairs, _expected(logs, steps[-1]))
+    split, how, unknown = _split(reading, pairs, _expected(logs, steps[-1]), hints)
     spec = reading.network.transformer
     weights = {
         step: network.parameters
@@ -136,7 +136,7 @@ def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
     pairs = _train_pairs(first)
     config = config_in(last, source.config_beside)
     reading = _read(found.states[-1], config, hints, pairs)
-    split, how, unknown = _split(reading, pairs, _expected(logs, max(files)))
+    split, how, unknown = _split(reading, pairs, _expected(logs, max(files)), hints)
     spec = reading.network.transformer
 
     def read(path: Path) -> dict[str, Tensor]:
@@ -242,7 +242,7 @@ def _read(
 
 
 def _split(
-    reading: Reading, pairs: np.ndarray | None, log: dict[str, float] | None
+    reading: Reading, pairs: np.ndarray | None, log: dict[str, float] | None, hints: Hints
 ) -> tuple[Split, str, tuple[str, ...]]:
     """The split, how it was found, and what is not known of it."""
     if pairs is None:
@@ -251,6 +251,8 @@ def _split(
     try:
         split = given_split(reading.task, pairs)
     except ConfigError:
+        if hints.train_pairs is not None:
+            return Split.unknown(reading.task), "Its train_data are no pairs of the task.", ()
         raise CheckpointError(_NO_PAIRS) from None
     return split, "The split is the one stored with the run.", DRAW_FIELDS
 
