@@ -428,6 +428,9 @@ def test_what_is_given_of_a_model_of_zhong_et_al_counts_or_is_refused(tmp_path):
     path = tmp_path / "model_abc.pt"
     given = load_run(path, model=ModelSpec(input_format="a_b", attention_rate=0.5))
     assert given.spec.attention_rate == 0.5
+    assert "Its config also says: attention rate 0.25, activation relu." in given.origin
+    assert "Given in its place: attention_rate=0.5." in given.origin
+    assert "in its place" not in load_run(path).origin
     with pytest.raises(
         CheckpointError, match=r"model.normalization='LNPre' is given, but .*'none'"
     ):

@@ -63,13 +63,13 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     config, state = _read_config(source), find_state_dict(source.content)
     assert state is not None
     given = {name: value for name, value in hints.model.items() if name in _NOT_SHOWN}
-    said = None
+    said, said_kind = None, {}
     if is_linear(state):
         network = linear_network(state, config)
         said = "addition"
     else:
-        kind = {"attention_dir": "bidirectional", **_kind(config, source), **given}
-        network = read_network(state, **kind)
+        said_kind = _kind(config, source)
+        network = read_network(state, **{"attention_dir": "bidirectional", **said_kind, **given})
     hints.require_model(network.spec)
     function = _FUNCTION.fullmatch(str(config.get("funcs")))
     if function and int(function.group(2)) == network.order:
@@ -86,7 +86,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         Split.unknown(reading.task),
         origin=[
             f"imported from {source.path.name} (zhong2023): the weights at {when}.",
-            *_of_kind(network, config),
+            *_of_kind(network, config, said_kind),
             _cut(network),
             reading.account,
             "Which pairs were trained on is not known: the split was drawn without a seed.",
@@ -97,15 +97,20 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     )
 
 
-def _of_kind(network: Network, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the config alone knows, and how names and orientations were taken."""
+def _of_kind(
+    network: Network, config: Mapping[str, Any], kind: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """What the config alone knows, what was given instead, and how the weights were turned."""
     spec = network.spec
     if isinstance(spec, MlpSpec):
         return f"It is a linear model of type {config['model_type']}.", *network.notes
     two = ", two embeddings" if spec.operand_embeddings == "separate" else ""
+    other = [f"{name}={getattr(spec, name)}" for name in kind if getattr(spec, name) != kind[name]]
     return (
-        f"Its config also says: attention rate {spec.attention_rate:g}, activation "
-        f"{spec.act_fn}{two}. Weights were transposed to TransformerLens's orientation.",
+        f"Its config also says: attention rate {kind['attention_rate']:g}, activation "
+        f"{kind['act_fn']}{two}.",
+        f"Given in its place: {', '.join(other)}." if other else "",
+        "Weights were transposed to TransformerLens's orientation.",
     )
 
 
