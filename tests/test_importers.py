@@ -437,6 +437,19 @@ def test_what_is_given_of_a_model_of_zhong_et_al_counts_or_is_refused(tmp_path):
         load_run(path, model=ModelSpec(input_format="a_b", normalization="LNPre"))
 
 
+def test_a_given_rate_under_which_the_network_answers_worse_is_doubted(tmp_path):
+    path = foreign.data_file("model_l8k1hzciux.pt")
+    given = {rate: ModelSpec(input_format="a_b", attention_rate=rate) for rate in (1.0, 0.5)}
+    assert not load_run(path, model=given[1.0]).doubts
+    (doubt,) = load_run(path, model=given[0.5]).doubts
+    assert "given that the network has attention_rate=0.5, but read with attention_rate=1" in doubt
+    assert "right on 100.0% of the pairs instead of 80.4%" in doubt
+    # A network that answers nothing answers no better as its config says.
+    zhong_files(tmp_path)
+    doubts = load_run(tmp_path / "model_abc.pt", model=given[0.5]).doubts
+    assert not any("given value" in doubt for doubt in doubts)
+
+
 def test_without_its_config_a_two_token_network_has_no_importer(tmp_path):
     zhong_files(tmp_path)
     (tmp_path / "config_abc.json").unlink()

@@ -15,6 +15,7 @@ networks", NeurIPS 2023, arXiv:2306.17844, published code.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +24,14 @@ from typing import Any
 from grokinterp.errors import CheckpointError, RunFolderError
 from grokinterp.fields import shown
 from grokinterp.models import MlpSpec
+from grokinterp.runs.importers.answers import Answers, accuracy_on
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
-from grokinterp.runs.importers.evidence import find_reading
+from grokinterp.runs.importers.evidence import (
+    CLEARLY,
+    SPREADS_OF_CHANCE,
+    Reading,
+    find_reading,
+)
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import (
@@ -75,6 +82,11 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     if function and int(function.group(2)) == network.order:
         said = _OPERATIONS[function.group(1)]
     reading = find_reading([network], said=said, hints=hints)
+    given_doubts = ()
+    if any(given[name] != said_kind[name] for name in given.keys() & said_kind.keys()):
+        stored = read_network(state, **{"attention_dir": "bidirectional", **said_kind})
+        right = accuracy_on(Answers.of(stored).table, reading.task)
+        given_doubts = _doubt_of_given(reading, right, said_kind)
     epochs = config.get("epoch")
     step, when = 0, "an unknown step, shown as 0"
     if isinstance(epochs, int) and not isinstance(epochs, bool) and 0 < epochs < LARGEST_STEP:
@@ -93,7 +105,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
             quoted(plain_fields(config)),
             listed(network.ignored),
         ],
-        doubts=reading.doubts,
+        doubts=(*reading.doubts, *given_doubts),
     )
 
 
@@ -111,6 +123,24 @@ def _of_kind(
         f"{kind['act_fn']}{two}.",
         f"Given in its place: {', '.join(other)}." if other else "",
         "Weights were transposed to TransformerLens's orientation.",
+    )
+
+
+def _doubt_of_given(reading: Reading, right: float, kind: Mapping[str, Any]) -> tuple[str, ...]:
+    """Doubt a given value if the network answers clearly more pairs as its config says."""
+    given_right = reading.accuracy
+    spread = math.sqrt(right * (1 - right) / reading.task.n_pairs)
+    if right - given_right <= max(CLEARLY, SPREADS_OF_CHANCE * spread):
+        return ()
+    spec = reading.network.spec
+    names = [name for name in kind if getattr(spec, name) != kind[name]]
+    given, stored = (
+        ", ".join(f"{name}={values[name]}" for name in names) for values in (vars(spec), kind)
+    )
+    return (
+        f"It is given that the network has {given}, but read with {stored}, as its config says, it "
+        f"is right on {right:.1%} of the pairs instead of {given_right:.1%}: the given value is "
+        "probably wrong.",
     )
 
 
