@@ -160,6 +160,46 @@ def test_a_transformer_s_copies_of_the_embedding_must_be_copies(tmp_path):
         gi.load_run(tmp_path)
 
 
+def test_what_is_given_of_the_network_is_that_of_the_files_or_refused(tmp_path):
+    folder = write(tmp_path / "D4", named_group("D4").products, "DihedralGroup", 4)
+    given = gi.load_run(folder, model=gi.MlpSpec(embedding="separate"))
+    assert given.spec == gi.load_run(folder).spec
+    with pytest.raises(CheckpointError, match="model.act_fn='gelu' is given, .* has act_fn='relu'"):
+        gi.load_run(folder, model=gi.MlpSpec(embedding="separate", act_fn="gelu"))
+    with pytest.raises(CheckpointError, match="has no such field"):
+        gi.load_run(folder, model=gi.ModelSpec())
+
+
+def test_a_copy_that_is_no_tensor_is_refused(tmp_path):
+    w = planted.clock_parameters(13, [2, 5])
+    torch.save({**w, "x_embed": 3, "y_embed": w["embed.W_E"].clone()}, tmp_path / "model.pt")
+    config = {"group": "CyclicGroup", "group_parameter": 13, "num_epochs": 5}
+    (tmp_path / "cfg.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="x_embed differs from embed.W_E"):
+        gi.load_run(tmp_path)
+
+
+@pytest.mark.parametrize("scale", [0.01, 30.0])
+def test_a_group_that_is_only_stated_is_doubted_if_the_network_is_sure_of_other_answers(
+    tmp_path, scale
+):
+    products = named_group("D4").products
+    table = products.copy()
+    table[:, :3] = (table[:, :3] + 1) % 8
+    folder = write(tmp_path / "D4", products, "DihedralGroup", 4)
+    assert not gi.load_run(folder).doubts
+    torch.save(lookup(table, scale), folder / "model.pt")
+    doubts = gi.load_run(folder).doubts
+    assert len(doubts) == (scale > 1)
+    assert all(
+        "says multiplication in dihedral(4), but only 62.5% of all pairs" in d for d in doubts
+    )
+    known = gi.load_run(
+        folder, train_pairs=np.flatnonzero(table.reshape(-1) == products.reshape(-1))
+    )
+    assert not known.doubts
+
+
 def test_matrices_that_do_not_fit_are_refused(tmp_path):
     folder = write(tmp_path / "D4", named_group("D4").products, "DihedralGroup", 4)
     state = torch.load(folder / "model.pt", weights_only=True)

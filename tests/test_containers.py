@@ -200,6 +200,31 @@ def test_a_folder_whose_names_say_nothing_has_the_steps_inside_its_files(tmp_pat
     assert run.steps == (30, 40) and is_of(run, 30)
 
 
+def test_two_runs_whose_files_say_the_same_step_are_not_one(tmp_path):
+    saved(tmp_path, {"model": marked(30), "step": 30}, "ada.pt")
+    saved(tmp_path, {"model": marked(30), "step": 30}, "best.pt")
+    run = load_run(tmp_path)  # the same weights twice are those of one run
+    assert run.steps == (30,) and "1 file, which says its step" in run.origin
+    saved(tmp_path, {"model": marked(31), "step": 30}, "best.pt")
+    with pytest.raises(
+        CheckpointError, match=r"ada.pt and best.pt both say step 30, and hold other"
+    ):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("act_fn", ["gelu", None])
+def test_a_config_in_a_folder_of_steps_decides(tmp_path, act_fn):
+    for step in (10, 20):
+        saved(tmp_path, marked(step), f"step_{step}.pt")
+    if act_fn is not None:
+        (tmp_path / "config.json").write_text(json.dumps({"act_fn": act_fn}))
+    run = load_run(tmp_path)
+    assert run.steps == (10, 20) and run.transformer.act_fn == (act_fn or "relu")
+    (tmp_path / "config.json").write_text(json.dumps({"positional_embedding_type": "rotary"}))
+    with pytest.raises(CheckpointError, match="positional_embedding_type='rotary'"):
+        load_run(tmp_path)
+
+
 # --- sweeps -----------------------------------------------------------------------------------
 
 
@@ -317,6 +342,30 @@ def test_several_state_dicts_of_a_file_are_read_at_their_steps(tmp_path, pack, l
     run = load_run(saved(tmp_path, SEVERAL[pack](turned(marked(10)), turned(marked(20)))))
     assert f"({layout})" in run.origin and run.steps == (10, 20)
     assert is_of(run, 10) and is_of(run, 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "step", "said"),
+    [
+        ([adding()], 0, "the weights at an unknown step, shown as 0."),
+        ({"state_dicts": [adding()], "epochs": [99]}, 100, "at step 100, as its epochs say."),
+        ({"models": [adding()], "steps": [99]}, 99, "at step 99, as its steps say."),
+        ({"model": adding(), "step": 99}, 99, "at step 99, as its step says."),
+    ],
+)
+def test_a_list_of_one_has_the_step_that_its_file_says_or_none(tmp_path, content, step, said):
+    run = gi.load_run(saved(tmp_path, content))
+    assert run.steps == (step,) and said in run.origin
+
+
+@pytest.mark.parametrize(
+    ("epochs", "message"),
+    [([9, 9], "whose epochs are no different steps"), ([9], "the file has 2 state_dicts and 1 ep")],
+)
+def test_epochs_that_do_not_count_the_state_dicts_are_refused(tmp_path, epochs, message):
+    content = {"state_dicts": [adding(), adding(2.0)], "epochs": epochs}
+    with pytest.raises(CheckpointError, match=message):
+        gi.load_run(saved(tmp_path, content))
 
 
 def test_a_list_that_says_no_steps_is_read_by_place_and_said(tmp_path):

@@ -142,6 +142,29 @@ def test_a_disk_without_room_is_noticed_before_anything_is_downloaded(hub, monke
     assert hub.downloaded == []
 
 
+def test_what_is_in_the_cache_takes_no_room(hub, monkeypatch):
+    known = gi.load_run("hf://ada/one").checksum()
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("usage", (), {"free": 0}))
+    assert gi.load_run("hf://ada/one").checksum() == known
+    hub.is_down = True
+    assert gi.load_run("hf://ada/one").checksum() == known
+    hub.is_down = False
+    with pytest.raises(RunFolderError, match="bytes are needed and 0 are free"):
+        gi.load_run("hf://ada/steps/ckpts")
+
+
+def test_a_folder_that_was_seen_in_part_is_said(hub):
+    gi.load_run("hf://ada/steps/ckpts/step_1.pt")
+    hub.is_down = True
+    part = gi.load_run("hf://ada/steps/ckpts")
+    assert (
+        part.steps == (1,) and "(the Hub was not reached: only what its cache has)" in part.origin
+    )
+    hub.is_down = False
+    whole = gi.load_run("hf://ada/steps/ckpts")
+    assert whole.steps == (1, 20) and "was not reached" not in whole.origin
+
+
 def test_the_cache_serves_what_it_has_when_the_hub_is_not_reached(hub, monkeypatch):
     from huggingface_hub import constants
 
@@ -173,6 +196,7 @@ def test_the_cache_serves_what_it_has_when_the_hub_is_not_reached(hub, monkeypat
 def test_an_address_has_a_repository_a_revision_and_a_path(text, parts):
     found = Address.of(text)
     assert (found.repository, found.revision, found.path, found.name) == parts
+    assert str(found) == text.rstrip("/")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import types
@@ -17,6 +18,7 @@ from grokinterp.models import ModelSpec
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs import stored_run
 from grokinterp.runs.importers import foreign_files
+from grokinterp.runs.importers.assembly import _UNKNOWN_SPLIT
 from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.inferred_splits import find_split
 from grokinterp.runs.importers.parameters import read_network
@@ -254,6 +256,31 @@ def test_a_log_that_no_split_reproduces_leaves_the_split_unknown():
     assert not found.is_known and "reproduces the logged losses" in how
 
 
+def test_a_log_that_several_splits_reproduce_is_not_said_to_be_reproduced_by_none():
+    losses = 1 + 0.01 * np.random.default_rng(0).random(59 * 59)
+    first = draw_split(Task(TaskSpec(p=59, split_seed=0, train_fraction=0.3)))
+    losses[first.train] += 1  # so that the first split is none of those
+    log = {"train": losses.mean(), "train_tolerance": 0.05}
+    found, how = find_split(reading_of(losses, 59), log=log)
+    assert not found.is_known
+    assert re.search(r"\d+ of the 100 published splits tried reproduce the logged losses", how)
+    assert "None of" not in how
+    # Where pairs are given, the sentence is no longer true and goes.
+    assert _UNKNOWN_SPLIT.sub("", f"Before. {how} After.") == "Before. After."
+
+
+@pytest.mark.parametrize(
+    ("log", "fact"),
+    [(None, "is no better than chance"), ({"train": 9.0}, "does not reproduce the")],
+)
+def test_one_split_that_is_tried_in_vain_is_one(log, fact):
+    losses, _ = planted_losses(59, 0, 0.3, 1.0)
+    log = log and {**log, "train_tolerance": 0.02}
+    found, how = find_split(reading_of(losses, 59), seeds=(7,), fractions=(0.3,), log=log)
+    assert not found.is_known and how.startswith(f"The one published split tried {fact}")
+    assert _UNKNOWN_SPLIT.sub("", f"Before. {how} After.") == "Before. After."
+
+
 # --- nanda2023 --------------------------------------------------------------------------
 
 
@@ -325,6 +352,10 @@ def test_a_folder_of_their_trainer_knows_its_split_and_reads_files_one_at_a_time
 @pytest.mark.parametrize("pairs", [[(0, 0, P), (0, 0, P)], [(0, P, P)], ["ab"], [3]])
 def test_stored_pairs_that_are_none_of_the_tasks_are_refused(tmp_path, pairs):
     torch.save(nanda_content(train_data=pairs), tmp_path / "run.pth")
+    if isinstance(pairs[0], tuple):
+        given = load_run(tmp_path / "run.pth", train_pairs=[*range(300)])
+        assert given.split.train.tolist() == [*range(300)]
+        assert "Its train_data are no pairs of the task." in given.origin
     with pytest.raises(CheckpointError, match="its train_data are not different pairs"):
         load_run(tmp_path / "run.pth")
 
@@ -383,6 +414,42 @@ def test_a_config_that_no_transformer_here_can_follow_is_refused(tmp_path, chang
         load_run(tmp_path / "model_abc.pt")
 
 
+@pytest.mark.parametrize("epoch", [200, None])
+def test_a_config_without_an_epoch_is_not_said_to_have_one(tmp_path, epoch):
+    zhong_files(tmp_path, epoch=epoch)
+    run = load_run(tmp_path / "model_abc.pt")
+    assert run.steps == (epoch or 0,)
+    assert ("as its config says" in run.origin) == (epoch is not None)
+    assert ("an unknown step, shown as 0" in run.origin) == (epoch is None)
+
+
+def test_what_is_given_of_a_model_of_zhong_et_al_counts_or_is_refused(tmp_path):
+    zhong_files(tmp_path)
+    path = tmp_path / "model_abc.pt"
+    given = load_run(path, model=ModelSpec(input_format="a_b", attention_rate=0.5))
+    assert given.spec.attention_rate == 0.5
+    assert "Its config also says: attention rate 0.25, activation relu." in given.origin
+    assert "Given in its place: attention_rate=0.5." in given.origin
+    assert "in its place" not in load_run(path).origin
+    with pytest.raises(
+        CheckpointError, match=r"model.normalization='LNPre' is given, but .*'none'"
+    ):
+        load_run(path, model=ModelSpec(input_format="a_b", normalization="LNPre"))
+
+
+def test_a_given_rate_under_which_the_network_answers_worse_is_doubted(tmp_path):
+    path = foreign.data_file("model_l8k1hzciux.pt")
+    given = {rate: ModelSpec(input_format="a_b", attention_rate=rate) for rate in (1.0, 0.5)}
+    assert not load_run(path, model=given[1.0]).doubts
+    (doubt,) = load_run(path, model=given[0.5]).doubts
+    assert "given that the network has attention_rate=0.5, but read with attention_rate=1" in doubt
+    assert "right on 100.0% of the pairs instead of 80.4%" in doubt
+    # A network that answers nothing answers no better as its config says.
+    zhong_files(tmp_path)
+    doubts = load_run(tmp_path / "model_abc.pt", model=given[0.5]).doubts
+    assert not any("given value" in doubt for doubt in doubts)
+
+
 def test_without_its_config_a_two_token_network_has_no_importer(tmp_path):
     zhong_files(tmp_path)
     (tmp_path / "config_abc.json").unlink()
@@ -424,6 +491,15 @@ def save_with_a_foreign_config(content, path, module="transformer_lens.HookedTra
             sys.modules.pop(name)
             if value is not None:
                 sys.modules[name] = value
+
+
+def test_given_pairs_take_the_place_of_stored_rows_that_are_none(tmp_path):
+    torch.save(demo_content(train_indices=torch.tensor([0, 0])), tmp_path / "grok.pth")
+    with pytest.raises(CheckpointError, match="its train_indices are not different rows"):
+        load_run(tmp_path / "grok.pth")
+    given = load_run(tmp_path / "grok.pth", train_pairs=[*range(300)])
+    assert given.split.train.tolist() == [*range(300)]
+    assert "Its train_indices are no rows of the task." in given.origin
 
 
 def test_the_demos_dictionary_is_read_with_its_config_and_without_transformer_lens(tmp_path):

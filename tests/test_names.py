@@ -155,6 +155,20 @@ def test_the_names_of_a_folder_are_read_alike_and_another_shape_is_refused(tmp_p
         gi.load_run(tmp_path).parameters(100)
 
 
+def test_a_folder_is_said_to_have_the_steps_of_its_names_or_to_have_none(tmp_path):
+    for step in (10, 20):
+        torch.save(named(LLAMA), tmp_path / f"step_{step}_net.pt")
+    run = gi.load_run(tmp_path)
+    assert run.steps == (10, 20) and "2 files, whose names say the step" in run.origin
+    torch.save(named(LLAMA), tmp_path / "step_20_other.pt")
+    with pytest.raises(CheckpointError, match=r"other_names \(two of its files have the same step"):
+        gi.load_run(tmp_path)
+    for file in tmp_path.iterdir():
+        file.rename(tmp_path / f"{file.stem.translate(str.maketrans('', '', '0123456789_'))}.pt")
+    with pytest.raises(CheckpointError, match=r"other_names \(no names that say a step"):
+        gi.load_run(tmp_path)
+
+
 EARLY, LATE = (named(LLAMA, w={n: f * v for n, v in CLOCK.items()}) for f in (0.9, 1.0))
 CONTAINERS = {
     "a list, by place": (lambda: [EARLY, LATE], (0, 1)),
@@ -221,6 +235,28 @@ def test_a_network_that_answers_nothing_is_refused_whatever_its_names(tmp_path):
     swapped = dict(LLAMA, q=LLAMA["v"], v=LLAMA["q"])
     torch.save(named(swapped), tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match="too few for a trained network"):
+        gi.load_run(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_a_stored_scale_of_attention_is_that_of_the_reading_or_refused(tmp_path, scale):
+    content = {"model": named(LLAMA), "config": {"scale_attn_weights": scale}}
+    torch.save(content, tmp_path / "model.pt")
+    if scale:
+        assert gi.load_run(tmp_path / "model.pt").task.spec == gi.TaskSpec(p=P)
+        return
+    with pytest.raises(CheckpointError, match="not divided by the square root of d_head"):
+        gi.load_run(tmp_path / "model.pt")
+
+
+def test_the_epsilon_of_a_norm_that_is_not_there_decides_nothing(tmp_path):
+    config = {"layer_norm_epsilon": 1e-3}
+    torch.save({"model": named(LLAMA), "config": config}, tmp_path / "model.pt")
+    run = gi.load_run(tmp_path / "model.pt")
+    assert (run.task.spec, run.transformer.normalization) == (gi.TaskSpec(p=P), "none")
+    config["normalization"] = "LayerNorm"
+    torch.save({"model": named(LLAMA), "config": config}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="its stored config has normalization='LN', but"):
         gi.load_run(tmp_path / "model.pt")
 
 

@@ -1,6 +1,8 @@
 """Which reading of foreign weights is right: found by its answers, or said to be in doubt."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +15,10 @@ from grokinterp.groups import named_group, nearest_group_table, table_as_group
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import initial_parameters
 from grokinterp.models.pair_tables import pair_logits
-from grokinterp.runs.importers.evidence import find_reading
+from grokinterp.runs.importers.answers import Answers
+from grokinterp.runs.importers.evidence import _is_chance, _score, find_reading
 from grokinterp.runs.importers.hints import Hints
+from grokinterp.runs.importers.parameters import read_network
 from grokinterp.runs.importers.readings import choices_of, open_readings
 from grokinterp.runs.importers.stored_config import known_fields
 from tests.foreign import in_published_orientation
@@ -176,6 +180,53 @@ def test_fields_go_by_many_names_and_what_says_nothing_decides_nothing():
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "act_fn"),
+    [
+        ("torch.nn.ReLU()", "relu"),
+        ("GELU(approximate='none')", "gelu"),
+        ("GELU(approximate='tanh')", "gelu_new"),
+        ("torch.nn.functional.silu", "silu"),
+    ],
+)
+def test_activations_are_known_as_torch_prints_them(name, act_fn):
+    assert known_fields({"activation": name}) == {"act_fn": act_fn}
+    with pytest.raises(CheckpointError, match="an activation that no network here has"):
+        known_fields({"activation": f"Leaky{name}"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "harmless"),
+    [
+        ("position_embedding_type", "rotary", "absolute"),
+        ("rope_theta", 10_000.0, None),
+        ("rotary_pct", 0.25, 0.0),
+        ("use_parallel_residual", True, False),
+        ("alibi", True, False),
+    ],
+)
+def test_what_cannot_be_built_is_refused_under_names_of_hugging_face_too(field, value, harmless):
+    with pytest.raises(CheckpointError, match=f"the stored config has {field}="):
+        known_fields({field: value})
+    assert known_fields({field: harmless}) == {}
+    # TransformerLens writes numbers of rotary positions beside any kind.
+    lens = {"positional_embedding_type": "standard", "rotary_pct": 0.25}
+    assert known_fields(lens) == {}
+
+
+@pytest.mark.parametrize("no", [False, 0, "False", "no"])
+def test_switches_may_be_words(no):
+    assert known_fields({"attn_only": no, "use_ln": no}) == {
+        "attn_only": False,
+        "normalization": "none",
+    }
+    assert known_fields({"attn_only": "True", "use_ln": 1}) == {
+        "attn_only": True,
+        "normalization": "LN",
+    }
+    assert known_fields({"scale_attn_weights": no}) == {"use_attn_scale": False}
+
+
 # --- operations -------------------------------------------------------------------------
 
 
@@ -283,6 +334,45 @@ def test_what_is_stated_as_the_weights_have_it_is_read():
     state = initial_parameters(spec, **spec.vocabulary_sizes(P))
     stated = {"positions": "sinusoidal", "outputs": "tokens", "tied_embeddings": True}
     assert open_readings(state, stated)[0].extra_output.shape == (8, 1)
+
+
+def test_where_a_norm_stands_is_as_stated():
+    state = state_of(SUMS)
+    after = open_readings(state, {"normalization": "RMSPre", "norm_position": "after"})[0]
+    assert (after.spec.normalization, after.spec.norm_position) == ("RMSPre", "after")
+    assert read_network(state, **after.kind).spec == after.spec
+    assert open_readings(state, {"normalization": "RMSPre"})[0].spec.norm_position == "before"
+    named = state_of(SUMS, normalization="LN")
+    assert open_readings(named, {"norm_position": "before"})
+    with pytest.raises(CheckpointError, match="norm_position=after is stated, but by the names"):
+        open_readings(named, {"norm_position": "after"})
+
+
+def test_two_embeddings_are_read_where_they_are_stated():
+    spec = ModelSpec(d_model=8, n_heads=2, d_head=4, d_mlp=16, operand_embeddings="separate")
+    state = initial_parameters(spec, **spec.vocabulary_sizes(P))
+    found = open_readings(state, {"operand_embeddings": "separate"})[0]
+    assert (found.order, found.spec.operand_embeddings) == (P, "separate")
+    assert read_network(state, **found.kind).spec == found.spec
+    with pytest.raises(CheckpointError, match=f"{2 * P + 1} input tokens and {P} outputs"):
+        open_readings(state)
+    with pytest.raises(CheckpointError, match="7 tokens of operands are no two embeddings"):
+        open_readings(state_of(SUMS), {"operand_embeddings": "separate"})
+
+
+def test_what_chance_gains_depends_on_the_pairs_that_count():
+    network = open_readings(state_of(SUMS))[0]
+    task = gi.Task(gi.TaskSpec(p=P))
+    trained = np.arange(P * P).reshape(P, P) < 10
+    few, all_pairs = (_score(Answers.of(network), network, task, None, t) for t in (trained, None))
+    assert (few.n_pairs, all_pairs.n_pairs) == (10, P * P)
+
+    def at(scored, accuracy):
+        return replace(scored, best=replace(scored.best, judged=accuracy))
+
+    # 4 standard errors of an accuracy of 0.9 are 0.38 of 10 pairs and 0.17 of 49.
+    assert _is_chance(at(few, 0.9), at(few, 0.7))
+    assert not _is_chance(at(all_pairs, 0.9), at(all_pairs, 0.7))
 
 
 # --- training pairs ---------------------------------------------------------------------
@@ -428,6 +518,50 @@ def test_a_network_that_has_learned_everything_is_asked_if_it_is_surer_of_the_ot
     }
     assert said["right"] == ()
     assert len(said["wrong"]) == 1 and "not surer of the training pairs" in said["wrong"][0]
+
+
+def test_a_doubt_says_what_is_wrong_with_the_training_pairs():
+    task = gi.Task(gi.TaskSpec(p=Q))
+    rng = np.random.default_rng(4)
+    wrong = (task.labels + 1) % Q
+    is_right = np.isin(np.arange(Q * Q), ROWS) & (rng.random(Q * Q) < 0.7)
+    logits = 30 * np.eye(Q)[np.where(is_right, task.labels, wrong)]
+    logits += 0.1 * rng.standard_normal(logits.shape)
+    (doubt,) = gi.Run.from_logits({9: logits}, task=task.spec, train_pairs=ROWS).doubts
+    assert doubt.startswith("The training pairs have a loss above that of a guess, so the reading")
+    others = np.setdiff1d(np.arange(Q * Q), ROWS)
+    (doubt,) = gi.Run.from_logits({9: logits}, task=task.spec, train_pairs=others).doubts
+    assert doubt.startswith("The training pairs are not answered better than others")
+
+
+def test_a_file_without_a_step_is_doubted_as_one_with_a_step(tmp_path):
+    products, rows = relabeled(named_group("D4").products), ROWS[ROWS < 64]
+    torch.save(state_of(products, rows), tmp_path / "net.pt")
+    natural = gi.TaskSpec(operation="group", group="D4")
+    run = gi.load_run(tmp_path / "net.pt", task=natural, train_pairs=rows)
+    assert run.steps == (0,) and "so the reading is probably wrong" in run.doubts[0]
+    own = gi.TaskSpec(operation="group", group_table=products)
+    assert not gi.load_run(tmp_path / "net.pt", task=own, train_pairs=rows).doubts
+    # Large initial weights, from which a network learned, are no reason.
+    task = gi.Task(gi.TaskSpec(p=Q))
+    logits = 30 * np.random.default_rng(4).standard_normal((Q * Q, Q))
+    solved = 9 * np.eye(Q)[task.labels]
+    by_step = {0: logits, 9: solved}
+    assert not gi.Run.from_logits(by_step, task=task.spec, train_pairs=ROWS).doubts
+
+
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [(1, r"at step 1: .* rank\. "), (2, r"any of 2 checkpoints: .* at least\. ")],
+)
+def test_losses_that_are_higher_on_the_training_pairs_are_said_to_be_higher(n, words):
+    task = gi.Task(gi.TaskSpec(p=Q))
+    logits = 0.01 * np.random.default_rng(3).standard_normal((Q * Q, Q))
+    logits += np.where(np.isin(np.arange(Q * Q), ROWS), 9, 8.5)[:, None] * np.eye(Q)[task.labels]
+    others = np.setdiff1d(np.arange(Q * Q), ROWS)
+    by_step = {step: logits.copy() for step in range(1, n + 1)}
+    (doubt,) = gi.Run.from_logits(by_step, task=task.spec, train_pairs=others).doubts
+    assert re.search(r"their losses are higher by \d", doubt) and re.search(words, doubt)
 
 
 # --- end to end -------------------------------------------------------------------------

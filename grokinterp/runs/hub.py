@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fnmatch import filter as matching
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from grokinterp.errors import ConfigError, RunFolderError, one_line
 from grokinterp.fields import shown
@@ -62,7 +62,7 @@ class Address:
     """File or folder in it; empty: the repository itself."""
 
     def __str__(self) -> str:
-        at = f"@{self.revision}" if self.revision else ""
+        at = f"@{quote(self.revision, safe='')}" if self.revision else ""
         return f"{SCHEME}{self.repository}{at}{'/' if self.path else ''}{self.path}"
 
     @property
@@ -103,6 +103,8 @@ class Fetched:
     """File or folder in the cache of the Hub."""
     address: str
     """With the commit in the place of the revision."""
+    is_of_cache: bool
+    """Whether the Hub was not reached, so that only what the cache has was seen."""
     folder: Path | None
     """Where `path` was chosen and not named, the folder that it was chosen in."""
 
@@ -129,8 +131,12 @@ def fetch(text: str) -> Fetched:
             if cached is None:
                 raise
             raise RunFolderError(f"{error} The Hub cannot be reached: this is the cache.") from None
-        _require_room({name: sizes[name] for name in files}, address, constants.HF_HUB_CACHE)
+        wanted = {name: sizes[name] for name in files}
+        _refuse_huge(wanted, address)
+        is_of_cache = cached is not None
         if cached is None:
+            new = {name: size for name, size in wanted.items() if not _is_cached(name, address)}
+            _require_room(new, address, constants.HF_HUB_CACHE)
             patterns = [name.translate(_ANY_CHARACTER) for name in files]
             cached = Path(
                 snapshot_download(
@@ -139,7 +145,8 @@ def fetch(text: str) -> Fetched:
             )
     commit = Address(address.repository, cached.name, address.path)
     is_named = target == address.path
-    return Fetched(cached / target, str(commit), None if is_named else cached / address.path)
+    folder = None if is_named else cached / address.path
+    return Fetched(cached / target, str(commit), is_of_cache, folder)
 
 
 def needed(sizes: Mapping[str, int], address: Address) -> tuple[list[str], str]:
@@ -255,11 +262,11 @@ def _listing(address: Address) -> tuple[dict[str, int], Path | None]:
 
 def _cached(address: Address) -> Path | None:
     """Folder of the cache that holds a revision, or some of its files."""
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repositories = scan_cache_dir().repos
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return None
     wanted = address.revision or "main"
@@ -272,13 +279,23 @@ def _cached(address: Address) -> Path | None:
     return None
 
 
-def _require_room(sizes: Mapping[str, int], address: Address, cache: str) -> None:
+def _is_cached(name: str, address: Address) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(address.repository, name, revision=address.revision)
+    return isinstance(found, str)
+
+
+def _refuse_huge(sizes: Mapping[str, int], address: Address) -> None:
     for name, size in sizes.items():
         if size > MAX_BYTES:
             raise RunFolderError(
                 f"{address}: {one_line(name, 60)} has {size / 2**30:.1f} GiB, more than "
                 f"{MAX_BYTES // 2**30}. No network here is that large; name another file."
             )
+
+
+def _require_room(sizes: Mapping[str, int], address: Address, cache: str) -> None:
     folder = next(path for path in (Path(cache), *Path(cache).parents) if path.exists())
     free, wanted = shutil.disk_usage(folder).free, sum(sizes.values())
     if wanted > free:

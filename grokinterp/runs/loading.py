@@ -114,7 +114,10 @@ def _run_of_hub(address: str, format: str | None, hints: Hints) -> Run:
         if run is None:
             raise
     # What is analyzed goes elsewhere than into the cache of the Hub.
-    origin = f"downloaded from {fetched.address}: {run.origin}"
+    from_cache = (
+        " (the Hub was not reached: only what its cache has)" if fetched.is_of_cache else ""
+    )
+    origin = f"downloaded from {fetched.address}{from_cache}: {run.origin}"
     return dataclasses.replace(run, origin=origin, folder=None)
 
 

@@ -76,7 +76,9 @@ def doubts_of_split(
     has_answered = max(look.train_accuracy for look in looks) >= ANSWERED
     if not has_answered and _is_misread(last, looks, math.log(n_classes)):
         better = surest >= Z_SURER
-        fact = "are hardly answered" if better else "are not answered better than others"
+        fact = (
+            "have a loss above that of a guess" if better else "are not answered better than others"
+        )
         return (
             f"The training pairs {fact}, so the reading is probably wrong, or these are not its "
             f"training pairs: at step {last.step:,} {last.train_accuracy:.1%} of them are right "
@@ -89,9 +91,11 @@ def doubts_of_split(
     if surest < Z_SURER and (tells_apart or is_surer_of_others):
         n = len(looks)
         where = f"any of {n} checkpoints" if n > 1 else f"step {last.step:,}"
+        side = f"lower by {surest:.1f}" if surest >= 0 else f"higher by {-surest:.1f}"
+        bound = "" if n == 1 else " at most" if surest >= 0 else " at least"
         return (
             f"The network is not surer of the training pairs than of the others at {where}: their "
-            f"losses are lower by {surest:.1f} standard errors of the mean rank at most. So these "
+            f"losses are {side} standard errors of the mean rank{bound}. So these "
             "are probably not the pairs that it was trained on.",
         )
     return ()
@@ -99,7 +103,8 @@ def doubts_of_split(
 
 def _is_misread(last: _Look, looks: Sequence[_Look], guess: float) -> bool:
     """Whether the last checkpoint has answers, but not the right ones on the training pairs."""
-    if last.train_loss > ABOVE_GUESSING * guess and last.step > 0:
+    # At step 0 too: a file that says no step is shown there.
+    if last.train_loss > ABOVE_GUESSING * guess:
         return True
     has_learned = last.accuracy > PARTLY[0] + math.exp(-guess)
     return has_learned and max(look.z for look in looks) < Z_SURER

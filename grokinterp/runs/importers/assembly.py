@@ -28,7 +28,8 @@ DRAW_FIELDS = SPLIT_FIELDS[1:]
 MOST_WORDS = 20_000
 """Characters of an origin; it has some hundreds, and with many names of files a few thousand."""
 _UNKNOWN_SPLIT = re.compile(
-    r"(Which pairs were trained on is not known|None of the \d+ published splits)[^.]*\. ?"
+    r"(Which pairs were trained on is not known|(None|\d+) of the \d+ published splits"
+    r"|The one published split tried)[^.]*\. ?"
 )
 """Sentences of an origin that are no longer true where the training pairs are given."""
 LARGEST_STEP = 2**53

@@ -31,6 +31,7 @@ from grokinterp.models import MlpSpec
 from grokinterp.runs.importers.answers import Answers, accuracy_on
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
 from grokinterp.runs.importers.evidence import Reading, find_reading
+from grokinterp.runs.importers.explanations import CLAIMED_FROM
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
@@ -77,10 +78,13 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     file = _file(source)
     config, summary = _table(file.with_name(_CONFIG)), _table(file.with_name(_SUMMARY))
     network = _network(_state(source))
+    hints.require_model(network.spec)
     is_given = hints.task_on(network.order) is not None
     reading = find_reading([network], hints=hints) if is_given else _of_config(network, config)
     split, how = _split(reading, config, summary)
     loss = float(reading.losses.mean())
+    is_known = is_given or split.is_known or hints.train_pairs is not None
+    unproven = () if is_known else _doubt_of_config(reading, loss)
     epochs = config.get("num_epochs")
     is_step = isinstance(epochs, int) and not isinstance(epochs, bool) and 0 < epochs < LARGEST_STEP
     step = epochs if isinstance(epochs, int) and is_step else 0
@@ -98,7 +102,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
             quoted(plain_fields(config)),
             listed(network.ignored),
         ],
-        doubts=(*reading.doubts, *_doubts(loss, summary)),
+        doubts=(*reading.doubts, *_doubts(loss, summary), *unproven),
     )
 
 
@@ -138,11 +142,13 @@ def _table(path: Path) -> Mapping[str, Any]:
 def _network(state: Mapping[str, Any]) -> Network:
     if set(_PERCEPTRON) <= set(state):
         return _perceptron(state)
-    rest = {name: value for name, value in state.items() if name not in _COPIES}
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    rest = {name: value for name, value in tensors.items() if name not in _COPIES}
     n_answers = rest["unembed.W_U"].shape[-1] if "unembed.W_U" in rest else None
     network = read_network(rest, n_answers=n_answers)
     for name in _COPIES:
-        if not torch.equal(state[name].cpu().float(), network.parameters["embed.W_E"]):
+        copy = tensors.get(name, torch.empty(0))
+        if not torch.equal(copy.cpu().float(), network.parameters["embed.W_E"]):
             raise CheckpointError(
                 f"its {name} differs from embed.W_E, of which the published files hold a copy. "
                 "Remove it if the network does not read it."
@@ -172,7 +178,7 @@ def _perceptron(state: Mapping[str, Any]) -> Network:
         sizes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in kept.items())
         raise CheckpointError(f"its matrices do not fit together: {sizes}. Fetch the file again.")
     note = "The network is relu([W_x[a], W_y[b]] W) W_U."
-    ignored = tuple(sorted(set(state) - set(_PERCEPTRON)))
+    ignored = tuple(sorted(str(name) for name in set(state) - set(_PERCEPTRON)))
     return Network(named, spec, len(W_x), None, ignored, notes=(note,))
 
 
@@ -266,6 +272,17 @@ def _said_loss(summary: Mapping[str, Any]) -> str:
     said = {name: _number(summary.get(name)) for name in names}
     words = ", ".join(f"{name} {value:.5g}" for name, value in said.items() if value is not None)
     return f" ({_SUMMARY} says {words})" if words else ""
+
+
+def _doubt_of_config(reading: Reading, loss: float) -> tuple[str, ...]:
+    """Doubt the group of the config where the network is sure of other answers."""
+    is_guessing = loss < 1.1 * math.log(reading.task.n_classes)
+    if reading.accuracy >= CLAIMED_FROM or is_guessing:
+        return ()
+    return (
+        f"Its {_CONFIG} says {reading.task.spec.in_words}, but only {reading.accuracy:.1%} of all "
+        "pairs are right and the training pairs are not known: name the task if it is another one.",
+    )
 
 
 def _doubts(loss: float, summary: Mapping[str, Any]) -> tuple[str, ...]:

@@ -254,11 +254,16 @@ def _in_list(holder: Sequence[Any], content: Any, key: str, find: Finder) -> Con
         return _ordered(known, [n for n in own if n is not None], "step", [])
     if counts or key in ("state_dicts", "checkpoints"):
         what = counts[0] if counts else {"checkpoints": "checkpoint_epochs"}.get(key, "epochs")
+        n = len(numbers_in(content.get(what)))
+        fact = f"and {n} {what}" if n != len(known) else f"whose {what} are no different steps"
         raise CheckpointError(
-            f"the file has {len(known)} {key} and {len(numbers_in(content.get(what)))} {what}, so "
+            f"the file has {len(known)} {key} {fact}, so "
             "their steps are not known. Use gi.Run.from_state_dicts({step: state_dict}, ...)."
         )
-    return Contents(known, tuple(range(len(known))), "place" if len(known) > 1 else "")
+    is_alone = len(known) == 1
+    return Contents(
+        known, () if is_alone else tuple(range(len(known))), "" if is_alone else "place"
+    )
 
 
 def _ordered(

@@ -67,6 +67,8 @@ class _Scored:
     tried: tuple[Explanation, ...]
     fit: Fit
     """By the right answers to the pairs that count."""
+    n_pairs: int
+    """How many pairs count."""
 
     @property
     def network(self) -> Network:
@@ -217,7 +219,7 @@ def _score(
     price = price_of(answers.network, usual)
     losses = answers.losses(rows, labels)
     fit = fit_of(answers.logits[rows], losses, torch.tensor(labels), price)
-    return _Scored(answers, best, tuple(tried), fit)
+    return _Scored(answers, best, tuple(tried), fit, len(rows))
 
 
 def _chosen(scored: Sequence[_Scored]) -> tuple[_Scored, tuple[str, ...]]:
@@ -241,8 +243,8 @@ def _chosen(scored: Sequence[_Scored]) -> tuple[_Scored, tuple[str, ...]]:
 
 def _is_chance(rival: _Scored, best: _Scored) -> bool:
     """Whether of many readings one may be right on that many pairs more by chance."""
-    rate, n_pairs = rival.best.judged, rival.best.task.n_pairs
-    spread = math.sqrt(rate * (1 - rate) / n_pairs)
+    rate = rival.best.judged
+    spread = math.sqrt(rate * (1 - rate) / rival.n_pairs)
     is_surer = rival.fit.loss < best.fit.loss / 4
     return not is_surer and rate - best.best.judged < SPREADS_OF_CHANCE * spread
 

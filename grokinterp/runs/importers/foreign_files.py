@@ -83,15 +83,16 @@ class ForeignPath:
 
     @cached_property
     def config_beside(self) -> dict[str, Any]:
-        """The ``config.json`` beside a model of the Hugging Face Hub; empty if there is none.
+        """The ``config.json`` of a folder, or of a model of the Hugging Face Hub; else empty.
 
         Raises
         ------
         CheckpointError
             If it cannot be read.
         """
-        path = self.file.with_name("config.json")
-        if self.file.name not in WHOLE_MODELS or not path.exists():
+        folder = self.file if self.is_folder else self.file.parent
+        path = folder / "config.json"
+        if not (self.is_folder or self.file.name in WHOLE_MODELS) or not path.exists():
             return {}
         try:
             return read_json_table(path, within=path.parent)

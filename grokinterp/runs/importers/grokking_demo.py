@@ -82,7 +82,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     weights = {
         step: network.parameters for step, network in networks_of(steps, states, **kind).items()
     }
-    split, how, unknown = _split(reading, content)
+    split, how, unknown = _split(reading, content, hints)
     where = f"imported from {source.path.name} (grokking_demo): "
     where += f"{plural(len(steps), 'checkpoint')}, the last "
     return imported_run(
@@ -122,13 +122,17 @@ def _train_rows(content: Mapping[str, Any]) -> np.ndarray | None:
     return np.array(numbers_in(content["train_indices"])).astype(np.int64)
 
 
-def _split(reading: Reading, content: Mapping[str, Any]) -> tuple[Split, str, tuple[str, ...]]:
+def _split(
+    reading: Reading, content: Mapping[str, Any], hints: Hints
+) -> tuple[Split, str, tuple[str, ...]]:
     """The split, how it was found, and what is not known of it."""
     rows = _train_rows(content)
     if rows is not None:
         try:
             split = given_split(reading.task, rows)
         except (ConfigError, ValueError):
+            if hints.train_pairs is not None:
+                return Split.unknown(reading.task), "Its train_indices are no rows of the task.", ()
             raise CheckpointError(
                 "its train_indices are not different rows of the task's pairs. Use "
                 "gi.Run.from_state_dicts({step: state_dict}, task=..., train_pairs=...)."

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.fields import shown
 from grokinterp.tasks import TaskSpec
 
 _SHOWN = (
@@ -99,6 +100,23 @@ class Hints:
                 )
             return None
         return TaskSpec(**{"p": order, **self.task})
+
+    def require_model(self, spec: Any) -> None:
+        """Refuse a given field of the network that the reading of a format departs from.
+
+        Raises
+        ------
+        CheckpointError
+            With the field, its value, and that of the reading.
+        """
+        for name, value in self.model.items():
+            found = getattr(spec, name, None)
+            if found != value:
+                read = f"has {name}={shown(found)}" if hasattr(spec, name) else "has no such field"
+                raise CheckpointError(
+                    f"model.{name}={shown(value)} is given, but the network of the file, a "
+                    f"{spec.in_words}, {read}. Correct it, or leave it out."
+                )
 
 
 def _task_fields(task: TaskSpec) -> dict[str, Any]:

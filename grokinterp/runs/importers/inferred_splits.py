@@ -63,10 +63,19 @@ def find_split(
         best = max(trials, key=lambda t: t.z)
         if best.z >= Z_OF_PROOF:
             return _drawn(best, _ranks(best))
-    unknown = f"None of the {len(trials)} published splits tried could be distinguished from chance"
-    if log:
-        unknown = f"None of the {len(trials)} published splits tried reproduces the logged losses"
+    unknown = _why_unknown(len(trials), len(matching), has_log=bool(log))
     return Split.unknown(reading.task), f"{unknown}, so the split is not known."
+
+
+def _why_unknown(n: int, n_matching: int, *, has_log: bool) -> str:
+    if n_matching:
+        which = f"{n_matching} of the {n} published splits tried"
+        return f"{which} reproduce the logged losses and cannot be distinguished"
+    if n == 1:
+        fact = "does not reproduce the logged losses" if has_log else "is no better than chance"
+        return f"The one published split tried {fact}"
+    fact = "reproduces the logged losses" if has_log else "could be distinguished from chance"
+    return f"None of the {n} published splits tried {fact}"
 
 
 def expected_next(losses: Sequence[float]) -> tuple[float, float]:

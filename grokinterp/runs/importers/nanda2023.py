@@ -102,8 +102,9 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
     logs = _logs(content, found)
     states, steps = found.states, _steps(found, logs)
     pairs = _train_pairs(content)
-    reading = _read(states[-1], content, source.config_beside, hints, pairs)
-    split, how, unknown = _split(reading, pairs, _expected(logs, steps[-1]))
+    config = config_in(content, source.config_beside)
+    reading = _read(states[-1], config, hints, pairs)
+    split, how, unknown = _split(reading, pairs, _expected(logs, steps[-1]), hints)
     spec = reading.network.transformer
     weights = {
         step: network.parameters
@@ -118,7 +119,7 @@ def _load_file(source: ForeignPath, hints: Hints) -> ImportedRun:
         spec,
         split,
         curves=logs.curves(),
-        origin=[*_origin(where, reading, how, content, found, logs), found.account],
+        origin=[*_origin(where, reading, how, content, config, found, logs), found.account],
         unknown=unknown,
         doubts=reading.doubts,
     )
@@ -133,8 +134,9 @@ def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
     start = source.path / "init.pth"
     first = read_foreign_file(start) if start.exists() else {}
     pairs = _train_pairs(first)
-    reading = _read(found.states[-1], last, {}, hints, pairs)
-    split, how, unknown = _split(reading, pairs, _expected(logs, max(files)))
+    config = config_in(last, source.config_beside)
+    reading = _read(found.states[-1], config, hints, pairs)
+    split, how, unknown = _split(reading, pairs, _expected(logs, max(files)), hints)
     spec = reading.network.transformer
 
     def read(path: Path) -> dict[str, Tensor]:
@@ -151,7 +153,7 @@ def _load_folder(source: ForeignPath, hints: Hints) -> ImportedRun:
         spec,
         split,
         curves=logs.curves(),
-        origin=_origin(where, reading, how, last, found, logs),
+        origin=_origin(where, reading, how, last, config, found, logs),
         unknown=unknown,
         doubts=reading.doubts,
     )
@@ -229,12 +231,10 @@ def _train_pairs(content: Any) -> np.ndarray | None:
 
 def _read(
     state: Mapping[str, Tensor],
-    content: Any,
-    beside: Mapping[str, Any],
+    config: Mapping[str, Any],
     hints: Hints,
     pairs: np.ndarray | None,
 ) -> Reading:
-    config = config_in(content, beside)
     said = _FUNCTIONS.get(str(config.get("fn_name")))
     candidates = open_readings(state, {**known_fields(config), **hints.model})
     trained = stored_table(pairs, hints, candidates[0].order)
@@ -242,7 +242,7 @@ def _read(
 
 
 def _split(
-    reading: Reading, pairs: np.ndarray | None, log: dict[str, float] | None
+    reading: Reading, pairs: np.ndarray | None, log: dict[str, float] | None, hints: Hints
 ) -> tuple[Split, str, tuple[str, ...]]:
     """The split, how it was found, and what is not known of it."""
     if pairs is None:
@@ -251,12 +251,20 @@ def _split(
     try:
         split = given_split(reading.task, pairs)
     except ConfigError:
+        if hints.train_pairs is not None:
+            return Split.unknown(reading.task), "Its train_data are no pairs of the task.", ()
         raise CheckpointError(_NO_PAIRS) from None
     return split, "The split is the one stored with the run.", DRAW_FIELDS
 
 
 def _origin(
-    where: str, reading: Reading, how: str, content: Any, found: Contents, logs: Logs
+    where: str,
+    reading: Reading,
+    how: str,
+    content: Any,
+    config: Mapping[str, Any],
+    found: Contents,
+    logs: Logs,
 ) -> list[str]:
     cut = "One output more than there are answers was cut."
     return [
@@ -266,7 +274,7 @@ def _origin(
         reading.account,
         how,
         logs.account,
-        quoted(config_in(content)),
+        quoted(config),
         listed(reading.network.ignored),
         passed_over(content, found, _USED - set(logs.left_out)),
     ]

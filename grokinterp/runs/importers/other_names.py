@@ -93,7 +93,8 @@ def objection(source: ForeignPath) -> str:
     """Say why a path is no such file or folder; empty if it is."""
     files = _step_files(source)
     if source.is_folder and not files:
-        return "no *.pt, *.pth or *.safetensors whose names end in a step"
+        is_twice = any(step_in_name(file) is not None for file in source.files)
+        return "two of its files have the same step" if is_twice else "no names that say a step"
     if files:
         found: object = unnamed_state_dict(read_foreign_file(files[max(files)]))
     else:
@@ -102,7 +103,7 @@ def objection(source: ForeignPath) -> str:
 
 
 def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
-    """Read a file of one or several state dicts, or a folder of files whose names end in the step.
+    """Read a file of one or several state dicts, or a folder of files whose names say the step.
 
     The last state dict shows the network and the task.
     """
@@ -118,7 +119,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     chosen = reading.network
     if files:
         where = f"the folder {source.path.name} (other_names): {plural(len(files), 'file')}, whose "
-        where += "names end in the step"
+        where += "names say the step"
         weights = CheckpointFiles(files, lambda path: _parameters(read_foreign_file(path), chosen))
     else:
         weights, when = _weights(source, found, chosen)
@@ -216,7 +217,16 @@ def stated_readings(
         If its shapes are those of no network that is known here, or contradict what is stated.
     """
     candidates = all_readings(state)
-    in_config = {k: v for k, v in known_fields(config or {}).items() if k in _OF_CONFIG}
+    known = known_fields(config or {})
+    if known.get("use_attn_scale") is False and hasattr(candidates[0].spec, "attention_dir"):
+        raise CheckpointError(
+            "its stored config says that attention scores are not divided by the square root of "
+            f"d_head, which is read under TransformerLens's names alone. {_REMEDY}"
+        )
+    in_config = {k: v for k, v in known.items() if k in _OF_CONFIG}
+    if all(getattr(one.spec, "normalization", "none") == "none" for one in candidates):
+        # Configs of Hugging Face have one whether there is a norm or not.
+        in_config.pop("norm_epsilon", None)
     for name, value in {**in_config, **hints.model}.items():
         fitting = [one for one in candidates if getattr(one.spec, name, None) == value]
         if not fitting and name in _OF_NO_SHAPE:

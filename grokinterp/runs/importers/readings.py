@@ -32,7 +32,7 @@ _OF_SHAPES = ("n_layers", "d_model", "n_heads", "d_head", "d_mlp", "gated_mlp", 
 """Fields that weights show, so that a stored value is either right or refused."""
 PRICE_OF_NORM = 2.0
 """Price of a norm that no weights and no config show."""
-_STATED = ("attention_rate", "norm_epsilon")
+_STATED = ("attention_rate", "norm_epsilon", "norm_position")
 """Fields that nothing but a statement shows."""
 
 
@@ -68,7 +68,8 @@ def open_readings(
     found = []
     for n_heads in _heads(state, stated):
         fixed = {name: stated[name] for name in _STATED if name in stated}
-        usual = read_network(state, n_heads=n_heads, n_answers=n_answers)
+        tables = {name: stated[name] for name in ("operand_embeddings",) if name in stated}
+        usual = read_network(state, n_heads=n_heads, n_answers=n_answers, **tables)
         base = usual.transformer
         _refuse_other_shapes(base, stated)
         _refuse_other_values(usual, stated)
@@ -131,6 +132,10 @@ def _refuse_other_values(usual: Network, stated: Mapping[str, Any]) -> None:
         spec = dataclasses.replace(usual.transformer, positions=positions)
         if not torch.allclose(W_pos, fixed_positions(spec, len(W_pos)), atol=1e-4):
             found = f"positions={positions} is stated, but pos_embed.W_pos is another table"
+    spec = usual.transformer
+    position = stated.get("norm_position", spec.norm_position)
+    if spec.normalization != "none" and position != spec.norm_position:
+        found = f"norm_position={position} is stated, but by the names of the norms it is another"
     if stated.get("outputs", "answers") == "tokens" and usual.extra_output is None:
         found = "outputs=tokens is stated, but the weights have an output for each answer alone"
     if stated.get("tied_embeddings"):

@@ -80,7 +80,7 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     last = read_foreign_file(files[max(files)])
     state = _state_in(last)
     assert state is not None
-    config = config_in(last)
+    config = config_in(last, source.config_beside)
     known = {**known_fields(config), **hints.model}
     reading = find_reading(open_readings(state, known), hints=hints)
     spec = reading.network.spec
@@ -92,7 +92,8 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
         return _like(found, reading.network).parameters
 
     left = {f.name for f in source.files} - {f.name for f in files.values()}
-    how = "which say their steps" if _steps_inside(files) else "whose names say the step"
+    says = "which says its step" if len(files) == 1 else "which say their steps"
+    how = says if _steps_inside(files) else "whose names say the step"
     return imported_run(
         source,
         CheckpointFiles(files, read),
@@ -230,7 +231,16 @@ def _step_files(source: ForeignPath) -> dict[int, Path]:
         return by_name
     files = [file for _, file in named] if named else source.files
     stored = [(_stored(file, is_named=bool(named)), file) for file in files]
-    inside = {step: file for step, file in stored if step is not None}
+    inside: dict[int, Path] = {}
+    for step, file in stored:
+        if step is None:
+            continue
+        if not named and step in inside and not _hold_the_same(inside[step], file):
+            raise CheckpointError(
+                f"{inside[step].name} and {file.name} both say step {step:,}, and hold other "
+                "weights. Put the files of each run into a folder of its own."
+            )
+        inside[step] = file
     return inside if len(inside) == len(files) or not named else by_name
 
 
@@ -240,6 +250,14 @@ def _stored(path: Path, *, is_named: bool) -> int | None:
     key, number = stored_step(content)
     is_known = _state_in(content) is not None and (key != "epoch" or not is_named)
     return number if is_known else None
+
+
+def _hold_the_same(one: Path, other: Path) -> bool:
+    first, second = (_state_in(read_foreign_file(path)) or {} for path in (one, other))
+    return first.keys() == second.keys() and all(
+        value.shape == second[name].shape and bool((value == second[name]).all())
+        for name, value in first.items()
+    )
 
 
 def _steps_inside(files: Mapping[int, Path]) -> bool:

@@ -22,7 +22,7 @@ _NAMES = {
     "n_heads": ("n_heads", "num_heads", "n_head", "num_attention_heads"),
     "d_head": ("d_head", "head_dim"),
     "d_mlp": ("d_mlp", "intermediate_size", "n_inner"),
-    "use_attn_scale": ("use_attn_scale",),
+    "use_attn_scale": ("use_attn_scale", "scale_attn_weights"),
     "attn_only": ("attn_only",),
     "gated_mlp": ("gated_mlp",),
 }
@@ -32,6 +32,7 @@ _ACTIVATIONS = {
     "gelu_fast": "gelu_new",
     "gelu_pytorch_tanh": "gelu_new",
     "gelu_tanh": "gelu_new",
+    "gelu(approximate='tanh')": "gelu_new",
     "swish": "silu",
     "x^2": "square",
     "quadratic": "square",
@@ -50,8 +51,12 @@ _CANNOT: dict[str, tuple[str, ...]] = {
     "post_embedding_ln": ("True",),
     "scale_attn_by_inverse_layer_idx": ("True",),
     "use_qk_norm": ("True",),
+    "position_embedding_type": ("rotary", "rope", "alibi", "relative_key", "relative_key_query"),
+    **dict.fromkeys(("use_parallel_residual", "parallel_attn", "alibi", "use_rope"), ("True",)),
 }
-"""Fields of TransformerLens's config, and values that no network here has."""
+"""Fields of TransformerLens and Hugging Face, and values that no network here has."""
+_ROTARY = ("rope_theta", "rotary_pct", "rotary_emb_base")
+"""Fields of Hugging Face that only a network with rotary positions has."""
 _OFF = (None, 0, 0.0, -1, -1.0, False, "", "None")
 _SWITCHED_OFF = ("output_logits_soft_cap", "attn_scores_soft_cap", "num_experts", "n_experts")
 """Fields that are off unless they have a positive value."""
@@ -90,7 +95,7 @@ def known_fields(config: Mapping[str, Any]) -> dict[str, Any]:
         if name is not None and (value := _value(field, name, config[name])) is not None:
             known[field] = value
     if "use_ln" in config and "normalization" not in known:
-        known["normalization"] = "LN" if config["use_ln"] else "none"
+        known["normalization"] = "LN" if _is_on(config["use_ln"]) else "none"
     _apply_scale(config, known)
     return known
 
@@ -105,7 +110,7 @@ def _value(field: str, name: str, value: Any) -> Any:
     if field == "act_fn":
         return _known(
             _ACTIVATIONS,
-            words.removeprefix("nn."),
+            _function(words),
             name,
             value,
             "an activation that no network here has",
@@ -113,7 +118,7 @@ def _value(field: str, name: str, value: Any) -> Any:
     if field == "attention_dir":
         return _known(_DIRECTIONS, words, name, value, "a mask that no network here has")
     if field in ("use_attn_scale", "attn_only", "gated_mlp"):
-        return bool(value)
+        return _is_on(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if field == "norm_epsilon":
         return float(value) if is_number and value > 0 else None
@@ -131,12 +136,33 @@ def _known(table: Mapping[str, str], words: str, name: str, value: Any, what: st
     )
 
 
+def _is_on(value: Any) -> bool:
+    """Whether a switch is on; parsers of arguments leave words such as ``False``."""
+    return str(value).strip().lower() not in ("false", "0", "0.0", "none", "no", "off", "")
+
+
+def _function(words: str) -> str:
+    """Name of an activation without its package and empty brackets: of ``torch.nn.ReLU()`` relu.
+
+    Examples
+    --------
+    >>> _function("torch.nn.functional.silu"), _function("nn.relu()"), _function("relu6")
+    ('silu', 'relu', 'relu6')
+    """
+    for package in ("torch.", "nn.", "functional.", "f."):
+        words = words.removeprefix(package)
+    return words.removesuffix("()").removesuffix("(approximate='none')")
+
+
 def _refuse_others(config: Mapping[str, Any]) -> None:
     refused = [
         name for name, values in _CANNOT.items() if str(config.get(name)).lower() in _lower(values)
     ]
     if config.get("final_rms") and str(config.get("normalization_type")).startswith("LN"):
         refused.append("final_rms")
+    # TransformerLens names the kind of positions, and writes numbers of rotary ones beside any.
+    if "positional_embedding_type" not in config:
+        refused += [name for name in _ROTARY if config.get(name) not in _OFF]
     refused += [name for name in _SWITCHED_OFF if config.get(name) not in _OFF]
     if refused:
         name = refused[0]

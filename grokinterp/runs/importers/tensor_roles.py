@@ -60,10 +60,10 @@ class Roles:
     @property
     def in_words(self) -> str:
         """What was found and what was not, for a message."""
-        found = [f"{role} in {name}" for role, name in sorted(self.outside.items())]
+        found = [f"{name} ({role})" for role, name in sorted(self.outside.items())]
         if self.blocks:
             first = self.blocks[min(self.blocks)]
-            found += [f"{role} in {name}" for role, name in sorted(first.items())]
+            found += [f"{name} ({role})" for role, name in sorted(first.items())]
         left = f"; of no known part: {', '.join(self.left[:4])}" if self.left else ""
         return f"found {', '.join(found[:8]) or 'none of its parts'}{left}"
 

@@ -95,7 +95,8 @@ def step_of_one(source: ForeignPath, found: Contents) -> tuple[int, str]:
     named = step_in_name(source.file, is_alone=True)
     is_stored = bool(found.numbers) and (found.key != "epoch" or named is None)
     if found.numbers and (is_stored or not names_a_step(source.file)):
-        return found.steps[0], f"step {found.steps[0]:,}, as its {found.key or 'epochs'} says"
+        says = f"{found.key} says" if found.key else f"{found.counted}s say"
+        return found.steps[0], f"step {found.steps[0]:,}, as its {says}"
     if named is not None:
         return named, f"step {named:,}, as its name says"
     return 0, "an unknown step, shown as 0"

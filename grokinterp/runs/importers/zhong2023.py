@@ -15,6 +15,7 @@ networks", NeurIPS 2023, arXiv:2306.17844, published code.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +24,14 @@ from typing import Any
 from grokinterp.errors import CheckpointError, RunFolderError
 from grokinterp.fields import shown
 from grokinterp.models import MlpSpec
+from grokinterp.runs.importers.answers import Answers, accuracy_on
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
-from grokinterp.runs.importers.evidence import find_reading
+from grokinterp.runs.importers.evidence import (
+    CLEARLY,
+    SPREADS_OF_CHANCE,
+    Reading,
+    find_reading,
+)
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.parameters import (
@@ -63,49 +70,77 @@ def load(source: ForeignPath, hints: Hints = NO_HINTS) -> ImportedRun:
     config, state = _read_config(source), find_state_dict(source.content)
     assert state is not None
     given = {name: value for name, value in hints.model.items() if name in _NOT_SHOWN}
-    said = None
+    said, said_kind = None, {}
     if is_linear(state):
         network = linear_network(state, config)
         said = "addition"
     else:
-        kind = {"attention_dir": "bidirectional", **_kind(config, source), **given}
-        network = read_network(state, **kind)
+        said_kind = _kind(config, source)
+        network = read_network(state, **{"attention_dir": "bidirectional", **said_kind, **given})
+    hints.require_model(network.spec)
     function = _FUNCTION.fullmatch(str(config.get("funcs")))
     if function and int(function.group(2)) == network.order:
         said = _OPERATIONS[function.group(1)]
     reading = find_reading([network], said=said, hints=hints)
+    given_doubts = ()
+    if any(given[name] != said_kind[name] for name in given.keys() & said_kind.keys()):
+        stored = read_network(state, **{"attention_dir": "bidirectional", **said_kind})
+        right = accuracy_on(Answers.of(stored).table, reading.task)
+        given_doubts = _doubt_of_given(reading, right, said_kind)
     epochs = config.get("epoch")
-    step = 0
+    step, when = 0, "an unknown step, shown as 0"
     if isinstance(epochs, int) and not isinstance(epochs, bool) and 0 < epochs < LARGEST_STEP:
-        step = epochs
+        step, when = epochs, f"step {epochs:,}, as its config says"
     return imported_run(
         source,
         WeightsInMemory({step: network.parameters}),
         network.spec,
         Split.unknown(reading.task),
         origin=[
-            f"imported from {source.path.name} (zhong2023): the weights at step {step:,}, as its "
-            "config says.",
-            *_of_kind(network, config),
+            f"imported from {source.path.name} (zhong2023): the weights at {when}.",
+            *_of_kind(network, config, said_kind),
             _cut(network),
             reading.account,
             "Which pairs were trained on is not known: the split was drawn without a seed.",
             quoted(plain_fields(config)),
             listed(network.ignored),
         ],
-        doubts=reading.doubts,
+        doubts=(*reading.doubts, *given_doubts),
     )
 
 
-def _of_kind(network: Network, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the config alone knows, and how names and orientations were taken."""
+def _of_kind(
+    network: Network, config: Mapping[str, Any], kind: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """What the config alone knows, what was given instead, and how the weights were turned."""
     spec = network.spec
     if isinstance(spec, MlpSpec):
         return f"It is a linear model of type {config['model_type']}.", *network.notes
     two = ", two embeddings" if spec.operand_embeddings == "separate" else ""
+    other = [f"{name}={getattr(spec, name)}" for name in kind if getattr(spec, name) != kind[name]]
     return (
-        f"Its config also says: attention rate {spec.attention_rate:g}, activation "
-        f"{spec.act_fn}{two}. Weights were transposed to TransformerLens's orientation.",
+        f"Its config also says: attention rate {kind['attention_rate']:g}, activation "
+        f"{kind['act_fn']}{two}.",
+        f"Given in its place: {', '.join(other)}." if other else "",
+        "Weights were transposed to TransformerLens's orientation.",
+    )
+
+
+def _doubt_of_given(reading: Reading, right: float, kind: Mapping[str, Any]) -> tuple[str, ...]:
+    """Doubt a given value if the network answers clearly more pairs as its config says."""
+    given_right = reading.accuracy
+    spread = math.sqrt(right * (1 - right) / reading.task.n_pairs)
+    if right - given_right <= max(CLEARLY, SPREADS_OF_CHANCE * spread):
+        return ()
+    spec = reading.network.spec
+    names = [name for name in kind if getattr(spec, name) != kind[name]]
+    given, stored = (
+        ", ".join(f"{name}={values[name]}" for name in names) for values in (vars(spec), kind)
+    )
+    return (
+        f"It is given that the network has {given}, but read with {stored}, as its config says, it "
+        f"is right on {right:.1%} of the pairs instead of {given_right:.1%}: the given value is "
+        "probably wrong.",
     )
 
 
