@@ -438,6 +438,17 @@ def test_a_group_whose_elements_are_renamed_is_found_with_some_wrong_answers(tmp
     assert gi.take_snapshot(run).accuracy_all == pytest.approx(63 / 64)
 
 
+@pytest.mark.parametrize("name", ["scale", "head.logit_scale", "best_loss", "n_scaled"])
+def test_a_factor_that_is_left_out_is_in_doubt_and_a_metric_is_not(tmp_path, name):
+    path = tmp_path / "net.pt"
+    state = lookup([[(a + b) % 5 for b in range(5)] for a in range(5)])
+    torch.save({**state, name: torch.tensor(3.0)}, path)
+    run = gi.load_run(path)
+    assert f"Ignored: {name}." in run.origin
+    is_factor = name.endswith("scale")
+    assert [name in doubt and "left out" in doubt for doubt in run.doubts] == [True] * is_factor
+
+
 def test_what_is_given_of_a_network_under_other_names_is_not_passed_over(tmp_path):
     path = tmp_path / "net.pt"
     torch.save(lookup([[(a + b) % 5 for b in range(5)] for a in range(5)]), path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from grokinterp.errors import CheckpointError, ConfigError
+from grokinterp.errors import CheckpointError, ConfigError, one_line
 from grokinterp.runs.importers.answers import Answers, rows_in_grid
 from grokinterp.runs.importers.assembly import given_split
 from grokinterp.runs.importers.explanations import (
@@ -53,6 +54,8 @@ class Reading:
     """Whether a task, perhaps another than the given one, accounts for the answers."""
 
 
+_FACTOR = re.compile(r"(^|[._])(\w*_)?(scale|temperature|multiplier|gain)$", re.IGNORECASE)
+"""Names of learned factors, unlike those of metrics and buffers that lie beside weights."""
 CLOSE = 1.1
 """Ratio of losses up to which two readings cannot be told apart: of small networks that were
 trained with GELU or SiLU another activation can have a loss that is 3 % off."""
@@ -138,8 +141,21 @@ def find_reading(
     found = judged(chosen.answers.table, task, trained)
     account = f"{said_words}{how_renamed(task)}{_about_rivals(chosen, scored, candidates)}"
     losses = chosen.answers.losses_of(task)
-    doubts = (*more, *doubts)
+    doubts = (*more, *doubts, *_doubt_of_factors(chosen.network))
     return Reading(chosen.network, task, found.accuracy, losses, account, doubts, is_explained)
+
+
+def _doubt_of_factors(network: Network) -> tuple[str, ...]:
+    """Doubt a network with a parameter that is called a factor and was left out."""
+    factors = [one_line(name, 60) for name in network.ignored if _FACTOR.search(name)]
+    if not factors:
+        return ()
+    named = ", ".join(sorted(factors)[:4])
+    return (
+        f"The file has {named}, by name a factor of the network, and it was left out: losses are "
+        "wrong if the network uses it. Multiply it into the weights before it, or read your own "
+        "module.",
+    )
 
 
 def trained_table(train_pairs: object, given: Task | None, p: int) -> np.ndarray | None:
