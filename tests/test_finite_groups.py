@@ -103,7 +103,7 @@ def test_short_forms_have_one_canonical_name(short, name):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("monster", "'monster' is not known. Choose cyclic"),
+        ("monster", "'monster' is not known. Choose cyclic.* give its Cayley table as group_table"),
         ("", "is not known"),
         ("D", "has no number. Write dihedral"),
         ("S7", "has n=7. For symmetric.n. use 2 to 6"),
