@@ -2,7 +2,7 @@
 
 An array with an entry for every pair and every answer has n³ of them: 12 MB of float64 at
 p = 113, 3 GB in S_6. Code that needs such an array only to sum over it makes it in portions whose
-size is set here, in bytes. Tasks up to p = 251 have a single portion.
+size is set here, in bytes. Up to p = 251 such an array is a single portion.
 """
 
 from __future__ import annotations

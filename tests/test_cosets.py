@@ -199,10 +199,12 @@ def test_a_view_through_logarithms_has_the_cosets_of_powers():
     [
         (TaskSpec(p=13), "cyclic(13) has prime order"),
         (TaskSpec("sum_of_squares", 13), "is no product in a group"),
+        (TaskSpec("multiplication", 3, train_fraction=0.5), "cyclic(2) has prime order"),
+        (TaskSpec("multiplication", 2, train_fraction=0.5), "has a group of one element"),
     ],
 )
 def test_where_there_are_no_cosets_the_reason_is_said(task, reason):
-    f = np.random.default_rng(0).normal(size=(13, 2))
+    f = np.random.default_rng(0).normal(size=(task.p, 2))
     with pytest.raises(ConfigError, match=re.escape(reason)):
         coset_neurons(snapshot_of(task, f, f))
 

@@ -9,12 +9,14 @@ from sympy.combinatorics.named_groups import AlternatingGroup
 
 from grokinterp.errors import ConfigError
 from grokinterp.groups import (
+    FiniteGroup,
     canonical_name,
     check_cayley_table,
     isomorphism,
     known_name,
     named_group,
     permutations,
+    real_characters,
     table_as_group,
 )
 from grokinterp.runs.config import TrainConfig
@@ -101,7 +103,7 @@ def test_short_forms_have_one_canonical_name(short, name):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("monster", "'monster' is not known. Choose cyclic"),
+        ("monster", "'monster' is not known. Choose cyclic.* give its Cayley table as group_table"),
         ("", "is not known"),
         ("D", "has no number. Write dihedral"),
         ("S7", "has n=7. For symmetric.n. use 2 to 6"),
@@ -161,6 +163,35 @@ def test_a_group_is_recognized_in_any_order_of_its_elements(name):
     onto = isomorphism(group, found.group)
     assert np.array_equal(found.group.products[np.ix_(onto, onto)], onto[group.products])
     assert found.answers[0] == order[0]  # the identity
+
+
+@pytest.mark.parametrize("name", ["C5xAff5", "heisenberg(3)", "C3xA4"])
+def test_the_other_order_of_composition_renames_no_representation(name):
+    group = named_group(name)
+    # Neighbor: the first generators that fit, which is what elements in a random order get.
+    opposite = FiniteGroup("", group.products.T.copy())
+    order = np.random.default_rng(2).permutation(np.arange(1, group.order))
+    order = np.concatenate([[0], order])
+    place = np.argsort(order)
+    shuffled = FiniteGroup("", place[opposite.products[np.ix_(order, order)]])
+    kept = []
+    for target, token in ((opposite, np.arange(group.order)), (shuffled, order)):
+        found = isomorphism(group, target)
+        assert np.array_equal(found[group.products], target.products[np.ix_(found, found)])
+        traces = [c.values[group.conjugacy_class] for c in real_characters(group)]
+        kept.append(all(np.allclose(trace[token[found]], trace) for trace in traces))
+    assert kept == [True, False]
+    spec = TaskSpec("group", group=group.name, group_table=group.products.T)
+    assert np.array_equal(Task(spec).group_view.class_tokens, group.inverses)
+
+
+def test_a_cyclic_group_is_called_cyclic_whatever_it_was_made_as():
+    assert [known_name(named_group(name)) for name in ("Aff2", "C3xAff2", "S2")] == [
+        "cyclic(2)",
+        "cyclic(6)",
+        "cyclic(2)",
+    ]
+    assert known_name(named_group("Aff3")) == "affine(3)"
 
 
 def test_groups_of_the_same_order_are_told_apart():

@@ -191,8 +191,10 @@ def test_names_of_frequencies_are_taken_for_a_cyclic_group():
     published = find_key_frequencies(snapshot, rule="character_similarity", n_permutations=5)
     assert published.frequencies == (2, 6)
     assert published.published_representations == ("freq_2", "sign")
-    with pytest.raises(ConfigError, match="'standard' is no frequency"):
-        KeyFrequencies.given_for(snapshot.view, ["standard"])
+    assert KeyFrequencies.given_for(snapshot.view, ["freq_6"]).representations == ("sign",)
+    for word in ("standard", "freq_7", "trivial"):
+        with pytest.raises(ConfigError, match=rf"'{word}' is no frequency. Name some of 1 .. 6\."):
+            KeyFrequencies.given_for(snapshot.view, [word])
 
 
 def test_the_published_rule_takes_a_representation_that_holds_next_to_nothing():

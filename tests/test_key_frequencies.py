@@ -61,6 +61,16 @@ def test_with_a_handful_of_pairs_nothing_stands_out_from_chance(p):
     assert "chance" in keys.reason
 
 
+@pytest.mark.parametrize(("p", "found"), [(2, ()), (3, ()), (5, (1, 2))])
+def test_rounding_does_not_decide_where_permutations_restore_the_groups(p, found):
+    parts = planted.split(p)
+    right = torch.nn.functional.one_hot(torch.tensor(parts.task.labels), p)
+    for seed in range(8):
+        logits = (6 + seed) * right + planted.noise(p * p, p, seed=seed, scale=0.3)
+        keys = find_key_frequencies(planted.snapshot(logits.float(), parts))
+        assert keys.frequencies == found
+
+
 @pytest.mark.parametrize("operation", ["addition", "subtraction", "multiplication", "division"])
 def test_all_operations_with_a_cyclic_view_are_one_code_path(operation):
     split = planted.split(13, operation)

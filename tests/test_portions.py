@@ -11,6 +11,7 @@ from grokinterp import portions as sizes
 from grokinterp.circuits import (
     KeyFrequencies,
     Snapshot,
+    ablate,
     ablation_table,
     find_key_frequencies,
     neuron_table,
@@ -185,6 +186,19 @@ def test_nothing_as_large_as_the_logits_is_made(is_in_portions, monkeypatch):
     assert (made.n_bytes < n_bytes) == is_in_portions
     if not is_in_portions:
         assert made.n_bytes == 2 * n_bytes
+
+
+@pytest.mark.parametrize(
+    ("component", "is_large"), [("mlp", False), ("representation_standard", True)]
+)
+def test_removing_whole_neurons_takes_no_second_copy_of_them(component, is_large, monkeypatch):
+    snapshot, _ = permutations(MlpSpec(widths=(40,), embedding="separate", d_embed=8))
+    n_bytes = 8 * snapshot.neurons.numel()
+    split_at(monkeypatch, FOUR_PORTIONS)
+    with LargestArray() as made:
+        ablate(snapshot, component=component, at="neurons", fill="resample")
+    # The blocks of a representation are held for all pairs.
+    assert (made.n_bytes >= n_bytes) == is_large
 
 
 def test_portions_are_consecutive_and_as_few_as_fit(monkeypatch):

@@ -295,7 +295,7 @@ assert "sign" in keys.names and len(keys.names) > 3, "this seed took other repre
 gi.figures.plot_representations(analysis)
 
 # %% [markdown]
-# The representations are 14 matrices of 2 x 2, named `freq_1` to `freq_14` after the rotations in
+# There are 14 representations by 2 x 2 matrices, named `freq_1` to `freq_14` after the rotations in
 # them, and the `sign`: +1 for a rotation, -1 for a reflection. The network uses several
 # frequencies, as it does for addition, and the sign.
 #

@@ -112,8 +112,10 @@ def why_no_cosets(task: Task) -> str | None:
     True
     """
     view = task.group_view
-    if view is None or view.order < 2:
+    if view is None:
         return f"{task.spec.in_words} is no product in a group"
+    if view.order == 1:
+        return f"{task.spec.in_words} has a group of one element"
     if view.group is None and view.order > LARGEST_LISTED_ORDER:
         return (
             f"{view.in_words} has {view.order:,} elements; subgroups are listed of groups with at "

@@ -260,10 +260,11 @@ def _at_neurons_in_portions(
         component = _blocks_of_neurons(snapshot, frequencies)
     else:
         mask = _neuron_mask(snapshot, frequencies, intervention)
-        component = mask.double().expand(len(every_row), -1)
+        component = mask.double()
         if is_linear and not intervention.keep:
             # Nothing is done to the others.
-            columns, component = mask, component[:, mask]
+            columns, component = mask, component[mask]
+        component = component.expand(len(every_row), -1)
 
     def split(some: Int[Tensor, " some"]) -> tuple[Tensor, Tensor]:
         neurons = snapshot.neurons[every_row[some]][:, columns].double()

@@ -114,7 +114,9 @@ class KeyFrequencies:
         """
         if view.group is None:
             names = cyclic_harmonics(view.order).representation_names
-            frequencies = {name: k for k, name in enumerate(names) if k > 0}
+            # The highest of an even n has two names.
+            frequencies = {f"freq_{k}": k for k in range(1, len(names))}
+            frequencies |= {name: k for k, name in enumerate(names) if k > 0}
             wanted = list(components)
             for word in wanted:
                 if isinstance(word, str) and word not in frequencies:

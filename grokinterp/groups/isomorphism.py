@@ -17,9 +17,10 @@ from grokinterp.groups.named import canonical_name, named_group, order_of_name
 def isomorphism(source: FiniteGroup, target: FiniteGroup) -> np.ndarray | None:
     """Return an isomorphism: the element of `target` for every element of `source`.
 
-    The identity map is taken where it is one. Otherwise generators of `source` go to the first
-    elements of `target` that fit, in the order of their indices. Another isomorphism differs
-    from it by an automorphism, which may rename representations.
+    The identity map is taken where it is one, and between groups that multiply in opposite orders
+    the inverse of every element; neither renames a representation. Otherwise generators of
+    `source` go to the first elements of `target` that fit, in the order of their indices. Another
+    isomorphism differs from it by an automorphism, which may rename representations.
 
     Returns
     -------
@@ -38,6 +39,8 @@ def isomorphism(source: FiniteGroup, target: FiniteGroup) -> np.ndarray | None:
         return None
     if np.array_equal(source.products, target.products):
         return np.arange(source.order)
+    if np.array_equal(source.products, target.products.T):
+        return source.inverses.copy()
     kinds_of_source, kinds_of_target = _kinds(source), _kinds(target)
     if Counter(kinds_of_source) != Counter(kinds_of_target):
         return None
@@ -60,12 +63,12 @@ def known_name(group: FiniteGroup) -> str:
     >>> known_name(named_group("C3xC2xC2")), known_name(named_group("Dic2"))
     ('cyclic(2) x cyclic(6)', 'quaternion')
     """
-    if group.name in _named_of(group.order):
-        return group.name
     if group.is_cyclic:
         return f"cyclic({group.order})"
     if group.is_abelian:
         return " x ".join(f"cyclic({d})" for d in _invariant_factors(group))
+    if group.name in _named_of(group.order):
+        return group.name
     kinds = Counter(_kinds(group))
     for name in _names_of(group.order):
         candidate = named_group(name)

@@ -162,7 +162,10 @@ def _factors(name: str) -> list[tuple[str, int]]:
         match = _FACTOR.fullmatch(part)
         word = _WORDS.get(match.group(1)) if match else None
         if match is None or word is None:
-            raise ConfigError(f"group={shown(name)} is not known. Choose {_EXAMPLES}.")
+            raise ConfigError(
+                f"group={shown(name)} is not known. Choose {_EXAMPLES}; or give its Cayley table "
+                "as group_table."
+            )
         given = match.group(2) or match.group(3)
         is_quaternion = word == "quaternion"
         if given is None and not is_quaternion:

@@ -14,9 +14,10 @@ from grokinterp.trajectory.analysis import Analysis
 _CAPTION = (
     "One point per neuron, at the last checkpoint, for the largest subgroup whose cosets explain "
     "over 95% of it: what they leave unexplained, against the least that is left when the vectors "
-    "of its representations are random or the elements are relabeled. A neuron below the dashed "
-    "line is on cosets beyond chance. One above it is explained no better than a generic matrix "
-    "element of its representation would be."
+    "of its representations are random or the elements are relabeled. Coset neurons lie below the "
+    "dashed line, and a function of both cosets explains over 95% of their activation as well. A "
+    "neuron above the line is explained little better than a generic matrix element of its "
+    "representation would be."
 )
 
 

@@ -123,7 +123,10 @@ def evidence_table(spectrum: Spectrum, keys: KeyFrequencies) -> str:
         "n_neurons": ("neurons", show_value),
         "W_L_norm": ("W_L norm", show_value),
         "double_of": ("double of", show_value),
-        "is_key_published": ("similarity above 0.005", lambda is_key: "yes" if is_key else "no"),
+        "is_key_published": (
+            f"similarity above {MIN_SIMILARITY:g}",
+            lambda is_key: "yes" if is_key else "no",
+        ),
     }
     present = {name: how for name, how in columns.items() if name in evidence}
     rows = []

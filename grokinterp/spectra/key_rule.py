@@ -16,6 +16,9 @@ DENSE_FRACTION = 0.9
 MIN_DENSE_COMPONENTS = 8
 """Below this many components nearly all of them being key is not remarkable: four of six
 frequencies are no rarity at p = 13, and S_5 has six representations besides the trivial one."""
+SAME_POWER = 1e-5
+"""Relative difference up to which a power and that under permuted pairs are the same: the latter is
+computed in float32, and at n = 2 and 3 permutations restore the very groups."""
 
 
 def shares(power: Float[Tensor, " freq"]) -> Float[Tensor, " freq"]:
@@ -81,12 +84,15 @@ def frequencies_above(
 ) -> tuple[int, ...]:
     """Frequencies whose share exceeds both a fixed bound and what chance reaches, sorted.
 
+    A share that exceeds chance by less than :data:`SAME_POWER` of it is no larger than chance.
+
     Examples
     --------
     >>> frequencies_above(torch.tensor([0.9, 0.09, 0.01]), min_share=0.015, null_share=0.02)
     (1, 2)
     """
-    is_above = (power_shares > min_share) & (power_shares > null_share)
+    by_chance = null_share * (1 + SAME_POWER)
+    is_above = (power_shares > min_share) & (power_shares > by_chance)
     return tuple(int(k) + 1 for k in is_above.nonzero().flatten())
 
 
