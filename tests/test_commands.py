@@ -5,7 +5,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from grokinterp.groups import named_group
 
 TINY = (
     "--task.p 13 --task.train-fraction 0.7 --model.d-model 32 --model.d-head 8 --model.d-mlp 64 "
@@ -252,3 +255,17 @@ def test_an_operation_that_does_not_commute_is_split_by_ordered_pairs(flags, uni
 
     config = _starting_from(PRESETS[_preset(flags)], flags)
     assert config.task.split_unit == unit
+
+
+@pytest.mark.parametrize(("word", "is_taken"), [("None", True), ("none", False)])
+def test_the_word_none_takes_the_group_of_a_preset_away(word, is_taken, tmp_path):
+    table, folder = tmp_path / "klein.csv", tmp_path / "run"
+    np.savetxt(table, named_group("C2xC2").products, fmt="%d", delimiter=",")
+    flags = ["--task.operation", "group", "--task.group", word, "--task.group-table", table]
+    status, _, err = run("train", folder, "--preset", "dihedral", *flags, "--n-steps", 1, "--quiet")
+    assert (status == 0) == is_taken
+    if is_taken:
+        task = json.loads((folder / "config.json").read_text())["task"]
+        assert task["group"] is None and task["p"] == 4
+    else:
+        assert "group='none' is not known" in err

@@ -209,6 +209,16 @@ def test_the_published_rule_takes_a_representation_that_holds_next_to_nothing():
     assert find_key_frequencies(weaker, n_permutations=5).published_representations == ("freq_1",)
 
 
+def test_a_table_of_right_answers_has_a_dense_set_of_representations_not_of_frequencies():
+    right = torch.zeros(34, dtype=torch.float64)
+    right[0] = 10.0
+    dense = find_key_frequencies(planted.on_group("D17", right), n_permutations=20)
+    assert dense.is_dense and len(dense.names) == 9
+    assert dense.caveats[0].startswith("nearly all representations are key")
+    of_numbers = KeyFrequencies(19, tuple(range(1, 10)), is_dense=True)
+    assert of_numbers.caveats[0].startswith("nearly all frequencies are key")
+
+
 def test_a_representation_that_does_not_exist_is_refused_with_those_that_do():
     view = planted.on_group("Q8", torch.tensor(of_quaternions())).view
     assert view.group is named_group("Q8")

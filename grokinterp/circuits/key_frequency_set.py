@@ -184,7 +184,8 @@ class KeyFrequencies:
         'nearly all frequencies are key: logits alone cannot tell such a circuit from a lookup \
 table; neurons can'
         """
-        found = [DENSE_CAVEAT] if self.is_dense else []
+        plural = "frequencies" if self.names is None else "representations"
+        found = [DENSE_CAVEAT.replace("frequencies", plural)] if self.is_dense else []
         if self.frequencies and self.accuracy_on == "all":
             found.append(ALL_PAIRS_CAVEAT)
         return tuple(found)

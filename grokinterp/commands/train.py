@@ -117,6 +117,7 @@ def _starting_from(preset: TrainConfig, arguments: list[str]) -> TrainConfig:
 def _group_asked_for(arguments: list[str]) -> Operation | None:
     """Return the product of the group that is named, or of its table; None if neither is."""
     name, path = (_last_value(f"task.{flag}", arguments) for flag in ("group", "group-table"))
+    name = None if name == "None" else name  # the word that takes a preset's group away
     if (name is None and path is None) or (path or "").startswith("--"):
         return None
     return group_operation(*table_of_group(name, None if path is None else Path(path)))

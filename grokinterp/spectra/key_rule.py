@@ -104,8 +104,9 @@ def dense_components(
     A spectrum is dense if at least :data:`DENSE_FRACTION` of at least
     :data:`MIN_DENSE_COMPONENTS` frequencies each hold more than half of their uniform share and
     more than chance reaches. The uniform share goes with the number of waves, two for a
-    frequency, one for the highest of an even n, d² for a representation: it is what the table
-    of right answers has, whose logits are 1 at the answer and 0 elsewhere.
+    frequency, one for the highest of an even n, for a representation the dimension of what its
+    matrix elements span: it is what the table of right answers has, whose logits are 1 at the
+    answer and 0 elsewhere.
 
     Parameters
     ----------
