@@ -24,6 +24,7 @@ from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.portions import Joined, joined, portions
 from grokinterp.runs.network import Network
 from grokinterp.runs.parts import missing_parts
+from grokinterp.runs.split_doubts import doubts_of_split
 from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.training import train
 from grokinterp.training.step import AutogradStep, ForwardEvaluation
@@ -165,6 +166,17 @@ class LargestArray(TorchDispatchMode):
                 if storage.data_ptr() not in entered:
                     self.n_bytes = max(self.n_bytes, storage.nbytes())
         return result
+
+
+@pytest.mark.parametrize("is_in_portions", [True, False])
+def test_training_pairs_are_questioned_without_a_copy_of_the_logits(is_in_portions, monkeypatch):
+    snapshot, _ = permutations()
+    logits = snapshot.logits
+    if is_in_portions:
+        split_at(monkeypatch, FOUR_PORTIONS // 2)
+    with LargestArray() as made:
+        doubts_of_split(snapshot.split, [5], lambda step: logits)
+    assert (made.n_bytes < logits.untyped_storage().nbytes()) == is_in_portions
 
 
 @pytest.mark.parametrize("is_in_portions", [True, False])
