@@ -27,19 +27,14 @@ from grokinterp.runs.stopping import EarlyStop, early_stop
 from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
-from grokinterp.training.dropout import Dropout
 from grokinterp.training.loss import widest
 from grokinterp.training.modifiers import Modifier, modifiers_of
 from grokinterp.training.optimizer import build_optimizer, warmed_up
 from grokinterp.training.pace import Pace
-from grokinterp.training.pair_table_step import (
-    PairTableEvaluation,
-    PairTableStep,
-    why_no_pair_tables,
-)
 from grokinterp.training.recorder import Recorder, open_recorder
-from grokinterp.training.step import AutogradStep, Evaluation, ForwardEvaluation, TrainingStep
+from grokinterp.training.step import Evaluation, TrainingStep
 from grokinterp.training.unread_losses import UnreadLosses
+from grokinterp.training.ways import ways_of
 
 log = logging.getLogger(__name__)
 MOST_PARAMETERS = 10**9
@@ -145,7 +140,7 @@ class _Training:
         optimizer = build_optimizer(config.optimizer, trained.values())
         modifiers = modifiers_of(config, began_with)
         batches = batches_of(network, recorder.split, device)
-        step, evaluation = _ways_of(config, network, parameters, batches)
+        step, evaluation = ways_of(config, network, parameters, batches)
         log.info("training step: %s", step.name)
         n_outputs = len(batches["train"][0]) * network.task.n_outputs
         if not fits(8 * n_outputs):
@@ -174,26 +169,6 @@ class _Training:
             modifier.after_update(self.trained)
         self.network.after_update(self.parameters)
         self.n_updates += 1
-
-
-def _ways_of(
-    config: TrainConfig,
-    network: Network,
-    parameters: dict[str, Tensor],
-    batches: dict[str, tuple[Tensor, Tensor]],
-) -> tuple[TrainingStep, Evaluation]:
-    """How the training loss and its gradients, and the test loss, are computed."""
-    pressures, of_loss = config.pressures, (config.loss_dtype, config.loss)
-    reason = why_no_pair_tables(config.model, pressures.dropout)
-    if reason is None and isinstance(config.model, ModelSpec):
-        return (
-            PairTableStep(parameters, config.model, *batches["train"], *of_loss),
-            PairTableEvaluation(parameters, config.model, *batches["test"], *of_loss),
-        )
-    dropout = Dropout(pressures.dropout, pressures.seed) if pressures.dropout else None
-    step = AutogradStep(parameters, network, *batches["train"], *of_loss, dropout)
-    step.name = f"autograd (no pair tables: {reason})"
-    return step, ForwardEvaluation(parameters, network, *batches["test"], *of_loss)
 
 
 def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
