@@ -13,8 +13,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from grokinterp.benchmarks import cases, processes
-from grokinterp.benchmarks.parts import PARTS, Plan, run_parts
+from grokinterp.benchmarks import cases, parts, processes, step_part
+from grokinterp.benchmarks.goals import Goal
+from grokinterp.benchmarks.noise import NOISY, NoiseMeter
+from grokinterp.benchmarks.parts import one_core_busy, run_parts
+from grokinterp.benchmarks.plan import PARTS, Plan
+from grokinterp.benchmarks.step_part import STEP_GOALS
 from grokinterp.commands.benchmark import Part, main
 from grokinterp.models import ModelSpec
 from grokinterp.runs.network import Network
@@ -102,6 +106,7 @@ def test_measures_products_and_memory_are_numbers():
     assert measured["peak_mib"] > 50 and measured["cpu_seconds"] > 0
     products = cases.products(n_rounds=1, **SMALL)
     assert products["gflops"] > 0 and products["limit_seconds"] > 0
+    assert cases.key_frequencies(**SMALL)["seconds"][0] > 0
     assert cases.training_memory(**SMALL)["peak_mib"] > 50
     assert cases.analysis_memory(deep=False, **SMALL)["seconds"] > 0
 
@@ -116,23 +121,98 @@ def test_a_case_that_fails_is_one_line_with_its_reason():
         processes.run_case("training_step", p=-3, d_mlp=16, n_threads=1, n_steps=1)
 
 
-def plan(*only):
-    return Plan(7, 16, (5, 7), (8, 16), 11, 2, 1, 1, sys.executable, only)
+def plan(*only, n_rounds=1, has_goals=False):
+    return Plan(
+        p=7,
+        d_mlp=16,
+        moduli=(5, 7),
+        widths=(8, 16),
+        large_p=11,
+        largest_p=13,
+        many=((7, 16, 2),),
+        n_steps=2,
+        n_rounds=n_rounds,
+        n_threads=1,
+        peer_python=sys.executable,
+        only=only,
+        has_goals=has_goals,
+    )
 
 
-def test_a_part_prints_its_figures_and_writes_them(tmp_path):
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Cases without a process each: that they have one is tested above."""
+
+    def run_case(case, **setting):
+        return cases.CASES[case](**setting)
+
+    for module in (parts, step_part):
+        monkeypatch.setattr(module, "run_case", run_case)
+
+
+def test_a_part_prints_its_figures_and_writes_them(tmp_path, in_this_process):
     lines = []
     out = tmp_path / "figures.json"
     found = run_parts(plan("limit", "measures"), lines.append, out)
-    assert "GFLOP/s" in lines[-1] and "by_frequency.csv" in "\n".join(lines)
+    assert "GFLOP/s" in lines[-3] and "by_frequency.csv" in "\n".join(lines)
+    assert lines[-1].startswith("Noise: the same product took ")
     assert json.loads(out.read_text()) == json.loads(json.dumps(found))
-    assert set(found) == {"plan", "machine", "measures", "limit"}
+    assert set(found) == {"plan", "machine", "measures", "limit", "noise"}
+    assert len(found["noise"]["seconds"]) == 3
 
 
-def test_the_step_says_whom_it_is_compared_with(monkeypatch):
-    from grokinterp.benchmarks import parts
+@pytest.mark.parametrize(
+    ("goal", "by_round", "words"),
+    [
+        (Goal("a ratio", at_least=10.0), [10.5, 9.9, 11.0], "10.5 (9.9 to 11): not clear"),
+        (Goal("a ratio", at_least=10.0), [10.5, 10.0, 11.0], "10.5 (10 to 11): met"),
+        (Goal("a ratio", at_least=10.0), [9.5, 9.9, 9.0], "9.5 (9 to 9.9): not met"),
+        (Goal("a time", at_most=150.0, unit="ms"), [150.0], "150 ms: 150 ms (one round): met"),
+        (Goal("a time", at_most=150.0, unit="ms"), [1500.25], "1,500 ms (one round): not met"),
+        (Goal("a ratio", at_most=1.3), [math.nan], "not met"),
+    ],
+)
+def test_a_verdict_is_about_every_round(goal, by_round, words):
+    assert goal.verdict(by_round).endswith(words) or words in goal.verdict(by_round)
 
-    monkeypatch.setattr(parts, "_has_peer", lambda python: False)
+
+def test_a_verdict_needs_a_round():
+    with pytest.raises(ValueError, match="at least one round"):
+        Goal("a ratio", at_least=10.0).verdict([])
+
+
+def test_the_noise_of_the_machine_is_its_slowest_look_over_its_fastest():
+    meter = NoiseMeter(1, side=8)
+    meter.seconds = [0.010, 0.010 * (NOISY - 0.01)]
+    assert "Something else ran" not in meter.in_words
+    meter.seconds.append(0.020)
+    assert meter.spread == pytest.approx(2)
+    assert "10.0 to 20.0 ms in 3 looks, 2.00 times. Something else ran" in meter.in_words
+
+
+def test_goals_are_judged_at_their_own_setting_alone(monkeypatch, in_this_process):
+    monkeypatch.setattr(step_part, "has_peer", lambda python: False)
+    monkeypatch.setattr(step_part, "has_numba", lambda: True)
+    quick, full = [], []
+    step_part.measure_step(plan(), quick.append)
+    step_part.measure_step(plan(n_rounds=2, has_goals=True), full.append)
+    assert not [line for line in quick if "goal:" in line]
+    # Without TransformerLens there is nothing to compare with.
+    (verdict,) = [line for line in full if "goal:" in line]
+    assert STEP_GOALS["over_products"].figure in verdict and " to " in verdict
+
+
+def test_a_busy_program_is_gone_when_its_part_ends(in_this_process):
+    with one_core_busy() as program:
+        assert program.poll() is None
+    assert program.poll() is not None
+    lines = []
+    found = run_parts(plan("busy"), lines.append)
+    assert len(found["busy"]["ratio_by_round"]) == 1 and "keeps one core busy" in "\n".join(lines)
+
+
+def test_the_step_says_whom_it_is_compared_with(monkeypatch, in_this_process):
+    monkeypatch.setattr(step_part, "has_peer", lambda python: False)
     lines = []
     run_parts(plan("step"), lines.append)
     text = "\n".join(lines)

@@ -15,7 +15,7 @@ from typing import Literal
 from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError
 
-Part = Literal["step", "measures", "growth", "memory", "limit", "processes"]
+Part = Literal["step", "busy", "measures", "growth", "memory", "limit", "processes"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def main(arguments: list[str]) -> None:
     command = parse_command(Benchmark, None, arguments, "grokinterp.benchmark")
     _check(command)
     # Only now: --help is answered before torch is imported.
-    from grokinterp.benchmarks.parts import Plan, run_parts
+    from grokinterp.benchmarks.parts import run_parts
+    from grokinterp.benchmarks.plan import Plan
 
     plan = Plan.of(
         is_quick=command.quick,
