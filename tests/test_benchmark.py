@@ -10,8 +10,6 @@ import sys
 from typing import get_args
 
 import pytest
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from grokinterp.benchmarks import cases, parts, processes, step_part
 from grokinterp.benchmarks.goals import Goal
@@ -26,23 +24,9 @@ from grokinterp.tasks import draw_split, task_of
 from grokinterp.training.loop import batches_of
 from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableStep
 from grokinterp.training.step import AutogradStep
+from tests.counted import CountedProducts
 
 SMALL = {"p": 7, "d_mlp": 16, "n_threads": 1}
-
-
-class CountedProducts(TorchDispatchMode):
-    """Counts multiplications in dense matrix products."""
-
-    def __init__(self):
-        super().__init__()
-        self.n = 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), named=None):
-        name = function.overloadpacket.__name__
-        if name in ("mm", "bmm", "addmm", "addmm_", "baddbmm"):
-            left, right = [x for x in arguments if isinstance(x, torch.Tensor)][-2:]
-            self.n += math.prod(left.shape) * right.shape[-1]
-        return function(*arguments, **(named or {}))
 
 
 def built(kind, config, side="train", **named):

@@ -24,6 +24,7 @@ from grokinterp.training.loop import batches_of
 from grokinterp.training.modifiers import modifiers_of
 from grokinterp.training.optimizer import build_optimizer
 from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableStep
+from grokinterp.training.perceptron_step import PerceptronEvaluation, PerceptronStep
 from grokinterp.training.step import AutogradStep, ForwardEvaluation
 from grokinterp.training.unread_losses import UnreadLosses
 from tests import tiny
@@ -85,6 +86,9 @@ def test_steps_and_tests_stay_on_their_device_and_read_nothing(kind, loss, loss_
         if kind == "one layer":
             steps.append(PairTableStep(parameters, spec, *batches["train"], *of_loss))
             tests.append(PairTableEvaluation(parameters, spec, *batches["test"], *of_loss))
+        if kind == "perceptron":
+            steps.append(PerceptronStep(parameters, spec, *batches["train"], *of_loss))
+            tests.append(PerceptronEvaluation(parameters, spec, *batches["test"], *of_loss))
         for step in steps:
             values = [step.loss_and_gradients(3), step.accuracy()]
             assert {value.device.type for value in values} == {"meta"}
