@@ -17,6 +17,7 @@ from torch import Tensor
 
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
+from grokinterp.runs.run import Run
 from grokinterp.runs.stopping import EarlyStop, early_stop
 from grokinterp.training.modifiers import Modifier, modifiers_of
 from grokinterp.training.optimizer import build_optimizer, warmed_up
@@ -35,6 +36,11 @@ class OfStep(Protocol):
     def accuracy(self) -> Tensor:
         """Return the training accuracy at the weights of the last loss."""
         ...
+
+
+def first_weights(network: Network, parent: Run | None) -> dict[str, Tensor]:
+    """Weights that a run begins with: drawn, or the last ones of its parent."""
+    return network.initial_parameters() if parent is None else parent.parameters()
 
 
 @dataclass

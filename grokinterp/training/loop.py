@@ -26,7 +26,7 @@ from grokinterp.runs.stopping import early_stop
 from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
-from grokinterp.training.course import Course, Training
+from grokinterp.training.course import Course, Training, first_weights
 from grokinterp.training.loss import widest
 from grokinterp.training.pace import Pace
 from grokinterp.training.recorder import Recorder, open_recorder
@@ -94,14 +94,14 @@ def train(
     20
     """
     _check_arguments(config, folder, n_threads, device, parent)
-    _check_parent(config, parent)
-    _check_size(config)
+    check_parent(config, parent)
+    check_size(config)
     run_folder = RunFolder(Path(folder))
     # A finished run is not written to, so it may lie in a folder that is read-only.
     if is_there(run_folder.config_file) and run_folder.read_config() == config:
         if run_folder.is_finished(config):
             return load_run(folder)
-    with _threads(n_threads), open_recorder(Path(folder), config) as recorder:
+    with threads(n_threads), open_recorder(Path(folder), config) as recorder:
         if not run_folder.is_finished(config):
             _run_loop(*_started(config, recorder, device, parent), recorder, progress)
     return load_run(folder)
@@ -125,11 +125,6 @@ def _started(
         words = "%s outputs in every step, always over the whole batch: training is slow"
         log.info(words, f"{n_outputs:,}")
     return step, Training.start(network, parameters, step, evaluation, recorder)
-
-
-def first_weights(network: Network, parent: Run | None) -> dict[str, Tensor]:
-    """Weights that a run begins with: drawn, or the last ones of its parent."""
-    return network.initial_parameters() if parent is None else parent.parameters()
 
 
 def _run_loop(step: TrainingStep, training: Training, recorder: Recorder, progress: bool) -> None:
@@ -174,7 +169,14 @@ def batches_of(network: Network, split: Split, device: str) -> dict[str, tuple[T
     }
 
 
-def _check_parent(config: TrainConfig, parent: Run | None) -> None:
+def check_parent(config: TrainConfig, parent: Run | None) -> None:
+    """Refuse a parent that is not the finished run that the config names.
+
+    Raises
+    ------
+    ConfigError
+        With what is wrong.
+    """
     if config.parent is None and parent is None:
         return
     if parent is None or config.parent is None or parent.config != config.parent:
@@ -227,7 +229,7 @@ def _check_fixed_weights(spec: ModelSpec | MlpSpec, of_parent: ModelSpec | MlpSp
         )
 
 
-def _check_size(config: TrainConfig) -> None:
+def check_size(config: TrainConfig) -> None:
     """Refuse a network that is too large to hold, before anything is made for it."""
     shapes = Network(config.model, task_of(config.task)).shapes
     n_numbers = sum(math.prod(shape) for shape in shapes.values())
@@ -248,9 +250,20 @@ def _check_arguments(
     remedy = 'Take a preset, gi.PRESETS["quick"], or build gi.TrainConfig(...).'
     checked("config", config, TrainConfig, remedy)
     checked("folder", folder, str | PathLike)
+    checked("parent", parent, Run | None, "Load it: gi.load_run(folder).")
+    check_machine(n_threads, device)
+
+
+def check_machine(n_threads: int | None, device: str) -> None:
+    """Refuse threads or a device that are not to be had here.
+
+    Raises
+    ------
+    ConfigError
+        With the value.
+    """
     checked("n_threads", n_threads, int | None)
     checked("device", device, str)
-    checked("parent", parent, Run | None, "Load it: gi.load_run(folder).")
     if n_threads is not None and not 1 <= n_threads <= MOST_THREADS:
         raise ConfigError(f"n_threads={shown(n_threads)} is not allowed. Use 1 to {MOST_THREADS}.")
     try:
@@ -265,7 +278,8 @@ def _check_arguments(
 
 
 @contextmanager
-def _threads(n_threads: int | None) -> Iterator[None]:
+def threads(n_threads: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads, and with as many as before afterwards."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(n_threads or before)
