@@ -53,8 +53,10 @@ class Entrant:
 class BatchedWay(Protocol):
     """A way to compute many networks of one shape at once."""
 
-    bytes_per_member: int
-    """Weights, gradients and moments."""
+    @property
+    def bytes_per_member(self) -> int:
+        """Weights, gradients and moments."""
+        ...
 
     def step(self, weights: StackedWeights) -> StackedStep:
         """Make the step of a stack."""
