@@ -17,15 +17,18 @@ import torch
 from grokinterp.errors import ConfigError, FailedRunsError, FolderInUseError
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.initialization import initial_parameters
-from grokinterp.runs import OptimizerSpec
+from grokinterp.runs import OptimizerSpec, TrainConfig
 from grokinterp.runs.atomic import exclusive_lock
+from grokinterp.runs.network import Network
 from grokinterp.runs.pressures import PressureSpec
 from grokinterp.runs.stored_run import load_run
-from grokinterp.tasks import Task, TaskSpec, draw_split
-from grokinterp.training import kernel_choice, many, train, train_many
+from grokinterp.tasks import PolynomialSpec, Task, TaskSpec, draw_split, task_of
+from grokinterp.training import batched_ways, kernel_choice, train, train_many
+from grokinterp.training.batch import Entrant
 from grokinterp.training.pair_table_step import PairTableStep
 from grokinterp.training.stacked_pairs import MemberPairs, StackedPairStep
 from grokinterp.training.stacked_weights import StackedWeights, stack_of
+from grokinterp.training.step import AutogradStep
 from tests import tiny
 from tests.test_training import same_bits
 
@@ -104,6 +107,104 @@ def test_every_gradient_of_every_member_is_that_of_the_step_of_one_network(p, n_
             torch.testing.assert_close(places[number][name].grad, value.grad, **EXACT64, msg=name)
 
 
+SMALL = dict(d_model=12, n_heads=2, d_head=6, d_mlp=20)
+KINDS = {
+    "one layer": (ModelSpec(**SMALL), TaskSpec(p=7)),
+    "two layers": (ModelSpec(n_layers=2, act_fn="gelu", **SMALL), TaskSpec(p=7)),
+    "norms": (ModelSpec(normalization="LN", tied_embeddings=True, **SMALL), TaskSpec(p=7)),
+    "gated": (ModelSpec(gated_mlp=True, positions="sinusoidal", **SMALL), TaskSpec(p=7)),
+    "one-hot": (MlpSpec(widths=(8, 6), biases=True, trains_readout=False), TaskSpec(p=7)),
+    "centered": (
+        MlpSpec(widths=(8,), act_fn="square", init="mean_field", is_centered=True),
+        TaskSpec(p=7),
+    ),
+    "embedded": (MlpSpec(widths=(8,), embedding="separate", d_embed=5), TaskSpec(p=7)),
+    "vectors": (MlpSpec(widths=(8,), biases=True), PolynomialSpec(n_train=20, n_test=10)),
+}
+
+
+def entrants(model, task, loss, stack_of_weights):
+    """Three runs of one shape with weights in a stack."""
+    for number in range(3):
+        config = TrainConfig(
+            task=dataclasses.replace(task, **{SEED_OF[type(task)]: number}),
+            model=dataclasses.replace(model, init_seed=number),
+            loss=loss,
+        )
+        split = draw_split(task_of(config.task))
+        network = Network(config.model, split.task)
+        initial = network.initial_parameters()
+        if not stack_of_weights:
+            shapes = {name: tuple(value.shape) for name, value in initial.items()}
+            trained = {name for name in shapes if network.is_trained(name)}
+            stack_of_weights.append(StackedWeights(shapes, trained, 3, torch.float64, "cpu"))
+        parameters = stack_of_weights[0].member(number)
+        for name, value in initial.items():
+            parameters[name].detach().copy_(value)
+        yield InFloat64(config, network, parameters, split, "cpu")
+
+
+class InFloat64(Entrant):
+    """Vectors in the precision of the weights."""
+
+    def batch(self, side):
+        inputs, targets = super().batch(side)
+        return (inputs.double() if inputs.is_floating_point() else inputs), targets
+
+
+SEED_OF = {TaskSpec: "split_seed", PolynomialSpec: "seed"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss"),
+    [
+        (kind, loss)
+        for kind in KINDS
+        for loss in ("cross_entropy", "mse", "stable_max")
+        if loss == "mse" or kind != "vectors"
+    ],
+)
+def test_every_gradient_of_the_step_for_devices_is_that_of_autograd(kind, loss):
+    model, task = KINDS[kind]
+    stacks = []
+    members = list(entrants(model, task, loss, stacks))
+    way = batched_ways.StackedAutograd(model, loss, "float64", ())
+    of_step = [way.member(member)[0] for member in members]
+    losses = way.step(stacks[0]).losses_and_gradients(of_step, [0, 0, 0])
+    for number, member in enumerate(members):
+        own = {
+            name: value.detach().clone().requires_grad_(value.requires_grad)
+            for name, value in member.parameters.items()
+        }
+        step = AutogradStep(own, member.network, *member.batch("train"), "float64", loss)
+        torch.testing.assert_close(losses[number].double(), step.loss_and_gradients(), **EXACT64)
+        torch.testing.assert_close(
+            of_step[number].accuracy(), step.accuracy(), rtol=0, atol=0, equal_nan=True
+        )
+        for name, value in own.items():
+            if value.requires_grad:
+                found = member.parameters[name].grad
+                torch.testing.assert_close(found, value.grad, **EXACT64, msg=name)
+
+
+def test_on_a_device_all_networks_but_those_with_dropout_are_batched(tmp_path, monkeypatch):
+    """The CPU stands for the device: the same step, the same way in and out of the batch."""
+    monkeypatch.setattr(batched_ways, "is_cpu", lambda device: False)
+    perceptron = dataclasses.replace(seed(5, n_steps=20), model=MlpSpec(widths=(8,)))
+    other = dataclasses.replace(perceptron, model=MlpSpec(widths=(8,), init_seed=1), n_steps=12)
+    dropout = seed(1, n_steps=4, pressures=PressureSpec(dropout=0.1))
+    configs = [seed(0, n_steps=20), seed(5, n_steps=12), perceptron, other, dropout]
+    runs = train_many(configs, tmp_path / "many", progress=False)
+    steps = [run.environment["training_step"] for run in runs]
+    assert steps[:4] == ["autograd, many at once"] * 4
+    assert steps[4] == "autograd (no pair tables: dropout=0.1)"
+    for run in runs[:4]:
+        assert same_bits(run, trained_alone(run.config, tmp_path))
+        ordinary = train(run.config, tmp_path / run.folder.name, progress=False)
+        losses = [one.curves["train_loss"][:4] for one in (run, ordinary)]
+        np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
 def test_members_of_a_stack_begin_at_a_line_of_the_cache_and_never_touch():
     for shape in [(5, 2), (16,), (4, 8), (1,)]:
         stack = stack_of(3, shape, torch.float32, "cpu")
@@ -128,7 +229,7 @@ def company(tmp_path_factory):
     folder = tmp_path_factory.mktemp("company")
     configs = [seed(number, **changes) for number, changes in enumerate(COMPANY)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(many, "MOST_AT_A_TIME", 3)
+        patch.setattr(batched_ways, "MOST_AT_A_TIME", 3)
         runs = train_many(configs, folder, n_threads=2, progress=False)
     return configs, runs
 
@@ -197,19 +298,19 @@ def test_an_early_stop_leaves_the_batch_where_training_alone_stops(tmp_path):
     assert same_bits(runs[2], trained_alone(configs[2], tmp_path))
 
 
-def test_shapes_and_networks_of_all_kinds_may_be_mixed(tmp_path, caplog):
+def test_shapes_and_networks_of_all_kinds_may_be_mixed(tmp_path):
     other_shape = dataclasses.replace(seed(0, n_steps=4), task=TaskSpec(p=11))
     dropout = seed(1, n_steps=4, pressures=PressureSpec(dropout=0.1))
     perceptron = dataclasses.replace(seed(2, n_steps=4), model=MlpSpec(widths=(8,)))
     configs = [seed(0, n_steps=4), other_shape, dropout, perceptron]
-    with caplog.at_level("INFO"):
-        runs = train_many(configs, tmp_path / "many", progress=False)
+    runs = train_many(configs, tmp_path / "many", n_threads=2, progress=False)
     steps = [run.environment["training_step"] for run in runs]
-    assert steps[0].endswith("many at once") and steps[1].endswith("many at once")
-    assert steps[2] == "autograd (no pair tables: dropout=0.1)"
-    assert "trained one after another, not in a batch: dropout=0.1" in caplog.text
-    assert same_bits(runs[2], train(dropout, tmp_path / "one", progress=False))
+    assert [step.endswith("many at once") for step in steps] == [True, True, False, False]
     assert [run.steps[-1] for run in runs] == [4] * 4
+    for run in runs[2:]:
+        alone = train(run.config, tmp_path / run.folder.name, n_threads=1, progress=False)
+        assert same_bits(run, alone)
+        assert run.environment == alone.environment
 
 
 def test_a_run_that_cannot_be_trained_leaves_the_others_their_work(tmp_path):

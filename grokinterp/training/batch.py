@@ -27,7 +27,9 @@ from grokinterp.training.step import Evaluation
 class StackedStep(Protocol):
     """Computes losses and gradients of all networks in a stack of weights."""
 
-    def losses_and_gradients(self, members: Sequence[Any]) -> list[Tensor]:
+    def losses_and_gradients(
+        self, members: Sequence[Any], n_updates: Sequence[int]
+    ) -> list[Tensor]:
         """Return the loss of each member, those of the first slots, and write its gradients."""
         ...
 
@@ -54,20 +56,16 @@ class BatchedWay(Protocol):
     """A way to compute many networks of one shape at once."""
 
     @property
-    def bytes_per_member(self) -> int:
-        """Weights, gradients and moments."""
+    def most_at_a_time(self) -> int:
+        """Members of a batch; more would be slower, or do not fit."""
         ...
 
     def step(self, weights: StackedWeights) -> StackedStep:
         """Make the step of a stack."""
         ...
 
-    def member(self, entrant: Entrant) -> OfStep:
-        """Make what the step needs of one member."""
-        ...
-
-    def evaluation(self, entrant: Entrant) -> Evaluation:
-        """Make the test of one member."""
+    def member(self, entrant: Entrant) -> tuple[OfStep, Evaluation]:
+        """Make what the step needs of one member, and its test."""
         ...
 
 
@@ -157,7 +155,7 @@ class Batch:
         for name, place in parameters.items():
             place.detach().copy_(initial[name])
         entrant = Entrant(config, network, parameters, recorder.split, self.device)
-        of_step, evaluation = self.way.member(entrant), self.way.evaluation(entrant)
+        of_step, evaluation = self.way.member(entrant)
         training = Training.start(network, parameters, of_step, evaluation, recorder)
         clock = _Clock()
         return _Member(training, Course(training, recorder, clock), of_step, lock, clock)
@@ -184,7 +182,10 @@ class Batch:
         """
         assert self._step is not None
         start, n_members = time.monotonic(), len(self._members)
-        losses = self._step.losses_and_gradients([member.of_step for member in self._members])
+        losses = self._step.losses_and_gradients(
+            [member.of_step for member in self._members],
+            [member.training.n_updates for member in self._members],
+        )
         ended: list[Training] = []
         failed: list[tuple[Training, GrokinterpError]] = []
         leaving = []

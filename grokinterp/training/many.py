@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -20,19 +19,9 @@ from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
 from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
+from grokinterp.training import batched_ways
 from grokinterp.training.batch import Batch, BatchedWay
-from grokinterp.training.batched_ways import batched_way
-from grokinterp.training.loop import check_machine, check_parent, check_size, threads, train
-
-log = logging.getLogger(__name__)
-
-MOST_BYTES_AT_A_TIME = 16 * 2**20
-"""Of weights, gradients and moments that one thread works on in turn: about what a processor
-keeps near it."""
-MOST_AT_A_TIME = 8
-"""Members whose tables are made in one call on the CPU; more save nothing."""
-MOST_ON_DEVICE = 256
-"""Members at once on a device; each holds a file open, the lock of its folder."""
+from grokinterp.training.loop import check_machine, check_parent, check_size, threads
 
 
 def train_many(
@@ -83,10 +72,11 @@ def train_many(
     -----
     The bits of a run depend neither on the other members nor on how many there are, and
     a run that was stopped goes on to the same bits in any batch. Against
-    :func:`train` a step differs by rounding, which shows late in a run; so a run that one of
-    the two has begun and the other finishes warns, and ``environment.json`` has both. Networks
-    for which there is no batched step are trained one after another by :func:`train`; the log
-    says why.
+    :func:`train` a batched step differs by rounding, which shows late in a run; so a run that one
+    of the two has begun and the other finishes warns, and ``environment.json`` has both. On the
+    CPU the networks with an exact fast step are batched; each of the others has the step, and
+    the bits, that :func:`train` gives it with one thread. On a device all are batched whose loss
+    and number of training examples are the same, except for dropout.
 
     Examples
     --------
@@ -134,52 +124,29 @@ class _Work:
             return True
 
     def finish(self, configs: Iterable[TrainConfig]) -> None:
-        """Train runs that do not start from each other, shape by shape."""
-        groups: dict[object, tuple[BatchedWay, list[TrainConfig]]] = {}
-        alone: dict[str, list[TrainConfig]] = {}
+        """Train runs that do not start from each other, one kind of batch after another."""
+        groups: dict[BatchedWay, list[TrainConfig]] = {}
         for config in configs:
             try:
-                check_size(config)
-                found = batched_way(config, self._device)
+                groups.setdefault(self._way_of(config), []).append(config)
             except GrokinterpError as error:
                 self._fail(config, error)
-                continue
-            if isinstance(found, str):
-                alone.setdefault(found, []).append(config)
-            else:
-                groups.setdefault(found[0], (found[1], []))[1].append(config)
-        for way, members in groups.values():
+        for way, members in groups.items():
             self._finish_together(way, members)
-        for reason, members in alone.items():
-            log.info("trained one after another, not in a batch: %s", reason)
-            for config in members:
-                self._finish_alone(config)
 
-    def _finish_alone(self, config: TrainConfig) -> None:
-        try:
-            parent = self._parent_of(config)
-            train(
-                config,
-                self._folder / config.hash(),
-                n_threads=self._n_threads,
-                device=self._device,
-                progress=False,
-                parent=parent,
-            )
-            self._shown.end(config, 0)
-        except GrokinterpError as error:
-            self._fail(config, error)
+    def _way_of(self, config: TrainConfig) -> BatchedWay:
+        check_size(config)
+        return batched_ways.batched_way(config, self._device)
 
     def _finish_together(self, way: BatchedWay, configs: list[TrainConfig]) -> None:
         # Long runs first, so that none is left over when the others are done.
         waiting = deque(sorted(configs, key=lambda config: -config.n_steps))
-        is_cpu = self._device == "cpu"
-        n_batches = min(self._n_threads, len(configs)) if is_cpu else 1
-        n_slots = _n_at_a_time(way.bytes_per_member) if is_cpu else MOST_ON_DEVICE
-        n_slots = min(n_slots, -(-len(configs) // n_batches))
+        has_threads = batched_ways.is_cpu(self._device)
+        n_batches = min(self._n_threads, len(configs)) if has_threads else 1
+        n_slots = min(way.most_at_a_time, -(-len(configs) // n_batches))
 
         def work() -> None:
-            with threads(1 if is_cpu else None):
+            with threads(1 if has_threads else None):
                 self._work_off(
                     Batch(way, n_slots, self._folder, self._device, self._parent_of), waiting
                 )
@@ -272,11 +239,6 @@ class _Progress:
 
     def _say(self) -> None:
         self._bar.set_description_str(f"{self._n_ended} of {self._n_runs} runs", refresh=False)
-
-
-def _n_at_a_time(bytes_per_member: int) -> int:
-    """Members of a batch on the CPU: so many that their weights stay near the processor."""
-    return min(max(MOST_BYTES_AT_A_TIME // bytes_per_member, 1), MOST_AT_A_TIME)
 
 
 def _side_by_side(works: Sequence[Callable[[], None]], is_stopped: threading.Event) -> None:

@@ -157,7 +157,9 @@ class StackedPairStep:
         self._scratch: _Scratch | None = None
         self._n_members = 0
 
-    def losses_and_gradients(self, members: Sequence[MemberPairs]) -> list[Tensor]:
+    def losses_and_gradients(
+        self, members: Sequence[MemberPairs], n_updates: Sequence[int] = ()
+    ) -> list[Tensor]:
         """Return the loss of every member and write its gradients into the stack.
 
         Parameters

@@ -61,7 +61,7 @@ class StackedWeights:
         dtype: torch.dtype,
         device: torch.device | str,
     ) -> None:
-        self.n_slots, self._trained = n_slots, frozenset(trained)
+        self.n_slots, self.trained = n_slots, frozenset(trained)
         self._values = {
             name: stack_of(n_slots, shape, dtype, device) for name, shape in shapes.items()
         }
@@ -79,7 +79,7 @@ class StackedWeights:
         weights = {}
         for name, value in self._values.items():
             leaf = weights[name] = value[slot].detach()
-            if name in self._trained:
+            if name in self.trained:
                 leaf.requires_grad_()
                 leaf.grad = self._gradients[name][slot]
         return weights
