@@ -19,6 +19,7 @@ from grokinterp.models.mlp import first_outputs, mlp_outputs
 from grokinterp.models.pair_tables import forward_tables, has_pair_tables, pair_tables
 from grokinterp.models.transformer import input_tokens, transformer_logits
 from grokinterp.runs.config import TrainConfig
+from grokinterp.training.environment import BATCHED
 from grokinterp.training.loss import LOSSES, accuracy
 from grokinterp.training.stacked_weights import StackedWeights
 
@@ -38,7 +39,7 @@ class MemberBatch:
         The batch.
     """
 
-    name = "autograd, many at once"
+    name = f"autograd, {BATCHED}"
 
     def __init__(
         self, config: TrainConfig, parameters: Weights, inputs: Tensor, targets: Tensor

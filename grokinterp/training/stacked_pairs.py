@@ -12,6 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.models import ModelSpec
+from grokinterp.training.environment import BATCHED
 from grokinterp.training.loss import BatchLoss, accuracy, batch_loss
 from grokinterp.training.stacked_tables import StackedTables
 from grokinterp.training.stacked_weights import StackedWeights
@@ -87,7 +88,7 @@ class MemberPairs:
             )
             self._parts.append(_Part(rows, mix, of_part))
         self.width = self._parts[0].mix.width
-        self.name = f"pair tables (exact, one layer), {self._parts[0].mix.name}, many at once"
+        self.name = f"pair tables (exact, one layer), {self._parts[0].mix.name}, {BATCHED}"
 
     def accuracy(self) -> Tensor:
         """Return the training accuracy at the weights of the last loss; costs no pass."""
