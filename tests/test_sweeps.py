@@ -20,7 +20,7 @@ from grokinterp.experiments.run_table import row_of
 from grokinterp.experiments.sweep import run_sweep, write_table
 from grokinterp.experiments.sweep.bundles import bundles_of
 from grokinterp.experiments.sweep.run_task import RunTask
-from grokinterp.training import train, train_many
+from grokinterp.training import kernel_choice, train, train_many
 from tests import toy_experiment as toy
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -212,6 +212,13 @@ def test_runs_csv_grows_and_ends_in_the_order_of_the_plan(swept, planned, tmp_pa
     assert ",120,120,50," in text and "nan" not in text.lower()
 
 
+@pytest.fixture
+def torch_alone(monkeypatch):
+    """As where numba is not installed: with it every network has a step of its own."""
+    monkeypatch.setattr(kernel_choice, "has_numba", lambda: False)
+
+
+@pytest.mark.usefixtures("torch_alone")
 def test_a_batched_sweep_has_the_bits_of_the_batch_whoever_shares_it(planned, swept, tmp_path):
     """Its rows differ by rounding from those of the others, and not among each other."""
     alone = pd.concat(
@@ -220,7 +227,7 @@ def test_a_batched_sweep_has_the_bits_of_the_batch_whoever_shares_it(planned, sw
     )
     together = sweep(planned, tmp_path / "together", batched=True).table
     assert_same_tables(together, alone)
-    plain = swept[1].table
+    plain = swept[1].table  # with the same step alone where numba is not there, or with kernels
     assert not together["train_loss"].equals(plain["train_loss"])
     together_loss, plain_loss = together["train_loss"], plain["train_loss"]
     assert together_loss.to_numpy() == pytest.approx(plain_loss.to_numpy(), rel=0.05)
@@ -239,6 +246,7 @@ def environment(store):
     return store.glob("*/environment.json")
 
 
+@pytest.mark.usefixtures("torch_alone")
 @pytest.mark.parametrize("begun_batched", [False, True])
 def test_a_run_is_finished_in_the_way_in_which_it_was_begun(begun_batched, planned, tmp_path):
     """As if the sweep had been stopped, and started again with the other choice."""

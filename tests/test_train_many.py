@@ -52,14 +52,22 @@ def trained_alone(config, folder):
     return train_many([config], folder / "alone", n_threads=1, progress=False)[0]
 
 
-@pytest.fixture(params=["kernels compiled by numba", "embedding bags"])
-def way(request, monkeypatch):
-    """Each way of reading tokens that the CPU has."""
-    if request.param == "embedding bags":
-        monkeypatch.setattr(kernel_choice, "has_numba", lambda: False)
-    elif not kernel_choice.has_numba():
-        pytest.skip("no numba here (the extra fast)")
-    return request.param
+@pytest.fixture(scope="module", params=["torch alone", "kernels"])
+def way(request):
+    """With and without numba: without it the exact step is batched, with it each has its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "torch alone":
+            patch.setattr(kernel_choice, "has_numba", lambda: False)
+        elif not kernel_choice.has_numba():
+            pytest.skip("no numba here (the extra fast)")
+        yield request.param
+
+
+@pytest.fixture
+def torch_alone(monkeypatch):
+    """As where numba is not installed, in processes that are started too."""
+    monkeypatch.setattr(kernel_choice, "has_numba", lambda: False)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
 
 
 def random_parameters(spec, p, number):
@@ -81,7 +89,8 @@ def pairs_of(p, number):
 @pytest.mark.parametrize("p", [2, 11])
 @pytest.mark.parametrize("n_heads", [1, 4])
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
-def test_every_gradient_of_every_member_is_that_of_the_step_of_one_network(p, n_heads, loss, way):
+@pytest.mark.usefixtures("torch_alone")
+def test_every_gradient_of_every_member_is_that_of_the_step_of_one_network(p, n_heads, loss):
     spec = ModelSpec(d_model=12, n_heads=n_heads, d_head=3, d_mlp=20)
     drawn = [random_parameters(spec, p, number) for number in range(3)]
     shapes = {name: tuple(value.shape) for name, value in drawn[0].items()}
@@ -94,7 +103,7 @@ def test_every_gradient_of_every_member_is_that_of_the_step_of_one_network(p, n_
         MemberPairs(spec, p, p, torch.float64, *pairs_of(p, number), loss, "float64")
         for number in range(3)
     ]
-    assert way in members[0].name and members[0].name.endswith("many at once")
+    assert members[0].name.endswith("many at once")
     step = StackedPairStep(stack, spec)
     step.losses_and_gradients(members)
     losses = step.losses_and_gradients(members)
@@ -168,7 +177,7 @@ def test_every_gradient_of_the_step_for_devices_is_that_of_autograd(kind, loss):
     model, task = KINDS[kind]
     stacks = []
     members = list(entrants(model, task, loss, stacks))
-    way = batched_ways.StackedAutograd(model, loss, "float64", ())
+    way = batched_ways.StackedAutograd(model, loss, "float64", 0, (), torch.float64)
     of_step = [way.member(member)[0] for member in members]
     losses = way.step(stacks[0]).losses_and_gradients(of_step, [0, 0, 0])
     for number, member in enumerate(members):
@@ -224,7 +233,7 @@ COMPANY = [
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory):
+def company(way, tmp_path_factory):
     """Runs of one shape that differ in all that may differ, in two batches of three."""
     folder = tmp_path_factory.mktemp("company")
     configs = [seed(number, **changes) for number, changes in enumerate(COMPANY)]
@@ -259,6 +268,8 @@ def test_the_first_steps_are_those_of_training_alone_up_to_rounding(number, comp
     assert runs[number].steps == ordinary.steps
     names = sorted(path.name for path in ordinary.folder.iterdir())
     assert sorted(path.name for path in runs[number].folder.iterdir()) == names
+    is_batched = runs[number].environment["training_step"].endswith("many at once")
+    assert is_batched is not same_bits(runs[number], ordinary)
 
 
 def test_members_that_differ_do_not_get_each_others_numbers(company):
@@ -286,6 +297,7 @@ def test_a_finished_run_is_read_and_nothing_of_it_is_written(tmp_path):
     assert [run.steps[-1] for run in runs] == [4, 4]
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_an_early_stop_leaves_the_batch_where_training_alone_stops(tmp_path):
     stopping = seed(2, n_steps=400, stop_accuracy=0.15, stop_patience=10, checkpoint_every=100)
     configs = [seed(0, n_steps=60), stopping, seed(1, n_steps=160)]
@@ -298,6 +310,7 @@ def test_an_early_stop_leaves_the_batch_where_training_alone_stops(tmp_path):
     assert same_bits(runs[2], trained_alone(configs[2], tmp_path))
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_shapes_and_networks_of_all_kinds_may_be_mixed(tmp_path):
     other_shape = dataclasses.replace(seed(0, n_steps=4), task=TaskSpec(p=11))
     dropout = seed(1, n_steps=4, pressures=PressureSpec(dropout=0.1))
@@ -391,6 +404,7 @@ def test_no_configs_are_no_runs(tmp_path):
     assert train_many([], tmp_path, progress=False) == []
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_runs_go_over_between_one_and_many_with_a_warning(tmp_path, caplog):
     config = seed(0, n_steps=20, checkpoint_every=10)
     short = dataclasses.replace(config, n_steps=10)
@@ -416,6 +430,7 @@ def test_the_bar_counts_steps_of_all_runs_and_runs_that_are_finished(tmp_path, c
     assert "0 of 0 runs" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_an_interruption_frees_the_folders_and_the_same_call_goes_on(tmp_path):
     configs = [seed(number, n_steps=600, checkpoint_every=50) for number in range(4)]
     index = tmp_path / configs[0].hash() / "checkpoints" / "index.csv"
@@ -456,6 +471,7 @@ def to_be_killed():
 
 
 @pytest.mark.faults
+@pytest.mark.usefixtures("torch_alone")
 def test_killed_runs_go_on_to_the_bits_of_undisturbed_ones(tmp_path):
     configs = to_be_killed()
     undisturbed = train_many(configs, tmp_path / "whole", progress=False)
@@ -477,6 +493,7 @@ def test_killed_runs_go_on_to_the_bits_of_undisturbed_ones(tmp_path):
         assert "resumed_with" not in json.loads((run.folder / "environment.json").read_text())
 
 
+@pytest.mark.usefixtures("torch_alone")
 def test_a_full_disk_ends_in_one_line_and_the_runs_go_on_later(tmp_path):
     """A file size limit of the process stands for the full disk: writes fail in the same way."""
     script = (

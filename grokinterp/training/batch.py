@@ -47,8 +47,10 @@ class Entrant:
     def batch(self, side: str) -> tuple[Tensor, Tensor]:
         """Inputs and targets of a side of the split."""
         rows = getattr(self.split, side)
-        network = self.network
-        return network.inputs[rows].to(self.device), network.targets[rows].to(self.device)
+        inputs, targets = self.network.inputs[rows], self.network.targets[rows]
+        if inputs.is_floating_point():
+            inputs = inputs.to(next(iter(self.parameters.values())).dtype)
+        return inputs.to(self.device), targets.to(self.device)
 
 
 @runtime_checkable
@@ -150,7 +152,7 @@ class Batch:
 
     def _started(self, config: TrainConfig, recorder: Recorder, lock: ExitStack) -> _Member:
         network = Network(config.model, recorder.split.task)
-        initial = first_weights(network, self.parent_of(config))
+        initial = first_weights(config, network, self.parent_of(config))
         parameters = self._places(network, initial)
         for name, place in parameters.items():
             place.detach().copy_(initial[name])
@@ -161,13 +163,14 @@ class Batch:
         return _Member(training, Course(training, recorder, clock), of_step, lock, clock)
 
     def _places(self, network: Network, initial: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The first free slot; the stack is made when the first run enters."""
-        if self._weights is None:
-            shapes = {name: tuple(value.shape) for name, value in initial.items()}
-            trained = {name for name in shapes if network.is_trained(name)}
-            dtype = next(iter(initial.values())).dtype
+        """The first free slot; whoever comes first decides what the stack is like."""
+        shapes = {name: tuple(value.shape) for name, value in initial.items()}
+        trained = {name for name in shapes if network.is_trained(name)}
+        dtype = next(iter(initial.values())).dtype
+        if not self._members:
             self._weights = StackedWeights(shapes, trained, self.n_slots, dtype, self.device)
             self._step = self.way.step(self._weights)
+        assert self._weights is not None
         return self._weights.member(len(self._members))
 
     def advance(self) -> tuple[list[Training], list[tuple[Training, GrokinterpError]]]:

@@ -17,6 +17,8 @@ from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.tasks import draw_split, task_of
 from grokinterp.training.batch import BatchedWay, Entrant
+from grokinterp.training.course import weight_dtype
+from grokinterp.training.kernel_choice import takes_kernels
 from grokinterp.training.pair_table_step import PairTableEvaluation, why_no_pair_tables
 from grokinterp.training.stacked_autograd import MemberBatch, StackedAutogradStep
 from grokinterp.training.stacked_pairs import MemberPairs, StackedPairStep
@@ -41,15 +43,22 @@ def batched_way(config: TrainConfig, device: str) -> BatchedWay:
     ConfigError
         If the split cannot be drawn, which a device has to know.
     """
-    shapes = Network(config.model, task_of(config.task)).shapes
-    n_numbers = sum(math.prod(shape) for shape in shapes.values())
     if not is_cpu(device):
         return _on_device(config)
     is_exact = why_no_pair_tables(config.model, config.pressures.dropout) is None
-    if not is_exact or not isinstance(config.model, ModelSpec):
+    if not is_exact or not isinstance(config.model, ModelSpec) or has_kernels():
         return OneByOne()
+    network = Network(config.model, task_of(config.task))
+    shapes, dtype = network.shapes, weight_dtype(config)
     n_tokens, n_classes = shapes["embed.W_E"][0] - 1, shapes["unembed.b_U"][0]
-    return StackedPairs(_arithmetic_of(config.model), n_tokens, n_classes, n_numbers)
+    n_bytes = dtype.itemsize * sum(math.prod(shape) for shape in shapes.values())
+    trained = tuple(name for name in shapes if network.is_trained(name))
+    return StackedPairs(_arithmetic_of(config.model), n_tokens, n_classes, n_bytes, trained, dtype)
+
+
+def has_kernels() -> bool:
+    """Whether the exact step of one network is compiled, and leaves nothing to be saved."""
+    return takes_kernels(torch.device("cpu"), None)
 
 
 def is_cpu(device: str) -> bool:
@@ -65,8 +74,9 @@ def _on_device(config: TrainConfig) -> BatchedWay:
     if not fits(8 * len(split.train) * split.task.n_outputs):
         # The step of one network works such a batch off in portions.
         return OneByOne()
-    sizes = (split.task.n_examples, len(split.train), split.task.n_outputs)
-    return StackedAutograd(_arithmetic_of(config.model), config.loss, config.loss_dtype, sizes)
+    of_loss, dtype = (config.loss, config.loss_dtype), weight_dtype(config)
+    shapes = tuple(Network(config.model, split.task).shapes.items())
+    return StackedAutograd(_arithmetic_of(config.model), *of_loss, len(split.train), shapes, dtype)
 
 
 def _arithmetic_of(spec: ModelSpec | MlpSpec) -> Any:
@@ -81,18 +91,20 @@ def _arithmetic_of(spec: ModelSpec | MlpSpec) -> Any:
 
 @dataclass(frozen=True)
 class StackedPairs:
-    """The exact step of one-layer networks on pairs, on the CPU."""
+    """The exact step of one-layer networks on pairs, on a CPU without compiled kernels."""
 
     spec: ModelSpec
     n_tokens: int
     n_classes: int
-    n_numbers: int
+    n_bytes: int
     """Weights of one network."""
+    trained: tuple[str, ...]
+    dtype: torch.dtype
 
     @property
     def most_at_a_time(self) -> int:
         """Members whose weights, gradients and two moments stay near the processor."""
-        return min(max(MOST_BYTES_AT_A_TIME // (16 * self.n_numbers), 1), MOST_AT_A_TIME)
+        return min(max(MOST_BYTES_AT_A_TIME // (4 * self.n_bytes), 1), MOST_AT_A_TIME)
 
     def step(self, weights: StackedWeights) -> StackedPairStep:
         """Make the step of a stack."""
@@ -100,10 +112,10 @@ class StackedPairs:
 
     def member(self, entrant: Entrant) -> tuple[MemberPairs, Evaluation]:
         """Make what the step needs of one member, and its test."""
-        config, dtype = entrant.config, entrant.parameters["embed.W_E"].dtype
+        config = entrant.config
         of_loss = (config.loss, config.loss_dtype)
         pairs = MemberPairs(
-            self.spec, self.n_tokens, self.n_classes, dtype, *entrant.batch("train"), *of_loss
+            self.spec, self.n_tokens, self.n_classes, self.dtype, *entrant.batch("train"), *of_loss
         )
         return pairs, PairTableEvaluation(
             entrant.parameters, self.spec, *entrant.batch("test"), *reversed(of_loss)
@@ -117,7 +129,9 @@ class StackedAutograd:
     spec: ModelSpec | MlpSpec
     loss: str
     loss_dtype: str
-    sizes: tuple[int, ...]
+    n_train: int
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
+    dtype: torch.dtype
 
     most_at_a_time = MOST_ON_DEVICE
 

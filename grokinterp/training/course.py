@@ -19,6 +19,7 @@ from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.run import Run
 from grokinterp.runs.stopping import EarlyStop, early_stop
+from grokinterp.training.loss import DTYPES
 from grokinterp.training.modifiers import Modifier, modifiers_of
 from grokinterp.training.optimizer import build_optimizer, warmed_up
 from grokinterp.training.recorder import Recorder
@@ -38,9 +39,15 @@ class OfStep(Protocol):
         ...
 
 
-def first_weights(network: Network, parent: Run | None) -> dict[str, Tensor]:
+def first_weights(config: TrainConfig, network: Network, parent: Run | None) -> dict[str, Tensor]:
     """Weights that a run begins with: drawn, or the last ones of its parent."""
-    return network.initial_parameters() if parent is None else parent.parameters()
+    initial = network.initial_parameters() if parent is None else parent.parameters()
+    return {name: value.to(weight_dtype(config)) for name, value in initial.items()}
+
+
+def weight_dtype(config: TrainConfig) -> torch.dtype:
+    """Precision of a run's weights."""
+    return DTYPES[getattr(config, "weight_dtype", "float32")]
 
 
 @dataclass

@@ -112,7 +112,7 @@ def _started(
 ) -> tuple[TrainingStep, Training]:
     """Build the initial weights, or those where the recorder's run stopped, and their step."""
     network = Network(config.model, recorder.split.task)
-    initial = first_weights(network, parent)
+    initial = first_weights(config, network, parent)
     parameters = {
         name: value.to(device, copy=True).requires_grad_(network.is_trained(name))
         for name, value in initial.items()

@@ -42,8 +42,6 @@ class MemberPairs:
         The batch.
     loss, loss_dtype
         Name and precision of the loss.
-    with_numba
-        As in :func:`~grokinterp.training.token_mixes.token_mix`.
     """
 
     def __init__(
@@ -56,8 +54,6 @@ class MemberPairs:
         labels: Int[Tensor, " pair"],
         loss: str,
         loss_dtype: str,
-        *,
-        with_numba: bool | None = None,
     ) -> None:
         # In the order of a, so that a part needs few rows of a.
         order = torch.argsort(pairs[:, 0] * n_tokens + pairs[:, 1])
@@ -76,7 +72,6 @@ class MemberPairs:
                 spec.d_mlp,
                 n_classes,
                 dtype,
-                with_numba=with_numba,
             )
             of_part = batch_loss(
                 loss,
@@ -84,7 +79,6 @@ class MemberPairs:
                 n_classes,
                 loss_dtype,
                 n_examples=len(labels),
-                with_numba=with_numba,
             )
             self._parts.append(_Part(rows, mix, of_part))
         self.width = self._parts[0].mix.width
