@@ -196,6 +196,25 @@ def test_every_gradient_of_the_step_for_devices_is_that_of_autograd(kind, loss):
                 torch.testing.assert_close(found, value.grad, **EXACT64, msg=name)
 
 
+@pytest.mark.parametrize("kind", ["one layer", "norms", "one-hot"])
+def test_the_step_for_devices_never_reads_a_number(kind):
+    """On meta there are no numbers: to read one, or to move one to the CPU, is an error."""
+    model, task = KINDS[kind]
+    config = TrainConfig(task=task, model=model)
+    split = draw_split(task_of(task))
+    network = Network(model, split.task)
+    shapes = network.shapes
+    trained = {name for name in shapes if network.is_trained(name)}
+    stack = StackedWeights(shapes, trained, 2, torch.float32, "meta")
+    way = batched_ways.batched_way(config, "meta")
+    assert isinstance(way, batched_ways.StackedAutograd)
+    entered = [Entrant(config, network, stack.member(slot), split, "meta") for slot in range(2)]
+    members = [way.member(entrant)[0] for entrant in entered]
+    losses = way.step(stack).losses_and_gradients(members, [0, 0])
+    assert [loss.device.type for loss in losses] == ["meta", "meta"]
+    assert members[0].accuracy().device.type == "meta"
+
+
 def test_on_a_device_all_networks_but_those_with_dropout_are_batched(tmp_path, monkeypatch):
     """The CPU stands for the device: the same step, the same way in and out of the batch."""
     monkeypatch.setattr(batched_ways, "is_cpu", lambda device: False)

@@ -50,8 +50,8 @@ class Reproduce:
     scheduler: str | None = None
     """Address of the dask scheduler, such as tcp://HOST:8786."""
     batched: bool = False
-    """Train runs of one shape together: sooner done where networks are small, with numbers that
-    differ by rounding."""
+    """Train runs of one shape together: sooner done where networks are small and numba is not
+    installed, with numbers that differ by rounding."""
     quiet: bool = False
     """Show no progress bar."""
 

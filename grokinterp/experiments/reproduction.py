@@ -111,7 +111,7 @@ def reproduce(
         Who works: processes beside this one (None: one per processor), or a dask cluster.
     batched
         Train runs of one shape together (:func:`grokinterp.train_many`): sooner done where
-        networks are small, with numbers that differ by rounding.
+        networks are small and numba is not installed, with numbers that differ by rounding.
     progress
         Show a progress bar on standard error.
 

@@ -71,12 +71,14 @@ def train_many(
     Notes
     -----
     The bits of a run depend neither on the other members nor on how many there are, and
-    a run that was stopped goes on to the same bits in any batch. Against
-    :func:`train` a batched step differs by rounding, which shows late in a run; so a run that one
-    of the two has begun and the other finishes warns, and ``environment.json`` has both. On the
-    CPU the networks with an exact fast step are batched; each of the others has the step, and
-    the bits, that :func:`train` gives it with one thread. On a device all are batched whose loss
-    and number of training examples are the same, except for dropout.
+    a run that was stopped goes on to the same bits in any batch.
+
+    On the CPU each network has the step, and the bits, that :func:`train` gives it with one
+    thread, unless it has the exact fast step and numba is not installed: then the tables of
+    several are made in one call. On a device all networks without dropout are batched whose
+    shape, loss and number of training examples are the same. A batched step differs by rounding
+    from that of :func:`train`, which shows late in a run. A run that one of the two has begun
+    and the other finishes warns, and ``environment.json`` has both.
 
     Examples
     --------
