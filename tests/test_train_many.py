@@ -419,6 +419,14 @@ def test_threads_and_devices_that_are_not_there_are_refused(named, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_number_of_threads_is_that_of_before(tmp_path):
+    before = torch.get_num_threads()
+    train_many([seed(0, n_steps=2), seed(1, n_steps=4)], tmp_path, n_threads=2, progress=False)
+    assert torch.get_num_threads() == before
+    environments = tmp_path.glob("*/environment.json")
+    assert {json.loads(file.read_text())["n_threads"] for file in environments} == {1}
+
+
 def test_no_configs_are_no_runs(tmp_path):
     assert train_many([], tmp_path, progress=False) == []
 

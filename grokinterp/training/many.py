@@ -148,12 +148,15 @@ class _Work:
         n_slots = min(way.most_at_a_time, -(-len(configs) // n_batches))
 
         def work() -> None:
-            with threads(1 if has_threads else None):
-                self._work_off(
-                    Batch(way, n_slots, self._folder, self._device, self._parent_of), waiting
-                )
+            if has_threads:
+                # For this thread; nobody sets it back before all are done, since MKL has one
+                # number for the whole process.
+                torch.set_num_threads(1)
+            batch = Batch(way, n_slots, self._folder, self._device, self._parent_of)
+            self._work_off(batch, waiting)
 
-        _side_by_side([work] * n_batches, self._is_stopped)
+        with threads(1 if has_threads else None):
+            _side_by_side([work] * n_batches, self._is_stopped)
 
     def _work_off(self, batch: Batch, waiting: deque[TrainConfig]) -> None:
         try:
