@@ -35,7 +35,6 @@ from grokinterp.circuits.trigonometric import (
 )
 from grokinterp.models.loss import cross_entropy
 from grokinterp.models.network_parts import PartName
-from grokinterp.portions import portions
 from grokinterp.spectra import block_component, component_norms, gini
 
 CIRCUIT_COLUMNS = ("stage", "quantity", "frequency", "head", "value", "unit")
@@ -277,18 +276,9 @@ def memorization_share(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> f
     takes the projection on the trigonometric subspace for the generalizing circuit and the
     rest for the memorizing one.
     """
-    n_rows, n_classes = len(snapshot.pair_rows), snapshot.logits.shape[1]
-    # Squares around both kinds of means, without a centered copy of the logits.
-    by_pair, class_sums, sums_of_squares = [], [], []
-    for rows in portions(n_rows, 8 * n_classes):
-        logits = snapshot.logits[snapshot.pair_rows[rows]]
-        by_pair.append(logits.mean(dim=1, dtype=torch.float64))
-        class_sums.append(logits.sum(dim=0, dtype=torch.float64))
-        sums_of_squares.append(logits.square().sum(dtype=torch.float64))
-    by_class = torch.stack(class_sums).sum(dim=0) / n_rows
-    mean = by_class.mean()
-    total = torch.stack(sums_of_squares).sum() - n_classes * torch.cat(by_pair).square().sum()
-    total -= n_rows * (by_class - mean).square().sum()
+    by_class = snapshot.mean_logits_by_sum.mean(dim=0)
+    of_classes = (by_class - by_class.mean()).square().sum()
+    total = snapshot.logit_statistics.centered_power - len(snapshot.pair_rows) * of_classes
     circuit = trigonometric_component(snapshot, key_frequencies.frequencies)
     circuit = circuit - circuit.mean(dim=1, keepdim=True)
     return float(1 - len(circuit) * circuit.square().sum() / total)
