@@ -20,7 +20,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from grokinterp.portions import cached_portions
 from grokinterp.spectra.harmonics import GroupHarmonics
 
 DROPPED_POWER = 1e-9
@@ -28,6 +27,7 @@ DROPPED_POWER = 1e-9
 float32 and are right to 1e-6."""
 _DRAWS_AT_A_TIME = 8
 _ROWS_PER_CLASS = 8
+_ROWS_AT_A_TIME = 1024
 
 
 def permuted_power_quantile(
@@ -109,10 +109,12 @@ def in_fewer_directions(values: Float[Tensor, "pair c"]) -> Float[Tensor, "pair 
     basis = directions[:, n_dropped:].float()
     rotated = values.new_empty(n_rows, basis.shape[1])
     left, power = 0.0, 0.0
-    for rows in cached_portions(n_rows, 8 * n_classes):
-        part = values[rows]
-        torch.mm(part, basis, out=rotated[rows])
-        left += float((part - rotated[rows] @ basis.T).square_().sum())
+    # As many at a time in any case: products of other sizes are rounded otherwise.
+    for part, into in zip(
+        values.split(_ROWS_AT_A_TIME), rotated.split(_ROWS_AT_A_TIME), strict=True
+    ):
+        torch.mm(part, basis, out=into)
+        left += float((part - into @ basis.T).square_().sum())
         power += float(part.square().sum())
     return rotated if left <= DROPPED_POWER * power else values
 
