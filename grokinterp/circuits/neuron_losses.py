@@ -9,8 +9,8 @@ odds against it are
 
 The inner sums are matrix products of all pairs with all neurons, one for each power. The range of x
 is cut into pieces around centers :math:`x_0` in which :math:`|(x - x_0) r_c| \le 1`; there eleven
-powers give all digits of float32. So a neuron takes some twenty products of each logit and no
-exponential.
+powers, or fewer, give all digits of float32. So a neuron takes some ten products of each logit and
+no exponential.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import hardshrink, softplus, threshold
 
 from grokinterp.circuits.snapshot import Snapshot
 
 _POWERS = 11
 """The first term that is left out is 1/11! = 2.5e-8 of the sum."""
-_MOST_PIECES = 32
+_LEAST_TERM = 1e-9
+"""Of the first term. What is smaller is rounding, and its products with small odds would be
+numbers below the normal ones, which take a processor a hundred times as long."""
+_LEAST_ODDS = 1e-20
+"""Of the largest in a row, likewise."""
+_MOST_PIECES = 16
 """Beyond it, where the exponentials would leave the range of float32, every logit is computed."""
 _PAIRS_AT_A_TIME = 1024
 _NEURONS_AT_A_TIME = 64
@@ -93,7 +98,7 @@ class _Pairs:
     top_class: Int[Tensor, " pair"]
     """Which it is."""
     odds: Float[Tensor, "pair c"]
-    """exp(above), divided by the largest where that is above 1."""
+    """exp(above), divided by the largest of the row."""
 
     @classmethod
     def of(cls, snapshot: Snapshot, rows: Int[Tensor, " pair"]) -> _Pairs:
@@ -102,7 +107,8 @@ class _Pairs:
         above = logits - logits.gather(1, answers[:, None])
         above.scatter_(1, answers[:, None], -torch.inf)
         top, top_class = above.max(dim=1, keepdim=True)
-        return cls(answers, above, top, top_class[:, 0], (above - top.clamp(min=0)).exp_())
+        odds = threshold((above - top).exp_(), _LEAST_ODDS, 0.0)
+        return cls(answers, above, top, top_class[:, 0], odds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +122,7 @@ class _Group:
     """Smallest change of each neuron."""
     width: Float[Tensor, " some"]
     """Width of a piece."""
-    terms: Float[Tensor, "piece c term_some"] | None
+    terms: Float[Tensor, "piece c power some"] | None
     """What e^{l_c} is multiplied by, for each piece, power and neuron; None: too many pieces."""
 
     @classmethod
@@ -133,14 +139,18 @@ class _Group:
         # A neuron that is constant has one value in a piece of any width.
         width = ((highest - lowest) / n_pieces).clamp(min=1e-30)
         exact, half = rows.double().T, width.double() / 2
+        terms = [torch.ones_like(exact)]
+        for power in range(1, _POWERS):
+            term = terms[-1] * exact * half / power
+            if not (term.abs() > _LEAST_TERM).any():
+                break
+            terms.append(term)
+        series = torch.stack([hardshrink(term, _LEAST_TERM) for term in terms], dim=1)
         pieces = []
         for piece in range(n_pieces):
             center = lowest.double() + (2 * piece + 1) * half
-            terms = [(exact * center).exp()]
-            for power in range(1, _POWERS):
-                terms.append(terms[-1] * exact * half / power)
-            pieces.append(torch.stack(terms, dim=1).flatten(1))
-        return cls(neurons, rows, lowest, width, torch.stack(pieces).float())
+            pieces.append((series * (exact * center).exp()[:, None]).float())
+        return cls(neurons, rows, lowest, width, torch.stack(pieces))
 
     def losses_and_odds(
         self, pairs: _Pairs, change: Float[Tensor, "pair some"]
@@ -150,7 +160,7 @@ class _Group:
         if self.terms is None:
             return self._one_by_one(pairs, change, of_answer)
         sums = self._sums(pairs, change, self.terms)
-        shift = pairs.top.clamp(min=0) - of_answer
+        shift = pairs.top - of_answer
         odds = sums * shift.exp()
         losses = odds.log1p()
         if not losses.isfinite().all():
@@ -166,7 +176,8 @@ class _Group:
         inside = ((where - piece) * 2 - 1).clamp_(-1, 1)
         found = torch.zeros_like(change)
         for index, of_piece in enumerate(terms):
-            powers = (pairs.odds @ of_piece).unflatten(1, (_POWERS, -1)).unbind(1)
+            sums = (pairs.odds @ of_piece.flatten(1)).unflatten(1, of_piece.shape[1:])
+            powers = sums.unbind(1)
             value = powers[-1]
             for power in powers[-2::-1]:
                 value = torch.addcmul(power, value, inside)
