@@ -8,6 +8,8 @@ each input: a combination of the nine products
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import torch
@@ -122,11 +124,21 @@ def logits_of_neurons(
     Tensor
         (n*n, c) float64, rows as in ``snapshot.pair_rows``.
     """
-    rows = snapshot.pair_rows
-    if not snapshot.has("readout") or snapshot.network.readout.scale is not None:
-        return snapshot.network.logits_from_neurons(neurons, rows).double()
-    change = neurons - snapshot.in_view(snapshot.neurons)
-    return snapshot.in_view(snapshot.logits) + snapshot.through_W_L(change, rows)
+    return torch.cat(list(portions_of_logits(snapshot, neurons)))
+
+
+def portions_of_logits(
+    snapshot: Snapshot, neurons: Float[Tensor, "row neuron"]
+) -> Iterator[Float[Tensor, "some c"]]:
+    """Rows of :func:`logits_of_neurons`, one portion after another."""
+    is_linear = snapshot.has("readout") and snapshot.network.readout.scale is None
+    for some in portions(len(neurons), 8 * max(neurons.shape[1], snapshot.logits.shape[1])):
+        rows, part = snapshot.pair_rows[some], neurons[some]
+        if is_linear:
+            written = snapshot.through_W_L(part - snapshot.neurons[rows], rows)
+            yield written.add_(snapshot.logits[rows])
+        else:
+            yield snapshot.network.logits_from_neurons(part, rows).double()
 
 
 def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
