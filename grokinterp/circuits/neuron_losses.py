@@ -83,7 +83,7 @@ def losses_without_each(
                 losses[fill, group.neurons] += loss.sum(dim=0, dtype=torch.float64)
                 is_right = _are_right(pairs, change, group.rows, odds)
                 n_correct[fill, group.neurons] += is_right.sum(dim=0)
-    return losses / n_pairs, n_correct / n_pairs
+    return losses / n_pairs, n_correct.double() / n_pairs
 
 
 @dataclass(frozen=True, eq=False)
