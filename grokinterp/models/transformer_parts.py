@@ -174,7 +174,8 @@ class TransformerParts(NetworkParts):
             changed[:, at_a], changed[:, at_b] = a, b
             return changed
 
-        logits = transformer_logits(self._constants, self.tokens[rows], self.spec, use)
+        tokens = self.tokens[rows]
+        logits = transformer_logits(self._constants, tokens, self.spec, use, last_only=True)
         return logits[:, -1, : self.n_answers]
 
     def chosen_logits(
