@@ -42,13 +42,12 @@ def built(kind, config, side="train", **named):
     return kind(parameters, of_what, *batch, "float64", **named)
 
 
-@pytest.mark.parametrize("with_numba", [None, False])
-def test_a_step_at_p_113_multiplies_little_more_than_the_three_products_of_the_neurons(with_numba):
+def test_a_step_at_p_113_multiplies_little_more_than_the_three_products_of_the_neurons():
     config = cases.setting_of(113, 512)
     spec = config.model
     assert isinstance(spec, ModelSpec)
     unavoidable = 3 * int(0.3 * 113**2) * spec.d_mlp * 113
-    fast = built(PairTableStep, config, with_numba=with_numba)
+    fast = built(PairTableStep, config, with_numba=False)
     with CountedProducts() as counted:
         fast.loss_and_gradients()
     assert unavoidable <= counted.n <= 1.25 * unavoidable

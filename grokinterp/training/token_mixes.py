@@ -1,16 +1,13 @@
-r"""What attention reads for a fixed batch of pairs, and its gradients: three ways to compute it.
+r"""What attention reads for a fixed batch of pairs, and its gradients: two ways to compute it.
 
 A pair reads a sum of rows that belong to its tokens, weighted by its attention. On the CPU
-that is a bag of rows (:class:`BagMix`), or, where numba is installed, one pass over the batch
-that also applies the ReLU (:mod:`grokinterp.training.fused_mix`). Elsewhere the weighted values
-meet the readout as one dense product (:class:`DenseMix`). All three give the same up to
-rounding.
+that is a bag of rows (:class:`BagMix`). Elsewhere the weighted values meet the readout as one
+dense product (:class:`DenseMix`). Both give the same up to rounding.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import warnings
 from typing import Protocol, runtime_checkable
 
@@ -20,7 +17,6 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
 from grokinterp.models.pair_tables import PairTables, value_rows
-from grokinterp.training.kernel_choice import takes_kernels
 from grokinterp.training.table_gradients import Leaves, value_row_gradients
 
 
@@ -66,8 +62,6 @@ def token_mix(
     d_mlp: int,
     n_classes: int,
     dtype: torch.dtype,
-    *,
-    with_numba: bool | None = None,
 ) -> TokenMix:
     """Choose the fastest way that this machine has.
 
@@ -81,22 +75,13 @@ def token_mix(
         Of the network.
     dtype
         Of its parameters.
-    with_numba
-        False: without numba even if it is installed. None: with it if it is.
 
     Examples
     --------
     >>> pairs = torch.tensor([[0, 1], [2, 2]])
-    >>> token_mix(pairs, 3, 4, 16, 3, torch.float32, with_numba=False).name
+    >>> token_mix(pairs, 3, 4, 16, 3, torch.float32).name
     'weighted rows (embedding bags)'
     """
-    if takes_kernels(pairs.device, with_numba):
-        # Only now: numba need not be there, and takes its time to import.
-        from grokinterp.training.fused_mix import FusedMix
-
-        # Rows that begin where a line of the cache begins are read faster.
-        width = math.ceil((d_mlp + n_classes) / 16) * 16
-        return FusedMix(pairs, n_tokens, n_heads, d_mlp, width, dtype)
     if pairs.device.type == "cpu" and _has_sampled_products():
         return BagMix(pairs, n_tokens, n_heads, d_mlp, d_mlp + n_classes, dtype)
     return DenseMix(pairs, n_heads, d_mlp, d_mlp + n_classes)
