@@ -25,6 +25,7 @@ from grokinterp.models.pair_tables import fields_without_tables
 from grokinterp.training.kernel_choice import blas, takes_kernels
 from grokinterp.training.loss import accuracy, batch_loss
 from grokinterp.training.part_pass import PartPass
+from grokinterp.training.token_sums import most_pairs
 
 PAIRS_AT_A_TIME = 1024
 """What lies between tables and loss for as many pairs stays in the processor's cache."""
@@ -98,7 +99,8 @@ class _Batch:
         dtype = parameters["embed.W_E"].dtype
         order = torch.argsort(pairs[:, 0] * n_tokens + pairs[:, 1])
         pairs, self.labels = pairs[order].contiguous(), labels[order]
-        parts = _equal_parts(len(pairs), math.ceil(len(pairs) / PAIRS_AT_A_TIME))
+        most = most_pairs(pairs.device, PAIRS_AT_A_TIME)
+        parts = _equal_parts(len(pairs), math.ceil(len(pairs) / most))
         has_kernels = takes_kernels(pairs.device, with_numba) and blas(dtype) is not None
         losses = None
         if not (has_kernels and of_loss == ("cross_entropy", "float64")):

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import embedding_bag, pad
+from torch.nn.functional import embedding_bag
 
 from grokinterp.models import MlpSpec
 from grokinterp.models.mlp import activate, first_outputs
 from grokinterp.training.loss import BatchLoss, batch_loss
 from grokinterp.training.perceptron_weights import PerceptronWeights
+from grokinterp.training.token_sums import most_pairs, starts_of
 
 PAIRS_AT_A_TIME = 1024
 """What lies behind the first layer for as many pairs stays in the processor's cache."""
@@ -52,17 +53,11 @@ class PairPart:
             rows,
             pairs + torch.tensor([0, n_tokens], device=pairs.device),
             slice(first, last),
-            _starts(a - first, last - first),
+            starts_of(a - first, last - first),
             torch.argsort(b, stable=True),
-            _starts(b, n_tokens),
+            starts_of(b, n_tokens),
             torch.arange(len(pairs), device=pairs.device),
         )
-
-
-def _starts(tokens: Int[Tensor, " pair"], n_tokens: int) -> Int[Tensor, " tokens_plus_1"]:
-    counts = torch.zeros(n_tokens, dtype=torch.long, device=tokens.device)
-    counts.index_add_(0, tokens, torch.ones_like(tokens))
-    return pad(counts.cumsum(0), (1, 0))
 
 
 class PairBatch:
@@ -81,7 +76,7 @@ class PairBatch:
             self.n_tokens //= 2
         order = torch.argsort(pairs[:, 0] * self.n_tokens + pairs[:, 1])
         self.labels, pairs = labels[order], pairs[order]
-        n_parts = max(math.ceil(len(pairs) / PAIRS_AT_A_TIME), 1)
+        n_parts = max(math.ceil(len(pairs) / most_pairs(pairs.device, PAIRS_AT_A_TIME)), 1)
         self.parts: list[PairPart] = []
         start = 0
         for some in pairs.tensor_split(n_parts):

@@ -16,11 +16,11 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.training.loss import accuracy
 from grokinterp.training.perceptron_batch import Layer, PairBatch, PairPart
+from grokinterp.training.token_sums import sums_of_bags
 
 Backward = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From the gradient of activations, pre-activations and activations to that of pre-activations."""
@@ -145,13 +145,8 @@ class PerceptronStep:
     def _add_to_rows(self, part: PairPart, d_pre: Tensor, d_table: Tensor) -> None:
         """Add up the gradients of the pairs of each token, of a and of b."""
         # The pairs of a token as a bag: rows in a stated order, so the same bits every time.
-        d_table[part.tokens] += _sums(d_pre, part.places, part.of_tokens)
-        d_table[self._batch.n_tokens :] += _sums(d_pre, part.by_b, part.starts_of_b)
-
-
-def _sums(rows: Tensor, order: Tensor, starts: Tensor) -> Tensor:
-    """Sum of the rows of each group."""
-    return embedding_bag(order, rows, starts, mode="sum", include_last_offset=True)
+        d_table[part.tokens] += sums_of_bags(d_pre, part.places, part.of_tokens)
+        d_table[self._batch.n_tokens :] += sums_of_bags(d_pre, part.by_b, part.starts_of_b)
 
 
 class PerceptronEvaluation:
