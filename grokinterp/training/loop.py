@@ -27,7 +27,7 @@ from grokinterp.runs.stopping import EarlyStop, early_stop
 from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
-from grokinterp.training.loss import widest
+from grokinterp.training.loss import DTYPES, widest
 from grokinterp.training.modifiers import Modifier, modifiers_of
 from grokinterp.training.optimizer import build_optimizer, warmed_up
 from grokinterp.training.pace import Pace
@@ -131,15 +131,16 @@ class _Training:
         """Build the initial weights, or those where the recorder's run stopped."""
         network = Network(config.model, recorder.split.task)
         initial = network.initial_parameters() if parent is None else parent.parameters()
+        dtype = DTYPES[config.weight_dtype]
         parameters = {
-            name: value.to(device, copy=True).requires_grad_(network.is_trained(name))
+            name: value.to(device, dtype, copy=True).requires_grad_(network.is_trained(name))
             for name, value in initial.items()
         }
         trained = {name: value for name, value in parameters.items() if value.requires_grad}
         began_with = {name: value.detach().clone() for name, value in trained.items()}
         optimizer = build_optimizer(config.optimizer, trained.values())
         modifiers = modifiers_of(config, began_with)
-        batches = batches_of(network, recorder.split, device)
+        batches = batches_of(network, recorder.split, device, dtype)
         step, evaluation = ways_of(config, network, parameters, batches)
         log.info("training step: %s", step.name)
         n_outputs = len(batches["train"][0]) * network.task.n_outputs
@@ -245,9 +246,13 @@ def _stop_after(training: _Training, recorder: Recorder) -> EarlyStop:
     return early_stop(training.config, curves)[0]
 
 
-def batches_of(network: Network, split: Split, device: str) -> dict[str, tuple[Tensor, Tensor]]:
-    """Inputs and targets of both sides of a split, as tensors."""
+def batches_of(
+    network: Network, split: Split, device: str, dtype: torch.dtype = torch.float32
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Inputs and targets of both sides of a split, as tensors; `dtype` is that of vectors."""
     inputs, targets = network.inputs, network.targets
+    # Tokens are whole numbers and stay so.
+    inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
     sides = {"train": split.train, "test": split.test}
     return {
         name: (inputs[rows].to(device), targets[rows].to(device)) for name, rows in sides.items()
@@ -333,6 +338,11 @@ def _check_arguments(
     checked("parent", parent, Run | None, "Load it: gi.load_run(folder).")
     if n_threads is not None and not 1 <= n_threads <= MOST_THREADS:
         raise ConfigError(f"n_threads={shown(n_threads)} is not allowed. Use 1 to {MOST_THREADS}.")
+    if config.weight_dtype == "float64" and device.partition(":")[0] == "mps":
+        raise ConfigError(
+            f"device={device} has no float64, which weight_dtype=float64 asks for. Use "
+            "weight_dtype=float32, or cpu."
+        )
     try:
         torch.zeros(1, dtype=widest(torch.device(device)), device=device).item()
     except (RuntimeError, AssertionError, TypeError) as error:
