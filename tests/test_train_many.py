@@ -459,7 +459,7 @@ def test_the_bar_counts_steps_of_all_runs_and_runs_that_are_finished(tmp_path, c
 
 @pytest.mark.usefixtures("torch_alone")
 def test_an_interruption_frees_the_folders_and_the_same_call_goes_on(tmp_path):
-    configs = [seed(number, n_steps=600, checkpoint_every=50) for number in range(4)]
+    configs = [seed(number, n_steps=50_000, checkpoint_every=500) for number in range(4)]
     index = tmp_path / configs[0].hash() / "checkpoints" / "index.csv"
 
     def interrupt():
@@ -473,7 +473,7 @@ def test_an_interruption_frees_the_folders_and_the_same_call_goes_on(tmp_path):
         train_many(configs, tmp_path, n_threads=2, progress=False)
     thread.join()
     short = [load_run(tmp_path / config.hash()).last_step for config in configs]
-    assert min(short) < 600
+    assert max(short) < 50_000
     for config in configs:
         with exclusive_lock(tmp_path / config.hash()):
             pass
