@@ -111,8 +111,7 @@ def plan(*only, n_rounds=1, has_goals=False):
         moduli=(5, 7),
         widths=(8, 16),
         large_p=11,
-        largest_p=13,
-        many=((7, 16, 2),),
+        largest_p=7,
         n_steps=2,
         n_rounds=n_rounds,
         n_threads=1,
@@ -233,6 +232,15 @@ def test_a_wrong_flag_is_one_line_and_status_2(words, line):
     assert result.returncode == 2
     assert line in result.stderr and "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_slow_part_is_run_when_it_is_asked_for(in_this_process):
+    named = {"n_threads": 1, "peer_python": "", "n_rounds": 1}
+    assert "largest" not in Plan.of(is_quick=True, **named).only
+    lines = []
+    found = run_parts(plan("largest", has_goals=True), lines.append)
+    assert found["largest"]["p"] == 7
+    assert any(line.startswith("  goal: peak of the analysis at p = 509") for line in lines)
 
 
 def test_the_parts_are_those_that_the_command_offers():
