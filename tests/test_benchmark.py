@@ -212,9 +212,18 @@ def test_a_peer_that_cannot_run_the_loop_is_named(tmp_path):
 
 def test_the_command_runs_the_parts_that_it_is_told(capsys, tmp_path):
     out = tmp_path / "figures.json"
-    main(["--quick", "--only", "processes", "--n-threads", "1", "--out", str(out)])
-    assert "times the steps of one" in capsys.readouterr().out
-    assert json.loads(out.read_text())["processes"]["ratio"] > 0
+    main(["--quick", "--only", "limit", "--n-threads", "1", "--out", str(out)])
+    assert "three products that a step cannot avoid" in capsys.readouterr().out
+    assert json.loads(out.read_text())["limit"]["gflops"] > 0
+
+
+def test_two_processes_are_compared_with_one(in_this_process, monkeypatch):
+    started = []
+    monkeypatch.setattr(parts, "start_case", lambda *case, **setting: started.append(setting))
+    monkeypatch.setattr(parts, "result_of", lambda none: cases.training_step(n_steps=2, **SMALL))
+    lines = []
+    assert run_parts(plan("processes"), lines.append)["processes"]["ratio"] > 0
+    assert len(started) == 2 and "times the steps of one" in "\n".join(lines)
 
 
 @pytest.mark.parametrize(

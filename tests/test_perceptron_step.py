@@ -68,12 +68,14 @@ def gradients(step, parameters):
     return loss, {n: v.grad.clone() for n, v in parameters.items() if v.grad is not None}
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.in_words + str(spec.biases))
 @pytest.mark.parametrize(
-    ("loss", "loss_dtype"),
-    [("cross_entropy", "float64"), ("mse", "float64"), ("stable_max", "float64")],
+    ("spec", "loss"),
+    [(spec, "cross_entropy") for spec in SPECS]
+    + [(spec, loss) for spec in SPECS[::5] for loss in ("mse", "stable_max")],
+    ids=str,
 )
-def test_every_gradient_is_that_of_autograd(spec, loss, loss_dtype):
+def test_every_gradient_is_that_of_autograd(spec, loss):
+    loss_dtype = "float64"
     network, parameters, batch = built(spec)
     autograd = AutogradStep(parameters, network, *batch, loss_dtype, loss)
     expected_loss, expected = gradients(autograd, parameters)
