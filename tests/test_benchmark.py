@@ -3,6 +3,7 @@
 Seconds decide nothing here; what they came to on a real machine stands in docs/performance.md.
 """
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -10,8 +11,10 @@ import sys
 from typing import get_args
 
 import pytest
+import torch
 
-from grokinterp.benchmarks import cases, parts, processes, step_part
+from grokinterp.benchmarks import cases, more_parts, parts, processes, step_part
+from grokinterp.benchmarks.all_cases import CASES
 from grokinterp.benchmarks.goals import Goal
 from grokinterp.benchmarks.noise import NOISY, NoiseMeter
 from grokinterp.benchmarks.parts import one_core_busy, run_parts
@@ -112,6 +115,9 @@ def plan(*only, n_rounds=1, has_goals=False):
         widths=(8, 16),
         large_p=11,
         largest_p=7,
+        many=((5, 8, 2),),
+        many_steps=2,
+        on_device=((1, 4), (64, 4)),
         n_steps=2,
         n_rounds=n_rounds,
         n_threads=1,
@@ -126,9 +132,9 @@ def in_this_process(monkeypatch):
     """Cases without a process each: that they have one is tested above."""
 
     def run_case(case, **setting):
-        return cases.CASES[case](**setting)
+        return CASES[case](**setting)
 
-    for module in (parts, step_part):
+    for module in (parts, step_part, more_parts):
         monkeypatch.setattr(module, "run_case", run_case)
 
 
@@ -241,6 +247,41 @@ def test_a_wrong_flag_is_one_line_and_status_2(words, line):
     assert result.returncode == 2
     assert line in result.stderr and "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_perceptrons_and_many_seeds_are_compared_with_what_they_replace(in_this_process):
+    lines = []
+    found = run_parts(plan("perceptron", "many", has_goals=True), lines.append)
+    names = [row["preset"] for row in found["perceptron"]]
+    assert names == ["perceptron", "dihedral", "alternating"]
+    for name, way in ((names[0], "exact"), (names[0], "autograd")):
+        step = CASES["perceptron_step"](preset=name, n_threads=1, n_steps=1, way=way)
+        assert ("exact" in step["name"]) == (way == "exact")
+    assert len(found["many"][0]["ratios"]) == 1
+    assert [line for line in lines if line.startswith(f"  goal: {more_parts.MANY.figure}")]
+
+
+def test_without_a_gpu_its_figures_are_said_to_be_missing(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    lines = []
+    assert more_parts.measure_gpu(plan(), lines.append) is None
+    assert lines == ["No CUDA device here, so the figures of a GPU are missing."]
+
+
+def test_a_device_is_measured_beside_the_peer_that_is_there(in_this_process, monkeypatch):
+    asked = []
+    peer = {"name": "its loop", "seconds": {"train": [0.002, 0.001]}}
+    monkeypatch.setattr(more_parts, "has_peer", lambda python: True)
+    monkeypatch.setattr(more_parts, "start_peer", lambda python, **setting: asked.append(setting))
+    monkeypatch.setattr(more_parts, "result_of", lambda none: peer)
+    small = dataclasses.replace(plan(has_goals=True), on_device=((1, 4), (2, 4)))
+    lines = []
+    rows = more_parts.measure_device(small, lines.append, "cpu")
+    assert [row["n_members"] for row in rows] == [1, 2, 1, 1]
+    assert [setting["compiled"] for setting in asked] == [False, True]
+    assert all(setting["device"] == "cpu" for setting in asked)
+    # The goal of 64 seeds is not one of two.
+    assert len([line for line in lines if "goal:" in line]) == 1
 
 
 def test_the_slow_part_is_run_when_it_is_asked_for(in_this_process):

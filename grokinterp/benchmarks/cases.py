@@ -236,16 +236,3 @@ def peak_mib() -> float:
     """Most memory that this process has had, in MiB."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 1024 if sys.platform != "darwin" else most / 2**20
-
-
-CASES: dict[str, Callable[..., dict[str, Any]]] = {
-    case.__name__: case
-    for case in (
-        training_step,
-        standard_measures,
-        training_memory,
-        analysis_memory,
-        key_frequencies,
-        products,
-    )
-}

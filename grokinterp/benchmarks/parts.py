@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from grokinterp.benchmarks.goals import Goal
+from grokinterp.benchmarks.more_parts import MORE
 from grokinterp.benchmarks.noise import NoiseMeter
 from grokinterp.benchmarks.plan import PARTS, Plan, machine
 from grokinterp.benchmarks.processes import result_of, run_case, start_case
@@ -206,6 +207,7 @@ _GOALS = {
     "memory": Goal("peak of the analysis at p = 509", at_most=8.0, unit="GiB"),
 }
 _MEASURE: dict[str, Callable[[Plan, Tell], Any]] = {
+    **MORE,
     "step": measure_step,
     "busy": _busy,
     "measures": _measures,

@@ -13,12 +13,15 @@ from grokinterp.training.kernel_choice import has_numba
 
 PARTS = (
     "step",
+    "perceptron",
+    "many",
     "busy",
     "measures",
     "growth",
     "memory",
     "limit",
     "processes",
+    "gpu",
     "largest",
 )
 SLOW_PARTS = ("largest",)
@@ -35,6 +38,11 @@ class Plan:
     widths: tuple[int, ...]
     large_p: int
     largest_p: int
+    many: tuple[tuple[int, int, int], ...]
+    """p, width and number of the networks that are trained together."""
+    many_steps: int
+    on_device: tuple[tuple[int, int], ...]
+    """How many networks are trained on a device, for how many steps."""
     n_steps: int
     n_rounds: int
     n_threads: int
@@ -64,6 +72,9 @@ class Plan:
                 widths=(32, 64),
                 large_p=17,
                 largest_p=19,
+                many=((7, 16, 2),),
+                many_steps=4,
+                on_device=((1, 8), (2, 8)),
                 n_steps=4,
                 n_rounds=1,
                 n_threads=threads,
@@ -78,6 +89,9 @@ class Plan:
             widths=(128, 256, 512, 1024, 2048),
             large_p=251,
             largest_p=509,
+            many=((23, 64, 8), (37, 64, 8), (37, 128, 8), (59, 128, 8)),
+            many_steps=200,
+            on_device=((1, 2000), (64, 400)),
             n_steps=40,
             n_rounds=n_rounds,
             n_threads=threads,

@@ -60,7 +60,7 @@ def _start(*words: str) -> subprocess.Popen[str]:
 
 def main() -> None:
     """Run the case that the command line names."""
-    from grokinterp.benchmarks.cases import CASES
+    from grokinterp.benchmarks.all_cases import CASES
 
     case, setting = sys.argv[1:]
     sys.stdout.write(json.dumps(CASES[case](**json.loads(setting))) + "\n")

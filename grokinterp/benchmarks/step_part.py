@@ -90,6 +90,11 @@ def medians(cases: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def quartile(seconds: list[float]) -> float:
+    """Lower quartile: what a step takes when little else runs."""
+    return sorted(seconds)[len(seconds) // 4]
+
+
 def has_peer(python: str) -> bool:
     """Whether an interpreter has TransformerLens."""
     code = "from transformer_lens import HookedTransformer"

@@ -15,7 +15,19 @@ from typing import Literal
 from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError
 
-Part = Literal["step", "busy", "measures", "growth", "memory", "limit", "processes", "largest"]
+Part = Literal[
+    "step",
+    "perceptron",
+    "many",
+    "busy",
+    "measures",
+    "growth",
+    "memory",
+    "limit",
+    "processes",
+    "gpu",
+    "largest",
+]
 
 
 @dataclass(frozen=True)
