@@ -1,8 +1,8 @@
 """Initial weights: explicit generators, float32 on the CPU, in a documented order.
 
-Unless `init` says otherwise the order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O, W_in, W_out, then W_U, and
-finally W_gate of each block; all heads of a matrix are drawn at once. Biases are zero. The
-global random state is neither read nor changed.
+Unless `init` says otherwise the order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O,
+W_in, W_out, then W_U, and finally W_gate of each block; all heads of a matrix are drawn at once.
+Biases are zero. The global random state is neither read nor changed.
 
 The weights of a norm start at 1, its biases at 0. Positions that are not learned are drawn
 like the others and then replaced by their table, and a tied W_U by W_E transposed. So two
@@ -142,7 +142,7 @@ def _in_order_of_drawing(spec: ModelSpec, names: Iterable[str]) -> list[str]:
 
 def _drawn_as_published(
     name: str, shape: tuple[int, ...], d_vocab: int, fan: int, generator: torch.Generator
-) -> Float[Tensor, "..."]:
+) -> Tensor:
     """Draw a matrix in the shape of the published code and turn it into ours."""
     leaf = name.rsplit(".", 1)[-1]
     if leaf in ("W_pos", "W_U"):
