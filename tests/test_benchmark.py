@@ -10,11 +10,13 @@ import sys
 from typing import get_args
 
 import pytest
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from grokinterp.benchmarks import cases, processes
-from grokinterp.benchmarks.parts import PARTS, Plan, run_parts
+from grokinterp.benchmarks import cases, parts, processes, step_part
+from grokinterp.benchmarks.goals import Goal
+from grokinterp.benchmarks.noise import NOISY, NoiseMeter
+from grokinterp.benchmarks.parts import one_core_busy, run_parts
+from grokinterp.benchmarks.plan import PARTS, Plan
+from grokinterp.benchmarks.step_part import STEP_GOALS
 from grokinterp.commands.benchmark import Part, main
 from grokinterp.models import ModelSpec
 from grokinterp.runs.network import Network
@@ -22,23 +24,9 @@ from grokinterp.tasks import draw_split, task_of
 from grokinterp.training.loop import batches_of
 from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableStep
 from grokinterp.training.step import AutogradStep
+from tests.counted import CountedProducts
 
 SMALL = {"p": 7, "d_mlp": 16, "n_threads": 1}
-
-
-class CountedProducts(TorchDispatchMode):
-    """Counts multiplications in dense matrix products."""
-
-    def __init__(self):
-        super().__init__()
-        self.n = 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), named=None):
-        name = function.overloadpacket.__name__
-        if name in ("mm", "bmm", "addmm", "addmm_", "baddbmm"):
-            left, right = [x for x in arguments if isinstance(x, torch.Tensor)][-2:]
-            self.n += math.prod(left.shape) * right.shape[-1]
-        return function(*arguments, **(named or {}))
 
 
 def built(kind, config, side="train", **named):
@@ -54,13 +42,12 @@ def built(kind, config, side="train", **named):
     return kind(parameters, of_what, *batch, "float64", **named)
 
 
-@pytest.mark.parametrize("with_numba", [None, False])
-def test_a_step_at_p_113_multiplies_little_more_than_the_three_products_of_the_neurons(with_numba):
+def test_a_step_at_p_113_multiplies_little_more_than_the_three_products_of_the_neurons():
     config = cases.setting_of(113, 512)
     spec = config.model
     assert isinstance(spec, ModelSpec)
     unavoidable = 3 * int(0.3 * 113**2) * spec.d_mlp * 113
-    fast = built(PairTableStep, config, with_numba=with_numba)
+    fast = built(PairTableStep, config, with_numba=False)
     with CountedProducts() as counted:
         fast.loss_and_gradients()
     assert unavoidable <= counted.n <= 1.25 * unavoidable
@@ -102,6 +89,7 @@ def test_measures_products_and_memory_are_numbers():
     assert measured["peak_mib"] > 50 and measured["cpu_seconds"] > 0
     products = cases.products(n_rounds=1, **SMALL)
     assert products["gflops"] > 0 and products["limit_seconds"] > 0
+    assert cases.key_frequencies(**SMALL)["seconds"][0] > 0
     assert cases.training_memory(**SMALL)["peak_mib"] > 50
     assert cases.analysis_memory(deep=False, **SMALL)["seconds"] > 0
 
@@ -116,23 +104,97 @@ def test_a_case_that_fails_is_one_line_with_its_reason():
         processes.run_case("training_step", p=-3, d_mlp=16, n_threads=1, n_steps=1)
 
 
-def plan(*only):
-    return Plan(7, 16, (5, 7), (8, 16), 11, 2, 1, 1, sys.executable, only)
+def plan(*only, n_rounds=1, has_goals=False):
+    return Plan(
+        p=7,
+        d_mlp=16,
+        moduli=(5, 7),
+        widths=(8, 16),
+        large_p=11,
+        largest_p=7,
+        n_steps=2,
+        n_rounds=n_rounds,
+        n_threads=1,
+        peer_python=sys.executable,
+        only=only,
+        has_goals=has_goals,
+    )
 
 
-def test_a_part_prints_its_figures_and_writes_them(tmp_path):
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Cases without a process each: that they have one is tested above."""
+
+    def run_case(case, **setting):
+        return cases.CASES[case](**setting)
+
+    for module in (parts, step_part):
+        monkeypatch.setattr(module, "run_case", run_case)
+
+
+def test_a_part_prints_its_figures_and_writes_them(tmp_path, in_this_process):
     lines = []
     out = tmp_path / "figures.json"
     found = run_parts(plan("limit", "measures"), lines.append, out)
-    assert "GFLOP/s" in lines[-1] and "by_frequency.csv" in "\n".join(lines)
+    assert "GFLOP/s" in lines[-3] and "by_frequency.csv" in "\n".join(lines)
+    assert lines[-1].startswith("Noise: the same product took ")
     assert json.loads(out.read_text()) == json.loads(json.dumps(found))
-    assert set(found) == {"plan", "machine", "measures", "limit"}
+    assert set(found) == {"plan", "machine", "measures", "limit", "noise"}
+    assert len(found["noise"]["seconds"]) == 3
 
 
-def test_the_step_says_whom_it_is_compared_with(monkeypatch):
-    from grokinterp.benchmarks import parts
+@pytest.mark.parametrize(
+    ("goal", "by_round", "words"),
+    [
+        (Goal("a ratio", at_least=10.0), [10.5, 9.9, 11.0], "10.5 (9.9 to 11): not clear"),
+        (Goal("a ratio", at_least=10.0), [10.5, 10.0, 11.0], "10.5 (10 to 11): met"),
+        (Goal("a ratio", at_least=10.0), [9.5, 9.9, 9.0], "9.5 (9 to 9.9): not met"),
+        (Goal("a time", at_most=150.0, unit="ms"), [150.0], "150 ms: 150 ms (one round): met"),
+        (Goal("a time", at_most=150.0, unit="ms"), [1500.25], "1,500 ms (one round): not met"),
+        (Goal("a ratio", at_most=1.3), [math.nan], "not met"),
+    ],
+)
+def test_a_verdict_is_about_every_round(goal, by_round, words):
+    assert goal.verdict(by_round).endswith(words) or words in goal.verdict(by_round)
 
-    monkeypatch.setattr(parts, "_has_peer", lambda python: False)
+
+def test_a_verdict_needs_a_round():
+    with pytest.raises(ValueError, match="at least one round"):
+        Goal("a ratio", at_least=10.0).verdict([])
+
+
+def test_the_noise_of_the_machine_is_its_slowest_look_over_its_fastest():
+    meter = NoiseMeter(1, side=8)
+    meter.seconds = [0.010, 0.010 * (NOISY - 0.01)]
+    assert "Something else ran" not in meter.in_words
+    meter.seconds.append(0.020)
+    assert meter.spread == pytest.approx(2)
+    assert "10.0 to 20.0 ms in 3 looks, 2.00 times. Something else ran" in meter.in_words
+
+
+def test_goals_are_judged_at_their_own_setting_alone(monkeypatch, in_this_process):
+    monkeypatch.setattr(step_part, "has_peer", lambda python: False)
+    monkeypatch.setattr(step_part, "has_numba", lambda: True)
+    quick, full = [], []
+    step_part.measure_step(plan(), quick.append)
+    step_part.measure_step(plan(n_rounds=2, has_goals=True), full.append)
+    assert not [line for line in quick if "goal:" in line]
+    # Without TransformerLens there is nothing to compare with.
+    (verdict,) = [line for line in full if "goal:" in line]
+    assert STEP_GOALS["over_products"].figure in verdict and " to " in verdict
+
+
+def test_a_busy_program_is_gone_when_its_part_ends(in_this_process):
+    with one_core_busy() as program:
+        assert program.poll() is None
+    assert program.poll() is not None
+    lines = []
+    found = run_parts(plan("busy"), lines.append)
+    assert len(found["busy"]["ratio_by_round"]) == 1 and "keeps one core busy" in "\n".join(lines)
+
+
+def test_the_step_says_whom_it_is_compared_with(monkeypatch, in_this_process):
+    monkeypatch.setattr(step_part, "has_peer", lambda python: False)
     lines = []
     run_parts(plan("step"), lines.append)
     text = "\n".join(lines)
@@ -150,9 +212,18 @@ def test_a_peer_that_cannot_run_the_loop_is_named(tmp_path):
 
 def test_the_command_runs_the_parts_that_it_is_told(capsys, tmp_path):
     out = tmp_path / "figures.json"
-    main(["--quick", "--only", "processes", "--n-threads", "1", "--out", str(out)])
-    assert "times the steps of one" in capsys.readouterr().out
-    assert json.loads(out.read_text())["processes"]["ratio"] > 0
+    main(["--quick", "--only", "limit", "--n-threads", "1", "--out", str(out)])
+    assert "three products that a step cannot avoid" in capsys.readouterr().out
+    assert json.loads(out.read_text())["limit"]["gflops"] > 0
+
+
+def test_two_processes_are_compared_with_one(in_this_process, monkeypatch):
+    started = []
+    monkeypatch.setattr(parts, "start_case", lambda *case, **setting: started.append(setting))
+    monkeypatch.setattr(parts, "result_of", lambda none: cases.training_step(n_steps=2, **SMALL))
+    lines = []
+    assert run_parts(plan("processes"), lines.append)["processes"]["ratio"] > 0
+    assert len(started) == 2 and "times the steps of one" in "\n".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +241,15 @@ def test_a_wrong_flag_is_one_line_and_status_2(words, line):
     assert result.returncode == 2
     assert line in result.stderr and "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_slow_part_is_run_when_it_is_asked_for(in_this_process):
+    named = {"n_threads": 1, "peer_python": "", "n_rounds": 1}
+    assert "largest" not in Plan.of(is_quick=True, **named).only
+    lines = []
+    found = run_parts(plan("largest", has_goals=True), lines.append)
+    assert found["largest"]["p"] == 7
+    assert any(line.startswith("  goal: peak of the analysis at p = 509") for line in lines)
 
 
 def test_the_parts_are_those_that_the_command_offers():

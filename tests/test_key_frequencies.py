@@ -258,6 +258,9 @@ def test_of_an_operation_that_does_not_commute_every_test_pair_counts():
     accuracy = generalization_accuracy(snapshot)
     assert (accuracy.on, accuracy.value) == ("test", 0.0)
     assert accuracy.pairs == f"the {len(split.test)} test pairs"
+    one = planted.split(7, "subtraction", train_fraction=48.5 / 49)
+    of_one = planted.snapshot(planted.cosines(one.task, {2: 9.0}), one)
+    assert generalization_accuracy(of_one).pairs == "the one test pair"
     solved = planted.snapshot(planted.cosines(split.task, KEYS_OF_37), split)
     assert generalization_accuracy(solved).value == 1.0
 

@@ -714,6 +714,11 @@ def test_the_command_trains_on_a_table(tmp_path, csv_file, command):
     )
 
 
+def test_none_on_the_command_line_is_no_table(tmp_path, command):
+    command(tmp_path / "run", "--task.labels", "None", "--task.group-table", "None")
+    assert load_run(tmp_path / "run").task.spec.labels is None
+
+
 @pytest.mark.parametrize(
     ("labels", "unit"), [(SUMS, "unordered_pairs"), (SUMS + np.eye(5, k=1), "ordered_pairs")]
 )

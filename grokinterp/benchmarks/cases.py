@@ -7,6 +7,7 @@ and warm caches of one do not enter another.
 from __future__ import annotations
 
 import dataclasses
+import math
 import resource
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grokinterp.circuits import KeyFrequencies, Snapshot
+from grokinterp.circuits import KeyFrequencies, Snapshot, find_key_frequencies
+from grokinterp.circuits.key_frequencies import N_PERMUTATIONS
 from grokinterp.measures import MEASURES, by_frequency_table
 from grokinterp.models import ModelSpec
 from grokinterp.runs.config import PRESETS, TrainConfig
@@ -27,7 +29,11 @@ from grokinterp.tasks import TaskSpec, draw_split, task_of
 from grokinterp.training import train
 from grokinterp.training.loop import batches_of
 from grokinterp.training.optimizer import build_optimizer
-from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableStep
+from grokinterp.training.pair_table_step import (
+    PAIRS_AT_A_TIME,
+    PairTableEvaluation,
+    PairTableStep,
+)
 from grokinterp.training.step import AutogradStep, Evaluation, ForwardEvaluation, TrainingStep
 
 Seconds = list[float]
@@ -153,8 +159,30 @@ def analysis_memory(p: int, d_mlp: int, n_threads: int, deep: bool) -> dict[str,
     return {"peak_mib": peak_mib(), "seconds": seconds}
 
 
+def key_frequencies(p: int, d_mlp: int, n_threads: int, n_rounds: int = 1) -> dict[str, Any]:
+    """Time the search for the key frequencies of one checkpoint, null distribution included.
+
+    Returns
+    -------
+    dict
+        ``seconds`` of each round.
+    """
+    torch.set_num_threads(n_threads)
+    config = setting_of(p, d_mlp)
+    split = draw_split(task_of(config.task))
+    parameters = Network(config.model, split.task).initial_parameters()
+    assert isinstance(config.model, ModelSpec)
+    model = config.model
+
+    def find() -> None:
+        snapshot = Snapshot.from_parameters(parameters, split, model, step=0)
+        find_key_frequencies(snapshot, n_permutations=N_PERMUTATIONS)
+
+    return {"seconds": timed(find, n_rounds)}
+
+
 def products(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict[str, Any]:
-    """Time the three products that no step can avoid, and a large square one.
+    """Time the three products that no step can avoid, in parts as a step has them.
 
     Returns
     -------
@@ -169,12 +197,17 @@ def products(p: int, d_mlp: int, n_threads: int, n_rounds: int) -> dict[str, Any
         torch.randn(d_mlp, p),
         torch.randn(n_pairs, p),
     )
+    total, n_parts = torch.zeros(d_mlp, p), math.ceil(n_pairs / PAIRS_AT_A_TIME)
+    sides = (neurons.tensor_split(n_parts), logits.tensor_split(n_parts))
+    parts = [(left, right, torch.empty_like(right)) for left, right in zip(*sides, strict=True)]
+    gradient = torch.empty(len(parts[0][0]), d_mlp)
     square = torch.randn(side, side)
 
     def three() -> None:
-        torch.mm(neurons, W_L)
-        torch.mm(logits, W_L.T)
-        torch.mm(neurons.T, logits)
+        for of_neurons, of_logits, out in parts:
+            torch.mm(of_neurons, W_L, out=out)
+            torch.mm(of_logits, W_L.T, out=gradient[: len(out)])
+            total.addmm_(of_neurons.T, of_logits)
 
     seconds = timed(three, n_rounds)
     of_square = min(timed(lambda: torch.mm(square, square), max(n_rounds // 4, 1)))
@@ -212,6 +245,7 @@ CASES: dict[str, Callable[..., dict[str, Any]]] = {
         standard_measures,
         training_memory,
         analysis_memory,
+        key_frequencies,
         products,
     )
 }

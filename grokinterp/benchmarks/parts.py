@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from grokinterp.benchmarks.processes import result_of, run_case, start_case, start_peer
+from grokinterp.benchmarks.goals import Goal
+from grokinterp.benchmarks.noise import NoiseMeter
+from grokinterp.benchmarks.plan import PARTS, Plan, machine
+from grokinterp.benchmarks.processes import result_of, run_case, start_case
+from grokinterp.benchmarks.step_part import Tell, measure_step, medians
 from grokinterp.runs.atomic import write_atomically
 from grokinterp.runs.config import PRESETS
-from grokinterp.training.kernel_choice import has_numba
-
-PARTS = ("step", "measures", "growth", "memory", "limit", "processes")
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured, and how often."""
-
-    p: int
-    d_mlp: int
-    moduli: tuple[int, ...]
-    widths: tuple[int, ...]
-    large_p: int
-    n_steps: int
-    n_rounds: int
-    n_threads: int
-    peer_python: str
-    only: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        is_quick: bool,
-        n_threads: int | None,
-        peer_python: str,
-        n_rounds: int,
-        only: Sequence[str] = (),
-    ) -> Plan:
-        """Return the plan of a full or a quick run."""
-        threads = n_threads or torch.get_num_threads()
-        parts = tuple(only) or PARTS
-        if is_quick:
-            return cls(13, 64, (7, 13), (32, 64), 17, 4, 1, threads, peer_python, parts)
-        moduli, widths = (31, 59, 113, 173, 251), (128, 256, 512, 1024, 2048)
-        return cls(113, 512, moduli, widths, 251, 40, n_rounds, threads, peer_python, parts)
 
 
 def run_parts(plan: Plan, tell: Tell, out: Path | None = None) -> dict[str, Any]:
@@ -67,92 +31,75 @@ def run_parts(plan: Plan, tell: Tell, out: Path | None = None) -> dict[str, Any]
     """
     found: dict[str, Any] = {"plan": asdict(plan), "machine": machine(plan)}
     tell(found["machine"])
-    parts = {
-        "step": _step,
-        "measures": _measures,
-        "growth": _growth,
-        "memory": _memory,
-        "limit": _limit,
-        "processes": _processes,
-    }
+    noise = NoiseMeter(plan.n_threads)
+    noise.look()
     for name in PARTS:
         if name in plan.only:
             tell("")
-            found[name] = parts[name](plan, tell)
+            found[name] = _MEASURE[name](plan, tell)
+            noise.look()
     if "step" in found:
         tell("")
         _canonical(plan, found, tell)
+    tell("")
+    tell(noise.in_words)
+    found["noise"] = {"seconds": noise.seconds, "spread": noise.spread}
     if out is not None:
         write_atomically(out, (json.dumps(found, indent=2) + "\n").encode())
     return found
 
 
-def machine(plan: Plan) -> str:
-    """One line on what the figures were measured on."""
-    numba = "with numba" if has_numba() else "without numba"
-    return (
-        f"{os.cpu_count()} processors ({platform.machine()}), {plan.n_threads} threads, "
-        f"torch {torch.__version__}, {numba}"
-    )
-
-
-def _step(plan: Plan, tell: Tell) -> dict[str, Any]:
-    tell(f"Training step at p = {plan.p}, 30 % of the pairs, d_mlp = {plan.d_mlp}")
+def _busy(plan: Plan, tell: Tell) -> dict[str, Any]:
     setting = {"p": plan.p, "d_mlp": plan.d_mlp, "n_threads": plan.n_threads}
-    ways = ["fast", "torch"] if has_numba() else ["torch"]
-    is_there = _has_peer(plan.peer_python)
-    rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in [*ways, "peer"]}
+    few = max(plan.n_steps // 3, 2)
+    idle, busy = [], []
     for _ in range(plan.n_rounds):
-        few = max(plan.n_steps // 3, 1)
-        if is_there:
-            peer = result_of(start_peer(plan.peer_python, n_steps=few, **setting))
-        else:
-            peer = run_case("training_step", n_steps=few, way="autograd", **setting)
-            peer["name"] = "the hooked model's autograd (no TransformerLens 3.x here)"
-        rounds["peer"].append(peer)
-        for way in ways:
-            case = run_case("training_step", n_steps=plan.n_steps, way=way, **setting)
-            rounds[way].append(case)
-    found = {way: _medians(cases) for way, cases in rounds.items()}
-    peer = found["peer"]
-    for way in [*ways, "peer"]:
-        one = found[way]
-        tell(
-            f"  {one['train']:8.1f} ms, with the test loss at every step "
-            f"{one['train_and_test']:8.1f} ms   {one['name']}"
-        )
-    for way in ways:
-        one = found[way]
-        tell(
-            f"  {one['name']}: {peer['train'] / one['train']:.1f} times the speed of "
-            f"{peer['name']}; {peer['train_and_test'] / one['train']:.1f} times where that takes "
-            f"its test loss at every step, {peer['train_and_test'] / one['train_and_test']:.1f} "
-            "where both do"
-        )
-    return found
+        idle.append(run_case("training_step", n_steps=few, **setting))
+        with one_core_busy():
+            busy.append(run_case("training_step", n_steps=few, **setting))
+    of_idle, of_busy = medians(idle), medians(busy)
+    tell(
+        f"A step while another program keeps one core busy: {of_busy['train']:.1f} ms, "
+        f"{of_idle['train']:.1f} ms otherwise"
+    )
+    ratios = [
+        b / i for b, i in zip(of_busy["train_by_round"], of_idle["train_by_round"], strict=True)
+    ]
+    _say_verdict(plan, "busy", ratios, tell)
+    return {"idle": of_idle, "busy": of_busy, "ratio_by_round": ratios}
 
 
-def _medians(cases: list[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": cases[0]["name"]}
-    for kind in ("train", "train_and_test"):
-        by_round = [1e3 * statistics.median(case["seconds"][kind]) for case in cases]
-        found[kind] = statistics.median(by_round)
-        found[f"{kind}_by_round"] = by_round
-    return found
-
-
-def _has_peer(python: str) -> bool:
-    code = "from transformer_lens import HookedTransformer"
-    return subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
+@contextmanager
+def one_core_busy() -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program that only counts, for as long as the context lasts."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
 
 
 def _measures(plan: Plan, tell: Tell) -> dict[str, Any]:
-    case = _measure(plan, plan.p, plan.d_mlp)
-    tell(
-        f"All standard measures and by_frequency.csv, per checkpoint at p = {plan.p}: "
-        f"{case['ms']:.0f} ms, {case['cpu_ms']:.0f} ms of processor time"
-    )
-    return case
+    found: dict[str, Any] = {}
+    for name, p in (("canonical", plan.p), ("large", plan.large_p)):
+        cases = [_measure(plan, p, plan.d_mlp) for _ in range(plan.n_rounds)]
+        by_round = [case["ms"] for case in cases]
+        keys = [_keys(plan, p) for _ in range(plan.n_rounds)]
+        middle = sorted(cases, key=lambda case: case["ms"])[len(cases) // 2]
+        found[name] = middle | {"p": p, "by_round": by_round, "keys_by_round": keys}
+        tell(
+            f"All standard measures and by_frequency.csv, per checkpoint at p = {p}: "
+            f"{middle['ms']:.0f} ms, {middle['cpu_ms']:.0f} ms of processor time; key "
+            f"frequencies, once per run: {statistics.median(keys):.0f} ms"
+        )
+        _say_verdict(plan, f"measures_{name}", by_round, tell)
+        _say_verdict(plan, f"keys_{name}", keys, tell)
+    return found
+
+
+def _keys(plan: Plan, p: int) -> float:
+    case = run_case("key_frequencies", p=p, d_mlp=plan.d_mlp, n_threads=plan.n_threads)
+    return 1e3 * min(case["seconds"])
 
 
 def _measure(plan: Plan, p: int, d_mlp: int) -> dict[str, Any]:
@@ -174,7 +121,7 @@ def _growth(plan: Plan, tell: Tell) -> list[dict[str, Any]]:
     for p, d_mlp in settings:
         few = max(plan.n_steps // 2, 2)
         setting = {"p": p, "d_mlp": d_mlp, "n_threads": plan.n_threads, "n_steps": few}
-        step = _medians([run_case("training_step", **setting)])
+        step = medians([run_case("training_step", **setting)])
         measured = _measure(plan, p, d_mlp)
         rows.append({"p": p, "d_mlp": d_mlp, "step_ms": step["train"], **measured})
         tell(f"  p = {p:3}, d_mlp = {d_mlp:4} {step['train']:8.1f} ms {measured['ms']:8.0f} ms")
@@ -183,14 +130,25 @@ def _growth(plan: Plan, tell: Tell) -> list[dict[str, Any]]:
 
 def _memory(plan: Plan, tell: Tell) -> list[dict[str, Any]]:
     tell("Peak memory of a process")
-    rows = []
-    for p in (plan.p, plan.large_p):
-        setting = {"p": p, "d_mlp": plan.d_mlp, "n_threads": plan.n_threads}
-        training = run_case("training_memory", **setting)["peak_mib"]
-        analysis = run_case("analysis_memory", deep=True, **setting)["peak_mib"]
-        rows.append({"p": p, "training_mib": training, "analysis_mib": analysis})
-        tell(f"  p = {p:3}: training {training:6,.0f} MiB, analysis {analysis:6,.0f} MiB")
-    return rows
+    return [_memory_at(plan, p, tell) for p in (plan.p, plan.large_p)]
+
+
+def _largest(plan: Plan, tell: Tell) -> dict[str, Any]:
+    row = _memory_at(plan, plan.largest_p, tell)
+    _say_verdict(plan, "memory", [row["analysis_mib"] / 1024], tell)
+    return row
+
+
+def _memory_at(plan: Plan, p: int, tell: Tell) -> dict[str, Any]:
+    setting = {"p": p, "d_mlp": plan.d_mlp, "n_threads": plan.n_threads}
+    training = run_case("training_memory", **setting)["peak_mib"]
+    analysis = run_case("analysis_memory", deep=True, **setting)
+    peak, seconds = analysis["peak_mib"], analysis["seconds"]
+    tell(
+        f"  p = {p:3}: training {training:6,.0f} MiB, analysis and report {peak:6,.0f} MiB "
+        f"in {seconds:.0f} s"
+    )
+    return {"p": p, "training_mib": training, "analysis_mib": peak, "seconds": seconds}
 
 
 def _limit(plan: Plan, tell: Tell) -> dict[str, Any]:
@@ -200,17 +158,17 @@ def _limit(plan: Plan, tell: Tell) -> dict[str, Any]:
     three = 1e3 * statistics.median(case["seconds"])
     limit = 1e3 * case["limit_seconds"]
     tell(
-        f"The three products that a step cannot avoid: {three:.1f} ms here; {limit:.1f} ms at the "
-        f"speed of a large square product, {case['gflops']:.0f} GFLOP/s"
+        f"The three products that a step cannot avoid, in parts: {three:.1f} ms; {limit:.1f} ms at "
+        f"the speed of a large square product, {case['gflops']:.0f} GFLOP/s"
     )
     return {"three_products_ms": three, "limit_ms": limit, "gflops": case["gflops"]}
 
 
 def _processes(plan: Plan, tell: Tell) -> dict[str, float]:
     setting = {"p": plan.p, "d_mlp": plan.d_mlp, "n_threads": 1, "n_steps": plan.n_steps}
-    alone = _medians([run_case("training_step", **setting)])["train"]
+    alone = medians([run_case("training_step", **setting)])["train"]
     both = [start_case("training_step", **setting) for _ in range(2)]
-    together = statistics.mean(_medians([result_of(one)])["train"] for one in both)
+    together = statistics.mean(medians([result_of(one)])["train"] for one in both)
     ratio = 2 * alone / together
     tell(f"Two training processes of one thread each: {ratio:.2f} times the steps of one")
     return {"alone_ms": alone, "together_ms": together, "ratio": ratio}
@@ -229,7 +187,31 @@ def _canonical(plan: Plan, found: dict[str, Any], tell: Tell) -> None:
     n_checkpoints = len(canonical.checkpoint_steps())
     line = f"The canonical run (nanda2023, {canonical.n_steps:,} steps): {minutes:.0f} min"
     if "measures" in found:
-        analysis = n_checkpoints * found["measures"]["ms"] / 6e4
+        analysis = n_checkpoints * found["measures"]["canonical"]["ms"] / 6e4
         found["canonical_analysis_minutes"] = analysis
         line += f", and {analysis:.1f} min to measure its {n_checkpoints} checkpoints"
     tell(line)
+
+
+def _say_verdict(plan: Plan, name: str, by_round: list[float], tell: Tell) -> None:
+    if plan.has_goals and name in _GOALS:
+        tell(f"  {_GOALS[name].verdict(by_round)}")
+
+
+_GOALS = {
+    "busy": Goal("times as long beside a busy program", at_most=10.0),
+    "measures_canonical": Goal("measures of a checkpoint at p = 113", at_most=150.0, unit="ms"),
+    "measures_large": Goal("measures of a checkpoint at p = 251", at_most=1000.0, unit="ms"),
+    "keys_large": Goal("key frequencies at p = 251", at_most=1000.0, unit="ms"),
+    "memory": Goal("peak of the analysis at p = 509", at_most=8.0, unit="GiB"),
+}
+_MEASURE: dict[str, Callable[[Plan, Tell], Any]] = {
+    "step": measure_step,
+    "busy": _busy,
+    "measures": _measures,
+    "growth": _growth,
+    "memory": _memory,
+    "limit": _limit,
+    "processes": _processes,
+    "largest": _largest,
+}

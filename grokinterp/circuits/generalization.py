@@ -63,14 +63,20 @@ def generalization_accuracy(snapshot: Snapshot) -> GeneralizationAccuracy:
         why = "none is a test pair" if snapshot.split.is_known else "the split is not known"
         return GeneralizationAccuracy(snapshot.accuracy_all, "all", f"all pairs ({why})")
     if not n_unmirrored:
-        words = f"the {n_test:,} test pairs, all with a trained mirror image,"
+        is_one = n_test == 1
+        mirrored = "with a trained mirror image" if is_one else "all with a trained mirror image"
+        words = f"{_test_pairs(n_test)}, {mirrored},"
         return GeneralizationAccuracy(_accuracy(snapshot, masks.test), "test", words)
     if not snapshot.task.operation.is_commutative:
-        words = f"the {n_test:,} test pairs"
+        words = _test_pairs(n_test)
         return GeneralizationAccuracy(_accuracy(snapshot, masks.test), "test", words)
-    words = f"the {n_unmirrored:,} test pairs whose mirror image is not trained"
+    words = f"{_test_pairs(n_unmirrored)} whose mirror image is not trained"
     value = _accuracy(snapshot, masks.unmirrored_test)
     return GeneralizationAccuracy(value, "unmirrored_test", words)
+
+
+def _test_pairs(n: int) -> str:
+    return "the one test pair" if n == 1 else f"the {n:,} test pairs"
 
 
 def _accuracy(snapshot: Snapshot, mask: Bool[Tensor, " pair"]) -> float:

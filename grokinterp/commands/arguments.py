@@ -72,13 +72,13 @@ def parse_command(
 
 @_FLAGS.primitive_rule
 def _path_of_a_table(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """A table of answers is given as the path of a file, which its spec reads."""
+    """A table of answers is given as the path of a file, which its spec reads, or as None."""
     if kind.type != Labels:
         return None
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar="PATH",
-        instance_from_str=lambda words: Path(words[0]),
+        instance_from_str=lambda words: None if words[0] == "None" else Path(words[0]),
         is_instance=lambda value: value is None or isinstance(value, AnswerTable),
         str_from_instance=lambda value: [str(value)],
     )

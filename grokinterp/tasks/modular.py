@@ -157,7 +157,7 @@ class TaskSpec:
             if getattr(self, name) is not None and self.operation != wanted:
                 raise ConfigError(
                     f"{name}={shown(getattr(self, name))} does not go with {self.operation}. "
-                    f"Leave it out, or use operation={wanted}."
+                    f"Set it to None, or use operation={wanted}."
                 )
         if self.operation == "table":
             if self.labels is None:
@@ -190,8 +190,8 @@ class TaskSpec:
         if not operation.is_of_permutations:
             if self.degree is not None:
                 raise ConfigError(
-                    f"degree={shown(self.degree)} does not go with {self.operation}. Leave it "
-                    "out, or use operation=permutation_composition."
+                    f"degree={shown(self.degree)} does not go with {self.operation}. Set it to "
+                    "None, or use operation=permutation_composition."
                 )
             return
         if self.degree not in DEGREES:
