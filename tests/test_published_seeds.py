@@ -10,6 +10,7 @@ from torch.nn import functional as F
 import grokinterp as gi
 from grokinterp.errors import ConfigError
 from grokinterp.models import ModelSpec
+from grokinterp.models.spec import Outputs
 from grokinterp.runs import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.tasks import Task, TaskSpec, draw_split
@@ -24,11 +25,12 @@ FIRST_LOSSES = {
 """Train and test loss in float64 of the published code, by seed."""
 
 
-def first_losses(seed, outputs="tokens", swapped=()):
+def first_losses(seed, outputs: Outputs = "tokens", swapped=()):
     spec = ModelSpec(init="nanda2023_published", init_seed=seed, outputs=outputs)
     network = Network(spec, Task(TaskSpec(split_seed=seed)))
     weights = {name: value.double() for name, value in network.initial_parameters().items()}
     if swapped:
+        # All three have one shape, so a slip in their order is a swap of these.
         one, other = (f"blocks.0.attn.{leaf}" for leaf in swapped)
         weights[one], weights[other] = weights[other], weights[one]
     logits, split = network.outputs(weights, network.inputs), draw_split(network.task)
@@ -105,9 +107,10 @@ def test_a_float64_run_is_float64_on_disk_and_resumes_to_the_same_bits(tmp_path,
 def test_a_float64_run_is_analyzed_and_exported(tmp_path):
     run = train(tiny.config(weight_dtype="float64"), tmp_path / "run", progress=False)
     analysis = gi.analyze_run(run)
-    assert analysis.trajectory["test_loss"].iloc[-1] == pytest.approx(
-        run.curves["test_loss"].dropna().iloc[-1], rel=1e-9
-    )
+    # With p outputs only, the losses of the curves are those of the answers.
+    snapshot = gi.take_snapshot(run)
+    loss = float(snapshot.losses[snapshot.pair_mask("test")].mean())
+    assert loss == pytest.approx(run.curves["test_loss"].iloc[-1], rel=1e-9)
     back = gi.load_run(gi.export(analysis, tmp_path / "export"))
     assert back.checksum() == run.checksum()
     assert back.parameters()["embed.W_E"].dtype == torch.float64
@@ -117,3 +120,33 @@ def test_a_device_without_float64_refuses_it_in_one_line(tmp_path):
     with pytest.raises(ConfigError, match="device=mps has no float64") as caught:
         train(tiny.config(weight_dtype="float64"), tmp_path / "run", device="mps", progress=False)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def published_seed_1():
+    return gi.load_run(foreign.data_file("nanda_low_precision.pth")).curves.set_index("step")
+
+
+def distances(published, seed, n_steps, folder):
+    """Largest relative distance: train loss up to step 100, test loss up to the end."""
+    config = TrainConfig(
+        task=TaskSpec(split_seed=seed),
+        model=ModelSpec(init="nanda2023_published", init_seed=seed, outputs="tokens"),
+        loss_dtype="float32",
+        n_steps=n_steps,
+    )
+    curves = train(config, folder, progress=False, n_threads=1).curves.set_index("step")
+    relative = (published / curves - 1).abs()
+    train_loss, test_loss = relative["train_loss"].loc[:100], relative["test_loss"].dropna()
+    assert len(train_loss.dropna()) == 101 and test_loss.index[-1] == n_steps
+    return train_loss.max(), test_loss.max()
+
+
+def test_seed_1_follows_the_published_low_precision_run_for_200_steps(published_seed_1, tmp_path):
+    """Not the train loss after step 100: it falls a hundredfold by step 200, and every precision
+    tried here is 4 to 5 % below the published one on the way."""
+    assert max(distances(published_seed_1, 1, 200, tmp_path / "run")) < 0.01
+
+
+def test_seed_0_does_not_follow_the_published_run_of_seed_1(published_seed_1, tmp_path):
+    assert min(distances(published_seed_1, 0, 120, tmp_path / "run")) > 0.01

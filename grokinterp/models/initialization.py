@@ -142,7 +142,7 @@ def _in_order_of_drawing(spec: ModelSpec, names: Iterable[str]) -> list[str]:
 
 def _drawn_as_published(
     name: str, shape: tuple[int, ...], d_vocab: int, fan: int, generator: torch.Generator
-) -> Float[Tensor, ...]:
+) -> Tensor:
     """Draw a matrix in the shape of the published code and turn it into ours."""
     leaf = name.rsplit(".", 1)[-1]
     if leaf in ("W_pos", "W_U"):

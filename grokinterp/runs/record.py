@@ -31,7 +31,7 @@ class Checkpoints(Protocol):
         ...
 
     def parameters(self, step: int) -> dict[str, Tensor]:
-        """Weights after `step` updates, float32 on the CPU, under TransformerLens names."""
+        """Weights after `step` updates, on the CPU, under TransformerLens names."""
         ...
 
     def checksum(self, step: int) -> str:

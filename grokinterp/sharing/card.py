@@ -14,6 +14,7 @@ from grokinterp.errors import one_line
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.exported import WEIGHTS
 from grokinterp.runs.record import ForeignNetworks
+from grokinterp.runs.run import Run
 from grokinterp.trajectory import Analysis
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!&])")
@@ -148,6 +149,11 @@ def _settings(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
+def _dtype_of(run: Run) -> str:
+    """Precision of a run's weights: ``float32``."""
+    return str(next(iter(run.parameters().values())).dtype).removeprefix("torch.")
+
+
 def _loading(analysis: Analysis) -> str:
     run = analysis.run
     if not isinstance(run.checkpoints, ForeignNetworks):
@@ -159,7 +165,7 @@ def _loading(analysis: Analysis) -> str:
         names = "TransformerLens's names" if run.spec.in_words.startswith("transf") else "the names"
         return (
             f"{fenced(code, 'python')}\n\n`{WEIGHTS}` has the parameters under {names} of "
-            f"[grokinterp]({REPOSITORY}), float32."
+            f"[grokinterp]({REPOSITORY}), {_dtype_of(run)}."
         )
     if not run.parameters():
         return "Only the logits of this network were analyzed: the folder holds no weights."
