@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from grokinterp.errors import (
         CheckpointError as CheckpointError,
         ConfigError as ConfigError,
+        FailedRunsError as FailedRunsError,
         FitError as FitError,
         FolderInUseError as FolderInUseError,
         GrokinterpError as GrokinterpError,
@@ -96,7 +97,7 @@ if TYPE_CHECKING:
         draw_split as draw_split,
         task_of as task_of,
     )
-    from grokinterp.training import train as train
+    from grokinterp.training import train as train, train_many as train_many
     from grokinterp.trajectory import (
         Analysis as Analysis,
         CircuitSteps as CircuitSteps,
@@ -129,6 +130,7 @@ _HOMES = {
     "TrainConfig": "runs.config",
     "PRESETS": "runs.config",
     "train": "training",
+    "train_many": "training",
     "Run": "runs.run",
     "Parts": "models.module_spec",
     "load_run": "runs.loading",
@@ -180,6 +182,7 @@ _HOMES = {
     "GrokinterpError": "errors",
     "CheckpointError": "errors",
     "ConfigError": "errors",
+    "FailedRunsError": "errors",
     "FitError": "errors",
     "FolderInUseError": "errors",
     "RunFolderError": "errors",

@@ -65,5 +65,21 @@ class FolderInUseError(RunFolderError):
     """A run folder that another process is writing at this moment."""
 
 
+class FailedRunsError(GrokinterpError):
+    """Some of the runs that were trained together could not be finished; the others are.
+
+    Parameters
+    ----------
+    message
+        One line.
+    failures
+        The error of each run that failed, by the hash of its config.
+    """
+
+    def __init__(self, message: str, failures: dict[str, GrokinterpError]) -> None:
+        super().__init__(message)
+        self.failures = failures
+
+
 class FitError(GrokinterpError, ValueError):
     """Data from which what is asked for cannot be estimated."""

@@ -13,6 +13,7 @@ the bytes of an undisturbed run.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import logging
@@ -292,7 +293,44 @@ class ParallelSweep(Sweep):
     n_jobs = 2
 
 
-SUBJECTS = {subject.name: subject for subject in (Training, Analysis, Sweep, ParallelSweep)}
+class Many:
+    """Three runs in one batch, as where numba is not installed, each at a step of its own."""
+
+    name = "many"
+    n_jobs = 1
+
+    def __init__(self, base: Path) -> None:
+        base_config = tiny.config(checkpoint_every=20, test_every=5)
+        self.configs = [
+            dataclasses.replace(
+                base_config,
+                task=dataclasses.replace(base_config.task, split_seed=seed),
+                n_steps=n_steps,
+            )
+            for seed, n_steps in enumerate((120, 70, 100))
+        ]
+
+    def work(self, folder: Path) -> None:
+        import grokinterp as gi
+        from grokinterp.training import kernel_choice
+
+        kernel_choice.has_numba = lambda: False
+        gi.train_many(self.configs, folder / "runs", n_threads=1, progress=False)
+
+    def faults_of(self, folder: Path, expected: dict[str, str]) -> list[str]:
+        """Everything that is wrong with any of the runs."""
+        faults = []
+        for run in sorted((folder / "runs").glob("*")):
+            prefix = f"runs/{run.name}/"
+            own = {n.removeprefix(prefix): d for n, d in expected.items() if n.startswith(prefix)}
+            faults += [f"{prefix}{fault}" for fault in run_faults(run, own)]
+        return faults
+
+    def digests(self, folder: Path) -> dict[str, str]:
+        return digests(folder)
+
+
+SUBJECTS = {one.name: one for one in (Training, Many, Analysis, Sweep, ParallelSweep)}
 
 UNSTABLE = {"timing.csv", "environment.json", "cache.jsonl", ".lock"}
 """Files that tell of the way there: seconds, and what was computed when."""

@@ -67,7 +67,8 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("subject", "moments"), [("training", 6), ("analysis", 2), ("sweep", 2), ("parallel_sweep", 1)]
+    ("subject", "moments"),
+    [("training", 6), ("many", 6), ("analysis", 2), ("sweep", 2), ("parallel_sweep", 1)],
 )
 def test_after_any_kill_nothing_reported_is_lost_and_the_end_has_the_same_bits(subject, moments):
     # In a process of its own: it forks, which one that has computed with threads must not.

@@ -1,7 +1,9 @@
 """Sweeps: what is trained, where, how often, and what is left when something goes wrong."""
 
 import dataclasses
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,9 @@ from grokinterp.experiments import PlannedRun, Scale
 from grokinterp.experiments.experiment import STANDARD_COLUMNS
 from grokinterp.experiments.run_table import row_of
 from grokinterp.experiments.sweep import run_sweep, write_table
+from grokinterp.experiments.sweep.bundles import bundles_of
+from grokinterp.experiments.sweep.run_task import RunTask
+from grokinterp.training import kernel_choice, train, train_many
 from tests import toy_experiment as toy
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -207,6 +212,86 @@ def test_runs_csv_grows_and_ends_in_the_order_of_the_plan(swept, planned, tmp_pa
     assert ",120,120,50," in text and "nan" not in text.lower()
 
 
+@pytest.fixture
+def torch_alone(monkeypatch):
+    """As where numba is not installed: with it every network has a step of its own."""
+    monkeypatch.setattr(kernel_choice, "has_numba", lambda: False)
+
+
+@pytest.mark.usefixtures("torch_alone")
+def test_a_batched_sweep_has_the_bits_of_the_batch_whoever_shares_it(planned, swept, tmp_path):
+    """Its rows differ by rounding from those of the others, and not among each other."""
+    alone = pd.concat(
+        [sweep([one], tmp_path / f"{i}", batched=True).table for i, one in enumerate(planned)],
+        ignore_index=True,
+    )
+    together = sweep(planned, tmp_path / "together", batched=True).table
+    assert_same_tables(together, alone)
+    plain = swept[1].table  # with the same step alone where numba is not there, or with kernels
+    assert not together["train_loss"].equals(plain["train_loss"])
+    together_loss, plain_loss = together["train_loss"], plain["train_loss"]
+    assert together_loss.to_numpy() == pytest.approx(plain_loss.to_numpy(), rel=0.05)
+    for name in planned:
+        assert ways_of(tmp_path / "together")[name.config.hash()].endswith("many at once")
+
+
+def ways_of(store):
+    """The way in which each run was begun, and that nobody went on with it in another."""
+    environments = {file.parent.name: json.loads(file.read_text()) for file in environment(store)}
+    assert not any("resumed_with" in one for one in environments.values())
+    return {name: one["training_step"] for name, one in environments.items()}
+
+
+def environment(store):
+    return store.glob("*/environment.json")
+
+
+@pytest.mark.usefixtures("torch_alone")
+@pytest.mark.parametrize("begun_batched", [False, True])
+def test_a_run_is_finished_in_the_way_in_which_it_was_begun(begun_batched, planned, tmp_path):
+    """As if the sweep had been stopped, and started again with the other choice."""
+    configs = [one.config for one in planned]
+    short = dataclasses.replace(configs[0], n_steps=40)
+    begun = tmp_path / configs[0].hash()
+    if begun_batched:
+        train_many([short], tmp_path / "short", n_threads=1, progress=False)
+        shutil.move(tmp_path / "short" / short.hash(), begun)
+    else:
+        train(short, begun, n_threads=1, progress=False)
+    result = sweep(planned, tmp_path, batched=not begun_batched)
+    assert not result.failures and result.table["last_step"].eq(toy.N_STEPS).all()
+    is_batched = {name: way.endswith("many at once") for name, way in ways_of(tmp_path).items()}
+    assert is_batched.pop(configs[0].hash()) is begun_batched
+    assert set(is_batched.values()) == {not begun_batched}
+
+
+def test_what_fails_in_a_batch_fails_alone_with_its_reason(planned, tmp_path):
+    foreign = tmp_path / planned[1].config.hash()
+    foreign.mkdir()
+    (foreign / "thesis.tex").write_text("precious")
+    result = sweep(planned, tmp_path, batched=True)
+    assert len(result.table) == len(planned) - 1
+    assert [failure.run for failure in result.failures] == [foreign.name]
+    assert "holds no run of grokinterp" in result.failures[0].reason
+
+
+def test_bundles_share_what_can_be_batched_equally_and_leave_the_rest_alone(tmp_path):
+    def task(seed, batched=True, **changes):
+        one = toy.planned(1e-2, seed, **changes)
+        return RunTask(one.config, ((seed, one),), tmp_path, "toy", None, 1, batched)
+
+    alike = [task(seed) for seed in range(20)]
+    deep = task(20, model=dataclasses.replace(alike[0].config.model, n_layers=2))
+    other = task(21, batched=False)
+    sizes = [len(bundle) for bundle in bundles_of([*alike, deep, other], n_workers=2)]
+    assert sizes == [5, 5, 5, 5, 1, 1]
+    found = [one.config for bundle in bundles_of([*alike, deep], 3) for one in bundle]
+    assert len(found) == 21 and {one.hash() for one in found} == {
+        one.config.hash() for one in [*alike, deep]
+    }
+    assert [len(bundle) for bundle in bundles_of(alike[:2], n_workers=4)] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -313,6 +398,8 @@ def test_processes_and_a_dask_cluster_give_the_same_bits_as_one_process(swept, p
     processes = sweep(planned, tmp_path / "loky", n_jobs=2)
     assert not processes.failures
     assert_same_tables(processes.table, expected)
+    batched = [sweep(planned, tmp_path / f"batched{n}", n_jobs=n, batched=True) for n in (1, 2)]
+    assert_same_tables(batched[0].table, batched[1].table)
     two = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**two) as cluster:
         clustered = sweep(

@@ -1,7 +1,7 @@
 """Command line: reproduce a question of the grokking literature, with a verdict.
 
 ``python -m grokinterp.reproduce NAME|all|--list [--quick] [--seeds N] [--out DIR] [--jobs N]
-[--backend loky|dask] [--scheduler ADDRESS]``
+[--backend loky|dask] [--scheduler ADDRESS] [--batched]``
 """
 
 from __future__ import annotations
@@ -49,6 +49,9 @@ class Reproduce:
     under the same path."""
     scheduler: str | None = None
     """Address of the dask scheduler, such as tcp://HOST:8786."""
+    batched: bool = False
+    """Train runs of one shape together: sooner done where networks are small and numba is not
+    installed, with numbers that differ by rounding."""
     quiet: bool = False
     """Show no progress bar."""
 
@@ -108,6 +111,7 @@ def _reproduce(command: Reproduce, experiment: Experiment) -> Reproduction:
         n_jobs=command.jobs,
         backend=command.backend,
         scheduler=command.scheduler,
+        batched=command.batched,
         progress=not command.quiet,
     )
     write_report(result, result.folder / "report.html")

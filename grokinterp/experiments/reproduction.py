@@ -40,6 +40,8 @@ class Reproduction:
     """Folder of all reproductions: the runs lie in ``out/runs``."""
     seconds: float
     """Wall time of this call; runs that were finished before cost nothing."""
+    is_batched: bool = False
+    """Whether runs of one shape were trained together."""
 
     def __repr__(self) -> str:
         claims = {one.name: f"{one.verdict}: {one.sentence}" for one in self.findings.claims}
@@ -72,6 +74,7 @@ class Reproduction:
         words = ["python -m grokinterp.reproduce", self.experiment.name]
         words += ["--quick"] if self.scale.is_quick else []
         words += [] if self.scale.n_seeds is None else [f"--seeds {self.scale.n_seeds}"]
+        words += ["--batched"] if self.is_batched else []
         return " ".join(words)
 
 
@@ -84,6 +87,7 @@ def reproduce(
     n_jobs: int | None = None,
     backend: Backend = "loky",
     scheduler: str | None = None,
+    batched: bool = False,
     progress: bool = True,
 ) -> Reproduction:
     """Run a question of the literature and judge it by the criterion written down beforehand.
@@ -105,6 +109,9 @@ def reproduce(
         Seeds of every setting; None: as many as the question has by default.
     n_jobs, backend, scheduler
         Who works: processes beside this one (None: one per processor), or a dask cluster.
+    batched
+        Train runs of one shape together (:func:`grokinterp.train_many`): sooner done where
+        networks are small and numba is not installed, with numbers that differ by rounding.
     progress
         Show a progress bar on standard error.
 
@@ -139,6 +146,7 @@ def reproduce(
         n_jobs=n_jobs,
         backend=backend,
         scheduler=scheduler,
+        batched=batched,
         table_file=folder / "runs.csv",
         progress=progress,
     )
@@ -151,6 +159,7 @@ def reproduce(
         findings=experiment.judge(sweep.table, scale) if len(sweep.table) else nothing,
         out=out,
         seconds=time.monotonic() - start,
+        is_batched=batched,
     )
     _write(result)
     return result

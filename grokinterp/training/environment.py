@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+BATCHED = "many at once"
+"""How the names of steps end that many networks take together."""
+
 
 def describe_environment(step_name: str, device: str) -> dict[str, Any]:
     """Versions, machine, thread count and the kind of training step, for environment.json."""
@@ -22,6 +25,17 @@ def describe_environment(step_name: str, device: str) -> dict[str, Any]:
         "device": device,
         "training_step": step_name,
     }
+
+
+def is_batched(environment: dict[str, Any]) -> bool:
+    """Whether a run was begun in a batch.
+
+    Examples
+    --------
+    >>> is_batched({"training_step": f"pair tables, {BATCHED}"}), is_batched({})
+    (True, False)
+    """
+    return str(environment.get("training_step", "")).endswith(BATCHED)
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

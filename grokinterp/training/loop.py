@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -23,17 +22,15 @@ from grokinterp.runs.atomic import is_there
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.run import Run
-from grokinterp.runs.stopping import EarlyStop, early_stop
+from grokinterp.runs.stopping import early_stop
 from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
+from grokinterp.training.course import Course, Training, first_weights
 from grokinterp.training.loss import widest
-from grokinterp.training.modifiers import Modifier, modifiers_of
-from grokinterp.training.optimizer import build_optimizer, warmed_up
 from grokinterp.training.pace import Pace
 from grokinterp.training.recorder import Recorder, open_recorder
-from grokinterp.training.step import Evaluation, TrainingStep
-from grokinterp.training.unread_losses import UnreadLosses
+from grokinterp.training.step import TrainingStep
 from grokinterp.training.ways import ways_of
 
 log = logging.getLogger(__name__)
@@ -97,119 +94,56 @@ def train(
     20
     """
     _check_arguments(config, folder, n_threads, device, parent)
-    _check_parent(config, parent)
-    _check_size(config)
+    check_parent(config, parent)
+    check_size(config)
     run_folder = RunFolder(Path(folder))
     # A finished run is not written to, so it may lie in a folder that is read-only.
     if is_there(run_folder.config_file) and run_folder.read_config() == config:
         if run_folder.is_finished(config):
             return load_run(folder)
-    with _threads(n_threads), open_recorder(Path(folder), config) as recorder:
+    with threads(n_threads), open_recorder(Path(folder), config) as recorder:
         if not run_folder.is_finished(config):
-            _run_loop(_Training.start(config, recorder, device, parent), recorder, progress)
+            _run_loop(*_started(config, recorder, device, parent), recorder, progress)
     return load_run(folder)
 
 
-@dataclass
-class _Training:
-    """Weights, optimizer and batches in motion."""
-
-    config: TrainConfig
-    network: Network
-    parameters: dict[str, Tensor]
-    trained: dict[str, Tensor]
-    optimizer: torch.optim.Optimizer
-    modifiers: list[Modifier]
-    step: TrainingStep
-    evaluation: Evaluation
-    n_updates: int
-
-    @classmethod
-    def start(
-        cls, config: TrainConfig, recorder: Recorder, device: str, parent: Run | None
-    ) -> _Training:
-        """Build the initial weights, or those where the recorder's run stopped."""
-        network = Network(config.model, recorder.split.task)
-        initial = network.initial_parameters() if parent is None else parent.parameters()
-        parameters = {
-            name: value.to(device, copy=True).requires_grad_(network.is_trained(name))
-            for name, value in initial.items()
-        }
-        trained = {name: value for name, value in parameters.items() if value.requires_grad}
-        began_with = {name: value.detach().clone() for name, value in trained.items()}
-        optimizer = build_optimizer(config.optimizer, trained.values())
-        modifiers = modifiers_of(config, began_with)
-        batches = batches_of(network, recorder.split, device)
-        step, evaluation = ways_of(config, network, parameters, batches)
-        log.info("training step: %s", step.name)
-        n_outputs = len(batches["train"][0]) * network.task.n_outputs
-        if not fits(8 * n_outputs):
-            words = "%s outputs in every step, always over the whole batch: training is slow"
-            log.info(words, f"{n_outputs:,}")
-        recorder.note_environment(step.name, device)
-        n_updates = recorder.restore(parameters, trained, optimizer, modifiers)
-        return cls(
-            config, network, parameters, trained, optimizer, modifiers, step, evaluation, n_updates
-        )
-
-    def tested(self) -> tuple[float, float, float]:
-        """Return test loss, training accuracy and test accuracy at the present weights."""
-        test_loss, test_accuracy = self.evaluation.loss_and_accuracy()
-        return test_loss.item(), self.step.accuracy().item(), test_accuracy.item()
-
-    def update(self) -> None:
-        """Apply one optimizer update with the warmed-up learning rate."""
-        lr = warmed_up(self.config.optimizer, self.n_updates)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        for modifier in self.modifiers:
-            modifier.change_gradients(self.trained, self.n_updates, lr)
-        self.optimizer.step()
-        for modifier in self.modifiers:
-            modifier.after_update(self.trained)
-        self.network.after_update(self.parameters)
-        self.n_updates += 1
+def _started(
+    config: TrainConfig, recorder: Recorder, device: str, parent: Run | None
+) -> tuple[TrainingStep, Training]:
+    """Build the initial weights, or those where the recorder's run stopped, and their step."""
+    network = Network(config.model, recorder.split.task)
+    initial = first_weights(config, network, parent)
+    parameters = {
+        name: value.to(device, copy=True).requires_grad_(network.is_trained(name))
+        for name, value in initial.items()
+    }
+    batches = batches_of(network, recorder.split, device)
+    step, evaluation = ways_of(config, network, parameters, batches)
+    log.info("training step: %s", step.name)
+    n_outputs = len(batches["train"][0]) * network.task.n_outputs
+    if not fits(8 * n_outputs):
+        words = "%s outputs in every step, always over the whole batch: training is slow"
+        log.info(words, f"{n_outputs:,}")
+    return step, Training.start(network, parameters, step, evaluation, recorder)
 
 
-def _run_loop(training: _Training, recorder: Recorder, progress: bool) -> None:
-    config = training.config
-    keep = set(config.checkpoint_steps())
+def _run_loop(step: TrainingStep, training: Training, recorder: Recorder, progress: bool) -> None:
+    start, pace = time.monotonic(), Pace()
+    course = Course(training, recorder, lambda: time.monotonic() - start)
     bar = tqdm(
-        total=config.n_steps,
+        total=training.config.n_steps,
         initial=training.n_updates,
         disable=not progress,
         unit="step",
         dynamic_ncols=True,
         mininterval=0.5,
     )
-    train_loss, test_loss, start = math.nan, math.nan, time.monotonic()
-    stop = _stop_after(training, recorder)
-    unread, pace = UnreadLosses(next(iter(training.parameters.values())).device), Pace()
     with bar:
         while True:
-            step = training.n_updates
-            unread.add(step, training.step.loss_and_gradients(step))
-            is_last = step == config.n_steps
-            is_tested = step % config.test_every == 0 or is_last
-            if is_tested or step in keep or unread.are_due:
-                losses = unread.read()
-                train_loss = losses[-1][1]
-                is_fine = math.isfinite(train_loss)
-                is_tested = is_tested and is_fine and step > recorder.resumed_step
-                tested = training.tested() if is_tested else None
-                if tested is not None:
-                    test_loss, _, test_accuracy = tested
-                    is_last = stop.is_reached(step, test_accuracy) or is_last
-                _add_rows(recorder, losses, tested)
-                if not is_fine:
-                    # On a device that is not waited for, updates after this step are thrown away.
-                    recorder.finish_diverged(time.monotonic() - start)
-                    return
-            if step in keep or is_last:
-                recorder.save(training, time.monotonic() - start)
-            if step % 50 == 0 or is_last:
-                words = f"train {train_loss:.3g} test {test_loss:.3g}{_slowdown(pace)}"
-                bar.set_postfix_str(words, refresh=False)
+            is_last = course.is_over(step.loss_and_gradients(training.n_updates))
+            if training.n_updates % 50 == 0 or is_last:
+                words = f"train {course.train_loss:.3g} test {course.test_loss:.3g}"
+                bar.set_postfix_str(words + _slowdown(pace), refresh=False)
             if is_last:
                 return
             training.update()
@@ -226,25 +160,6 @@ def _slowdown(pace: Pace) -> str:
     return f" (busy machine, {pace.slowdown:.0f} times slower{remedy})"
 
 
-def _add_rows(
-    recorder: Recorder, losses: list[tuple[int, float]], tested: tuple[float, float, float] | None
-) -> None:
-    """Add a row per loss to the curves; the last has what was tested at its weights."""
-    for step, loss in losses:
-        if step > recorder.resumed_step:
-            cells: tuple[float | None, ...] = (None, None, None)
-            if tested is not None and step == losses[-1][0]:
-                # A regression has no accuracies: empty cells.
-                cells = (tested[0], *(None if math.isnan(cell) else cell for cell in tested[1:]))
-            recorder.add_row((step, loss, *cells))
-
-
-def _stop_after(training: _Training, recorder: Recorder) -> EarlyStop:
-    """The watcher of test accuracies, as it stood where the run stopped."""
-    curves = recorder.folder.read_curves().iloc[: training.n_updates + 1]
-    return early_stop(training.config, curves)[0]
-
-
 def batches_of(network: Network, split: Split, device: str) -> dict[str, tuple[Tensor, Tensor]]:
     """Inputs and targets of both sides of a split, as tensors."""
     inputs, targets = network.inputs, network.targets
@@ -254,7 +169,14 @@ def batches_of(network: Network, split: Split, device: str) -> dict[str, tuple[T
     }
 
 
-def _check_parent(config: TrainConfig, parent: Run | None) -> None:
+def check_parent(config: TrainConfig, parent: Run | None) -> None:
+    """Refuse a parent that is not the finished run that the config names.
+
+    Raises
+    ------
+    ConfigError
+        With what is wrong.
+    """
     if config.parent is None and parent is None:
         return
     if parent is None or config.parent is None or parent.config != config.parent:
@@ -307,7 +229,7 @@ def _check_fixed_weights(spec: ModelSpec | MlpSpec, of_parent: ModelSpec | MlpSp
         )
 
 
-def _check_size(config: TrainConfig) -> None:
+def check_size(config: TrainConfig) -> None:
     """Refuse a network that is too large to hold, before anything is made for it."""
     shapes = Network(config.model, task_of(config.task)).shapes
     n_numbers = sum(math.prod(shape) for shape in shapes.values())
@@ -328,9 +250,20 @@ def _check_arguments(
     remedy = 'Take a preset, gi.PRESETS["quick"], or build gi.TrainConfig(...).'
     checked("config", config, TrainConfig, remedy)
     checked("folder", folder, str | PathLike)
+    checked("parent", parent, Run | None, "Load it: gi.load_run(folder).")
+    check_machine(n_threads, device)
+
+
+def check_machine(n_threads: int | None, device: str) -> None:
+    """Refuse threads or a device that are not to be had here.
+
+    Raises
+    ------
+    ConfigError
+        With the value.
+    """
     checked("n_threads", n_threads, int | None)
     checked("device", device, str)
-    checked("parent", parent, Run | None, "Load it: gi.load_run(folder).")
     if n_threads is not None and not 1 <= n_threads <= MOST_THREADS:
         raise ConfigError(f"n_threads={shown(n_threads)} is not allowed. Use 1 to {MOST_THREADS}.")
     try:
@@ -345,7 +278,8 @@ def _check_arguments(
 
 
 @contextmanager
-def _threads(n_threads: int | None) -> Iterator[None]:
+def threads(n_threads: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads, and with as many as before afterwards."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(n_threads or before)

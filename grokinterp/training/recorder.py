@@ -98,10 +98,9 @@ class Recorder:
         before = read_json(path)
         changed = differences(before, now)
         if changed:
-            is_same_machine = all(change.startswith("n_threads ") for change in changed)
             log.warning(
                 "this run was started %s (%s): its numbers may differ in the last bits.",
-                "with other settings of the machine" if is_same_machine else "elsewhere",
+                _how_else(changed),
                 "; ".join(changed),
             )
             before.setdefault("resumed_with", []).append(now)
@@ -201,6 +200,13 @@ class Recorder:
         self.folder.append_curves(self._rows)
         self._rows = []
         append_durably(self._timing_file, f"{step},{seconds:.3f}\n")
+
+
+def _how_else(changed: list[str]) -> str:
+    names = {change.split()[0] for change in changed}
+    if names <= {"n_threads"}:
+        return "with other settings of the machine"
+    return "in another way" if names <= {"n_threads", "training_step"} else "elsewhere"
 
 
 def _refuse_other_contents(folder: RunFolder, config: TrainConfig) -> None:

@@ -9,17 +9,19 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
+from grokinterp.experiments.sweep.bundles import Bundle
 from grokinterp.experiments.sweep.run_task import (
     RunResult,
     RunTask,
-    finish_run,
     finish_run_in_worker,
+    finish_runs,
+    finish_runs_in_worker,
 )
 from grokinterp.fields import checked, shown
 
 Backend = Literal["loky", "dask"]
-Pool = Callable[[Sequence[RunTask]], Iterator[RunResult]]
-"""From tasks, the longest first, to their results as they come in."""
+Pool = Callable[[Sequence[Bundle]], Iterator[RunResult]]
+"""From bundles of tasks, the longest first, to the results of all as they come in."""
 
 MOST_JOBS = 4096
 
@@ -53,14 +55,14 @@ def open_pool(backend: Backend, n_jobs: int | None, scheduler: str | None) -> It
     if backend == "dask":
         assert scheduler is not None
         with _client(scheduler) as client:
-            yield lambda tasks: _finish_with_dask(client, tasks)
+            yield lambda bundles: _finish_with_dask(client, bundles)
         return
     from joblib import cpu_count
     from joblib.externals.loky import get_reusable_executor
 
     n_processes = n_jobs or cpu_count()
     try:
-        yield lambda tasks: _finish_with_loky(tasks, n_processes)
+        yield lambda bundles: _finish_with_loky(bundles, n_processes)
     except BaseException:
         # Also after Ctrl-C: nobody waits for the runs that are being trained.
         if n_processes > 1:
@@ -90,18 +92,21 @@ def check_workers(backend: str, n_jobs: int | None, scheduler: str | None) -> No
         )
 
 
-def _finish_with_loky(tasks: Sequence[RunTask], n_jobs: int) -> Iterator[RunResult]:
+def _finish_with_loky(bundles: Sequence[Bundle], n_jobs: int) -> Iterator[RunResult]:
     if n_jobs == 1:
-        yield from map(finish_run, tasks)
+        for bundle in bundles:
+            yield from finish_runs(bundle)
         return
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    pending = {task.config.hash(): task for task in tasks}
+    pending = {task.config.hash(): task for bundle in bundles for task in bundle}
     while pending:
+        left = [[task for task in one if task.config.hash() in pending] for one in bundles]
         try:
-            for result in _in_parallel(list(pending.values()), n_jobs):
-                del pending[result.task.config.hash()]
-                yield result
+            for results in _in_parallel([tuple(one) for one in left if one], n_jobs):
+                for result in results:
+                    del pending[result.task.config.hash()]
+                    yield result
         except TerminatedWorkerError:
             # Whoever kills its process takes the others with it; alone it takes only itself.
             for task in _under_way(list(pending.values()), n_jobs):
@@ -109,18 +114,25 @@ def _finish_with_loky(tasks: Sequence[RunTask], n_jobs: int) -> Iterator[RunResu
                 yield _finish_alone(task)
 
 
-def _in_parallel(tasks: list[RunTask], n_jobs: int) -> Iterator[RunResult]:
+def _in_parallel(bundles: list[Bundle], n_jobs: int) -> Iterator[list[RunResult]]:
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config(backend="loky", inner_max_num_threads=1):
-        # One run at a time: joblib would send short ones in bundles, which return together.
+        # One bundle at a time: joblib would send short ones together, which return together.
         parallel = Parallel(
             n_jobs=n_jobs,
             return_as="generator_unordered",
             batch_size=1,  # pyright: ignore[reportArgumentType]
         )
-    results: Any = parallel(delayed(finish_run_in_worker)(task) for task in tasks)
-    yield from results
+    works = [
+        delayed(finish_run_in_worker)(bundle[0])
+        if len(bundle) == 1
+        else delayed(finish_runs_in_worker)(bundle)
+        for bundle in bundles
+    ]
+    results: Any = parallel(works)
+    for found in results:
+        yield found if isinstance(found, list) else [found]
 
 
 def _finish_alone(task: RunTask) -> RunResult:
@@ -128,7 +140,7 @@ def _finish_alone(task: RunTask) -> RunResult:
 
     try:
         # With n_jobs=1 joblib would not start a process.
-        return next(iter(_in_parallel([task], 2)))
+        return next(iter(_in_parallel([(task,)], 2)))[0]
     except TerminatedWorkerError:
         reason = "its process was killed (out of memory?). The same command tries it again."
         return RunResult(task, {}, reason)
@@ -178,24 +190,29 @@ def _check_answers(scheduler: str) -> None:
     socket.create_connection(get_address_host_port(scheduler), SCHEDULER_SECONDS).close()
 
 
-def _finish_with_dask(client: Any, tasks: Sequence[RunTask]) -> Iterator[RunResult]:
+def _finish_with_dask(client: Any, bundles: Sequence[Bundle]) -> Iterator[RunResult]:
     # Not joblib's dask backend: where a worker is killed (distributed's KilledWorker) its
     # generators wait for ever, since only results reach its callback, and errors do not.
     from distributed import as_completed
 
     futures = {
-        client.submit(finish_run, task, key=f"run-{task.config.hash()}", pure=False, priority=-i): (
-            task
-        )
-        for i, task in enumerate(tasks)
+        client.submit(
+            finish_runs,
+            bundle,
+            key=f"run-{bundle[0].config.hash()}",
+            pure=False,
+            priority=-i,
+        ): bundle
+        for i, bundle in enumerate(bundles)
     }
     try:
         for future in as_completed(list(futures), loop=client.loop):
-            task = futures[future]
             error = future.exception()
             if error is None:
-                yield future.result()
-            else:
-                yield RunResult(task, {}, f"its dask worker failed: {type(error).__name__}.")
+                yield from future.result()
+                continue
+            reason = f"its dask worker failed: {type(error).__name__}."
+            for task in futures[future]:
+                yield RunResult(task, {}, reason)
     finally:
         client.cancel(list(futures))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grokinterp.errors import FolderInUseError, GrokinterpError
+from grokinterp.errors import FailedRunsError, FolderInUseError, GrokinterpError
 from grokinterp.experiments.experiment import PlannedRun
 from grokinterp.fields import Number, plain_number
 from grokinterp.runs.config import TrainConfig
@@ -40,6 +40,8 @@ class RunTask:
     experiment: str
     observe: Callable[[Any, PlannedRun], Mapping[str, Number]] | None
     observe_version: int
+    batched: bool = False
+    """Whether it is trained in a batch where there is one for its network."""
 
     @property
     def folder(self) -> Path:
@@ -56,6 +58,13 @@ class RunResult:
     """By position in the plan."""
     failure: str | None = None
     """One line, or None."""
+
+
+def finish_runs(tasks: tuple[RunTask, ...]) -> list[RunResult]:
+    """Train some runs, together where they can be, and make the rows of each."""
+    if len(tasks) > 1:
+        _train_together([task for task in tasks if _goes_batched(task)])
+    return [finish_run(task) for task in tasks]
 
 
 def finish_run(task: RunTask) -> RunResult:
@@ -80,6 +89,12 @@ def finish_run_in_worker(task: RunTask) -> RunResult:
     return finish_run(task)
 
 
+def finish_runs_in_worker(tasks: tuple[RunTask, ...]) -> list[RunResult]:
+    """Do the same as :func:`finish_runs` in a process of our own."""
+    _end_with_parent()
+    return finish_runs(tasks)
+
+
 def _train_and_observe(task: RunTask) -> dict[int, dict[str, Number]]:
     import torch
 
@@ -98,6 +113,40 @@ def _train_and_observe(task: RunTask) -> dict[int, dict[str, Number]]:
     return rows
 
 
+def _goes_batched(task: RunTask) -> bool:
+    """Whether a run is trained in a batch.
+
+    One that was stopped goes on in the way in which it was begun, so its bits are those of one
+    way.
+    """
+    from grokinterp.runs.store import read_json
+    from grokinterp.training.environment import is_batched
+
+    file = task.folder / "environment.json"
+    return is_batched(read_json(file)) if file.exists() else task.batched
+
+
+def _train_together(tasks: list[RunTask]) -> None:
+    """Train runs of one store; what fails is tried again alone, and tells its reason there."""
+    from grokinterp.training import train_many
+
+    try:
+        configs = [task.config for task in tasks]
+        train_many(configs, tasks[0].store_folder, n_threads=1, progress=False)
+    except GrokinterpError:
+        return
+
+
+def _train_in_batch(task: RunTask) -> Any:
+    """Train one run as a batch does, which is the same to the bit."""
+    from grokinterp.training import train_many
+
+    try:
+        return train_many([task.config], task.store_folder, n_threads=1, progress=False)[0]
+    except FailedRunsError as error:
+        raise error.failures.get(task.config.hash(), error) from None
+
+
 def _train(task: RunTask) -> Any:
     """Finish the run, once whoever writes it now is gone."""
     from grokinterp.runs.stored_run import load_run
@@ -107,6 +156,8 @@ def _train(task: RunTask) -> Any:
     deadline = time.monotonic() + LOCK_WAIT_SECONDS
     while True:
         try:
+            if _goes_batched(task):
+                return _train_in_batch(task)
             return train(
                 task.config,
                 task.folder,

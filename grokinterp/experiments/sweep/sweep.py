@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from grokinterp.errors import ConfigError
 from grokinterp.experiments.experiment import Experiment, PlannedRun
+from grokinterp.experiments.sweep.bundles import bundles_of
 from grokinterp.experiments.sweep.pool import Backend, Pool, open_pool
 from grokinterp.experiments.sweep.run_task import RunResult, RunTask
 from grokinterp.fields import Number
@@ -49,6 +51,7 @@ def run_sweep(
     n_jobs: int | None = None,
     backend: Backend = "loky",
     scheduler: str | None = None,
+    batched: bool = False,
     table_file: Path | None = None,
     progress: bool = True,
 ) -> Sweep:
@@ -69,6 +72,10 @@ def run_sweep(
     n_jobs, backend, scheduler
         Who works: see :func:`~grokinterp.experiments.sweep.pool.open_pool`. The numbers are the
         same bits, since a run always has one thread.
+    batched
+        Let each worker train runs of one shape together, as :func:`grokinterp.train_many` does.
+        The numbers are those of the batched step, which differ by rounding, whoever shares a
+        batch. A run that was begun is finished in the way in which it was begun.
     table_file
         CSV file that is written anew, atomically, whenever a run is finished.
     progress
@@ -95,7 +102,8 @@ def run_sweep(
         rows: dict[int, Mapping[str, Number]] = {}
         failures: dict[int, Failure] = {}
         failed: dict[str, str] = {}
-        tasks = _tasks(planned, store, experiment)
+        tasks = _tasks(planned, store, experiment, batched)
+        n_workers = n_jobs or os.cpu_count() or 1
         with tqdm(
             total=len(tasks),
             desc=experiment.name,
@@ -103,7 +111,7 @@ def run_sweep(
             disable=not progress,
             dynamic_ncols=True,
         ) as bar:
-            for result in _results(tasks, pool, failed):
+            for result in _results(tasks, pool, failed, n_workers):
                 bar.update()
                 rows |= result.rows
                 if result.failure is not None:
@@ -135,7 +143,9 @@ def write_table(table: pd.DataFrame, file: Path) -> None:
     write_atomically(file, text.encode())
 
 
-def _tasks(planned: Sequence[PlannedRun], store: Path, experiment: Experiment) -> list[RunTask]:
+def _tasks(
+    planned: Sequence[PlannedRun], store: Path, experiment: Experiment, batched: bool
+) -> list[RunTask]:
     """One task for every config of the plan and for every ancestor of one."""
     positions: dict[str, list[tuple[int, PlannedRun]]] = {}
     configs: dict[str, TrainConfig] = {}
@@ -152,13 +162,14 @@ def _tasks(planned: Sequence[PlannedRun], store: Path, experiment: Experiment) -
             experiment.name,
             experiment.observe,
             experiment.observe_version,
+            batched,
         )
         for name, config in configs.items()
     ]
 
 
 def _results(
-    tasks: Sequence[RunTask], pool: Pool, failed: Mapping[str, str]
+    tasks: Sequence[RunTask], pool: Pool, failed: Mapping[str, str], n_workers: int
 ) -> Iterator[RunResult]:
     """Results of all tasks, parents first, each generation with its longest runs first."""
     for generation in _generations(tasks):
@@ -170,7 +181,8 @@ def _results(
                 yield RunResult(task, {}, f"{reason}: {failed[parent.hash()]}")
             else:
                 possible.append(task)
-        yield from pool(sorted(possible, key=_expected_work, reverse=True))
+        longest_first = sorted(possible, key=_expected_work, reverse=True)
+        yield from pool(bundles_of(longest_first, n_workers))
 
 
 def _generations(tasks: Sequence[RunTask]) -> list[list[RunTask]]:

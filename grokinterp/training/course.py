@@ -1,0 +1,179 @@
+"""A training in motion, and what it leaves behind as it goes.
+
+One network alone (:mod:`grokinterp.training.loop`) and many in one batch
+(:mod:`grokinterp.training.many`) go this way; they differ in how losses and gradients are
+computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from grokinterp.runs.config import TrainConfig
+from grokinterp.runs.network import Network
+from grokinterp.runs.run import Run
+from grokinterp.runs.stopping import EarlyStop, early_stop
+from grokinterp.training.loss import DTYPES
+from grokinterp.training.modifiers import Modifier, modifiers_of
+from grokinterp.training.optimizer import build_optimizer, warmed_up
+from grokinterp.training.recorder import Recorder
+from grokinterp.training.step import Evaluation
+from grokinterp.training.unread_losses import UnreadLosses
+
+
+@runtime_checkable
+class OfStep(Protocol):
+    """What a training asks of the step that computes its gradients."""
+
+    name: str
+    """What environment.json calls this way of computing."""
+
+    def accuracy(self) -> Tensor:
+        """Return the training accuracy at the weights of the last loss."""
+        ...
+
+
+def first_weights(config: TrainConfig, network: Network, parent: Run | None) -> dict[str, Tensor]:
+    """Weights that a run begins with: drawn, or the last ones of its parent."""
+    initial = network.initial_parameters() if parent is None else parent.parameters()
+    return {name: value.to(weight_dtype(config)) for name, value in initial.items()}
+
+
+def weight_dtype(config: TrainConfig) -> torch.dtype:
+    """Precision of a run's weights."""
+    return DTYPES[getattr(config, "weight_dtype", "float32")]
+
+
+@dataclass
+class Training:
+    """Weights and optimizer in motion."""
+
+    config: TrainConfig
+    network: Network
+    parameters: dict[str, Tensor]
+    trained: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer
+    modifiers: list[Modifier]
+    train_accuracy: Callable[[], Tensor]
+    """Of the weights of the last training loss."""
+    evaluation: Evaluation
+    n_updates: int
+
+    @classmethod
+    def start(
+        cls,
+        network: Network,
+        parameters: dict[str, Tensor],
+        step: OfStep,
+        evaluation: Evaluation,
+        recorder: Recorder,
+    ) -> Training:
+        """Begin with these weights, or put those in their place with which the run stopped."""
+        config, device = recorder.config, next(iter(parameters.values())).device
+        trained = {name: value for name, value in parameters.items() if value.requires_grad}
+        began_with = {name: value.detach().clone() for name, value in trained.items()}
+        optimizer = build_optimizer(config.optimizer, trained.values())
+        modifiers = modifiers_of(config, began_with)
+        recorder.note_environment(step.name, str(device))
+        n_updates = recorder.restore(parameters, trained, optimizer, modifiers)
+        return cls(
+            config,
+            network,
+            parameters,
+            trained,
+            optimizer,
+            modifiers,
+            step.accuracy,
+            evaluation,
+            n_updates,
+        )
+
+    def tested(self) -> tuple[float, float, float]:
+        """Return test loss, training accuracy and test accuracy at the present weights."""
+        test_loss, test_accuracy = self.evaluation.loss_and_accuracy()
+        return test_loss.item(), self.train_accuracy().item(), test_accuracy.item()
+
+    def update(self) -> None:
+        """Apply one optimizer update with the warmed-up learning rate."""
+        lr = warmed_up(self.config.optimizer, self.n_updates)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        for modifier in self.modifiers:
+            modifier.change_gradients(self.trained, self.n_updates, lr)
+        self.optimizer.step()
+        for modifier in self.modifiers:
+            modifier.after_update(self.trained)
+        self.network.after_update(self.parameters)
+        self.n_updates += 1
+
+
+class Course:
+    """What a training leaves behind as it goes: curves, tests and checkpoints, up to its end.
+
+    Parameters
+    ----------
+    training
+        What moves.
+    recorder
+        Where it is written.
+    clock
+        Seconds that the training has taken in this process.
+    """
+
+    def __init__(self, training: Training, recorder: Recorder, clock: Callable[[], float]) -> None:
+        config = training.config
+        self.train_loss, self.test_loss = math.nan, math.nan
+        self._training, self._recorder, self._clock = training, recorder, clock
+        self._keep, self._n_steps = set(config.checkpoint_steps()), config.n_steps
+        self._test_every = config.test_every
+        self._stop = _stop_after(training, recorder)
+        self._unread = UnreadLosses(next(iter(training.parameters.values())).device)
+
+    def is_over(self, loss: Tensor) -> bool:
+        """Take the loss at the present weights, test and write what is due, and say if it ends."""
+        training, recorder, step = self._training, self._recorder, self._training.n_updates
+        self._unread.add(step, loss)
+        is_last = step == self._n_steps
+        is_tested = step % self._test_every == 0 or is_last
+        if is_tested or step in self._keep or self._unread.are_due:
+            losses = self._unread.read()
+            self.train_loss = losses[-1][1]
+            is_fine = math.isfinite(self.train_loss)
+            is_tested = is_tested and is_fine and step > recorder.resumed_step
+            tested = training.tested() if is_tested else None
+            if tested is not None:
+                self.test_loss, _, test_accuracy = tested
+                is_last = self._stop.is_reached(step, test_accuracy) or is_last
+            _add_rows(recorder, losses, tested)
+            if not is_fine:
+                # On a device that is not waited for, updates after this step are thrown away.
+                recorder.finish_diverged(self._clock())
+                return True
+        if step in self._keep or is_last:
+            recorder.save(training, self._clock())
+        return is_last
+
+
+def _add_rows(
+    recorder: Recorder, losses: list[tuple[int, float]], tested: tuple[float, float, float] | None
+) -> None:
+    """Add a row per loss to the curves; the last has what was tested at its weights."""
+    for step, loss in losses:
+        if step > recorder.resumed_step:
+            cells: tuple[float | None, ...] = (None, None, None)
+            if tested is not None and step == losses[-1][0]:
+                # A regression has no accuracies: empty cells.
+                cells = (tested[0], *(None if math.isnan(cell) else cell for cell in tested[1:]))
+            recorder.add_row((step, loss, *cells))
+
+
+def _stop_after(training: Training, recorder: Recorder) -> EarlyStop:
+    """The watcher of test accuracies, as it stood where the run stopped."""
+    curves = recorder.folder.read_curves().iloc[: training.n_updates + 1]
+    return early_stop(training.config, curves)[0]
