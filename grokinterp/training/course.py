@@ -100,7 +100,12 @@ class Training:
         return test_loss.item(), self.train_accuracy().item(), test_accuracy.item()
 
     def update(self) -> None:
-        """Apply one optimizer update with the warmed-up learning rate."""
+        """Apply one optimizer update with the warmed-up learning rate, and count it."""
+        self.move()
+        self.n_updates += 1
+
+    def move(self) -> None:
+        """Apply the update without counting it."""
         lr = warmed_up(self.config.optimizer, self.n_updates)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -110,7 +115,6 @@ class Training:
         for modifier in self.modifiers:
             modifier.after_update(self.trained)
         self.network.after_update(self.parameters)
-        self.n_updates += 1
 
 
 class Course:

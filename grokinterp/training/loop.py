@@ -26,6 +26,7 @@ from grokinterp.runs.stopping import early_stop
 from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
+from grokinterp.training.captured import capture_name, motion_of
 from grokinterp.training.course import Course, Training, first_weights
 from grokinterp.training.loss import widest
 from grokinterp.training.pace import Pace
@@ -119,6 +120,7 @@ def _started(
     }
     batches = batches_of(network, recorder.split, device)
     step, evaluation = ways_of(config, network, parameters, batches)
+    step.name = capture_name(step.name, config, device)
     log.info("training step: %s", step.name)
     n_outputs = len(batches["train"][0]) * network.task.n_outputs
     if not fits(8 * n_outputs):
@@ -129,6 +131,7 @@ def _started(
 
 def _run_loop(step: TrainingStep, training: Training, recorder: Recorder, progress: bool) -> None:
     start, pace = time.monotonic(), Pace()
+    motion = motion_of(step, training, recorder)
     course = Course(training, recorder, lambda: time.monotonic() - start)
     bar = tqdm(
         total=training.config.n_steps,
@@ -140,13 +143,13 @@ def _run_loop(step: TrainingStep, training: Training, recorder: Recorder, progre
     )
     with bar:
         while True:
-            is_last = course.is_over(step.loss_and_gradients(training.n_updates))
+            is_last = course.is_over(motion.loss())
             if training.n_updates % 50 == 0 or is_last:
                 words = f"train {course.train_loss:.3g} test {course.test_loss:.3g}"
                 bar.set_postfix_str(words + _slowdown(pace), refresh=False)
             if is_last:
                 return
-            training.update()
+            motion.update()
             bar.update()
             pace.step_ended(time.monotonic())
 
