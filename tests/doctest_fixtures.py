@@ -25,7 +25,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WEIGHT_DECAYS = {"wd0.5": 0.5, "wd1": 1.0, "wd2": 2.0}
-COMPILED = ("compiled.py", "fused_loss.py", "fused_mix.py")
+COMPILED = (
+    *("blas.py", "compiled.py", "fused_loss.py", "lanes.py"),
+    *("team_kernels.py", "team_memory.py", "team_pass.py", "team_rows.py", "team_tables.py"),
+)
 """Modules of grokinterp/training that can be imported only where numba is installed."""
 
 

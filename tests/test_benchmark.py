@@ -10,8 +10,6 @@ import sys
 from typing import get_args
 
 import pytest
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from grokinterp.benchmarks import cases, parts, processes, step_part
 from grokinterp.benchmarks.goals import Goal
@@ -26,23 +24,9 @@ from grokinterp.tasks import draw_split, task_of
 from grokinterp.training.loop import batches_of
 from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableStep
 from grokinterp.training.step import AutogradStep
+from tests.counted import CountedProducts
 
 SMALL = {"p": 7, "d_mlp": 16, "n_threads": 1}
-
-
-class CountedProducts(TorchDispatchMode):
-    """Counts multiplications in dense matrix products."""
-
-    def __init__(self):
-        super().__init__()
-        self.n = 0
-
-    def __torch_dispatch__(self, function, types, arguments=(), named=None):
-        name = function.overloadpacket.__name__
-        if name in ("mm", "bmm", "addmm", "addmm_", "baddbmm"):
-            left, right = [x for x in arguments if isinstance(x, torch.Tensor)][-2:]
-            self.n += math.prod(left.shape) * right.shape[-1]
-        return function(*arguments, **(named or {}))
 
 
 def built(kind, config, side="train", **named):
@@ -58,13 +42,12 @@ def built(kind, config, side="train", **named):
     return kind(parameters, of_what, *batch, "float64", **named)
 
 
-@pytest.mark.parametrize("with_numba", [None, False])
-def test_a_step_at_p_113_multiplies_little_more_than_the_three_products_of_the_neurons(with_numba):
+def test_a_step_at_p_113_multiplies_little_more_than_the_three_products_of_the_neurons():
     config = cases.setting_of(113, 512)
     spec = config.model
     assert isinstance(spec, ModelSpec)
     unavoidable = 3 * int(0.3 * 113**2) * spec.d_mlp * 113
-    fast = built(PairTableStep, config, with_numba=with_numba)
+    fast = built(PairTableStep, config, with_numba=False)
     with CountedProducts() as counted:
         fast.loss_and_gradients()
     assert unavoidable <= counted.n <= 1.25 * unavoidable
@@ -128,8 +111,7 @@ def plan(*only, n_rounds=1, has_goals=False):
         moduli=(5, 7),
         widths=(8, 16),
         large_p=11,
-        largest_p=13,
-        many=((7, 16, 2),),
+        largest_p=7,
         n_steps=2,
         n_rounds=n_rounds,
         n_threads=1,
@@ -230,9 +212,18 @@ def test_a_peer_that_cannot_run_the_loop_is_named(tmp_path):
 
 def test_the_command_runs_the_parts_that_it_is_told(capsys, tmp_path):
     out = tmp_path / "figures.json"
-    main(["--quick", "--only", "processes", "--n-threads", "1", "--out", str(out)])
-    assert "times the steps of one" in capsys.readouterr().out
-    assert json.loads(out.read_text())["processes"]["ratio"] > 0
+    main(["--quick", "--only", "limit", "--n-threads", "1", "--out", str(out)])
+    assert "three products that a step cannot avoid" in capsys.readouterr().out
+    assert json.loads(out.read_text())["limit"]["gflops"] > 0
+
+
+def test_two_processes_are_compared_with_one(in_this_process, monkeypatch):
+    started = []
+    monkeypatch.setattr(parts, "start_case", lambda *case, **setting: started.append(setting))
+    monkeypatch.setattr(parts, "result_of", lambda none: cases.training_step(n_steps=2, **SMALL))
+    lines = []
+    assert run_parts(plan("processes"), lines.append)["processes"]["ratio"] > 0
+    assert len(started) == 2 and "times the steps of one" in "\n".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +241,15 @@ def test_a_wrong_flag_is_one_line_and_status_2(words, line):
     assert result.returncode == 2
     assert line in result.stderr and "Traceback" not in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_slow_part_is_run_when_it_is_asked_for(in_this_process):
+    named = {"n_threads": 1, "peer_python": "", "n_rounds": 1}
+    assert "largest" not in Plan.of(is_quick=True, **named).only
+    lines = []
+    found = run_parts(plan("largest", has_goals=True), lines.append)
+    assert found["largest"]["p"] == 7
+    assert any(line.startswith("  goal: peak of the analysis at p = 509") for line in lines)
 
 
 def test_the_parts_are_those_that_the_command_offers():

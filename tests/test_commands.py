@@ -160,6 +160,8 @@ ANALYZE_MISTAKES = [
     ("run", ["--key-frequencies", "one"], "'one' is no frequency. Name some of 1 .. 6."),
     ("run", ["--key-frequencies", "1;4"], "'1;4' is no list of whole numbers or names"),
     ("run", ["--every", "0"], "--every 0 is not allowed"),
+    ("run", ["--jobs", "0"], "--jobs 0 is not allowed"),
+    ("run", ["--jobs", "257"], "n_jobs=257 is not allowed. Use 1 to 256."),
     ("run", ["--colour", "red"], "Unrecognized options"),
     ("run", ["--out", "/proc/nowhere"], "cannot write /proc/nowhere"),
 ]

@@ -38,7 +38,8 @@ def test_a_described_network_computes_what_it_did(kind):
     spec, state = spec_and_state(kind)
     run = read({**state, "blocks.0.attn.mask": torch.ones(3, 3)}, spec)
     expected = Network(spec, gi.Task(TASK)).outputs(state, torch.tensor(run.task.pairs))
-    torch.testing.assert_close(run.network().logits, expected[:, :P], rtol=0, atol=0)
+    # The analysis adds up the same numbers in another order.
+    torch.testing.assert_close(run.network().logits, expected[:, :P], rtol=1e-5, atol=5e-6)
     assert "blocks.0.attn.mask" in run.origin
     assert run.spec == spec
 

@@ -18,13 +18,15 @@ from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs import OptimizerSpec, PressureSpec
 from grokinterp.runs.network import Network
 from grokinterp.tasks import Task, draw_split
-from grokinterp.training import train
+from grokinterp.training import pair_table_step, train
 from grokinterp.training.dropout import Dropout
 from grokinterp.training.loop import batches_of
 from grokinterp.training.modifiers import modifiers_of
 from grokinterp.training.optimizer import build_optimizer
 from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableStep
+from grokinterp.training.perceptron_step import PerceptronEvaluation, PerceptronStep
 from grokinterp.training.step import AutogradStep, ForwardEvaluation
+from grokinterp.training.token_sums import TokenSums, most_pairs, starts_of
 from grokinterp.training.unread_losses import UnreadLosses
 from tests import tiny
 
@@ -85,6 +87,9 @@ def test_steps_and_tests_stay_on_their_device_and_read_nothing(kind, loss, loss_
         if kind == "one layer":
             steps.append(PairTableStep(parameters, spec, *batches["train"], *of_loss))
             tests.append(PairTableEvaluation(parameters, spec, *batches["test"], *of_loss))
+        if kind == "perceptron":
+            steps.append(PerceptronStep(parameters, spec, *batches["train"], *of_loss))
+            tests.append(PerceptronEvaluation(parameters, spec, *batches["test"], *of_loss))
         for step in steps:
             values = [step.loss_and_gradients(3), step.accuracy()]
             assert {value.device.type for value in values} == {"meta"}
@@ -255,3 +260,25 @@ def test_a_run_whose_losses_are_read_together_resumes_to_the_same_bits(tmp_path,
     rows = parts[1].copy()
     rows.loc[60, ["test_loss", "train_accuracy", "test_accuracy"]] = float("nan")
     assert_same_bits((None, rows, parts[2]), whole)
+
+
+def test_sums_by_token_are_bags_where_additions_have_no_order(monkeypatch):
+    tokens, rows = torch.tensor([2, 0, 2, 1]), torch.randn(4, 3, 2)
+    expected, found = torch.ones(4, 3, 2), torch.ones(4, 3, 2)
+    TokenSums(tokens, 4).add(expected, rows)
+    in_bags = TokenSums(tokens.to("meta"), 4)
+    assert in_bags._has_bags and not TokenSums(tokens, 4)._has_bags
+    # The bags themselves, with the CPU in the device's place.
+    in_bags._order, in_bags._starts = torch.argsort(tokens, stable=True), starts_of(tokens, 4)
+    with OneDevice():
+        in_bags.add(found, rows)
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(AssertionError):
+        in_bags._order = torch.tensor([0, 1, 2, 3])
+        in_bags.add(found, rows)
+        torch.testing.assert_close(found, 2 * expected - 1)
+
+
+def test_a_device_works_off_its_pairs_in_few_operations():
+    cut = pair_table_step.PAIRS_AT_A_TIME
+    assert most_pairs(torch.device("cpu"), cut) == cut < most_pairs(torch.device("meta"), cut)

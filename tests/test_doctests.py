@@ -60,6 +60,10 @@ def test_only_what_needs_numba_is_left_out_and_only_without_it(monkeypatch, has_
     using = [
         path.name
         for path in sorted(training.glob("*.py"))
-        if re.search(r"^(import|from) numba\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+        if re.search(
+            r"^(import|from) (numba|grokinterp\.training\.compiled)\b",
+            path.read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
     ]
     assert using and left_out == ([] if has_numba else using)

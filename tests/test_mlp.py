@@ -189,7 +189,7 @@ def test_a_perceptron_on_pairs_trains_and_its_curves_are_those_of_its_checkpoint
         rows = getattr(run.split, side)
         value = LOSSES[loss](outputs[rows], labels[rows], "float64").item()
         assert run.curves[f"{side}_loss"].iloc[-1] == pytest.approx(value, rel=1e-5)
-    assert "a multilayer perceptron" in run.environment["training_step"]
+    assert run.environment["training_step"] == "pair rows (exact, multilayer perceptron)"
 
 
 @pytest.mark.parametrize(

@@ -139,9 +139,9 @@ def test_what_is_too_small_for_a_normal_number_does_not_slow_the_products(fast_s
     step = fast_step(parameters, spec, *batch(13), "float64")
     step.loss_and_gradients()
     smallest = torch.finfo(torch.float32).smallest_normal
-    exact = torch.softmax(step._logits.double(), -1).float()
+    exact = torch.softmax(step._batch.way.logits.double(), -1).float()
     assert ((exact > 0) & (exact < smallest)).any(), "the logits are too close to try it"
-    sizes = step._d_logits.abs()
+    sizes = step._batch.way.d_logits.abs()
     assert not ((sizes > 0) & (sizes < smallest)).any()
     assert ((sizes > smallest) & (sizes < 100 * smallest)).any(), "normal numbers went too"
 

@@ -223,7 +223,7 @@ def tiny_rows(tmp_path_factory):
             task=dataclasses.replace(planned.config.task, p=13),
             model=dataclasses.replace(planned.config.model, d_mlp=64, biases="none"),
             optimizer=dataclasses.replace(planned.config.optimizer, betas=(0.9, 0.9)),
-            n_steps=1400,
+            n_steps=2000,
             test_every=40,
         )
         folder = tmp_path_factory.mktemp("run")

@@ -130,19 +130,25 @@ def _growth(plan: Plan, tell: Tell) -> list[dict[str, Any]]:
 
 def _memory(plan: Plan, tell: Tell) -> list[dict[str, Any]]:
     tell("Peak memory of a process")
-    rows = []
-    for p in (plan.p, plan.large_p, plan.largest_p):
-        setting = {"p": p, "d_mlp": plan.d_mlp, "n_threads": plan.n_threads}
-        training = run_case("training_memory", **setting)["peak_mib"]
-        analysis = run_case("analysis_memory", deep=True, **setting)
-        peak, seconds = analysis["peak_mib"], analysis["seconds"]
-        rows.append({"p": p, "training_mib": training, "analysis_mib": peak, "seconds": seconds})
-        tell(
-            f"  p = {p:3}: training {training:6,.0f} MiB, analysis and report {peak:6,.0f} MiB "
-            f"in {seconds:.0f} s"
-        )
-    _say_verdict(plan, "memory", [rows[-1]["analysis_mib"] / 1024], tell)
-    return rows
+    return [_memory_at(plan, p, tell) for p in (plan.p, plan.large_p)]
+
+
+def _largest(plan: Plan, tell: Tell) -> dict[str, Any]:
+    row = _memory_at(plan, plan.largest_p, tell)
+    _say_verdict(plan, "memory", [row["analysis_mib"] / 1024], tell)
+    return row
+
+
+def _memory_at(plan: Plan, p: int, tell: Tell) -> dict[str, Any]:
+    setting = {"p": p, "d_mlp": plan.d_mlp, "n_threads": plan.n_threads}
+    training = run_case("training_memory", **setting)["peak_mib"]
+    analysis = run_case("analysis_memory", deep=True, **setting)
+    peak, seconds = analysis["peak_mib"], analysis["seconds"]
+    tell(
+        f"  p = {p:3}: training {training:6,.0f} MiB, analysis and report {peak:6,.0f} MiB "
+        f"in {seconds:.0f} s"
+    )
+    return {"p": p, "training_mib": training, "analysis_mib": peak, "seconds": seconds}
 
 
 def _limit(plan: Plan, tell: Tell) -> dict[str, Any]:
@@ -207,4 +213,5 @@ _MEASURE: dict[str, Callable[[Plan, Tell], Any]] = {
     "memory": _memory,
     "limit": _limit,
     "processes": _processes,
+    "largest": _largest,
 }

@@ -19,7 +19,10 @@ PARTS = (
     "memory",
     "limit",
     "processes",
+    "largest",
 )
+SLOW_PARTS = ("largest",)
+"""Only run when they are asked for: some fifteen minutes."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,6 @@ class Plan:
     widths: tuple[int, ...]
     large_p: int
     largest_p: int
-    many: tuple[tuple[int, int, int], ...]
-    """p, width and number of members of the batches of networks."""
     n_steps: int
     n_rounds: int
     n_threads: int
@@ -54,7 +55,7 @@ class Plan:
     ) -> Plan:
         """Return the plan of a full or a quick run."""
         threads = n_threads or torch.get_num_threads()
-        parts = tuple(only) or PARTS
+        parts = tuple(only) or tuple(part for part in PARTS if part not in SLOW_PARTS)
         if is_quick:
             return cls(
                 p=13,
@@ -63,7 +64,6 @@ class Plan:
                 widths=(32, 64),
                 large_p=17,
                 largest_p=19,
-                many=((7, 16, 2),),
                 n_steps=4,
                 n_rounds=1,
                 n_threads=threads,
@@ -78,7 +78,6 @@ class Plan:
             widths=(128, 256, 512, 1024, 2048),
             large_p=251,
             largest_p=509,
-            many=tuple((p, width, 32) for p in (23, 37, 59) for width in (64, 128)),
             n_steps=40,
             n_rounds=n_rounds,
             n_threads=threads,

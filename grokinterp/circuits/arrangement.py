@@ -38,6 +38,13 @@ class Arrangement:
         return torch.from_numpy(self._view.pair_rows.copy())
 
     @cached_property
+    def rows_outside(self) -> Int[Tensor, " other"]:
+        """Rows of ``task.pairs`` that the view leaves out, such as those with a zero."""
+        is_outside = torch.ones(len(self.labels), dtype=torch.bool)
+        is_outside[self.pair_rows] = False
+        return is_outside.nonzero().flatten()
+
+    @cached_property
     def is_own_order(self) -> bool:
         """Whether the view has every pair of the task, in the task's own order."""
         return len(self.pair_rows) == len(self.labels) and bool((self.pair_rows.diff() == 1).all())

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.portions import Joined
 from grokinterp.spectra import fourier_basis
 from grokinterp.spectra.fourier import component_frequencies
 
@@ -110,7 +111,14 @@ def logits_of_patterns(
     pattern
         Rows as in ``snapshot.pair_rows``.
     """
-    rows, block = snapshot.pair_rows, snapshot.last_block
-    everywhere = block.pattern.clone()
-    everywhere[rows] = pattern
-    return block.logits(attn_out=block.attn_out(block.heads_with(everywhere)))[rows]
+    found = Joined(len(pattern))
+    # What lies between pattern and logits is larger than both.
+    for rows, of_rows in zip(
+        snapshot.pair_rows.split(_PAIRS_AT_A_TIME), pattern.split(_PAIRS_AT_A_TIME), strict=True
+    ):
+        block = snapshot.last_block.of_rows(rows)
+        found.add(block.logits(attn_out=block.attn_out(block.heads_with(of_rows))))
+    return found.rows
+
+
+_PAIRS_AT_A_TIME = 8192

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import SupportsFloat
 
 import numpy as np
 import pandas as pd
 import torch
-from einops import repeat
 from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.circuits.attention import fit_attention, logits_of_patterns
 from grokinterp.circuits.embedding import embedding_spectrum
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
-from grokinterp.circuits.memorization import excluded_logits
+from grokinterp.circuits.memorization import excluded_loss
 from grokinterp.circuits.memory import return_free_memory
 from grokinterp.circuits.neuron_logit_map import neuron_logit_map, projected_neurons
 from grokinterp.circuits.neuron_polynomials import (
     activation_fits,
     frequency_waves,
-    logits_of_neurons,
     polynomial_neurons,
+    portions_of_logits,
 )
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.circuits.trigonometric import (
@@ -33,9 +32,9 @@ from grokinterp.circuits.trigonometric import (
     restricted_logits,
     trigonometric_component,
 )
-from grokinterp.models.loss import cross_entropy
+from grokinterp.models.loss import cross_entropy, pair_losses
 from grokinterp.models.network_parts import PartName
-from grokinterp.portions import portions
+from grokinterp.portions import Joined, portions
 from grokinterp.spectra import block_component, component_norms, gini
 
 CIRCUIT_COLUMNS = ("stage", "quantity", "frequency", "head", "value", "unit")
@@ -60,10 +59,13 @@ class _Rows:
     ) -> None:
         self.rows.append((self.stage, quantity, frequency, head, float(value), unit))
 
-    def add_loss(self, snapshot: Snapshot, what: str, logits: Tensor) -> None:
-        """Loss over all pairs of the view; rows of the logits as in ``pair_rows``."""
+    def add_loss(self, snapshot: Snapshot, what: str, logits: Iterable[Tensor]) -> None:
+        """Loss over all pairs of the view; rows of the logits as in ``pair_rows``, in portions."""
         labels = snapshot.in_view(snapshot.labels)
-        self.add(f"loss, {what}", cross_entropy(logits, labels), "nats")
+        losses = Joined(len(labels))
+        for part in logits:
+            losses.add(pair_losses(part, labels[losses.n_added :][: len(part)]))
+        self.add(f"loss, {what}", float(losses.rows.mean()), "nats")
 
 
 def circuit_table(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> pd.DataFrame:
@@ -113,7 +115,7 @@ def circuit_table(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> pd.Dat
 
 
 def _add_network(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
-    rows.add_loss(snapshot, "nothing replaced", snapshot.in_view(snapshot.logits))
+    rows.add_loss(snapshot, "nothing replaced", [snapshot.in_view(snapshot.logits)])
 
 
 def _add_embedding(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
@@ -159,7 +161,7 @@ def _add_attention(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> Non
         rows.add("loss, this head's pattern linear in one frequency", loss, "nats", **which)
     for what, fit in (("one frequency each", single), ("all key frequencies", together)):
         logits = logits_of_patterns(snapshot, fit.pattern)
-        rows.add_loss(snapshot, f"all patterns linear in {what}", logits)
+        rows.add_loss(snapshot, f"all patterns linear in {what}", [logits])
 
 
 def _add_neurons(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
@@ -180,15 +182,18 @@ def _add_neurons(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
         rows.add(what, shares.nanmedian(), "fraction")
     polynomials = polynomial_neurons(snapshot)
     neurons = snapshot.in_view(snapshot.neurons)
-    residual = (neurons - polynomials).square().sum(dtype=torch.float64)
-    centered = (neurons - neurons.mean(dim=0)).square().sum(dtype=torch.float64)
+    residual, centered, mean = 0.0, 0.0, neurons.mean(dim=0)
+    for some in portions(len(neurons), 4 * neurons.shape[1]):
+        part = neurons[some]
+        residual += (part - polynomials[some]).square_().sum(dtype=torch.float64)
+        centered += (part - mean).square_().sum(dtype=torch.float64)
     rows.add(
         "variance of all neurons explained by polynomials", 1 - residual / centered, "fraction"
     )
     rows.add_loss(
         snapshot,
         "all neurons replaced by their polynomials",
-        logits_of_neurons(snapshot, polynomials),
+        portions_of_logits(snapshot, polynomials),
     )
 
 
@@ -206,7 +211,7 @@ def _add_neuron_logit_map(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies)
     for keep, what in ((True, "these directions"), (False, "what is orthogonal to them")):
         neurons = projected_neurons(snapshot, found.directions, keep=keep)
         rows.add_loss(
-            snapshot, f"neurons projected on {what}", logits_of_neurons(snapshot, neurons)
+            snapshot, f"neurons projected on {what}", portions_of_logits(snapshot, neurons)
         )
 
 
@@ -221,22 +226,16 @@ def _add_logits(rows: _Rows, snapshot: Snapshot, keys: KeyFrequencies) -> None:
     rows.add("variance explained by the cosines of a+b-c", explained, "fraction")
     share = memorization_share(snapshot, keys)
     rows.add("fraction of the logits' power outside the trigonometric circuit", share, "fraction")
-    sums = snapshot.task.cyclic_view.order if snapshot.task.cyclic_view else 0
-    index = torch.arange(sums)
-    of_row = ((index[:, None] + index) % sums).flatten()
     for what, logits in (
         ("logits replaced by the cosines of a+b-c", cosine_logits(snapshot, keys)),
         ("logits kept only along the waves of a+b", restricted_logits(snapshot, keys)),
     ):
-        rows.add_loss(snapshot, what, logits[of_row])
-    rows.add_loss(snapshot, "logits kept only in the 3 x 3 blocks", block_logits(snapshot, keys))
-    without = excluded_logits(snapshot, keys)
-    labels = repeat(snapshot.class_tokens, "s -> (s i)", i=sums)
-    rows.add(
-        "loss, trigonometric circuit removed",
-        cross_entropy(without.flatten(0, 1), labels),
-        "nats",
-    )
+        # All pairs with the same sum have the same logits, and every sum as many pairs.
+        rows.add(f"loss, {what}", cross_entropy(logits, snapshot.class_tokens), "nats")
+    blocks = [block_logits(snapshot, keys)]
+    rows.add_loss(snapshot, "logits kept only in the 3 x 3 blocks", blocks)
+    without = excluded_loss(snapshot, keys, on="all")
+    rows.add("loss, trigonometric circuit removed", without, "nats")
 
 
 def block_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[Tensor, "row c"]:
@@ -252,11 +251,16 @@ def block_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> Float[T
         (n*n, c) float64, rows as in ``snapshot.pair_rows``.
     """
     n = snapshot.require_cyclic_view().order
-    logits = snapshot.in_view(snapshot.logits).double().unflatten(0, (n, n))
-    kept = logits.mean(dim=(0, 1)).expand_as(logits).clone()
-    for k in key_frequencies.frequencies:
-        kept += block_component(logits, frequency_waves(n, k))
-    return kept.flatten(0, 1)
+    logits = snapshot.in_view(snapshot.logits)
+    found = logits.new_empty(logits.shape, dtype=torch.float64)
+    # Each class is a function of the pairs of its own.
+    for classes in portions(logits.shape[1], 8 * len(logits)):
+        values = logits[:, classes].double().unflatten(0, (n, n))
+        kept = values.mean(dim=(0, 1)).expand_as(values).clone()
+        for k in key_frequencies.frequencies:
+            kept += block_component(values, frequency_waves(n, k))
+        found[:, classes] = kept.flatten(0, 1)
+    return found
 
 
 def memorization_share(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:
@@ -277,18 +281,9 @@ def memorization_share(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> f
     takes the projection on the trigonometric subspace for the generalizing circuit and the
     rest for the memorizing one.
     """
-    n_rows, n_classes = len(snapshot.pair_rows), snapshot.logits.shape[1]
-    # Squares around both kinds of means, without a centered copy of the logits.
-    by_pair, class_sums, sums_of_squares = [], [], []
-    for rows in portions(n_rows, 8 * n_classes):
-        logits = snapshot.logits[snapshot.pair_rows[rows]]
-        by_pair.append(logits.mean(dim=1, dtype=torch.float64))
-        class_sums.append(logits.sum(dim=0, dtype=torch.float64))
-        sums_of_squares.append(logits.square().sum(dtype=torch.float64))
-    by_class = torch.stack(class_sums).sum(dim=0) / n_rows
-    mean = by_class.mean()
-    total = torch.stack(sums_of_squares).sum() - n_classes * torch.cat(by_pair).square().sum()
-    total -= n_rows * (by_class - mean).square().sum()
+    by_class = snapshot.mean_logits_by_sum.mean(dim=0)
+    of_classes = (by_class - by_class.mean()).square().sum()
+    total = snapshot.logit_statistics.centered_power - len(snapshot.pair_rows) * of_classes
     circuit = trigonometric_component(snapshot, key_frequencies.frequencies)
     circuit = circuit - circuit.mean(dim=1, keepdim=True)
     return float(1 - len(circuit) * circuit.square().sum() / total)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -45,14 +43,5 @@ def logit_coefficients(snapshot: Snapshot) -> Float[Tensor, " freq"]:
 
 def centered_norm(snapshot: Snapshot) -> Float[Tensor, ""]:
     """Norm of the logits of the group's classes, centered per pair, over all pairs of the view."""
-    n = snapshot.require_view().order
-
-    def of_portion(logits: Float[Tensor, "s i c"]) -> Float[Tensor, ""]:
-        if logits.shape[2] != n:
-            logits = logits[:, :, snapshot.class_tokens]
-        centered = logits.double()
-        centered -= centered.mean(dim=2, keepdim=True)
-        return centered.norm()
-
-    norms = [of_portion(snapshot.logits_of_sums(sums)) for sums in snapshot.sum_portions]
-    return reduce(torch.hypot, norms)
+    snapshot.require_view()
+    return torch.tensor(snapshot.logit_statistics.group_power, dtype=torch.float64).sqrt()

@@ -48,7 +48,6 @@ from torch import Tensor
 
 from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
-from grokinterp.spectra import difference_rows
 
 Formula = Literal["clock", "pizza_product", "pizza_absolute", "accompanying", "pizza_accompanied"]
 FORMULAS: tuple[Formula, ...] = get_args(Formula)
@@ -126,19 +125,27 @@ class _LogitsByDistance:
     @classmethod
     def of(cls, snapshot: Snapshot) -> _LogitsByDistance:
         n = snapshot.require_cyclic_view().order
-        rows = snapshot.pair_rows[difference_rows(n)]
-        classes_backwards = snapshot.class_tokens[-torch.arange(3 * n) % n]
-        sums, total = torch.zeros(n, n, dtype=torch.float64), 0.0
-        # The n pairs (i, i - d) of one i at a time: a block that stays in the processor's cache.
+        classes = snapshot.class_tokens
+        is_whole = snapshot.logits.shape[1] == n and bool((classes.diff() == 1).all())
+        # Logits twice side by side, so that those of a pair in the order of c - i - j are the n
+        # next to each other that begin at i + j.
+        twice = torch.empty(n, 2 * n, dtype=torch.float64)
+        sums = torch.zeros(2 * n, n, dtype=torch.float64)
         for i in range(n):
-            # The class of e is 2i - d - e: row d is the same list of classes, d further on.
-            start = -2 * i % n
-            classes = classes_backwards[start : start + 2 * n - 1].unfold(0, n, 1)
-            block = snapshot.logits[rows[:, i]].gather(1, classes).double()
-            block -= block.mean(dim=1, keepdim=True)
-            total += float(torch.linalg.vector_norm(block)) ** 2
-            sums += block
-        return cls(sums / n, total)
+            logits = snapshot.logits[snapshot.pair_rows[i * n : (i + 1) * n]]
+            twice[:, :n] = logits if is_whole else logits[:, classes]
+            twice[:, n:] = twice[:, :n]
+            # Rows j < n - i begin at column i + j, the others at i + j - n; row j - i + n has the
+            # pairs of difference i - j.
+            first, step = twice[: n - i], (2 * n + 1, 1)
+            sums[n - i : 2 * n - 2 * i] += first.as_strided((n - i, n), step, i)
+            sums[2 * n - 2 * i : 2 * n - i] += twice.as_strided((i, n), step, (n - i) * 2 * n)
+        # Row d and column e of what is wanted have the signs of both turned round.
+        by_difference = sums[:n] + sums[n:]
+        backwards = -torch.arange(n) % n
+        means = by_difference[backwards][:, backwards] / n
+        means -= means.mean(dim=1, keepdim=True)
+        return cls(means, snapshot.logit_statistics.group_power)
 
 
 def _explained(logits: _LogitsByDistance, frequencies: Sequence[int], formula: Formula) -> float:

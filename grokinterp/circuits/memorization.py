@@ -12,11 +12,14 @@ Pairs that are not in the view (those with a zero, in multiplication and divisio
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.circuits.logit_statistics import answer_logits, logit_blocks
 from grokinterp.circuits.snapshot import ON, On, Snapshot
 from grokinterp.circuits.trigonometric import trigonometric_component
 
@@ -101,12 +104,24 @@ def excluded_accuracy(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on
     """
     component = trigonometric_component(snapshot, key_frequencies.frequencies)
     mask, answers = snapshot.mask_by_sum(on), snapshot.class_tokens
-    correct = []
-    for sums in snapshot.sum_portions:
-        index_sum, i = mask[sums].nonzero(as_tuple=True)
-        logits = snapshot.logits_of_sums(sums)[index_sum, i] - component[sums][index_sum]
-        correct.append(logits.argmax(dim=1) == answers[sums][index_sum])
+    correct = [
+        _are_correct(block.sub_(component[sums, None]), answers[sums])[mask[sums]]
+        for sums, block in logit_blocks(snapshot.logits, snapshot.rows_by_sum)
+    ]
     return float(torch.cat(correct).double().mean())
+
+
+def _are_correct(block: Float[Tensor, "s i c"], answers: Int[Tensor, " s"]) -> Bool[Tensor, "s i"]:
+    column = answers[:, None, None].expand(-1, block.shape[1], 1)
+    answer = block.gather(2, column)
+    largest_other = block.scatter_(2, column, -torch.inf).amax(dim=2, keepdim=True)
+    if not (answer + largest_other).isfinite().all():
+        return block.scatter_(2, column, answer).argmax(dim=2) == answers[:, None]
+    found = (answer > largest_other)[..., 0]
+    # Of equal largest logits the first column counts.
+    s, i = (answer == largest_other)[..., 0].nonzero(as_tuple=True)
+    found[s, i] = answers[s] < block[s, i].argmax(dim=1)
+    return found
 
 
 def excluded_losses_by_frequency(snapshot: Snapshot) -> dict[On, Float[Tensor, " freq"]]:
@@ -123,10 +138,16 @@ def excluded_losses_by_frequency(snapshot: Snapshot) -> dict[On, Float[Tensor, "
     ConfigError
         If the task has no group view.
     """
-    frequencies = range(1, snapshot.harmonics.n_components + 1)
-    components = torch.stack([trigonometric_component(snapshot, [k]) for k in frequencies])
-    losses = excluded_pair_losses(snapshot, components)
-    return {on: mean_over_pairs(snapshot, losses, on=on) for on in ON}
+    masks = torch.stack([snapshot.mask_by_sum(on) for on in ON])
+    totals = torch.zeros(len(ON), snapshot.harmonics.n_components, dtype=torch.float64)
+    for sums, losses in _losses_without(snapshot, _components_by_sum(snapshot)):
+        chosen = masks[:, sums].flatten(1)
+        of_sums = chosen.double() @ losses.flatten(0, 1)
+        if not of_sums.isfinite().all():
+            # A loss that is not finite must not count where its pair does not.
+            of_sums = torch.stack([losses.flatten(0, 1)[mask].sum(dim=0) for mask in chosen])
+        totals += of_sums
+    return dict(zip(ON, totals / masks.sum(dim=(1, 2))[:, None], strict=True))
 
 
 def excluded_pair_losses(
@@ -153,36 +174,70 @@ def excluded_pair_losses(
         (n, n, removed) float64, nats; entry [s, i] is the pair with indices i and s - i.
         NaN where a logit is not finite.
     """
-    answers = snapshot.class_tokens
-    losses = [
-        _losses_without(snapshot.logits_of_sums(sums), components[:, sums], answers[sums])
-        for sums in snapshot.sum_portions
-    ]
-    return torch.cat(losses)
+
+    def of_sums(sums: slice) -> Float[Tensor, "s c removed"]:
+        return components[:, sums].permute(1, 2, 0)
+
+    parts = [losses for _, losses in _losses_without(snapshot, of_sums)]
+    return torch.cat(parts)
+
+
+_OfSums = Callable[[slice], Float[Tensor, "s c removed"]]
+"""Components that are removed, of some products."""
 
 
 def _losses_without(
-    logits: Float[Tensor, "s i c"],
-    components: Float[Tensor, "removed s c"],
-    answers: Int[Tensor, " s"],
-) -> Float[Tensor, "s i removed"]:
-    logits = logits.double()
-    negative = -components.permute(1, 2, 0)
-    largest = logits.amax(dim=2, keepdim=True)
-    largest_removed = negative.amax(dim=1, keepdim=True)
-    sums = (logits - largest).exp_() @ (negative - largest_removed).exp()
-    log_sums = sums.log() + largest + largest_removed
-    index_sum, i, removed = (sums < _SMALLEST_SAFE_SUM).nonzero(as_tuple=True)
-    for rows in torch.arange(len(i)).split(_ROWS_AT_A_TIME):
-        s, r = index_sum[rows], removed[rows]
-        log_sums[s, i[rows], r] = (logits[s, i[rows]] + negative[s, :, r]).logsumexp(dim=1)
-    return log_sums - _correct(logits, answers) - _correct(negative.mT, answers).mT
+    snapshot: Snapshot, of_sums: _OfSums
+) -> Iterator[tuple[slice, Float[Tensor, "s i removed"]]]:
+    """Losses of :func:`excluded_pair_losses`, some products at a time."""
+    for sums, block in logit_blocks(snapshot.logits, snapshot.rows_by_sum):
+        answers = snapshot.class_tokens[sums]
+        answer, largest = answer_logits(block, answers), block.amax(dim=2, keepdim=True)
+        removed = of_sums(sums)
+        smallest = removed.amin(dim=1, keepdim=True)
+        odds = torch.bmm(block.sub_(largest).exp_(), (smallest - removed).exp_())
+        of_answers = answer_logits(removed.mT, answers).mT
+        lost = (odds < _SMALLEST_SAFE_SUM).nonzero(as_tuple=True)
+        losses = odds.log_().add_(largest - answer).add_(of_answers - smallest)
+        if len(lost[0]):
+            _add_again(losses, lost, snapshot, sums, removed)
+        yield sums, losses
 
 
-def _correct(
-    values: Float[Tensor, "s row c"], answers: Int[Tensor, " s"]
-) -> Float[Tensor, "s row 1"]:
-    return values.gather(2, answers[:, None, None].expand(-1, values.shape[1], 1))
+def _add_again(
+    losses: Float[Tensor, "s i removed"],
+    lost: tuple[Tensor, ...],
+    snapshot: Snapshot,
+    sums: slice,
+    removed: Float[Tensor, "s c removed"],
+) -> None:
+    """Put losses whose terms underflowed into their places, by log-sum-exp."""
+    for s, i, which in zip(*(index.split(_ROWS_AT_A_TIME) for index in lost), strict=True):
+        rows = snapshot.rows_by_sum[sums][s, i]
+        logits = snapshot.logits[rows].double() - removed[s, :, which]
+        answers = snapshot.class_tokens[sums][s, None]
+        losses[s, i, which] = logits.logsumexp(dim=1) - logits.gather(1, answers)[:, 0]
+
+
+def _components_by_sum(snapshot: Snapshot) -> _OfSums:
+    """The component of every frequency, or representation, for some products at a time."""
+    harmonics, means = snapshot.harmonics, snapshot.mean_logits_by_sum
+    numbers = range(1, harmonics.n_components + 1)
+    if not snapshot.require_view().is_cyclic:
+        components = torch.stack([trigonometric_component(snapshot, [k]) for k in numbers], dim=2)
+        return lambda sums: components[sums]
+    # A cosine and a sine of each frequency; the highest of an even n has no sine.
+    sines = harmonics.basis.new_zeros(2, len(numbers), len(means))
+    of_waves = harmonics.basis[1:]
+    sines[0], sines[1, : len(of_waves) // 2] = of_waves[::2], of_waves[1::2]
+    along = torch.einsum("tks,sc->tck", sines, means)
+    by_sum = sines.transpose(1, 2).contiguous()
+
+    def of_sums(sums: slice) -> Float[Tensor, "s c freq"]:
+        cosine, sine = by_sum[:, sums, None]
+        return (cosine * along[0]).addcmul_(sine.expand(-1, along.shape[1], -1), along[1])
+
+    return of_sums
 
 
 def mean_over_pairs(

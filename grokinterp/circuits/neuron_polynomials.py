@@ -8,6 +8,8 @@ each input: a combination of the nine products
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 from grokinterp.circuits.approximate_cosets import approximate_cosets
 from grokinterp.circuits.cosets import coset_neurons, why_no_cosets
 from grokinterp.circuits.key_frequencies import SINGLE_FREQUENCY_SHARE
+from grokinterp.circuits.neuron_losses import losses_without_each
 from grokinterp.circuits.neuron_phases import (
     input_phases,
     neuron_frequencies,
@@ -121,11 +124,21 @@ def logits_of_neurons(
     Tensor
         (n*n, c) float64, rows as in ``snapshot.pair_rows``.
     """
-    rows = snapshot.pair_rows
-    if not snapshot.has("readout") or snapshot.network.readout.scale is not None:
-        return snapshot.network.logits_from_neurons(neurons, rows).double()
-    change = neurons - snapshot.in_view(snapshot.neurons)
-    return snapshot.in_view(snapshot.logits) + snapshot.through_W_L(change, rows)
+    return torch.cat(list(portions_of_logits(snapshot, neurons)))
+
+
+def portions_of_logits(
+    snapshot: Snapshot, neurons: Float[Tensor, "row neuron"]
+) -> Iterator[Float[Tensor, "some c"]]:
+    """Rows of :func:`logits_of_neurons`, one portion after another."""
+    is_linear = snapshot.has("readout") and snapshot.network.readout.scale is None
+    for some in portions(len(neurons), 8 * max(neurons.shape[1], snapshot.logits.shape[1])):
+        rows, part = snapshot.pair_rows[some], neurons[some]
+        if is_linear:
+            written = snapshot.through_W_L(part - snapshot.neurons[rows], rows)
+            yield written.add_(snapshot.logits[rows])
+        else:
+            yield snapshot.network.logits_from_neurons(part, rows).double()
 
 
 def neuron_table(snapshot: Snapshot) -> pd.DataFrame:
@@ -209,49 +222,12 @@ def _phases(snapshot: Snapshot) -> dict[str, np.ndarray]:
 
 
 def _without_each(snapshot: Snapshot, mean: Float[Tensor, " neuron"]) -> dict[str, list[float]]:
-    n_pairs, n_neurons = snapshot.neurons.shape
-    scale = snapshot.network.readout.scale
-    losses = torch.zeros(2, n_neurons, dtype=torch.float64)
-    n_correct = torch.zeros(2, n_neurons, dtype=torch.long)
-    # As many pairs at a time as the processor's cache holds.
-    for rows in torch.arange(n_pairs).split(_PAIRS_AT_A_TIME):
-        answers = snapshot.labels[rows, None]
-        logits = snapshot.logits[rows].float()
-        above = (logits - logits.gather(1, answers)).scatter_(1, answers, -torch.inf)
-        for fill, put in enumerate((torch.zeros_like(mean), mean)):
-            changes = (put - snapshot.neurons[rows]).float()
-            if scale is not None:
-                changes = changes / scale[rows, None].float()
-            for neuron, row in enumerate(snapshot.W_L.float()):
-                loss, correct = _after_change(above, changes[:, neuron, None], row, answers)
-                losses[fill, neuron] += loss
-                n_correct[fill, neuron] += correct
-    numbers = {"loss": losses / n_pairs, "accuracy": n_correct / n_pairs}
+    found = losses_without_each(snapshot, torch.stack([torch.zeros_like(mean), mean]))
     return {
         f"{name}_{fill}": values[index].tolist()
-        for name, values in numbers.items()
+        for name, values in zip(("loss", "accuracy"), found, strict=True)
         for index, fill in enumerate(("zero", "mean"))
     }
 
 
-def _after_change(above: Tensor, change: Tensor, row: Tensor, answers: Tensor) -> tuple[float, int]:
-    """Summed loss and number of right answers when logits change by `change` times `row`.
-
-    `above` holds the other logits' differences to the correct one, whose column is -inf.
-    """
-    correct = change * row[answers]
-    odds = torch.addcmul(above, change, row).exp_().sum(dim=1) * (-correct[:, 0]).exp()
-    # Odds below one leave no other class above the answer; above one the largest decides.
-    unsure = (~(odds < 1)).nonzero().flatten()
-    margins = torch.addcmul(above[unsure], change[unsure], row) - correct[unsure]
-    n_correct = len(odds) - int((margins.amax(dim=1) >= 0).sum()) if len(unsure) else len(odds)
-    losses = odds.log1p()
-    if not losses.isfinite().all():
-        # A margin beyond 88 leaves the range of float32 when it is exponentiated.
-        margins = torch.addcmul(above.double(), change.double(), row.double()) - correct
-        losses = torch.nn.functional.softplus(margins.logsumexp(dim=1))
-    return float(losses.sum(dtype=torch.float64)), n_correct
-
-
-_PAIRS_AT_A_TIME = 1024
 _NEURONS_AT_A_TIME = 64

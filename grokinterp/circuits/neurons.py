@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from grokinterp.portions import portions
+from grokinterp.portions import cached_portions, portions
 from grokinterp.spectra import GroupHarmonics, difference_rows, group_means, sum_rows
 from grokinterp.spectra.fourier import component_frequencies, n_frequencies, to_fourier
 
@@ -69,9 +69,10 @@ def frequency_shares(
         by_difference[-1] = 0
     if means_by_sum is None:
         means_by_sum = group_means(neurons, flat[sum_rows(n)])
+    by_first = group_means(neurons, rows)
     power = by_difference + _power(means_by_sum)
-    power += _power(group_means(neurons, rows)) + _power(group_means(neurons, rows.T.contiguous()))
-    total, size = _centered_power(neurons, flat)
+    power += _power(by_first) + _power(group_means(neurons, rows.T.contiguous()))
+    total, size = _centered_power(neurons, flat, by_first.double().mean(dim=0))
     is_dead = total <= DEAD_RELATIVE_SPREAD**2 * size
     # A unit vector over pairs that depends on one index (or sum) has 1/sqrt(n) of the norm
     # that its n values have, and n equal entries for each of them.
@@ -140,14 +141,21 @@ def _power(means: Float[Tensor, "i neuron"]) -> Float[Tensor, "freq neuron"]:
 
 
 def _centered_power(
-    neurons: Float[Tensor, "pair neuron"], flat_rows: Int[Tensor, " row"]
+    neurons: Float[Tensor, "pair neuron"],
+    flat_rows: Int[Tensor, " row"],
+    mean: Float[Tensor, " neuron"] | None = None,
 ) -> tuple[Float[Tensor, " neuron"], Float[Tensor, " neuron"]]:
+    """Sum of squares around the mean, and of all squares; `mean` if it is known, in float64."""
     viewed = neurons if len(flat_rows) == len(neurons) else neurons[flat_rows]
-    mean = viewed.mean(dim=0)
-    total = (viewed - mean).square_().sum(dim=0)
-    if not torch.isfinite(total).all():
-        # Squares beyond 1e38 do not fit float32.
-        mean = viewed.double().mean(dim=0)
-        total = (viewed - mean).square_().sum(dim=0)
-    total, mean = total.double(), mean.double()
+    if mean is None:
+        mean = viewed.mean(dim=0).double()
+    total = torch.zeros_like(mean)
+    # A centered copy of all activations would cost more to get the memory for than to compute.
+    for rows in cached_portions(len(viewed), 8 * viewed.shape[1]):
+        part = viewed[rows]
+        power = (part - mean.float()).square_().sum(dim=0)
+        if not torch.isfinite(power).all():
+            # Squares beyond 1e38 do not fit float32.
+            power = (part.double() - mean).square_().sum(dim=0)
+        total += power
     return total, total + len(flat_rows) * mean.square()

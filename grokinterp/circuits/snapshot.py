@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from grokinterp.circuits.arrangement import Arrangement, arrangement_of, masks_of
+from grokinterp.circuits.logit_statistics import LogitStatistics, logit_statistics
 from grokinterp.circuits.neurons import frequency_shares, representation_shares
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked
@@ -213,12 +214,27 @@ class Snapshot:
     @cached_property
     def losses(self) -> Float[Tensor, " pair"]:
         """Cross-entropy of every pair in nats, float64."""
-        return pair_losses(self.logits, self.labels)
+        if self.view is None:
+            return pair_losses(self.logits, self.labels)
+        return self._by_pair(self.logit_statistics.losses, pair_losses)
 
     @cached_property
     def are_correct(self) -> Bool[Tensor, " pair"]:
         """Whether the network answers each pair correctly."""
-        return are_correct(self.logits, self.labels)
+        if self.view is None:
+            return are_correct(self.logits, self.labels)
+        return self._by_pair(self.logit_statistics.are_correct, are_correct)
+
+    def _by_pair(
+        self, by_sum: Shaped[Tensor, "s i"], of_others: Callable[[Tensor, Tensor], Tensor]
+    ) -> Shaped[Tensor, " pair"]:
+        """Values of the view's pairs as rows of the task, with those of its other pairs."""
+        values = by_sum.new_empty(len(self.logits))
+        values[self.rows_by_sum] = by_sum
+        others = self.arrangement.rows_outside
+        if len(others):
+            values[others] = of_others(self.logits[others], self.labels[others])
+        return values
 
     def pair_mask(self, on: On) -> Bool[Tensor, " pair"]:
         """Pairs of the task that `on` names."""
@@ -357,14 +373,29 @@ class Snapshot:
         return self.logits[self.rows_by_sum[sums]]
 
     @cached_property
+    def logit_statistics(self) -> LogitStatistics:
+        """What several measures ask of the logits by product, from one reading of them.
+
+        The chosen pairs are those of :attr:`new_pairs_by_sum`.
+        """
+        return logit_statistics(
+            self.logits, self.rows_by_sum, self.class_tokens, self.new_pairs_by_sum
+        )
+
+    @property
     def mean_logits_by_sum(self) -> Float[Tensor, "s c"]:
         """Logits averaged over the pairs with the same product, float64."""
-        return torch.cat(
-            [
-                self.logits_of_sums(sums).mean(dim=1, dtype=torch.float64)
-                for sums in self.sum_portions
-            ]
-        )
+        return self.logit_statistics.means
+
+    @property
+    def new_pairs_by_sum(self) -> Bool[Tensor, "s i"]:
+        """Pairs of the view that the network cannot have memorized, by product.
+
+        The test pairs whose mirror image is not trained, or all test pairs if some product would
+        have none.
+        """
+        is_new = masks_of(self.split).unmirrored_test[self.rows_by_sum]
+        return is_new if is_new.any(dim=1).all() else self.mask_by_sum("test")
 
     @cached_property
     def mean_neurons_by_sum(self) -> Float[Tensor, "s neuron"]:

@@ -23,7 +23,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from grokinterp.circuits.arrangement import masks_of
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.logit_coefficients import centered_norm, logit_coefficients
 from grokinterp.circuits.snapshot import On, Snapshot
@@ -144,14 +143,8 @@ def held_out_component(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> F
     ConfigError
         If the task has no group view.
     """
-    is_test = snapshot.mask_by_sum("test")
-    is_new = masks_of(snapshot.split).unmirrored_test[snapshot.rows_by_sum]
-    chosen = is_new if is_new.any(dim=1).all() else is_test
-    sums_of_logits = [
-        torch.einsum("si,sic->sc", chosen[sums].double(), snapshot.logits_of_sums(sums).double())
-        for sums in snapshot.sum_portions
-    ]
-    means = torch.cat(sums_of_logits) / chosen.sum(dim=1, keepdim=True)
+    snapshot.require_view()
+    means = snapshot.logit_statistics.chosen_means
     waves = snapshot.harmonics.waves(torch.tensor(key_frequencies.frequencies, dtype=torch.long))
     return waves.T @ (waves @ means) + means.mean(dim=0)
 

@@ -1,7 +1,7 @@
 """Command line: explain run folders, or networks that were trained elsewhere.
 
 ``python -m grokinterp.analyze CKPTS [CKPTS ...] [--out DIR] [--format NAME]
-[--key-frequencies LIST] [--every K] [--no-deep] [--image png]``
+[--key-frequencies LIST] [--every K] [--no-deep] [--jobs N] [--image png]``
 
 ``python -m grokinterp.analyze FILES --module package.module:build --task.operation addition
 --task.p 113 [--inputs "a b ="] [--parts.operands embed ...] [--train-pairs FILE]``
@@ -69,6 +69,9 @@ class Analyze:
     deep: bool = True
     """Follow the circuit step by step through the last checkpoint and ablate all of its parts
     (some ten seconds at p = 113)."""
+    jobs: int | None = None
+    """Processes that measure checkpoints, with one thread each (default: one for each thread where
+    many checkpoints are new and the memory is free, else one). Numbers do not depend on it."""
     image: Literal["png", "svg", "pdf"] | None = None
     """Write every figure of the report as a picture into OUT/figures as well, for several runs
     also those of the comparison; takes the extra [png] and an installed Chrome or Chromium."""
@@ -122,10 +125,13 @@ def main(arguments: list[str]) -> None:
     key_frequencies = _frequencies(command.key_frequencies)
     if command.every < 1:
         raise ConfigError(f"--every {command.every} is not allowed. Use 1 for every checkpoint.")
+    if command.jobs is not None and command.jobs < 1:
+        raise ConfigError(f"--jobs {command.jobs} is not allowed. Use 1 for this process alone.")
     if not command.ckpts:
         raise ConfigError("no run is named. Name a run folder, or several to compare them.")
     paths = _without_comparisons(tuple(_place(word) for word in command.ckpts))
     logging.basicConfig(level="WARNING", format="%(message)s")
+    logging.getLogger("grokinterp.trajectory").setLevel("WARNING" if command.quiet else "INFO")
     if command.quiet:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if command.module is not None:
@@ -289,6 +295,7 @@ def _analyze(
         key_frequencies=key_frequencies,
         every=command.every,
         deep=command.deep,
+        n_jobs=command.jobs,
         cache_folder=job.out,
         progress=lambda steps: tqdm(
             steps, desc=what, unit="checkpoint", disable=command.quiet, dynamic_ncols=True

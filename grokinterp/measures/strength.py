@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,7 +14,6 @@ from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.circuits.trigonometric import held_out_component
 from grokinterp.measures.measure import measure
 from grokinterp.models.loss import are_correct, pair_losses
-from grokinterp.portions import portions
 
 _VARMA = f"{reference('varma2023explaining')}, section 4 (correct logits by circuit)"
 
@@ -91,7 +89,7 @@ def circuit_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[
     """
     component = held_out_component(snapshot, key_frequencies)
     circuit = _above_mean(component - component.mean(dim=0), snapshot.class_tokens)
-    network = _above_mean(snapshot.logits, snapshot.labels)[snapshot.rows_by_sum]
+    network = snapshot.logit_statistics.above_mean
     found = {}
     for on in ("train", "test"):
         mask = snapshot.mask_by_sum(on)
@@ -102,7 +100,5 @@ def circuit_logits(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[
     return found
 
 
-def _above_mean(logits: Float[Tensor, "row c"], answers: Tensor) -> Float[Tensor, " row"]:
-    correct = logits.gather(1, answers[:, None])[:, 0].double()
-    parts = portions(len(logits), 8 * logits.shape[1])
-    return correct - torch.cat([logits[rows].double().mean(dim=1) for rows in parts])
+def _above_mean(logits: Float[Tensor, "s c"], answers: Tensor) -> Float[Tensor, " s"]:
+    return logits.gather(1, answers[:, None])[:, 0] - logits.mean(dim=1)

@@ -1,8 +1,8 @@
 """Initial weights: explicit generators, float32 on the CPU, in a documented order.
 
-The order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O, W_in, W_out, then W_U, and
-finally W_gate of each block; all heads of a matrix are drawn at once. Biases are zero. The
-global random state is neither read nor changed.
+Unless `init` says otherwise the order is W_E, W_pos, then for each block W_Q, W_K, W_V, W_O,
+W_in, W_out, then W_U, and finally W_gate of each block; all heads of a matrix are drawn at once.
+Biases are zero. The global random state is neither read nor changed.
 
 The weights of a norm start at 1, its biases at 0. Positions that are not learned are drawn
 like the others and then replaced by their table, and a tied W_U by W_E transposed. So two
@@ -12,6 +12,15 @@ common.
 ``nanda2023``
     N(0, 1/d_model) everywhere, except W_U with N(0, 1/d_vocab), d_vocab = p + 1 (Nanda et
     al. 2023, published code).
+``nanda2023_published``
+    The same distributions, drawn as the published code of Nanda et al. draws them: in the order
+    W_E, W_pos, then for each block W_K, W_Q, W_V, W_O, W_in, W_out, then W_U; each matrix in the
+    shape that it has there (all but W_pos and W_U are the transposes of ours); standard normal,
+    then divided by the root of d_model or d_vocab. With ``outputs=tokens`` seed 0 is the network
+    of the paper and seed 1 that of the published low-precision run, initial losses
+    4.764052 / 4.768347 and 4.776912 / 4.767726 (train / test). With ``outputs=answers`` W_U is
+    drawn with all outputs and keeps the answers. Blocks and norms are those of that code; W_gate,
+    which it does not have, comes last.
 ``tl_demo``
     N(0, 0.64/d_model) everywhere. With seed 999 these are the weights that the published
     output of TransformerLens's Grokking_Demo notebook started from: initial losses 4.7350
@@ -23,6 +32,7 @@ Every drawn weight is then multiplied by ``init_scale``; norms and fixed positio
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
@@ -95,20 +105,55 @@ def initial_parameters(
     ICLR 2023, arXiv:2301.05217, published code.
     """
     generator = torch.Generator().manual_seed(spec.init_seed)
-    parameters = {}
-    for name, shape in parameter_shapes(spec, d_vocab, n_ctx, d_vocab_out).items():
-        if is_bias(name):
-            parameters[name] = torch.zeros(shape)
-        elif is_of_norm(name):
-            parameters[name] = torch.full(shape, float(name.endswith(".w")))
+    shapes = parameter_shapes(spec, d_vocab, n_ctx, d_vocab_out)
+    parameters = {name: _before_drawing(name, shape) for name, shape in shapes.items()}
+    for name in _in_order_of_drawing(spec, shapes):
+        if is_bias(name) or is_of_norm(name):
+            continue
+        if spec.init == "nanda2023_published":
+            fan = _fan(spec, name, d_vocab)
+            drawn = _drawn_as_published(name, shapes[name], d_vocab, fan, generator)
         else:
             std = _standard_deviation(spec, name, d_vocab)
-            drawn = torch.empty(shape).normal_(0.0, std, generator=generator)
-            parameters[name] = drawn * spec.init_scale if spec.init_scale != 1 else drawn
+            drawn = torch.empty(shapes[name]).normal_(0.0, std, generator=generator)
+        parameters[name] = drawn * spec.init_scale if spec.init_scale != 1 else drawn
     if spec.positions != "learned":
         parameters["pos_embed.W_pos"] = fixed_positions(spec, n_ctx)
     tie(parameters, spec)
     return parameters
+
+
+def _before_drawing(name: str, shape: tuple[int, ...]) -> Tensor:
+    """Zeros, or the ones of a norm's weights."""
+    return torch.full(shape, float(is_of_norm(name) and name.endswith(".w")))
+
+
+def _in_order_of_drawing(spec: ModelSpec, names: Iterable[str]) -> list[str]:
+    """The names as they are, or with W_K before W_Q as in the published code."""
+    names = list(names)
+    if spec.init != "nanda2023_published":
+        return names
+    swapped = {"W_Q": "W_K", "W_K": "W_Q"}
+    return [
+        name.removesuffix(leaf) + swapped.get(leaf, leaf)
+        for name, leaf in ((name, name.rsplit(".", 1)[-1]) for name in names)
+    ]
+
+
+def _drawn_as_published(
+    name: str, shape: tuple[int, ...], d_vocab: int, fan: int, generator: torch.Generator
+) -> Float[Tensor, ...]:
+    """Draw a matrix in the shape of the published code and turn it into ours."""
+    leaf = name.rsplit(".", 1)[-1]
+    if leaf in ("W_pos", "W_U"):
+        # There W_U has an output for every token; where only answers are wanted the rest goes.
+        n_columns = max(shape[-1], d_vocab) if leaf == "W_U" else shape[-1]
+        drawn = torch.randn(shape[0], n_columns, generator=generator)[:, : shape[-1]]
+        return (drawn / math.sqrt(fan)).contiguous()
+    # W_Q, W_K and W_V are transposed head by head; W_O has the heads side by side there.
+    *heads, rows, columns = (math.prod(shape[:-1]), shape[-1]) if leaf == "W_O" else shape
+    drawn = torch.randn(*heads, columns, rows, generator=generator) / math.sqrt(fan)
+    return drawn.transpose(-2, -1).reshape(shape).contiguous()
 
 
 def fixed_positions(spec: ModelSpec, n_ctx: int) -> Float[Tensor, "pos d_model"]:
@@ -174,5 +219,9 @@ def is_trained(name: str, spec: ModelSpec) -> bool:
 def _standard_deviation(spec: ModelSpec, name: str, d_vocab: int) -> float:
     if spec.init == "tl_demo":
         return 0.8 / math.sqrt(spec.d_model)
-    fan = d_vocab if name == "unembed.W_U" else spec.d_model
-    return 1 / math.sqrt(fan)
+    return 1 / math.sqrt(_fan(spec, name, d_vocab))
+
+
+def _fan(spec: ModelSpec, name: str, d_vocab: int) -> int:
+    """Inverse of a matrix's variance in the published code of Nanda et al."""
+    return d_vocab if name == "unembed.W_U" else spec.d_model

@@ -162,7 +162,7 @@ def _behind(parameters: Mapping[str, Tensor], pre: Tensor, spec: MlpSpec, hook: 
 
 def _hidden(pre: Tensor, spec: MlpSpec, layer: int, hook: Hook) -> Tensor:
     pre = hook(f"layers.{layer}.hook_pre", pre)
-    return hook(f"layers.{layer}.hook_post", _activate(pre, spec))
+    return hook(f"layers.{layer}.hook_post", activate(pre, spec))
 
 
 def _layer(
@@ -177,7 +177,8 @@ def _layer(
     return hidden + parameters[f"layers.{layer}.b"] if spec.biases else hidden
 
 
-def _activate(pre: Tensor, spec: MlpSpec) -> Tensor:
+def activate(pre: Tensor, spec: MlpSpec) -> Tensor:
+    """Activations of a hidden layer, element by element."""
     if spec.act_fn == "linear_quadratic":
         return pre + (spec.curvature / 2) * pre.square()
     return _ACTIVATIONS[spec.act_fn](pre)

@@ -14,6 +14,7 @@ from torch import Tensor
 from grokinterp.models.last_block import LastBlock
 from grokinterp.models.network_parts import NetworkParts, Operands, PartName, Readout
 from grokinterp.models.norms import CENTERED
+from grokinterp.models.pair_activations import pair_activations
 from grokinterp.models.pair_tables import PairActivations, forward_pairs, has_pair_tables
 from grokinterp.models.spec import ModelSpec
 from grokinterp.models.transformer import (
@@ -22,7 +23,7 @@ from grokinterp.models.transformer import (
     transformer_logits,
     unembedding,
 )
-from grokinterp.portions import Joined, portions
+from grokinterp.portions import Joined
 
 _PAIRS_AT_A_TIME = 8192
 
@@ -66,7 +67,7 @@ class TransformerParts(NetworkParts):
     ) -> TransformerParts:
         """Run the network once on all pairs."""
         with torch.no_grad():
-            found = _forward(parameters, spec, pairs)
+            found = _forward(parameters, spec, pairs, n_answers)
         if found.logits.shape[1] != n_answers:
             found = replace(found, logits=found.logits[:, :n_answers].contiguous())
         return cls(dict(parameters), spec, pairs, n_tokens, n_answers, found)
@@ -173,7 +174,8 @@ class TransformerParts(NetworkParts):
             changed[:, at_a], changed[:, at_b] = a, b
             return changed
 
-        logits = transformer_logits(self._constants, self.tokens[rows], self.spec, use)
+        tokens = self.tokens[rows]
+        logits = transformer_logits(self._constants, tokens, self.spec, use, last_only=True)
         return logits[:, -1, : self.n_answers]
 
     def chosen_logits(
@@ -240,15 +242,17 @@ def missing_in_transformer(spec: ModelSpec) -> dict[PartName, str]:
 
 
 def _forward(
-    parameters: Mapping[str, Tensor], spec: ModelSpec, pairs: Int[Tensor, "pair 2"]
+    parameters: Mapping[str, Tensor],
+    spec: ModelSpec,
+    pairs: Int[Tensor, "pair 2"],
+    n_answers: int,
 ) -> PairActivations:
-    at_a_time = [slice(i, i + _PAIRS_AT_A_TIME) for i in range(0, len(pairs), _PAIRS_AT_A_TIME)]
     if has_pair_tables(spec):
-        # Networks without tables keep all positions of every activation while they run.
-        at_a_time = portions(len(pairs), 8 * parameters["unembed.W_U"].shape[1])
+        return pair_activations(parameters, spec, pairs, n_answers)
+    # Networks without tables keep all positions of every activation while they run.
     pattern, neurons, logits = (Joined(len(pairs)) for _ in range(3))
-    for rows in at_a_time:
-        part = forward_pairs(parameters, spec, pairs[rows])
+    for some in pairs.split(_PAIRS_AT_A_TIME):
+        part = forward_pairs(parameters, spec, some)
         pattern.add(part.pattern)
         logits.add(part.logits)
         if part.neurons is not None:

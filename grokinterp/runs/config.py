@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
-from grokinterp.fields import build, check_types, in_json, require, settled, shown
+from grokinterp.fields import build, check_types, in_json, later_field, require, settled, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.module_spec import LogitsSpec, ModuleSpec
 from grokinterp.reprs import spec_repr
@@ -18,6 +18,7 @@ from grokinterp.runs.pressures import PressureSpec
 from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
 
 LossDtype = Literal["float64", "float32"]
+WeightDtype = Literal["float32", "float64"]
 LossName = Literal["cross_entropy", "mse", "stable_max"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
 DecayTarget = Literal["zero", "init"]
@@ -103,6 +104,10 @@ class TrainConfig:
     parent: TrainConfig | None = None
     """Start from the last weights of the run of this config, with a fresh optimizer; None:
     from initial weights."""
+    weight_dtype: WeightDtype = later_field("float32")
+    """Precision of the weights, the forward pass, the gradients, the optimizer and the
+    checkpoints. Initial weights are drawn in float32 under both, so a run in ``float64`` begins
+    with the weights of its neighbor in ``float32``."""
 
     __repr__ = spec_repr
 

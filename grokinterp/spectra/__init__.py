@@ -21,9 +21,9 @@ from grokinterp.spectra.key_rule import (
     dense_components,
     double_of,
     frequencies_above,
-    permuted_power_quantile,
     shares,
 )
+from grokinterp.spectra.permuted_power import permuted_power_quantile
 from grokinterp.spectra.random_grouping import gaussian_power_quantile
 from grokinterp.spectra.real_representations import real_representations
 from grokinterp.spectra.representations import Representation, symmetric_representations

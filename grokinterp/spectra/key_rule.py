@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from grokinterp.spectra.harmonics import GroupHarmonics
 
@@ -30,53 +28,6 @@ def shares(power: Float[Tensor, " freq"]) -> Float[Tensor, " freq"]:
     [0.25, 0.75]
     """
     return power / power.sum()
-
-
-def permuted_power_quantile(
-    values: Float[Tensor, "pair c"],
-    harmonics: GroupHarmonics,
-    *,
-    quantile: float = 0.999,
-    n_permutations: int = 1000,
-    seed: int = 0,
-) -> float:
-    """Power that the strongest frequency reaches by chance, were the pairs in random order.
-
-    The n*n rows are dealt at random into n groups of n, as if the groups were the pairs with
-    the same index sum; each group is averaged and the averages are Fourier-transformed. The
-    largest power of any frequency is one draw; the quantile over all draws is returned. A
-    frequency above it is no accident of one row or of n groups being few, and because the
-    largest frequency is drawn, testing all n//2 at once needs no correction.
-
-    Parameters
-    ----------
-    values
-        One row per pair; only their set matters.
-    harmonics
-        Of the group of n elements.
-    quantile
-        Of the largest power.
-    n_permutations
-        Draws.
-    seed
-        Of the permutations, by a generator of its own.
-
-    Returns
-    -------
-    float
-        Power, in the units of ``harmonics.power(means over the true groups)``.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    n = len(harmonics.basis)
-    values = (values - values.mean(dim=0)).float()
-    waves, component = harmonics.basis[1:].float(), harmonics.component[1:] - 1
-    largest = torch.zeros(n_permutations, dtype=torch.float64)
-    for draw in range(n_permutations):
-        rows = torch.randperm(n * n, generator=generator).view(n, n)
-        power = (waves @ F.embedding_bag(rows, values, mode="mean")).square().sum(dim=1)
-        by_component = power.new_zeros(harmonics.n_components)
-        largest[draw] = by_component.index_add_(0, component, power).max()
-    return float(largest.quantile(quantile))
 
 
 def frequencies_above(

@@ -6,8 +6,8 @@ rate is a number in the graph: it is recorded once the warm-up of the learning r
 and update are two graphs, since tests and checkpoints see the weights between them; gradients lie
 in memory that the first keeps.
 
-:class:`CudaGraph` has never been run on a GPU. The flow around it is tested with a graph on the
-CPU that records the operations of torch.
+The tests drive the flow around :class:`CudaGraph` with a graph on the CPU that records the
+operations of torch. On a GPU it was run by hand: docs/performance.md says what was checked there.
 """
 
 from __future__ import annotations

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import hashlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import torch
-from numba import types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
@@ -37,9 +39,26 @@ def _rank_of_the_only_thread() -> int:
     return 0
 
 
-_OMP_RANK = types.ExternalFunction("omp_get_thread_num", types.int32())
-team_rank: Any = _OMP_RANK if openmp() else _rank_of_the_only_thread
+@numba.njit
+def _one() -> int:
+    return 1
+
+
+@numba.njit
+def _go_on() -> None:
+    return None
+
+
+def _of_openmp(name: str, returned: Any, otherwise: Any) -> Any:
+    return types.ExternalFunction(name, returned()) if openmp() else otherwise
+
+
+team_rank = _of_openmp("omp_get_thread_num", types.int32, _rank_of_the_only_thread)
 """Called inside a kernel: which thread of the team this is."""
+team_members = _of_openmp("omp_get_num_threads", types.int32, _one)
+"""Called inside a kernel: how many threads the team has."""
+team_meets = _of_openmp("GOMP_barrier", types.void, _go_on)
+"""Called inside a kernel: waits for the other threads of the team."""
 
 
 def team_size() -> int:
@@ -53,24 +72,56 @@ def even_cuts(n_rows: int) -> Tensor:
 
 
 def compiled(function: Any) -> Any:
-    """Compile what kernels call, once per kind of its arguments."""
+    """Compile what kernels call, once per kind of its arguments; only kernels are kept on disk."""
     # Whoever checks types at run time has wrapped the function; numba needs its bytecode.
     plain = inspect.unwrap(function)
-    return _cached(numba.njit, plain, fastmath=_FASTMATH, error_model="numpy")
+    # Nobody calls it from Python, and the wrappers for that take a third of the time to compile.
+    return numba.njit(
+        fastmath=_FASTMATH, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(plain)
 
 
 def kernel(function: Any) -> Any:
-    """Compile a function of the address of a job, an array of integers."""
+    """Compile a function of the address of a job, an array of integers.
+
+    The machine code is kept in numba's cache, which knows the function and what it closes over, and
+    not what it calls. So it begins with :func:`job_at`, which is given :func:`source_version`.
+    """
     signature = types.void(types.CPointer(types.int64))
-    return _cached(functools.partial(numba.cfunc, signature), inspect.unwrap(function))
-
-
-def _cached(decorator: Callable[..., Any], plain: Any, **options: Any) -> Any:
+    plain = inspect.unwrap(function)
     try:
-        return decorator(cache=True, **options)(plain)
+        return numba.cfunc(signature, cache=True)(plain)
     except RuntimeError:
         # There is no folder that the machine code could be kept in.
-        return decorator(**options)(plain)
+        return numba.cfunc(signature)(plain)
+
+
+@functools.cache
+def source_version() -> int:
+    """A number for the text of all modules that kernels are made of."""
+    folder = Path(__file__).parent
+    text = b"".join((folder / name).read_bytes() for name in SOURCES)
+    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+
+
+SOURCES = (
+    "blas.py",
+    "compiled.py",
+    "fused_loss.py",
+    "lanes.py",
+    "team_kernels.py",
+    "team_memory.py",
+    "team_pass.py",
+    "team_rows.py",
+    "team_tables.py",
+)
+"""Modules of this folder that know numba."""
+
+
+@compiled
+def job_at(address, n_numbers, version):
+    """The numbers of a job."""
+    return carray(address, n_numbers)
 
 
 @intrinsic
@@ -83,7 +134,7 @@ def pointer(typing_context, address):
     return types.voidptr(types.int64), code
 
 
-def run_kernel(kernel: Any, job: list[int | Tensor], n_threads: int) -> None:
+def run_kernel(kernel: Any, job: Sequence[int | Tensor], n_threads: int) -> None:
     """Run a kernel on a team of torch's threads.
 
     Parameters
@@ -96,7 +147,7 @@ def run_kernel(kernel: Any, job: list[int | Tensor], n_threads: int) -> None:
         Of the team.
     """
     # Only addresses go there; the caller holds the tensors until the kernel is done.
-    numbers = [_address(one) if isinstance(one, Tensor) else one for one in job]
+    numbers = [address(one) if isinstance(one, Tensor) else one for one in job]
     at = (ctypes.c_int64 * len(numbers))(*numbers)
     team = openmp()
     if n_threads == 1 or team is None:
@@ -105,7 +156,8 @@ def run_kernel(kernel: Any, job: list[int | Tensor], n_threads: int) -> None:
         team.GOMP_parallel(kernel.ctypes, at, n_threads, 0)
 
 
-def _address(tensor: Tensor) -> int:
+def address(tensor: Tensor) -> int:
+    """Where the numbers of a tensor lie; they have to lie one after another."""
     if not tensor.is_contiguous():
         raise ValueError(f"a kernel cannot read a tensor of strides {tensor.stride()}")
     return tensor.data_ptr()

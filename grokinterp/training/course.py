@@ -47,7 +47,7 @@ def first_weights(config: TrainConfig, network: Network, parent: Run | None) -> 
 
 def weight_dtype(config: TrainConfig) -> torch.dtype:
     """Precision of a run's weights."""
-    return DTYPES[getattr(config, "weight_dtype", "float32")]
+    return DTYPES[config.weight_dtype]
 
 
 @dataclass

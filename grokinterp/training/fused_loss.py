@@ -2,8 +2,8 @@
 # pyright: reportMissingImports=false, reportPrivateImportUsage=false, reportCallIssue=false
 """Cross-entropy and its gradient in one pass over the logits: a kernel compiled by numba.
 
-In float64, whatever the precision of the logits. The exponential is written out, because a
-loop that calls the one of the mathematical library is not vectorized.
+In float64, whatever the precision of the logits. The exponential is written out, because the one
+of the mathematical library knows no vectors.
 """
 
 from __future__ import annotations
@@ -21,21 +21,45 @@ from torch import Tensor
 from grokinterp.training.compiled import (
     compiled,
     even_cuts,
+    job_at,
     kernel,
     number_type,
     pointer,
     run_kernel,
+    source_version,
     team_rank,
     team_size,
+)
+from grokinterp.training.lanes import (
+    all_are,
+    fused,
+    larger,
+    largest_of,
+    load,
+    load_wide,
+    minus,
+    no_lanes,
+    plus,
+    power_of_two,
+    store,
+    store_rounded,
+    times,
+    total_of,
+    where_above,
 )
 
 _LOG2_E = 1 / math.log(2)
 # log 2 in two parts: a whole number times the first is exact.
-_LOG_2_HIGH, _LOG_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_MINUS_LOG_2_HIGH, _MINUS_LOG_2_LOW = -6.93147180369123816490e-01, -1.90821492927058770002e-10
 _SMALLEST_EXPONENT = -708.0
+# Added to a number it leaves no bits for what is behind the point.
+_ROUNDER = 1.5 * 2.0**52
 _T13, _T12, _T11, _T10, _T9, _T8, _T7, _T6, _T5, _T4, _T3 = (
     1 / math.factorial(n) for n in range(13, 2, -1)
 )
+NO_CLASS = -1e30
+"""Logit of a column that only fills a vector: it adds 1e-307 to a sum that is at least 1."""
+_IN_A_VECTOR = 8
 
 
 class FusedCrossEntropy:
@@ -55,7 +79,9 @@ class FusedCrossEntropy:
         self._labels, self._n_classes, self._n_examples = labels, n_classes, n_examples
         self._n_threads, self._cuts = team_size(), even_cuts(len(labels))
         self._losses = torch.empty(len(labels), dtype=torch.float64)
-        self._row = torch.empty(self._n_threads, n_classes, dtype=torch.float64)
+        self._n_padded = math.ceil(n_classes / _IN_A_VECTOR) * _IN_A_VECTOR
+        self._row = torch.empty(self._n_threads, self._n_padded, dtype=torch.float64)
+        self._padded: tuple[Tensor, Tensor] | None = None
 
     def loss(self, logits: Float[Tensor, "pair c"]) -> Tensor:
         """Return the share of these pairs in the mean."""
@@ -65,70 +91,92 @@ class FusedCrossEntropy:
         self, logits: Float[Tensor, "pair c"], gradient: Float[Tensor, "pair c"]
     ) -> Tensor:
         """Return the share of these pairs in the mean and write its gradient."""
-        sizes = [len(logits), self._n_classes, self._n_examples]
-        tensors = [self._cuts, self._labels, logits, gradient, self._losses, self._row]
+        if self._padded is None or self._padded[0].dtype != logits.dtype:
+            filled = logits.new_full((len(logits), self._n_padded), NO_CLASS)
+            self._padded = (filled, torch.empty_like(filled))
+        padded, d_padded = self._padded
+        padded[:, : self._n_classes] = logits
+        sizes = [len(logits), self._n_padded, self._n_examples]
+        tensors = [self._cuts, self._labels, padded, d_padded, self._losses, self._row]
         run_kernel(_kernel(logits.dtype), [*sizes, *tensors], self._n_threads)
+        gradient.copy_(d_padded[:, : self._n_classes])
         return self._losses.sum() / self._n_examples
 
 
 @functools.cache
 def _kernel(dtype: torch.dtype) -> Any:
-    number = number_type(dtype)
+    number, version = number_type(dtype), source_version()
 
     def cross_entropy(address):
-        job = carray(address, 9)
-        n_pairs, n_classes = job[0], job[1]
-        rank = team_rank()
+        job = job_at(address, 9, version)
+        n_pairs, n_padded, rank = job[0], job[1], team_rank()
         cuts = carray(pointer(job[3]), (rank + 2,), np.int64)
-        _cross_entropy(
-            cuts[rank],
-            cuts[rank + 1],
-            job[2],
-            carray(pointer(job[4]), (n_pairs,), np.int64),
-            carray(pointer(job[5]), (n_pairs, n_classes), number),
-            carray(pointer(job[6]), (n_pairs, n_classes), number),
-            carray(pointer(job[7]), (n_pairs,), np.float64),
-            carray(pointer(job[8]), (rank + 1, n_classes), np.float64)[rank],
-        )
+        labels = carray(pointer(job[4]), (n_pairs,), np.int64)
+        logits = carray(pointer(job[5]), (n_pairs * n_padded,), number)
+        gradient = carray(pointer(job[6]), (n_pairs * n_padded,), number)
+        losses = carray(pointer(job[7]), (n_pairs,), np.float64)
+        scores = carray(pointer(job[8]), ((rank + 1) * n_padded,), np.float64)
+        for pair in range(cuts[rank], cuts[rank + 1]):
+            losses[pair] = loss_of_row(
+                logits,
+                pair * n_padded,
+                labels[pair],
+                n_padded,
+                job[2],
+                scores,
+                rank * n_padded,
+                gradient,
+                1,
+                0.0,
+            )
 
     return kernel(cross_entropy)
 
 
 @compiled
-def _cross_entropy(first, last, n_examples, labels, logits, gradient, losses, scores):
-    for pair in range(first, last):
-        label, row, along = labels[pair], logits[pair], gradient[pair]
-        largest = np.float64(_largest(row))
-        total = _exponentials(row, largest, scores)
-        losses[pair] = np.log(total) - (np.float64(row[label]) - largest)
-        scale = 1 / (total * n_examples)
-        for one in range(len(row)):
-            along[one] = scores[one] * scale
-        along[label] = scores[label] * scale - 1 / n_examples
+def loss_of_row(
+    logits, at, label, n_padded, n_examples, scores, to, gradient, with_gradient, smallest
+):
+    """Return the cross-entropy of a row of logits, and write its gradient where that is wanted.
+
+    The row begins at a place of a flat array and fills whole vectors, and so does its gradient;
+    `scores` has room for it in float64 from `to` on. What is at most `smallest` becomes zero.
+    """
+    most = load_wide(logits, at)
+    for column in range(_IN_A_VECTOR, n_padded, _IN_A_VECTOR):
+        most = larger(most, load_wide(logits, at + column))
+    largest = largest_of(most)
+    lead, total = all_are(largest), no_lanes(scores)
+    for column in range(0, n_padded, _IN_A_VECTOR):
+        score = _exponential(minus(load_wide(logits, at + column), lead))
+        store(scores, to + column, score)
+        total = plus(total, score)
+    all_scores = total_of(total)
+    if with_gradient:
+        share = 1 / (all_scores * n_examples)
+        scale, bound = all_are(share), all_are(smallest)
+        for column in range(0, n_padded, _IN_A_VECTOR):
+            along = times(load(scores, to + column), scale)
+            store_rounded(gradient, at + column, where_above(along, bound, along))
+        of_label = scores[to + label] * share - 1 / n_examples
+        gradient[at + label] = 0.0 if abs(of_label) <= smallest else of_label
+    return np.log(all_scores) - (np.float64(logits[at + label]) - largest)
 
 
 @compiled
-def _largest(row):
-    largest = row[0]
-    for one in range(1, len(row)):
-        largest = row[one] if row[one] > largest else largest
-    return largest
-
-
-@compiled
-def _exponentials(row, largest, scores):
-    """Write exp(row - largest) and return the sum; what is below 1e-307 is 1e-307."""
-    total = 0.0
-    for one in range(len(row)):
-        exponent = np.float64(row[one]) - largest
-        # Written so that NaN stays NaN.
-        exponent = _SMALLEST_EXPONENT if exponent < _SMALLEST_EXPONENT else exponent
-        doublings = np.floor(exponent * _LOG2_E + 0.5)
-        x = (exponent - doublings * _LOG_2_HIGH) - doublings * _LOG_2_LOW
-        # The Taylor series: |x| is at most log(2) / 2, where its rest is below 1e-17.
-        y = ((((((_T13 * x + _T12) * x + _T11) * x + _T10) * x + _T9) * x + _T8) * x + _T7) * x
-        y = ((((((y + _T6) * x + _T5) * x + _T4) * x + _T3) * x + 0.5) * x + 1.0) * x + 1.0
-        power_of_two = np.int64((np.int64(doublings) + 1023) << 52).view(np.float64)
-        scores[one] = y * power_of_two
-        total += scores[one]
-    return total
+def _exponential(x):
+    """The exponential of numbers that are at most zero; below 1e-307 it is 1e-307."""
+    x = larger(x, all_are(_SMALLEST_EXPONENT))
+    doublings = fused(x, all_are(_LOG2_E), all_are(_ROUNDER))
+    whole = minus(doublings, all_are(_ROUNDER))
+    x = fused(whole, all_are(_MINUS_LOG_2_HIGH), x)
+    x = fused(whole, all_are(_MINUS_LOG_2_LOW), x)
+    # The Taylor series: |x| is at most log(2) / 2, where its rest is below 1e-17.
+    y = fused(all_are(_T13), x, all_are(_T12))
+    y = fused(fused(y, x, all_are(_T11)), x, all_are(_T10))
+    y = fused(fused(y, x, all_are(_T9)), x, all_are(_T8))
+    y = fused(fused(y, x, all_are(_T7)), x, all_are(_T6))
+    y = fused(fused(y, x, all_are(_T5)), x, all_are(_T4))
+    y = fused(fused(y, x, all_are(_T3)), x, all_are(0.5))
+    y = fused(fused(y, x, all_are(1.0)), x, all_are(1.0))
+    return times(y, power_of_two(doublings))

@@ -6,8 +6,12 @@ import ctypes
 import functools
 import importlib.util
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 
 @functools.cache
@@ -44,3 +48,42 @@ def takes_kernels(device: torch.device, with_numba: bool | None) -> bool:
     if device.type != "cpu" or with_numba is False or not has_numba():
         return False
     return openmp() is not None or torch.get_num_threads() == 1
+
+
+@functools.cache
+def blas(dtype: torch.dtype) -> int | None:
+    """The address of the matrix product that torch's own library brings along, or None.
+
+    It takes the arguments of sgemm, or of dgemm in float64, all of them by address. Wheels of torch
+    for Linux and macOS have it.
+    """
+    library = next((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"), None)
+    try:
+        function = getattr(ctypes.CDLL(str(library)), _PRODUCTS[dtype])
+    except (KeyError, OSError, AttributeError):
+        return None
+    return ctypes.cast(function, ctypes.c_void_p).value if _multiplies(function, dtype) else None
+
+
+_PRODUCTS = {torch.float32: "sgemm_", torch.float64: "dgemm_"}
+
+
+def _multiplies(function: Callable[..., Any], dtype: torch.dtype) -> bool:
+    """Whether a function found under a name does what the name says."""
+    left, right = torch.arange(6, dtype=dtype).view(2, 3), torch.arange(12, dtype=dtype).view(3, 4)
+    out, one, zero = (
+        torch.empty(2, 4, dtype=dtype),
+        torch.ones(1, dtype=dtype),
+        torch.zeros(1, dtype=dtype),
+    )
+
+    def at(tensor: Tensor) -> ctypes.c_void_p:
+        return ctypes.c_void_p(tensor.data_ptr())
+
+    def size(number: int) -> ctypes._CArgObject:
+        # With 64 bits a size is right whether the library reads 32 of them or all.
+        return ctypes.byref(ctypes.c_int64(number))
+
+    plain, matrices = ctypes.c_char_p(b"N"), (at(right), size(4), at(left), size(3), at(zero))
+    function(plain, plain, size(4), size(2), size(3), at(one), *matrices, at(out), size(4))
+    return torch.equal(out, left @ right)

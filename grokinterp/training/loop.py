@@ -27,7 +27,7 @@ from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
 from grokinterp.training.captured import capture_name, motion_of
-from grokinterp.training.course import Course, Training, first_weights
+from grokinterp.training.course import Course, Training, first_weights, weight_dtype
 from grokinterp.training.loss import widest
 from grokinterp.training.pace import Pace
 from grokinterp.training.recorder import Recorder, open_recorder
@@ -118,7 +118,7 @@ def _started(
         name: value.to(device, copy=True).requires_grad_(network.is_trained(name))
         for name, value in initial.items()
     }
-    batches = batches_of(network, recorder.split, device)
+    batches = batches_of(network, recorder.split, device, weight_dtype(config))
     step, evaluation = ways_of(config, network, parameters, batches)
     step.name = capture_name(step.name, config, device)
     log.info("training step: %s", step.name)
@@ -163,9 +163,13 @@ def _slowdown(pace: Pace) -> str:
     return f" (busy machine, {pace.slowdown:.0f} times slower{remedy})"
 
 
-def batches_of(network: Network, split: Split, device: str) -> dict[str, tuple[Tensor, Tensor]]:
-    """Inputs and targets of both sides of a split, as tensors."""
+def batches_of(
+    network: Network, split: Split, device: str, dtype: torch.dtype = torch.float32
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Inputs and targets of both sides of a split, as tensors; `dtype` is that of vectors."""
     inputs, targets = network.inputs, network.targets
+    # Tokens are whole numbers and stay so.
+    inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
     sides = {"train": split.train, "test": split.test}
     return {
         name: (inputs[rows].to(device), targets[rows].to(device)) for name, rows in sides.items()
@@ -254,7 +258,23 @@ def _check_arguments(
     checked("config", config, TrainConfig, remedy)
     checked("folder", folder, str | PathLike)
     checked("parent", parent, Run | None, "Load it: gi.load_run(folder).")
+    check_precision(config, device)
     check_machine(n_threads, device)
+
+
+def check_precision(config: TrainConfig, device: str) -> None:
+    """Refuse weights in a precision that a device does not have.
+
+    Raises
+    ------
+    ConfigError
+        With the device.
+    """
+    if config.weight_dtype == "float64" and device.partition(":")[0] == "mps":
+        raise ConfigError(
+            f"device={device} has no float64, which weight_dtype=float64 asks for. Use "
+            "weight_dtype=float32, or cpu."
+        )
 
 
 def check_machine(n_threads: int | None, device: str) -> None:

@@ -21,7 +21,13 @@ from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.training import batched_ways
 from grokinterp.training.batch import Batch, BatchedWay
-from grokinterp.training.loop import check_machine, check_parent, check_size, threads
+from grokinterp.training.loop import (
+    check_machine,
+    check_parent,
+    check_precision,
+    check_size,
+    threads,
+)
 
 
 def train_many(
@@ -138,6 +144,7 @@ class _Work:
 
     def _way_of(self, config: TrainConfig) -> BatchedWay:
         check_size(config)
+        check_precision(config, self._device)
         return batched_ways.batched_way(config, self._device)
 
     def _finish_together(self, way: BatchedWay, configs: list[TrainConfig]) -> None:

@@ -3,7 +3,9 @@
 Nothing goes through autograd: neither the small tables over tokens and their gradients
 (:mod:`grokinterp.training.table_gradients`), nor what lies between tables and loss, where the
 batch is and memory is used again. What remains are three dense matrix products, of the neurons
-with the classes, and a few weighted rows per pair (:mod:`grokinterp.training.token_mixes`).
+with the classes, and a few weighted rows per pair. Torch computes them in parts
+(:mod:`grokinterp.training.part_pass`), or a compiled kernel at once
+(:mod:`grokinterp.training.team_pass`).
 Function and gradients are those of the hooked model up to float rounding: every gradient is
 compared with autograd in float64 by the tests.
 """
@@ -12,17 +14,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from grokinterp.models import MlpSpec, ModelSpec
-from grokinterp.models.pair_tables import PairTables, fields_without_tables, pair_tables
-from grokinterp.training.loss import BatchLoss, accuracy, batch_loss
-from grokinterp.training.table_gradients import Leaves, weight_gradients
-from grokinterp.training.token_mixes import TokenMix, token_mix
+from grokinterp.models.pair_tables import fields_without_tables
+from grokinterp.training.kernel_choice import blas, takes_kernels
+from grokinterp.training.loss import accuracy, batch_loss
+from grokinterp.training.part_pass import PartPass
+from grokinterp.training.token_sums import most_pairs
 
 PAIRS_AT_A_TIME = 1024
 """What lies between tables and loss for as many pairs stays in the processor's cache."""
@@ -46,14 +49,6 @@ def why_no_pair_tables(spec: ModelSpec | MlpSpec, dropout: float = 0.0) -> str |
     return f"dropout={dropout:g}" if dropout else None
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """Pairs that go through the network together, and where their rows are."""
-
-    rows: slice
-    mix: TokenMix
-
-
 def _equal_parts(n_rows: int, n_parts: int) -> list[slice]:
     """Consecutive parts whose lengths differ by one at most, the longer ones first."""
     length, n_longer = divmod(n_rows, max(n_parts, 1))
@@ -61,8 +56,29 @@ def _equal_parts(n_rows: int, n_parts: int) -> list[slice]:
     return [slice(start, end) for start, end in itertools.pairwise(ends)]
 
 
+@runtime_checkable
+class PairPass(Protocol):
+    """A way in which a fixed batch goes through the network."""
+
+    name: str
+    """What the log and environment.json call it."""
+
+    @property
+    def logits(self) -> Tensor:
+        """Of every pair, at the weights of the last pass."""
+        ...
+
+    def loss(self) -> Tensor:
+        """Return the mean loss at the present weights."""
+        ...
+
+    def loss_and_gradients(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean loss at the present weights and the gradient of every weight."""
+        ...
+
+
 class _Batch:
-    """A fixed batch of pairs in parts, with memory that is used again.
+    """A fixed batch of pairs, and the way in which it goes through the network.
 
     In the order of a, so that a part needs few rows of a; a mean over the batch does not depend
     on the order beyond rounding.
@@ -74,73 +90,43 @@ class _Batch:
         spec: ModelSpec,
         pairs: Int[Tensor, "pair 2"],
         labels: Int[Tensor, " pair"],
+        of_loss: tuple[str, str],
+        *,
         with_numba: bool | None,
+        is_trained: bool,
     ) -> None:
         n_tokens, n_classes = len(parameters["embed.W_E"]) - 1, parameters["unembed.W_U"].shape[1]
-        like, n_pairs = parameters["embed.W_E"], len(pairs)
+        dtype = parameters["embed.W_E"].dtype
         order = torch.argsort(pairs[:, 0] * n_tokens + pairs[:, 1])
-        self.labels, self.n_classes = labels[order], n_classes
-        self.parts: list[_Part] = []
-        for part in _equal_parts(n_pairs, math.ceil(n_pairs / PAIRS_AT_A_TIME)):
-            mix = token_mix(
-                pairs[order[part]].contiguous(),
-                n_tokens,
-                spec.n_heads,
-                spec.d_mlp,
-                n_classes,
-                like.dtype,
-                with_numba=with_numba,
-            )
-            self.parts.append(_Part(part, mix))
-        self.name = f"pair tables (exact, one layer), {self.mix.name}"
-        self._parameters, self._spec = parameters, spec
-        most = max(part.rows.stop - part.rows.start for part in self.parts)
-        self.read = torch.zeros(most, self.mix.width, dtype=like.dtype, device=like.device)
-        self._neurons = slice(0, spec.d_mlp)
-        self._direct = slice(spec.d_mlp, spec.d_mlp + n_classes)
-
-    @property
-    def mix(self) -> TokenMix:
-        """Of any part: what does not depend on the pairs is the same for all."""
-        return self.parts[0].mix
-
-    def tables(self) -> PairTables:
-        """The tables at the present weights."""
-        return pair_tables(self._parameters, self._spec)
-
-    def losses(
-        self, loss: str, loss_dtype: str, with_numba: bool | None
-    ) -> list[tuple[_Part, BatchLoss]]:
-        """Each part, and its share in the mean loss of the batch."""
-        return [
-            (
-                part,
+        pairs, self.labels = pairs[order].contiguous(), labels[order]
+        most = most_pairs(pairs.device, PAIRS_AT_A_TIME)
+        parts = _equal_parts(len(pairs), math.ceil(len(pairs) / most))
+        has_kernels = takes_kernels(pairs.device, with_numba) and blas(dtype) is not None
+        losses = None
+        if not (has_kernels and of_loss == ("cross_entropy", "float64")):
+            losses = [
                 batch_loss(
-                    loss,
-                    self.labels[part.rows],
-                    self.n_classes,
-                    loss_dtype,
-                    n_examples=len(self.labels),
+                    of_loss[0],
+                    self.labels[part],
+                    n_classes,
+                    of_loss[1],
+                    n_examples=len(pairs),
                     with_numba=with_numba,
-                ),
+                )
+                for part in parts
+            ]
+        self.way: PairPass
+        if has_kernels:
+            # Only now: numba need not be there, and takes its time to import.
+            from grokinterp.training.team_pass import TeamPass
+
+            self.way = TeamPass(
+                parameters, spec, pairs, self.labels, parts, losses, is_trained=is_trained
             )
-            for part in self.parts
-        ]
-
-    def empty_logits(self) -> Float[Tensor, "pair c"]:
-        """Room for the logits of the whole batch."""
-        return torch.empty(
-            len(self.labels), self.n_classes, dtype=self.read.dtype, device=self.read.device
-        )
-
-    def forward(
-        self, part: _Part, leaves: Leaves, W_L: Tensor, logits: Float[Tensor, "pair c"]
-    ) -> Float[Tensor, "pair width"]:
-        """Write the logits of a part, and return what its pairs read."""
-        read = self.read[: len(logits)]
-        part.mix.forward(leaves, read)
-        torch.addmm(read[:, self._direct], read[:, self._neurons], W_L, out=logits)
-        return read
+        else:
+            assert losses is not None
+            self.way = PartPass(parameters, spec, pairs, parts, losses)
+        self.name = f"pair tables (exact, one layer), {self.way.name}"
 
 
 class PairTableStep:
@@ -157,7 +143,8 @@ class PairTableStep:
     loss_dtype, loss
         Precision and name of the loss.
     with_numba
-        As in :func:`~grokinterp.training.token_mixes.token_mix`.
+        False: without the compiled kernel even if numba is installed. None: with it where numba is
+        installed and torch shows its matrix product.
     """
 
     def __init__(
@@ -171,53 +158,29 @@ class PairTableStep:
         *,
         with_numba: bool | None = None,
     ) -> None:
-        self._batch = batch = _Batch(parameters, spec, pairs, labels, with_numba)
-        self.name = batch.name
-        self._parameters, self._spec = parameters, spec
-        self._losses = batch.losses(loss, loss_dtype, with_numba)
-        self._logits, self._d_logits = batch.empty_logits(), batch.empty_logits()
-        self._gradient = torch.zeros_like(batch.read)
-        self._smallest_normal = torch.finfo(self._d_logits.dtype).smallest_normal
-        self._totals: Leaves = ()
+        self._batch = _Batch(
+            parameters,
+            spec,
+            pairs,
+            labels,
+            (loss, loss_dtype),
+            with_numba=with_numba,
+            is_trained=True,
+        )
+        self.name = self._batch.name
+        self._parameters = parameters
 
     def loss_and_gradients(self, n_updates: int = 0) -> Tensor:
         """Return the loss at the present weights and set ``.grad`` of each."""
-        mix = self._batch.mix
         with torch.no_grad():
-            tables = self._batch.tables()
-            loss = self._forward_backward(mix.leaves(tables), tables.W_L)
-            *totals, d_W_L = self._totals
-            d_tables = mix.table_gradients(tables, tuple(totals), d_W_L)
-            gradients = weight_gradients(self._parameters, self._spec, d_tables)
+            loss, gradients = self._batch.way.loss_and_gradients()
         for name, parameter in self._parameters.items():
             parameter.grad = gradients[name] if parameter.requires_grad else None
         return loss
 
     def accuracy(self) -> Tensor:
         """Return the training accuracy at the weights of the last loss; costs no pass."""
-        return accuracy(self._logits, self._batch.labels)
-
-    def _forward_backward(self, leaves: Leaves, W_L: Tensor) -> Tensor:
-        """Mean loss over the batch; its gradients are added up in the totals."""
-        if not self._totals:
-            self._totals = tuple(torch.empty_like(leaf) for leaf in (*leaves, W_L))
-        for total in self._totals:
-            total.zero_()
-        *read_totals, d_W_L = self._totals
-        losses, d_mlp = [], self._spec.d_mlp
-        for part, part_loss in self._losses:
-            logits, d_logits = self._logits[part.rows], self._d_logits[part.rows]
-            read = self._batch.forward(part, leaves, W_L, logits)
-            losses.append(part_loss.loss_and_gradient(logits, d_logits))
-            # Below the normal numbers a product takes the processor some ten times as long. A
-            # network that is sure has thousands there, which are too small to move any sum.
-            torch.hardshrink(d_logits, self._smallest_normal, out=d_logits)
-            gradient = self._gradient[: len(read)]
-            torch.mm(d_logits, W_L.T, out=gradient[:, :d_mlp])
-            gradient[:, d_mlp : d_mlp + self._batch.n_classes] = d_logits
-            part.mix.backward(leaves, read, gradient, tuple(read_totals))
-            d_W_L.addmm_(read[:, :d_mlp].T, d_logits)
-        return torch.stack(losses).sum()
+        return accuracy(self._batch.way.logits, self._batch.labels)
 
 
 class PairTableEvaluation:
@@ -240,18 +203,18 @@ class PairTableEvaluation:
         *,
         with_numba: bool | None = None,
     ) -> None:
-        self._batch = _Batch(parameters, spec, pairs, labels, with_numba)
-        self._losses = self._batch.losses(loss, loss_dtype, with_numba)
-        self._logits = self._batch.empty_logits()
+        self._batch = _Batch(
+            parameters,
+            spec,
+            pairs,
+            labels,
+            (loss, loss_dtype),
+            with_numba=with_numba,
+            is_trained=False,
+        )
 
     def loss_and_accuracy(self) -> tuple[Tensor, Tensor]:
         """Return both at the present weights."""
-        losses = []
+        way = self._batch.way
         with torch.no_grad():
-            tables = self._batch.tables()
-            leaves = self._batch.mix.leaves(tables)
-            for part, part_loss in self._losses:
-                logits = self._logits[part.rows]
-                self._batch.forward(part, leaves, tables.W_L, logits)
-                losses.append(part_loss.loss(logits))
-        return torch.stack(losses).sum(), accuracy(self._logits, self._batch.labels)
+            return way.loss(), accuracy(way.logits, self._batch.labels)

@@ -1,16 +1,13 @@
-r"""What attention reads for a fixed batch of pairs, and its gradients: three ways to compute it.
+r"""What attention reads for a fixed batch of pairs, and its gradients: two ways to compute it.
 
 A pair reads a sum of rows that belong to its tokens, weighted by its attention. On the CPU
-that is a bag of rows (:class:`BagMix`), or, where numba is installed, one pass over the batch
-that also applies the ReLU (:mod:`grokinterp.training.fused_mix`). Elsewhere the weighted values
-meet the readout as one dense product (:class:`DenseMix`). All three give the same up to
-rounding.
+that is a bag of rows (:class:`BagMix`). Elsewhere the weighted values meet the readout as one
+dense product (:class:`DenseMix`). Both give the same up to rounding.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 import warnings
 from typing import Protocol, runtime_checkable
 
@@ -20,8 +17,8 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, pad
 
 from grokinterp.models.pair_tables import PairTables, value_rows
-from grokinterp.training.kernel_choice import takes_kernels
 from grokinterp.training.table_gradients import Leaves, value_row_gradients
+from grokinterp.training.token_sums import TokenSums
 
 
 @runtime_checkable
@@ -66,8 +63,6 @@ def token_mix(
     d_mlp: int,
     n_classes: int,
     dtype: torch.dtype,
-    *,
-    with_numba: bool | None = None,
 ) -> TokenMix:
     """Choose the fastest way that this machine has.
 
@@ -81,25 +76,16 @@ def token_mix(
         Of the network.
     dtype
         Of its parameters.
-    with_numba
-        False: without numba even if it is installed. None: with it if it is.
 
     Examples
     --------
     >>> pairs = torch.tensor([[0, 1], [2, 2]])
-    >>> token_mix(pairs, 3, 4, 16, 3, torch.float32, with_numba=False).name
+    >>> token_mix(pairs, 3, 4, 16, 3, torch.float32).name
     'weighted rows (embedding bags)'
     """
-    if takes_kernels(pairs.device, with_numba):
-        # Only now: numba need not be there, and takes its time to import.
-        from grokinterp.training.fused_mix import FusedMix
-
-        # Rows that begin where a line of the cache begins are read faster.
-        width = math.ceil((d_mlp + n_classes) / 16) * 16
-        return FusedMix(pairs, n_tokens, n_heads, d_mlp, width, dtype)
     if pairs.device.type == "cpu" and _has_sampled_products():
         return BagMix(pairs, n_tokens, n_heads, d_mlp, d_mlp + n_classes, dtype)
-    return DenseMix(pairs, n_heads, d_mlp, d_mlp + n_classes)
+    return DenseMix(pairs, n_tokens, n_heads, d_mlp, d_mlp + n_classes)
 
 
 def attention_to_operands(
@@ -114,17 +100,22 @@ def attention_to_operands(
     return torch.stack([scores[0, a], scores[1, b], at_equals]).softmax(0)
 
 
+def sums_of_operands(pairs: Int[Tensor, "pair 2"], n_tokens: int) -> tuple[TokenSums, TokenSums]:
+    """What adds up over the pairs of each token of a, and of each token of b."""
+    return TokenSums(pairs[:, 0], n_tokens), TokenSums(pairs[:, 1], n_tokens)
+
+
 def add_score_gradients(
     pattern: Float[Tensor, "pos pair head"],
     d_pattern: Float[Tensor, "pos pair head"],
-    pairs: Int[Tensor, "pair 2"],
+    sums: tuple[TokenSums, TokenSums],
     scores: Float[Tensor, "2 token head"],
     score_equals: Float[Tensor, " head"],
 ) -> None:
     """Add the gradients of the tables of scores, given that of the pattern."""
     d_scores = pattern * (d_pattern - (d_pattern * pattern).sum(0))
     for operand in range(2):
-        scores[operand].index_add_(0, pairs[:, operand], d_scores[operand])
+        sums[operand].add(scores[operand], d_scores[operand])
     score_equals += d_scores[2].sum(0)
 
 
@@ -133,8 +124,11 @@ class DenseMix:
 
     name = "dense products"
 
-    def __init__(self, pairs: Int[Tensor, "pair 2"], n_heads: int, d_mlp: int, width: int) -> None:
+    def __init__(
+        self, pairs: Int[Tensor, "pair 2"], n_tokens: int, n_heads: int, d_mlp: int, width: int
+    ) -> None:
         self.width = width
+        self._sums = sums_of_operands(pairs, n_tokens)
         self._pairs, self._n_heads, self._d_mlp = pairs, n_heads, d_mlp
         self._buffers: dict[str, Tensor] = {}
         self._pattern = torch.empty(0)
@@ -180,8 +174,8 @@ class DenseMix:
         d_pattern = torch.stack([(d_z * value).sum(-1) for value in seen])
         for operand in range(2):
             weighted = d_z * self._pattern[operand, ..., None]
-            d_values[operand].index_add_(0, self._pairs[:, operand], weighted)
-        add_score_gradients(self._pattern, d_pattern, self._pairs, d_scores, d_score_equals)
+            self._sums[operand].add(d_values[operand], weighted)
+        add_score_gradients(self._pattern, d_pattern, self._sums, d_scores, d_score_equals)
         d_value_equals += (d_z * self._pattern[2, ..., None]).sum(0)
         d_readout.addmm_(z.T, gradient)
 
@@ -220,6 +214,7 @@ class BagMix:
         dtype: torch.dtype,
     ) -> None:
         self.width = width
+        self._sums = sums_of_operands(pairs, n_tokens)
         self._pairs, self._d_mlp = pairs, d_mlp
         n_pairs, n_rows = len(pairs), 2 * n_heads * n_tokens
         blocks = torch.arange(2 * n_heads).view(n_heads, 2) * n_tokens
@@ -276,7 +271,7 @@ class BagMix:
             per_sample_weights=self._weights.flatten()[self._by_row],
             include_last_offset=True,
         ).view_as(d_rows)
-        add_score_gradients(self._pattern, d_pattern, self._pairs, d_scores, d_score_equals)
+        add_score_gradients(self._pattern, d_pattern, self._sums, d_scores, d_score_equals)
         d_constant += gradient.sum(0)
 
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
-from grokinterp.circuits import Algorithm, KeyFrequencies, find_algorithm, take_snapshot
+from grokinterp.circuits import (
+    Algorithm,
+    KeyFrequencies,
+    Snapshot,
+    find_algorithm,
+    take_snapshot,
+)
 from grokinterp.errors import ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.measures import MEASURES, Measure, as_measure
 from grokinterp.reprs import in_lines, listed
+from grokinterp.runs.record import ForeignNetworks
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.circuit_steps import CircuitSteps, find_circuit_steps
@@ -25,16 +34,16 @@ from grokinterp.trajectory.last_checkpoint import (
     last_readable,
     look_into,
 )
-from grokinterp.trajectory.measuring import measure_run
+from grokinterp.trajectory.measuring import Progress, measure_run, n_to_measure
 from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases, find_phases
+from grokinterp.trajectory.processes import Work, check_jobs, choose_jobs, free_memory
 from grokinterp.trajectory.reasons import find_reasons
 from grokinterp.trajectory.recorded import known_curves
 from grokinterp.trajectory.run_milestones import milestones_of
 from grokinterp.trajectory.summary import final_numbers, sources_of, summarize, unfinished
 
-Progress = Callable[[Iterable[int]], Iterable[int]]
-
+log = logging.getLogger(__name__)
 
 NOT_ASKED = Algorithm("none", "nobody looked for one")
 
@@ -146,6 +155,7 @@ def analyze_run(
     thresholds: Thresholds | None = None,
     cache_folder: Path | None = None,
     progress: Progress | None = None,
+    n_jobs: int | None = None,
 ) -> Analysis:
     """Explain a run: key frequencies at its end, and every measure along its trajectory.
 
@@ -171,6 +181,11 @@ def analyze_run(
         folder; a run in memory is not cached).
     progress
         Wraps the steps to show progress, such as ``tqdm``.
+    n_jobs
+        Processes that measure checkpoints, with one thread each. None: one for each thread that
+        torch may use, where there is work for some 20 seconds and the memory is free; else one.
+        The log says how many. Numbers are the same to the bit as in one process on one thread.
+        Networks of your own, and measures that cannot be pickled, stay in this process.
 
     Returns
     -------
@@ -183,7 +198,8 @@ def analyze_run(
     CheckpointError
         If no checkpoint can be read.
     ConfigError
-        If a key frequency is outside 1 .. n//2, or `every` is below 1.
+        If a key frequency is outside 1 .. n//2, `every` is below 1, or `n_jobs` is no number of
+        processes.
 
     Examples
     --------
@@ -193,6 +209,7 @@ def analyze_run(
     (2, 3)
     """
     _require_arguments(run, measures, key_frequencies, every, thresholds)
+    check_jobs(n_jobs)
     cache = NumberCache(_cache_file(run, cache_folder), cache_context(run))
     catalogue, limits = tuple(map(as_measure, measures)), thresholds or Thresholds()
     failures: dict[str, str] = {}
@@ -206,8 +223,9 @@ def analyze_run(
     )
     steps = _chosen_steps(run, every, last.step)
     # What is large is held for one step at a time.
+    n_processes = n_jobs or _chosen_jobs(run, steps, last, catalogue, keys, cache)
     last = None if last.is_large else last
-    along = measure_run(run, progress(steps) if progress else steps, catalogue, keys, cache)
+    along = measure_run(run, steps, catalogue, keys, cache, progress=progress, n_jobs=n_processes)
     last = last or take_snapshot(run, steps[-1])
     tables = look_into(last, keys, cache, deep=deep)
     algorithm = no_algorithm(run) if run.doubts else find_algorithm(last, keys)
@@ -249,6 +267,29 @@ def _require_arguments(
             f"key_frequencies={shown(key_frequencies)} is of the wrong type. It takes a list, such "
             "as [9, 38, 45], or None."
         )
+
+
+def _chosen_jobs(
+    run: Run,
+    steps: Sequence[int],
+    last: Snapshot,
+    measures: Sequence[Measure],
+    keys: KeyFrequencies,
+    cache: NumberCache,
+) -> int:
+    """Processes for the checkpoints that are new, and a line of the log if there are several."""
+    if isinstance(run.checkpoints, ForeignNetworks):
+        return 1
+    arrays = [last.logits, *([last.neurons] if last.has("neurons") else [])]
+    n_bytes = sum(array.numel() * array.element_size() for array in arrays)
+    work = Work(len(steps), last.logits.numel(), n_bytes)
+    n_threads, n_free = torch.get_num_threads(), free_memory()
+    if choose_jobs(work, n_threads, n_free) > 1:
+        work = replace(work, n_checkpoints=n_to_measure(run, steps, measures, keys, cache))
+    n_jobs = choose_jobs(work, n_threads, n_free)
+    if n_jobs > 1:
+        log.info("%d checkpoints are measured in %d processes", work.n_checkpoints, n_jobs)
+    return n_jobs
 
 
 def _cache_file(run: Run, folder: Path | None) -> Path | None:

@@ -49,6 +49,10 @@ class NumberCache:
         self._values[weights, key] = values
         self._new.setdefault(weights, {})[key] = values
 
+    def of_weights(self, weights: str) -> dict[str, Any]:
+        """Everything that is known about some weights, by key."""
+        return {key: values for (of, key), values in self._values.items() if of == weights}
+
     def save(self) -> None:
         """Append what is new to the file. A file that cannot be written is left alone."""
         if self._file is not None and self._new:
