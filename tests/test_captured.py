@@ -12,7 +12,7 @@ from grokinterp.models import ModelSpec
 from grokinterp.runs import OptimizerSpec, PressureSpec
 from grokinterp.training import captured
 from tests import tiny
-from tests.test_devices import assert_same_bits, trained
+from tests.test_devices import assert_same_bits, trained, waiting
 
 TWO_LAYERS = ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=24, n_layers=2)
 
@@ -97,6 +97,15 @@ def test_captured_steps_have_the_bits_of_plain_ones_also_after_a_resume(
     whole = plain[1].copy()
     whole.loc[20, parts[1].columns[parts[1].columns != "train_loss"]] = parts[1].loc[20]
     assert_same_bits((None, parts[1], parts[2]), (None, whole, plain[2]))
+
+
+def test_a_loss_of_a_graph_that_is_read_later_is_that_of_its_step(tmp_path, on_graphs, monkeypatch):
+    config = tiny.config(model=TWO_LAYERS, n_steps=20, test_every=20, checkpoint_every=20)
+    plain = trained(config, tmp_path / "plain")
+    on_graphs()
+    n_reads = waiting(monkeypatch)
+    assert_same_bits(trained(config, tmp_path / "captured"), plain)
+    assert max(n_reads) > captured.PLAIN_STEPS
 
 
 @pytest.mark.parametrize("fails_at", [1, 2])
