@@ -224,6 +224,7 @@ def test_the_command_runs_the_parts_that_it_is_told(capsys, tmp_path):
         (["--rounds", "0"], "rounds=0"),
         (["--n-threads", "0"], "n_threads=0"),
         (["--peer-python", "no/such/python"], "no/such/python"),
+        (["--quick", "--only", "processes", "--out", "."], "out=. is a folder"),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_status_2(words, line):
