@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 from concurrent.futures import Future
 
@@ -69,6 +70,29 @@ def test_a_process_that_is_killed_leaves_the_rest_to_this_one(tiny_run, caplog, 
     found = analyze_run(run, (out_of_memory,), key_frequencies=KEYS, deep=False, n_jobs=2)
     assert found.trajectory["out_of_memory"].tolist() == list(run.steps)
     assert "a process was killed" in caplog.text and "The other 6 checkpoints" in caplog.text
+
+
+def test_an_error_that_cannot_be_sent_back_is_not_called_a_killed_process(tiny_run, caplog):
+    class OfTwoArguments(Exception):
+        def __init__(self, fact, value):
+            super().__init__(fact)
+
+    def fails(snapshot, key_frequencies):
+        raise OfTwoArguments("broken", 1)
+
+    run = in_memory(tiny_run)
+    with pytest.raises(OfTwoArguments, match="broken"):
+        analyze_run(run, (fails,), key_frequencies=KEYS, deep=False, n_jobs=2)
+    assert "cannot be read" in caplog.text and "killed" not in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks here")
+def test_processes_never_see_ctrl_c_even_while_they_start():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with processes.open_processes(1) as pool:
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+        blocked = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
+    assert signal.SIGINT in blocked and signal.SIGINT not in before
 
 
 def test_a_measure_that_cannot_be_sent_stays_in_one_process(tiny_run, caplog, monkeypatch):

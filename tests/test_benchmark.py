@@ -239,6 +239,7 @@ def test_two_processes_are_compared_with_one(in_this_process, monkeypatch):
         (["--rounds", "0"], "rounds=0"),
         (["--n-threads", "0"], "n_threads=0"),
         (["--peer-python", "no/such/python"], "no/such/python"),
+        (["--quick", "--only", "processes", "--out", "."], "out=. is a folder"),
     ],
 )
 def test_a_wrong_flag_is_one_line_and_status_2(words, line):

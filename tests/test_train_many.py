@@ -542,5 +542,6 @@ def test_a_full_disk_ends_in_one_line_and_the_runs_go_on_later(tmp_path):
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
     assert "4 of 4 runs could not be finished" in last and "cannot write" in last
+    assert "the others" not in last
     configs = [dataclasses.replace(config, n_steps=60) for config in to_be_killed()]
     assert len(train_many(configs, tmp_path, progress=False)) == 4

@@ -81,5 +81,7 @@ def _check(command: Benchmark) -> None:
         raise ConfigError(
             f"peer_python={python} is no program. Give an interpreter that has TransformerLens 3.x."
         )
+    if command.out is not None and command.out.is_dir():
+        raise ConfigError(f"out={command.out} is a folder. Name a file in it.")
     if command.out is not None and not command.out.parent.is_dir():
         raise ConfigError(f"out={command.out} is in no folder. Make {command.out.parent} first.")

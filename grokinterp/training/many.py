@@ -259,8 +259,8 @@ def _side_by_side(works: Sequence[Callable[[], None]], is_stopped: threading.Eve
         works[0]()
         return
     with ThreadPoolExecutor(len(works), "train-many") as pool:
-        futures = [pool.submit(work) for work in works]
         try:
+            futures = [pool.submit(work) for work in works]
             for future in as_completed(futures):
                 future.result()
         except BaseException:
@@ -271,9 +271,10 @@ def _side_by_side(works: Sequence[Callable[[], None]], is_stopped: threading.Eve
 
 def _failed(failures: dict[str, GrokinterpError], n_runs: int) -> FailedRunsError:
     reasons = "; ".join(f"{name}: {error}" for name, error in failures.items())
+    others = ", the others are" if len(failures) < n_runs else ""
     return FailedRunsError(
-        f"{len(failures)} of {n_runs} runs could not be finished, the others are. The same call "
-        f"tries them again. {reasons}",
+        f"{len(failures)} of {n_runs} runs could not be finished{others}. The same call tries "
+        f"them again. {reasons}",
         failures,
     )
 

@@ -144,7 +144,10 @@ class _Measuring:
         self, steps: Sequence[int], n_jobs: int
     ) -> Generator[CheckpointNumbers | CheckpointError]:
         """Measure several checkpoints at once, in processes that are started for it."""
-        from joblib.externals.loky.process_executor import BrokenProcessPool
+        from joblib.externals.loky.process_executor import (
+            BrokenProcessPool,
+            TerminatedWorkerError,
+        )
 
         try:
             common = self._common()
@@ -159,10 +162,12 @@ class _Measuring:
                 for found in in_order(pool, n_jobs, _measure_elsewhere, tasks, self._keep):
                     yield self._keep(found)
                     n_done += 1
-        except BrokenProcessPool:
+        except BrokenProcessPool as error:
+            is_killed = isinstance(error, TerminatedWorkerError)
+            what = "a process was killed (out of memory?)"
             log.warning(
-                "a process was killed (out of memory?). The other %d checkpoints are measured in "
-                "one process.",
+                "%s. The other %d checkpoints are measured in one process.",
+                what if is_killed else "what a process sent back cannot be read",
                 len(steps) - n_done,
             )
             yield from self.here(steps[n_done:])

@@ -114,6 +114,9 @@ def open_processes(n_jobs: int) -> Iterator[Any]:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     pool = ProcessPoolExecutor(n_jobs, initializer=_begin, env=dict.fromkeys(names, "1"))
     try:
+        with _ctrl_c_held_back():
+            # The first task starts all processes.
+            pool.submit(int)
         yield pool
     except BaseException:
         pool.shutdown(wait=True, kill_workers=True)
@@ -121,12 +124,29 @@ def open_processes(n_jobs: int) -> Iterator[Any]:
     pool.shutdown(wait=True)
 
 
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait for a moment; processes that are started meanwhile never see it.
+
+    It reaches every process of a terminal, and the one that started the others stops them. They
+    inherit what is blocked here, so also one that is still importing prints no traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield  # Windows: they ignore it once they have begun.
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin() -> None:
+    # Before the import, which takes seconds.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
     torch.set_num_threads(1)
-    # Ctrl-C reaches every process of a terminal; the one that started the others stops them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def in_order(
