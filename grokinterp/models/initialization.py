@@ -25,6 +25,10 @@ common.
     N(0, 0.64/d_model) everywhere. With seed 999 these are the weights that the published
     output of TransformerLens's Grokking_Demo notebook started from: initial losses 4.7350
     (train) and 4.7333 (test).
+``torch_defaults``
+    As torch.nn draws its layers, and with them the published code of Power et al. 2022 and most
+    others: N(0, 1) for W_E and learned positions, uniform within ±1/sqrt(inputs) for every other
+    matrix. Biases are zero here too.
 
 Every drawn weight is then multiplied by ``init_scale``; norms and fixed positions are not.
 """
@@ -110,7 +114,10 @@ def initial_parameters(
     for name in _in_order_of_drawing(spec, shapes):
         if is_bias(name) or is_of_norm(name):
             continue
-        if spec.init == "nanda2023_published":
+        if spec.init == "torch_defaults" and not is_embedding(name):
+            bound = 1 / math.sqrt(_n_inputs(name, shapes[name]))
+            drawn = torch.empty(shapes[name]).uniform_(-bound, bound, generator=generator)
+        elif spec.init == "nanda2023_published":
             fan = _fan(spec, name, d_vocab)
             drawn = _drawn_as_published(name, shapes[name], d_vocab, fan, generator)
         else:
@@ -196,6 +203,11 @@ def is_bias(name: str) -> bool:
     return name.rsplit(".", 1)[-1].startswith("b_")
 
 
+def is_embedding(name: str) -> bool:
+    """Whether a parameter name is that of the tokens' or the positions' embedding."""
+    return name in ("embed.W_E", "pos_embed.W_pos")
+
+
 def is_of_norm(name: str) -> bool:
     """Whether a parameter name is that of a norm's weights or biases."""
     return name.rsplit(".", 1)[-1] in ("w", "b")
@@ -219,7 +231,14 @@ def is_trained(name: str, spec: ModelSpec) -> bool:
 def _standard_deviation(spec: ModelSpec, name: str, d_vocab: int) -> float:
     if spec.init == "tl_demo":
         return 0.8 / math.sqrt(spec.d_model)
+    if spec.init == "torch_defaults":
+        return 1.0
     return 1 / math.sqrt(_fan(spec, name, d_vocab))
+
+
+def _n_inputs(name: str, shape: tuple[int, ...]) -> int:
+    """Inputs of a linear layer; W_O takes all heads side by side."""
+    return shape[0] * shape[1] if name.endswith("attn.W_O") else shape[-2]
 
 
 def _fan(spec: ModelSpec, name: str, d_vocab: int) -> int:

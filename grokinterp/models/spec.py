@@ -11,7 +11,7 @@ from grokinterp.reprs import spec_repr
 
 ActivationName = Literal["relu", "gelu", "gelu_new", "silu", "tanh", "square"]
 Biases = Literal["mlp", "none", "all"]
-InitName = Literal["nanda2023", "nanda2023_published", "tl_demo"]
+InitName = Literal["nanda2023", "nanda2023_published", "tl_demo", "torch_defaults"]
 InputFormat = Literal["a_b_equals", "a_b", "a_op_b_equals", "equals_a_b"]
 AttentionDirection = Literal["causal", "bidirectional"]
 Normalization = Literal["none", "LN", "LNPre", "RMS", "RMSPre"]

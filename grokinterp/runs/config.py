@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from grokinterp.errors import ConfigError
-from grokinterp.fields import build, check_types, in_json, later_field, require, settled, shown
+from grokinterp.fields import (
+    build,
+    check_seed,
+    check_types,
+    in_json,
+    later_field,
+    require,
+    settled,
+    shown,
+)
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.module_spec import LogitsSpec, ModuleSpec
 from grokinterp.reprs import spec_repr
@@ -22,6 +31,7 @@ WeightDtype = Literal["float32", "float64"]
 LossName = Literal["cross_entropy", "mse", "stable_max"]
 OptimizerName = Literal["adamw", "adam", "sgd"]
 DecayTarget = Literal["zero", "init"]
+BatchSampling = Literal["without_replacement", "with_replacement"]
 MOST_CHECKPOINTS = 10**6
 """Checkpoints of one run."""
 MOST_PARENTS = 50
@@ -108,6 +118,16 @@ class TrainConfig:
     """Precision of the weights, the forward pass, the gradients, the optimizer and the
     checkpoints. Initial weights are drawn in float32 under both, so a run in ``float64`` begins
     with the weights of its neighbor in ``float32``."""
+    batch_size: int | None = later_field(None)
+    """Examples of an update; None: all training examples, in every update. The curves of a run
+    with minibatches have the loss of the batch at every step, and that of all training examples
+    at every `test_every`. Where there are fewer examples, a batch has them all."""
+    batch_sampling: BatchSampling = later_field("without_replacement")
+    """``without_replacement``: an epoch is a new order of all training examples, cut into batches;
+    its last batch has what is left over. ``with_replacement``: every example of every batch is
+    drawn alone."""
+    batch_seed: int = later_field(0)
+    """Seed of the minibatches; those of a step depend on this and on the step alone."""
 
     __repr__ = spec_repr
 
@@ -127,7 +147,19 @@ class TrainConfig:
         if self.stop_accuracy is not None:
             require(self, "stop_accuracy", 0 <= self.stop_accuracy < 1, "Use a value in [0, 1).")
         require(self, "stop_patience", self.stop_patience >= 0, "Use 0 to stop at the crossing.")
+        self._check_minibatches()
         self._check_parts_fit()
+
+    def _check_minibatches(self) -> None:
+        check_seed("batch_seed", self.batch_seed)
+        if self.batch_size is not None:
+            remedy = "It must be at least 1; leave it out for all training examples."
+            require(self, "batch_size", self.batch_size >= 1, remedy)
+            return
+        remedy = "It is of minibatches; set batch_size, or leave it out."
+        is_usual = self.batch_sampling == "without_replacement"
+        require(self, "batch_sampling", is_usual, remedy)
+        require(self, "batch_seed", self.batch_seed == 0, remedy)
 
     def _check_parts_fit(self) -> None:
         is_of_pairs = isinstance(self.task, TaskSpec)

@@ -38,7 +38,7 @@ from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.importers.assembly import curves_of
 from grokinterp.runs.network import Network
 from grokinterp.runs.reading import MOST_JSON_BYTES, MOST_TABLE_BYTES, read_bytes, read_json_table
-from grokinterp.runs.record import CURVE_COLUMNS, ForeignNetworks, digest_of
+from grokinterp.runs.record import BATCH_LOSS, CURVE_COLUMNS, ForeignNetworks, digest_of
 from grokinterp.runs.run import Run
 from grokinterp.runs.store import RunFolder, write_json
 from grokinterp.runs.stored_tables import put_tables, write_tables
@@ -264,7 +264,8 @@ def _curves(path: Path) -> pd.DataFrame:
         # float() gives back the very number that was written; CSV readers need not.
         rows = np.array([[float(cell or "nan") for cell in line] for line in lines])
         table = dict(zip(header, rows.reshape(-1, len(header)).T, strict=True))
-        columns = {name: table[name] for name in CURVE_COLUMNS}
+        more = (name for name in (BATCH_LOSS,) if name in table)
+        columns = {name: table[name] for name in (*CURVE_COLUMNS, *more)}
         steps = columns["step"]
         if not (np.diff(steps) > 0).all() or not np.array_equal(steps, steps // 1):
             raise ValueError("its steps are not ascending whole numbers")

@@ -12,7 +12,7 @@ import pandas as pd
 from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.runs.importers.assembly import LARGEST_STEP, are_steps, given_split
-from grokinterp.runs.record import CURVE_COLUMNS
+from grokinterp.runs.record import BATCH_LOSS, CURVE_COLUMNS
 from grokinterp.tasks import Split, Task, TaskSpec
 
 
@@ -66,11 +66,12 @@ def given_curves(curves: pd.DataFrame | None) -> pd.DataFrame:
     if curves is None:
         return pd.DataFrame(columns=pd.Index(CURVE_COLUMNS), dtype=float).astype({"step": "int64"})
     checked("curves", curves, pd.DataFrame, "Pass a table with a row per step.")
-    known = [name for name in CURVE_COLUMNS[1:] if name in curves]
+    more = [name for name in (BATCH_LOSS,) if name in curves]
+    known = [name for name in (*CURVE_COLUMNS[1:], *more) if name in curves]
     if "step" not in curves or not known:
         raise ConfigError(
             f"curves has the columns {', '.join(map(str, curves.columns)) or 'none'}. It takes "
-            f"step and any of {', '.join(CURVE_COLUMNS[1:])}."
+            f"step and any of {', '.join((*CURVE_COLUMNS[1:], BATCH_LOSS))}."
         )
     try:
         columns = {name: curves[name].to_numpy(dtype=float) for name in ("step", *known)}
@@ -79,5 +80,5 @@ def given_curves(curves: pd.DataFrame | None) -> pd.DataFrame:
     if not are_steps(columns["step"].tolist()):
         raise ConfigError("curves has steps that are not distinct non-negative integers.")
     table = pd.DataFrame(columns).sort_values(by="step").reset_index(drop=True)
-    table = table.astype({"step": "int64"}).reindex(columns=list(CURVE_COLUMNS))
+    table = table.astype({"step": "int64"}).reindex(columns=[*CURVE_COLUMNS, *more])
     return table.replace(-np.inf, np.inf)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,7 +21,15 @@ from grokinterp.models.pair_tables import pair_logits
 from grokinterp.models.transformer import Hook, input_tokens, no_hook, transformer_logits
 from grokinterp.tasks import Examples, Task
 
-Forward = Callable[[Mapping[str, Tensor], Hook], Tensor]
+
+class Forward(Protocol):
+    """Forward pass on inputs that were prepared once."""
+
+    def __call__(
+        self, weights: Mapping[str, Tensor], hook: Hook, rows: Tensor | None = None
+    ) -> Tensor:
+        """Outputs on all these inputs, or on some rows of them."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,22 +107,32 @@ class Network:
 
         Returns
         -------
-        Callable[[parameters, hook], Tensor]
-            Outputs on that batch; differentiable.
+        Callable[[parameters, hook, rows], Tensor]
+            Outputs on that batch, or on some rows of it; differentiable.
         """
         spec = self.spec
         if isinstance(spec, ModelSpec):
             tokens = input_tokens(inputs, spec, len(parameters["embed.W_E"]))
 
-            def forward(weights: Mapping[str, Tensor], hook: Hook) -> Tensor:
+            def forward(
+                weights: Mapping[str, Tensor], hook: Hook, rows: Tensor | None = None
+            ) -> Tensor:
+                some = tokens if rows is None else tokens[rows]
                 # Masks of dropout are drawn for all positions.
                 last_only = hook is no_hook
-                return transformer_logits(weights, tokens, spec, hook, last_only=last_only)[:, -1]
+                return transformer_logits(weights, some, spec, hook, last_only=last_only)[:, -1]
 
             return forward
-        if not spec.is_centered:
-            return lambda weights, hook: mlp_outputs(weights, inputs, spec, hook)
         # The outputs of the initial weights do not change, so they are computed once.
-        at_first = first_outputs(parameters, inputs, spec)
+        at_first = first_outputs(parameters, inputs, spec) if spec.is_centered else None
         plain = replace(spec, is_centered=False)
-        return lambda weights, hook: mlp_outputs(weights, inputs, plain, hook) - at_first
+
+        def perceptron(
+            weights: Mapping[str, Tensor], hook: Hook, rows: Tensor | None = None
+        ) -> Tensor:
+            outputs = mlp_outputs(weights, inputs if rows is None else inputs[rows], plain, hook)
+            if at_first is None:
+                return outputs
+            return outputs - (at_first if rows is None else at_first[rows])
+
+        return perceptron

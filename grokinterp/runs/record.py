@@ -19,6 +19,8 @@ from grokinterp.runs.config import ImportedConfig
 from grokinterp.tasks import Split
 
 CURVE_COLUMNS = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
+BATCH_LOSS = "batch_loss"
+"""Column of a run with minibatches: the loss that each update went down on, at every step."""
 
 
 @runtime_checkable
@@ -41,6 +43,19 @@ class Checkpoints(Protocol):
     def name(self, step: int) -> str:
         """What a message calls this checkpoint: a file name where there is a file."""
         ...
+
+
+def loss_of_every_step(curves: pd.DataFrame) -> pd.Series:
+    """Training loss as it was computed at every step: on the step's batch, whatever its size.
+
+    Examples
+    --------
+    >>> loss_of_every_step(pd.DataFrame({"train_loss": [2.0, None], "batch_loss": [2.1, 1.9]}))
+    0    2.1
+    1    1.9
+    Name: batch_loss, dtype: float64
+    """
+    return curves.loc[:, BATCH_LOSS if BATCH_LOSS in curves else "train_loss"]
 
 
 def digest_of(parameters: Mapping[str, Tensor]) -> str:

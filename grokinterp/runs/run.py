@@ -34,6 +34,7 @@ from grokinterp.runs.record import (
     ForeignNetworks,
     ImportedRun,
     WeightsInMemory,
+    loss_of_every_step,
 )
 from grokinterp.runs.split_doubts import doubts_of_split
 from grokinterp.tasks import Split, Task, TaskSpec
@@ -61,7 +62,9 @@ class Run:
     """The weights by step, or networks with a forward pass of their own."""
     curves: pd.DataFrame
     """step, train_loss, test_loss (nats), train_accuracy, test_accuracy; one row per step,
-    NaN where nothing was tested or recorded. Empty for a run that came without curves."""
+    NaN where nothing was tested or recorded. Empty for a run that came without curves. With
+    minibatches there is a sixth column, batch_loss, and train_loss is there where the run was
+    tested."""
     origin: str
     """Where the run comes from, in a sentence, with whatever had to be guessed."""
     folder: Path | None = None
@@ -223,7 +226,7 @@ class Run:
     @cached_property
     def diverged_at(self) -> int | None:
         """Step at which the training loss stopped being finite, or None."""
-        loss = self.curves["train_loss"].to_numpy()
+        loss = loss_of_every_step(self.curves).to_numpy()
         # Our training records every step; a log from elsewhere may have gaps, which are NaN,
         # and its importer writes infinity for a loss that was recorded and not finite.
         bad = np.isinf(loss) if self.is_imported else ~np.isfinite(loss)

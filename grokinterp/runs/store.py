@@ -24,7 +24,7 @@ from grokinterp.runs.atomic import append_durably, is_there, whole_lines, write_
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.reading import read_bytes, read_json_table, require_file, require_within
-from grokinterp.runs.record import CURVE_COLUMNS
+from grokinterp.runs.record import BATCH_LOSS, CURVE_COLUMNS, loss_of_every_step
 from grokinterp.runs.stopping import early_stop
 from grokinterp.runs.stored_tables import put_tables, write_tables
 from grokinterp.tasks import Examples, Split, task_of
@@ -120,7 +120,7 @@ class RunFolder:
         if step is None:
             return False
         curves = self.read_curves()
-        if not np.isfinite(curves["train_loss"].to_numpy()).all():
+        if not np.isfinite(loss_of_every_step(curves).to_numpy()).all():
             return True
         if step < config.n_steps and early_stop(config, curves)[1] != step:
             return False
@@ -207,7 +207,8 @@ class RunFolder:
             steps = columns["step"]
             if not np.array_equal(steps, np.arange(len(steps))):
                 raise ValueError("its steps are not 0, 1, 2, ...")
-            table = {name: columns[name] for name in CURVE_COLUMNS}
+            names = (*CURVE_COLUMNS, *(name for name in (BATCH_LOSS,) if name in header))
+            table = {name: columns[name] for name in names}
             return pd.DataFrame({**table, "step": steps.astype(np.int64)})
         except (ValueError, KeyError) as error:
             raise RunFolderError(
@@ -218,7 +219,7 @@ class RunFolder:
         """Append rows to curves.csv; None becomes an empty cell."""
         append_durably(self.curves_file, "".join(_csv_line(row) for row in rows))
 
-    def truncate_curves(self, last_step: int) -> None:
+    def truncate_curves(self, last_step: int, config: TrainConfig) -> None:
         """Drop the rows after a step, which a resumed training writes again.
 
         Raises
@@ -226,7 +227,8 @@ class RunFolder:
         RunFolderError
             If the rows up to that step are not all there.
         """
-        header = ",".join(CURVE_COLUMNS)
+        columns = CURVE_COLUMNS if config.batch_size is None else (*CURVE_COLUMNS, BATCH_LOSS)
+        header = ",".join(columns)
         n_rows = len(self.read_curves()) if last_step >= 0 else 0
         if n_rows <= last_step:
             raise RunFolderError(

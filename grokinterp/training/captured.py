@@ -83,6 +83,8 @@ def why_not_captured(config: TrainConfig, device: str) -> str | None:
     pressures = config.pressures
     if torch.device(device).type != "cuda":
         return f"{device} has no graphs"
+    if config.batch_size is not None:
+        return f"batch_size={config.batch_size} draws on the CPU"
     if pressures.dropout:
         return f"dropout={pressures.dropout:g} draws on the CPU"
     if pressures.gradient_noise:

@@ -20,6 +20,7 @@ from grokinterp.runs.network import Network
 from grokinterp.runs.run import Run
 from grokinterp.runs.stopping import EarlyStop, early_stop
 from grokinterp.training.loss import DTYPES
+from grokinterp.training.minibatches import MinibatchStep
 from grokinterp.training.modifiers import Modifier, modifiers_of
 from grokinterp.training.optimizer import build_optimizer, warmed_up
 from grokinterp.training.recorder import Recorder
@@ -50,6 +51,17 @@ def weight_dtype(config: TrainConfig) -> torch.dtype:
     return DTYPES[config.weight_dtype]
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What a test finds at the present weights: nats and shares."""
+
+    test_loss: float
+    train_accuracy: float
+    test_accuracy: float
+    train_loss: float | None
+    """On all training examples; None where the loss of the step says it."""
+
+
 @dataclass
 class Training:
     """Weights and optimizer in motion."""
@@ -63,6 +75,8 @@ class Training:
     train_accuracy: Callable[[], Tensor]
     """Of the weights of the last training loss."""
     evaluation: Evaluation
+    on_all_trained: Evaluation | None
+    """Of all training examples, where a step takes a part of them."""
     n_updates: int
 
     @classmethod
@@ -91,13 +105,19 @@ class Training:
             modifiers,
             step.accuracy,
             evaluation,
+            step.on_all if isinstance(step, MinibatchStep) else None,
             n_updates,
         )
 
-    def tested(self) -> tuple[float, float, float]:
-        """Return test loss, training accuracy and test accuracy at the present weights."""
+    def tested(self) -> Tested:
+        """Test at the present weights."""
         test_loss, test_accuracy = self.evaluation.loss_and_accuracy()
-        return test_loss.item(), self.train_accuracy().item(), test_accuracy.item()
+        if self.on_all_trained is None:
+            train_loss, train_accuracy = None, self.train_accuracy().item()
+        else:
+            both = self.on_all_trained.loss_and_accuracy()
+            train_loss, train_accuracy = (value.item() for value in both)
+        return Tested(test_loss.item(), train_accuracy, test_accuracy.item(), train_loss)
 
     def update(self) -> None:
         """Apply one optimizer update with the warmed-up learning rate, and count it."""
@@ -152,8 +172,8 @@ class Course:
             is_tested = is_tested and is_fine and step > recorder.resumed_step
             tested = training.tested() if is_tested else None
             if tested is not None:
-                self.test_loss, _, test_accuracy = tested
-                is_last = self._stop.is_reached(step, test_accuracy) or is_last
+                self.test_loss = tested.test_loss
+                is_last = self._stop.is_reached(step, tested.test_accuracy) or is_last
             _add_rows(recorder, losses, tested)
             if not is_fine:
                 # On a device that is not waited for, updates after this step are thrown away.
@@ -164,17 +184,22 @@ class Course:
         return is_last
 
 
-def _add_rows(
-    recorder: Recorder, losses: list[tuple[int, float]], tested: tuple[float, float, float] | None
-) -> None:
+def _add_rows(recorder: Recorder, losses: list[tuple[int, float]], tested: Tested | None) -> None:
     """Add a row per loss to the curves; the last has what was tested at its weights."""
+    has_minibatches = recorder.config.batch_size is not None
     for step, loss in losses:
         if step > recorder.resumed_step:
+            here = tested if step == losses[-1][0] else None
             cells: tuple[float | None, ...] = (None, None, None)
-            if tested is not None and step == losses[-1][0]:
+            if here is not None:
                 # A regression has no accuracies: empty cells.
-                cells = (tested[0], *(None if math.isnan(cell) else cell for cell in tested[1:]))
-            recorder.add_row((step, loss, *cells))
+                accuracies = (here.train_accuracy, here.test_accuracy)
+                known = (None if math.isnan(cell) else cell for cell in accuracies)
+                cells = (here.test_loss, *known)
+            if has_minibatches:
+                recorder.add_row((step, here and here.train_loss, *cells, loss))
+            else:
+                recorder.add_row((step, loss, *cells))
 
 
 def _stop_after(training: Training, recorder: Recorder) -> EarlyStop:

@@ -51,9 +51,10 @@ def train(
 ) -> Run:
     """Train a network into a run folder, or resume where an earlier call stopped.
 
-    On the whole batch. The curves hold the losses at the weights after `step` updates. An
-    empty folder starts; the same config continues and gives the same bits as a run that was
-    never interrupted; a finished run is returned as it is; a larger ``n_steps`` extends it.
+    On all training examples in every update, or on minibatches (``config.batch_size``). The
+    curves hold the losses at the weights after `step` updates. An empty folder starts; the
+    same config continues and gives the same bits as a run that was never interrupted; a finished
+    run is returned as it is; a larger ``n_steps`` extends it.
 
     Parameters
     ----------
@@ -123,8 +124,8 @@ def _started(
     step.name = capture_name(step.name, config, device)
     log.info("training step: %s", step.name)
     n_outputs = len(batches["train"][0]) * network.task.n_outputs
-    if not fits(8 * n_outputs):
-        words = "%s outputs in every step, always over the whole batch: training is slow"
+    if config.batch_size is None and not fits(8 * n_outputs):
+        words = "%s outputs in every step: training is slow; minibatches (batch_size) are faster"
         log.info(words, f"{n_outputs:,}")
     return step, Training.start(network, parameters, step, evaluation, recorder)
 

@@ -123,10 +123,10 @@ class Recorder:
         step = self.folder.stored_step()
         self.folder.mend_index(is_new=step is None)
         if step is None:
-            self.folder.truncate_curves(-1)
+            self.folder.truncate_curves(-1, self.config)
             write_atomically(self._timing_file, b"step,seconds\n")
             return 0
-        self.folder.truncate_curves(step)
+        self.folder.truncate_curves(step, self.config)
         try:
             stored = safetensors.torch.load(self.folder.resume_file.read_bytes())
             self._put_back(stored, step, parameters, trained, optimizer)

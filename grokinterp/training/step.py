@@ -1,4 +1,4 @@
-"""One step of full-batch training: the loss at the present weights and its gradients."""
+"""One step of training: the loss at the present weights and its gradients."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class AutogradStep:
             loss.backward()
             self._outputs.append(outputs.detach())
             losses.append(loss.detach())
-        return _added(losses)
+        return added(losses)
 
     def _share(self, targets: Tensor) -> float:
         return len(targets) / len(self._targets)
@@ -114,12 +114,10 @@ class AutogradStep:
             with torch.no_grad():
                 outputs = [forward(self._parameters, no_hook) for forward, _ in self._parts]
         of_parts = zip(outputs, (targets for _, targets in self._parts), strict=True)
-        return _added(
-            [accuracy(part, targets) * self._share(targets) for part, targets in of_parts]
-        )
+        return added([accuracy(part, targets) * self._share(targets) for part, targets in of_parts])
 
 
-def _added(shares: list[Tensor]) -> Tensor:
+def added(shares: list[Tensor]) -> Tensor:
     """Sum of the shares of parts in a mean, in the order of the parts; zero of none."""
     first = shares[0] if shares else torch.zeros(())
     return sum((share.to(widest(share.device)) for share in shares), first.new_zeros(()))
@@ -166,4 +164,4 @@ class ForwardEvaluation:
             if is_of_classes:
                 right.append(accuracy(outputs, targets) * share)
         nothing = torch.tensor(math.nan, device=self._targets.device)
-        return _added(losses), _added(right) if is_of_classes else nothing
+        return added(losses), added(right) if is_of_classes else nothing

@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from grokinterp.fields import check_types, require
+from grokinterp.runs.record import loss_of_every_step
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def find_spikes(curves: pd.DataFrame, rule: SpikeRule | None = None) -> tuple[Sp
     Parameters
     ----------
     curves
-        Columns ``step`` and ``train_loss``, one row for every step.
+        Columns ``step`` and ``train_loss``, one row for every step. Where there is a
+        ``batch_loss``, as of a run with minibatches, that is followed.
     rule
         What counts as a spike; None for the defaults.
 
@@ -98,7 +100,7 @@ def find_spikes(curves: pd.DataFrame, rule: SpikeRule | None = None) -> tuple[Sp
     rule; this one is ours.
     """
     rule = rule or SpikeRule()
-    steps, loss = curves["step"].to_numpy(), curves["train_loss"].to_numpy(dtype=np.float64)
+    steps, loss = curves["step"].to_numpy(), loss_of_every_step(curves).to_numpy(dtype=np.float64)
     before, later = loss[: -rule.rise_steps], loss[rule.rise_steps :]
     found: list[Spike] = []
     free_from = 0
