@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from grokinterp.models import ModelSpec
@@ -61,6 +62,26 @@ def test_the_variance_of_each_matrix_is_the_stated_one(init, expected):
         # The standard error of a variance over n normal draws is variance * sqrt(2 / n).
         allowed = 5 * variance * math.sqrt(2 / value.numel())
         assert abs(value.square().mean().item() - variance) < allowed, name
+
+
+def test_torch_defaults_have_the_distributions_of_torch_layers():
+    sizes = {"d_model": 64, "n_heads": 4, "d_head": 8, "d_mlp": 256}
+    parameters = draw(ModelSpec(**sizes, init="torch_defaults", biases="all"), 59)
+    layers = {
+        "attn.W_Q": nn.Linear(64, 8),
+        "attn.W_O": nn.Linear(32, 64),
+        "mlp.W_in": nn.Linear(64, 256),
+        "mlp.W_out": nn.Linear(256, 64),
+    }
+    for name, layer in layers.items():
+        value = parameters[f"blocks.0.{name}"]
+        bound = layer.weight.abs().max().item()
+        # The largest of thousands of uniform draws lies just below the bound.
+        assert 0.98 < value.abs().max().item() / bound < 1.02, name
+        assert value.abs().mean().item() == pytest.approx(bound / 2, rel=0.05)
+    assert parameters["embed.W_E"].std().item() == pytest.approx(1, rel=0.05)
+    assert parameters["unembed.W_U"].abs().max().item() < 1 / 8
+    assert not parameters["blocks.0.mlp.b_in"].any()
 
 
 def test_seeds_differ_and_the_global_random_state_is_untouched():

@@ -291,6 +291,18 @@ class ImportedConfig:
         return json.loads(json.dumps(known, default=in_json))
 
 
+_DECODER = ModelSpec(
+    n_layers=2,
+    input_format="a_op_b_equals",
+    biases="none",
+    init="torch_defaults",
+    normalization="LN",
+    norm_position="after",
+    positions="sinusoidal",
+    outputs="tokens",
+)
+"""The network of Power et al. 2022, as their published code builds it."""
+
 PRESETS: dict[str, TrainConfig] = {
     "quick": TrainConfig(
         task=TaskSpec(p=59, train_fraction=0.57, split_unit="unordered_pairs"),
@@ -304,6 +316,25 @@ PRESETS: dict[str, TrainConfig] = {
         task=TaskSpec(split_seed=598, split_method="torch_randperm"),
         model=ModelSpec(biases="none", init="tl_demo", init_seed=999),
         optimizer=OptimizerSpec(warmup_steps=0),
+    ),
+    "power2022": TrainConfig(
+        task=TaskSpec("division", p=97, train_fraction=0.5),
+        model=_DECODER,
+        n_steps=100_000,
+        loss_dtype="float32",
+        test_every=100,
+        checkpoint_every=500,
+        batch_size=512,
+    ),
+    "thilak2022": TrainConfig(
+        task=TaskSpec("division", p=97, train_fraction=0.5),
+        model=_DECODER,
+        optimizer=OptimizerSpec(algorithm="adam", weight_decay=0.0),
+        n_steps=100_000,
+        loss_dtype="float32",
+        test_every=100,
+        checkpoint_every=500,
+        batch_size=512,
     ),
     "s5": TrainConfig(
         task=TaskSpec("permutation_composition", degree=5, train_fraction=0.6),
@@ -340,7 +371,10 @@ PRESETS: dict[str, TrainConfig] = {
         n_steps=8000,
     ),
 }
-"""Named configurations. ``quick``, ``nanda2023``, ``tl_demo``: transformers on addition. ``s5``:
+"""Named configurations. ``quick``, ``nanda2023``, ``tl_demo``: transformers on addition. ``power2022``:
+two blocks with layer norm on division modulo 97, in minibatches of 512 (Power et al. 2022,
+arXiv:2201.02177); ``thilak2022``: the same with Adam and no weight decay (Thilak et al. 2022,
+arXiv:2206.04817). ``s5``:
 the settings of Chughtai et al. 2023 (arXiv:2302.03025) for transformers on S_5, not their seeds or
 splits. ``dihedral``, ``alternating``: their perceptron on the 58 symmetries of a regular 29-gon and
 on the 60 even permutations of five, of other widths and with a larger learning rate, so that it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from grokinterp.models.transformer import Hook, input_tokens, no_hook, transform
 from grokinterp.tasks import Examples, Task
 
 
+@runtime_checkable
 class Forward(Protocol):
     """Forward pass on inputs that were prepared once."""
 

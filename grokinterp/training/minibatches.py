@@ -26,6 +26,8 @@ class MinibatchSampler:
         Training examples.
     config
         Its `batch_size`, `batch_sampling` and `batch_seed`.
+    device
+        Where the rows are wanted; they are drawn on the CPU.
 
     Examples
     --------
@@ -42,8 +44,9 @@ class MinibatchSampler:
     ``torch.randperm(n_examples)`` under a generator that is seeded by `batch_seed` and e.
     """
 
-    def __init__(self, n_examples: int, config: TrainConfig) -> None:
+    def __init__(self, n_examples: int, config: TrainConfig, device: str = "cpu") -> None:
         assert config.batch_size is not None
+        self._device = device
         self._n_examples, self._seed = n_examples, config.batch_seed
         self._size = min(config.batch_size, n_examples)
         self._replaces = config.batch_sampling == "with_replacement"
@@ -60,16 +63,18 @@ class MinibatchSampler:
         Returns
         -------
         Tensor
-            (batch_size,) int64, on the CPU; the last batch of an epoch may be shorter.
+            (batch_size,) int64; the last batch of an epoch may be shorter.
         """
         if self._replaces:
             generator = generator_of(self._seed, n_updates, _WITH_REPLACEMENT)
-            return torch.randint(self._n_examples, (self._size,), generator=generator)
+            rows = torch.randint(self._n_examples, (self._size,), generator=generator)
+            return rows.to(self._device)
         epoch, place = divmod(n_updates, self.batches_per_epoch)
         if epoch != self._epoch:
             generator = generator_of(self._seed, epoch, _EPOCHS)
-            self._order = torch.randperm(self._n_examples, generator=generator)
-            self._epoch = epoch
+            # Moved once for the whole epoch.
+            order = torch.randperm(self._n_examples, generator=generator)
+            self._order, self._epoch = order.to(self._device), epoch
         return self._order[place * self._size : (place + 1) * self._size]
 
 
@@ -104,7 +109,7 @@ class MinibatchStep:
     ) -> None:
         self.name = "autograd (minibatches)"
         self.on_all = on_all
-        self._sampler = MinibatchSampler(len(inputs), config)
+        self._sampler = MinibatchSampler(len(inputs), config, str(targets.device))
         self._forward = network.forward_on(parameters, inputs)
         self._parameters, self._targets, self._dropout = parameters, targets, dropout
         self._loss, self._loss_dtype = LOSSES[config.loss], config.loss_dtype
@@ -115,7 +120,7 @@ class MinibatchStep:
         for parameter in self._parameters.values():
             parameter.grad = None
         hook = no_hook if self._dropout is None else self._dropout.hook(n_updates)
-        rows = self._sampler.rows(n_updates).to(self._targets.device)
+        rows = self._sampler.rows(n_updates)
         losses = []
         for part in self._parts(len(rows)):
             some = rows[part]
