@@ -83,7 +83,7 @@ def transformer_logits(
     >>> transformer_logits(parameters, torch.tensor([[1, 2, 5]]), spec).shape
     torch.Size([1, 3, 5])
     """
-    return _ForwardPass(parameters, spec, hook, frozenset(flags), last_only).logits(tokens)
+    return ForwardPass(parameters, spec, hook, frozenset(flags), last_only).logits(tokens)
 
 
 def input_tokens(
@@ -190,7 +190,9 @@ def _kind(spec: ModelSpec) -> str:
 
 
 @dataclass(frozen=True)
-class _ForwardPass:
+class ForwardPass:
+    """One pass through a transformer; :func:`transformer_logits` has its arguments."""
+
     parameters: Mapping[str, Tensor]
     spec: ModelSpec
     hook: Hook
@@ -198,16 +200,24 @@ class _ForwardPass:
     last_only: bool
 
     def logits(self, tokens: Tensor) -> Tensor:
+        """Logits of sequences of tokens."""
         embedded = self.hook("hook_embed", self.parameters["embed.W_E"][tokens])
         positions = self.parameters["pos_embed.W_pos"][: tokens.shape[1]]
         # Repeated rather than expanded: a hook may write into one sequence alone.
         positions = positions.repeat(len(tokens), 1, 1)
-        residual = embedded + self.hook("hook_pos_embed", positions)
+        return self.read(self.through_blocks(embedded + self.hook("hook_pos_embed", positions)))
+
+    def through_blocks(self, residual: Tensor) -> Tensor:
+        """The residual stream after all blocks."""
         for layer in range(self.spec.n_layers):
             is_cut = self.last_only and layer == self.spec.n_layers - 1
             residual = self._block(f"blocks.{layer}.", residual, is_cut)
+        return residual
+
+    def read(self, residual: Tensor) -> Tensor:
+        """The logits that are read off the residual stream."""
         if self.spec.has_final_norm:
-            residual = self._normalized("ln_final.", residual)
+            residual = self.normalize("ln_final.", residual)
         residual = self.hook("unembed.hook_in", residual)
         W_U = unembedding(self.parameters, self.spec)
         logits = residual @ W_U + self.parameters["unembed.b_U"]
@@ -218,7 +228,7 @@ class _ForwardPass:
         resid_pre = self.hook(prefix + "hook_resid_pre", residual)
         q_input, k_input, v_input = self._attention_inputs(prefix, resid_pre)
         if is_cut:
-            q_input, resid_pre = q_input[:, -1:], resid_pre[:, -1:]
+            q_input, resid_pre = self.cut(q_input), self.cut(resid_pre)
         attn_out = self._attention(prefix + "attn.", q_input, k_input, v_input)
         attn_out = self.hook(prefix + "hook_attn_out", attn_out)
         resid_mid = self._after(prefix + "ln1.", resid_pre + attn_out)
@@ -232,16 +242,21 @@ class _ForwardPass:
         resid_post = self._after(prefix + "ln2.", resid_mid + mlp_out)
         return self.hook(prefix + "hook_resid_post", resid_post)
 
-    def _normalized(self, norm: str, x: Tensor) -> Tensor:
+    def cut(self, residual: Tensor) -> Tensor:
+        """The last position of each sequence."""
+        return residual[:, -1:]
+
+    def normalize(self, norm: str, x: Tensor) -> Tensor:
+        """The stream through one of the norms."""
         return normalized(self.parameters, norm, x, self.spec, self.hook)
 
     def _before(self, norm: str, x: Tensor) -> Tensor:
         """What attention or an MLP reads."""
-        return self._normalized(norm, x) if self.spec.has_final_norm else x
+        return self.normalize(norm, x) if self.spec.has_final_norm else x
 
     def _after(self, norm: str, x: Tensor) -> Tensor:
         """The stream after an addition."""
-        return self._normalized(norm, x) if self.spec.norm_position == "after" else x
+        return self.normalize(norm, x) if self.spec.norm_position == "after" else x
 
     def _attention_inputs(self, prefix: str, resid_pre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         def per_head(name: str) -> Tensor:
@@ -261,6 +276,11 @@ class _ForwardPass:
         q = self._project(prefix, "Q", q_input)
         k = self._project(prefix, "K", k_input)
         v = self._project(prefix, "V", v_input)
+        z = self.attend(prefix, q, k, v)
+        return self._sum_of_heads(prefix, self.hook(prefix + "hook_z", z))
+
+    def attend(self, prefix: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """What the heads of the queries, the last positions, read of all positions."""
         scores = einsum(
             q, k, "batch query head d_head, batch key head d_head -> batch head query key"
         )
@@ -278,10 +298,9 @@ class _ForwardPass:
             rate = self.spec.attention_rate
             pattern = (rate * pattern + (1 - rate)).masked_fill(is_hidden, 0.0)
         pattern = self.hook(prefix + "hook_pattern", pattern)
-        z = einsum(
+        return einsum(
             pattern, v, "batch head query key, batch key head d_head -> batch query head d_head"
         )
-        return self._sum_of_heads(prefix, self.hook(prefix + "hook_z", z))
 
     def _project(self, prefix: str, letter: str, x: Tensor) -> Tensor:
         weight = self.parameters[prefix + "W_" + letter]

@@ -371,13 +371,12 @@ PRESETS: dict[str, TrainConfig] = {
         n_steps=8000,
     ),
 }
-"""Named configurations. ``quick``, ``nanda2023``, ``tl_demo``: transformers on addition. ``power2022``:
-two blocks with layer norm on division modulo 97, in minibatches of 512 (Power et al. 2022,
-arXiv:2201.02177); ``thilak2022``: the same with Adam and no weight decay (Thilak et al. 2022,
-arXiv:2206.04817). ``s5``:
-the settings of Chughtai et al. 2023 (arXiv:2302.03025) for transformers on S_5, not their seeds or
-splits. ``dihedral``, ``alternating``: their perceptron on the 58 symmetries of a regular 29-gon and
-on the 60 even permutations of five, of other widths and with a larger learning rate, so that it
-groks in seconds. ``perceptron``: two layers with the activation h^2 (Gromov 2023,
-arXiv:2301.02679), which grok without weight decay. ``digits``: images, from large initial weights,
-after Liu et al. 2022 (arXiv:2210.01117)."""
+"""Named configurations. ``quick``, ``nanda2023``, ``tl_demo``: transformers on addition.
+``power2022``: two blocks with layer norm on division modulo 97, in minibatches of 512 (Power et
+al. 2022, arXiv:2201.02177); ``thilak2022``: the same with Adam and no weight decay (Thilak et al.
+2022, arXiv:2206.04817). ``s5``: the settings of Chughtai et al. 2023 (arXiv:2302.03025) for
+transformers on S_5, not their seeds or splits. ``dihedral``, ``alternating``: their perceptron on
+the 58 symmetries of a regular 29-gon and on the 60 even permutations of five, of other widths and
+with a larger learning rate, so that it groks in seconds. ``perceptron``: two layers with the
+activation h^2 (Gromov 2023, arXiv:2301.02679), which grok without weight decay. ``digits``: images,
+from large initial weights, after Liu et al. 2022 (arXiv:2210.01117)."""

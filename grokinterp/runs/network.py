@@ -18,6 +18,7 @@ from grokinterp.models.initialization import (
 )
 from grokinterp.models.mlp import first_mlp_parameters, first_outputs, mlp_outputs
 from grokinterp.models.pair_tables import pair_logits
+from grokinterp.models.shared_prefix import is_prefix_shared, shared_prefix_logits
 from grokinterp.models.transformer import Hook, input_tokens, no_hook, transformer_logits
 from grokinterp.tasks import Examples, Task
 
@@ -113,11 +114,15 @@ class Network:
         """
         spec = self.spec
         if isinstance(spec, ModelSpec):
-            tokens = input_tokens(inputs, spec, len(parameters["embed.W_E"]))
+            d_vocab = len(parameters["embed.W_E"])
+            tokens = input_tokens(inputs, spec, d_vocab)
 
             def forward(
                 weights: Mapping[str, Tensor], hook: Hook, rows: Tensor | None = None
             ) -> Tensor:
+                pairs = inputs if rows is None else inputs[rows]
+                if hook is no_hook and is_prefix_shared(spec, d_vocab, pairs):
+                    return shared_prefix_logits(weights, pairs, spec)
                 some = tokens if rows is None else tokens[rows]
                 # Masks of dropout are drawn for all positions.
                 last_only = hook is no_hook

@@ -146,19 +146,19 @@ class ForwardEvaluation:
         loss_dtype: str,
         loss: str = "cross_entropy",
     ) -> None:
-        self._parameters, self._network = parameters, network
-        self._inputs, self._targets = inputs, targets
+        parts = _portions_of(network, inputs)
+        self._parts = [(network.forward_on(parameters, inputs[s]), targets[s]) for s in parts]
+        self._parameters, self._targets = parameters, targets
         self._loss, self._loss_dtype = LOSSES[loss], loss_dtype
 
     def loss_and_accuracy(self) -> tuple[Tensor, Tensor]:
         """Return both at the present weights; the accuracy of a regression is NaN."""
         is_of_classes = self._targets.ndim == 1
         losses, right = [], []
-        for rows in _portions_of(self._network, self._inputs):
-            targets = self._targets[rows]
+        for forward, targets in self._parts:
             share = len(targets) / max(len(self._targets), 1)
             with torch.no_grad():
-                outputs = self._network.outputs(self._parameters, self._inputs[rows])
+                outputs = forward(self._parameters, no_hook)
                 loss = self._loss(outputs, targets, self._loss_dtype)
             losses.append(loss.to(widest(loss.device)) * share)
             if is_of_classes:
