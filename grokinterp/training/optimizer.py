@@ -1,42 +1,59 @@
-"""The optimizer that a config names, and what of it has to be kept to resume."""
+"""The optimizer that a config names, its learning rate, and what of it is kept to resume."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from grokinterp.runs.config import OptimizerSpec
+from grokinterp.runs.optimizer import OptimizerSpec
 
 
-def build_optimizer(spec: OptimizerSpec, trained: Iterable[Tensor]) -> torch.optim.Optimizer:
+def build_optimizer(spec: OptimizerSpec, parameters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
     """Make the optimizer; a decay towards the initial weights is a modifier, not its own.
+
+    Parameters
+    ----------
+    spec
+        What to make.
+    parameters
+        All weights of the network by name. Those that require a gradient are trained.
 
     Examples
     --------
-    >>> weights = [torch.zeros(2, requires_grad=True)]
+    >>> weights = {"W": torch.zeros(2, requires_grad=True)}
     >>> type(build_optimizer(OptimizerSpec(algorithm="sgd"), weights)).__name__
     'SGD'
     """
-    decay = spec.weight_decay if spec.decay_towards == "zero" else 0.0
+    groups = groups_of(spec, parameters)
     if spec.algorithm == "sgd":
-        return torch.optim.SGD(
-            trained,
-            lr=spec.learning_rate,
-            momentum=spec.momentum,
-            weight_decay=decay,
-            fused=True,
-        )
+        return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=spec.momentum, fused=True)
     kind = torch.optim.AdamW if spec.algorithm == "adamw" else torch.optim.Adam
-    return kind(
-        trained,
-        lr=spec.learning_rate,
-        betas=spec.betas,
-        eps=spec.eps,
-        weight_decay=decay,
-        fused=True,
-    )
+    return kind(groups, lr=spec.learning_rate, betas=spec.betas, eps=spec.eps, fused=True)
+
+
+def groups_of(spec: OptimizerSpec, parameters: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """Trained weights in torch's groups: those that decay, and those that do not if there are any.
+
+    Examples
+    --------
+    >>> weights = {name: torch.zeros(2, requires_grad=True) for name in ("W_E", "W_in", "W_U")}
+    >>> groups = groups_of(OptimizerSpec(decayed=("W_in",)), weights)
+    >>> [(len(group["params"]), group["weight_decay"]) for group in groups]
+    [(1, 1.0), (2, 0.0)]
+    """
+    trained = [name for name, value in parameters.items() if value.requires_grad]
+    decayed = spec.decayed_names(list(parameters), trained)
+    decay = spec.weight_decay if spec.decay_towards == "zero" else 0.0
+    others = [name for name in trained if name not in decayed]
+    return [
+        {"params": [parameters[name] for name in names], "weight_decay": of_group}
+        for names, of_group in ((decayed, decay), (others, 0.0))
+        if names
+    ]
 
 
 def moment_names(spec: OptimizerSpec) -> tuple[str, ...]:
@@ -46,13 +63,35 @@ def moment_names(spec: OptimizerSpec) -> tuple[str, ...]:
     return ("exp_avg", "exp_avg_sq")
 
 
-def warmed_up(spec: OptimizerSpec, n_updates: int) -> float:
-    """Learning rate of update number `n_updates`, from 0.
+def learning_rate_at(spec: OptimizerSpec, n_updates: int) -> float:
+    r"""Learning rate of update number `n_updates`, from 0.
+
+    With :math:`w` warm-up steps, :math:`\eta` the learning rate, :math:`\eta_1` the final one
+    and :math:`T` the ``schedule_steps``, update :math:`s` uses
+
+    .. math:: \eta \, \min(s / w, 1) \quad (s \le w), \qquad
+              \eta_1 + (\eta - \eta_1) \, f\!\left(\min\left(\frac{s - w}{T - w}, 1\right)\right)
+              \quad (s > w),
+
+    where :math:`f(x)` is 1 (``constant``), :math:`1 - x` (``linear``) or
+    :math:`(1 + \cos \pi x) / 2` (``cosine``).
 
     Examples
     --------
-    >>> warmed_up(OptimizerSpec(learning_rate=0.1, warmup_steps=10), 5)
-    0.05
+    >>> spec = OptimizerSpec(
+    ...     learning_rate=0.1, warmup_steps=10, schedule="linear", schedule_steps=110
+    ... )
+    >>> [learning_rate_at(spec, n_updates) for n_updates in (0, 5, 10, 60, 110, 500)]
+    [0.0, 0.05, 0.1, 0.05, 0.0, 0.0]
     """
-    warm = min(n_updates / spec.warmup_steps, 1.0) if spec.warmup_steps else 1.0
-    return spec.learning_rate * warm
+    warmup = spec.warmup_steps
+    if n_updates < warmup:
+        return spec.learning_rate * (n_updates / warmup)
+    if spec.schedule == "constant":
+        return spec.learning_rate
+    assert spec.schedule_steps is not None
+    if n_updates >= spec.schedule_steps:
+        return spec.final_learning_rate
+    done = (n_updates - warmup) / (spec.schedule_steps - warmup)
+    left = 1 - done if spec.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return spec.final_learning_rate + (spec.learning_rate - spec.final_learning_rate) * left

@@ -1,0 +1,173 @@
+"""What moves the weights: algorithm, learning rate over the steps, and weight decay."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from grokinterp.errors import ConfigError
+from grokinterp.fields import check_types, later_field, require, shown
+from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.reprs import spec_repr
+
+OptimizerName = Literal["adamw", "adam", "sgd"]
+DecayTarget = Literal["zero", "init"]
+Schedule = Literal["constant", "linear", "cosine"]
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """AdamW, Adam or gradient descent, with weight decay, a warm-up and a schedule.
+
+    The update from step s to s + 1 uses ``learning_rate * min(s / warmup_steps, 1)``, so with
+    a warm-up the first update changes nothing, as in Nanda et al.'s code. A schedule lowers the
+    learning rate from the end of the warm-up on.
+
+    Examples
+    --------
+    >>> OptimizerSpec(schedule="cosine", schedule_steps=5000)
+    OptimizerSpec(schedule='cosine', schedule_steps=5000)
+    """
+
+    learning_rate: float = 1e-3
+    """η, per step; the largest, where there is a warm-up or a schedule."""
+    weight_decay: float = 1.0
+    """λ: with adamw every decayed weight shrinks by (1 - ηλ) per step; with the others λ times
+    the weight is added to the gradient."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """Decay rates of Adam's two moments."""
+    eps: float = 1e-8
+    """Adam's epsilon."""
+    warmup_steps: int = 10
+    """Steps of linear warm-up; 0 for none."""
+    algorithm: OptimizerName = "adamw"
+    """``adamw``: decoupled weight decay. ``adam``: the decay is part of the gradient (L2).
+    ``sgd``: gradient descent with momentum, on the whole batch like the others."""
+    decay_towards: DecayTarget = "zero"
+    """What weights decay towards: zero, or the weights that the run began with."""
+    momentum: float = 0.0
+    """Momentum of ``sgd``."""
+    schedule: Schedule = later_field("constant")
+    """What becomes of the learning rate after the warm-up: it stays (``constant``), or falls to
+    ``final_learning_rate`` along a line (``linear``) or half a cosine (``cosine``)."""
+    schedule_steps: int | None = later_field(None)
+    """Step at which the fall ends, counted from the start of the run, warm-up included. It is a
+    number of its own, and not ``n_steps``, because a larger ``n_steps`` extends a run and changes
+    none of its numbers."""
+    final_learning_rate: float = later_field(0.0)
+    """Learning rate at ``schedule_steps`` and after it."""
+    decayed: tuple[str, ...] | None = later_field(None)
+    """Weights on which the weight decay acts, by the names of a checkpoint
+    (``blocks.0.mlp.W_in``) or their last part (``W_in``: in every block); None: all that are
+    trained."""
+
+    __repr__ = spec_repr
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        require(self, "learning_rate", self.learning_rate > 0, "It must be positive.")
+        require(self, "weight_decay", self.weight_decay >= 0, "Use 0 for no weight decay.")
+        require(self, "betas", all(0 <= b < 1 for b in self.betas), "Both must lie in [0, 1).")
+        # With eps 0 a weight without gradient is updated by 0/0.
+        require(self, "eps", self.eps > 0, "It must be positive.")
+        require(self, "momentum", 0 <= self.momentum < 1, "Use a value in [0, 1).")
+        is_used = self.algorithm == "sgd" or self.momentum == 0
+        require(self, "momentum", is_used, f"It is of sgd; {self.algorithm} has betas.")
+        require(self, "warmup_steps", self.warmup_steps >= 0, "Use 0 for no warm-up.")
+        self._check_schedule()
+        if self.decayed is not None:
+            remedy = "Name at least one weight, or use weight_decay=0."
+            require(self, "decayed", bool(self.decayed), remedy)
+            # One setting has one name, in whatever order it was written.
+            object.__setattr__(self, "decayed", tuple(sorted(set(self.decayed))))
+
+    def _check_schedule(self) -> None:
+        if self.schedule == "constant":
+            remedy = "It belongs to schedule=linear or cosine; choose one, or leave it out."
+            require(self, "schedule_steps", self.schedule_steps is None, remedy)
+            require(self, "final_learning_rate", self.final_learning_rate == 0, remedy)
+            return
+        if self.schedule_steps is None:
+            raise ConfigError(
+                f"schedule={self.schedule} needs schedule_steps, the step at which the learning "
+                "rate is at its end. Give it, such as the n_steps of the run."
+            )
+        is_later = self.schedule_steps > self.warmup_steps
+        remedy = f"The warm-up takes {self.warmup_steps} steps, and the fall begins after it."
+        require(self, "schedule_steps", is_later, f"{remedy} Use a larger number.")
+        final = self.final_learning_rate
+        remedy = f"Use a value from 0 to learning_rate={self.learning_rate:g}."
+        require(self, "final_learning_rate", 0 <= final <= self.learning_rate, remedy)
+
+    def decayed_names(self, names: Collection[str], trained: Collection[str]) -> tuple[str, ...]:
+        """Return the weights of a network on which the weight decay acts.
+
+        Parameters
+        ----------
+        names
+            Of all weights of the network.
+        trained
+            Names of those that are trained.
+
+        Raises
+        ------
+        ConfigError
+            If ``decayed`` has a name that the network does not have, or of a weight that is not
+            trained.
+
+        Examples
+        --------
+        >>> names = ["embed.W_E", "blocks.0.mlp.W_in", "blocks.1.mlp.W_in", "unembed.W_U"]
+        >>> OptimizerSpec(decayed=("W_in", "embed.W_E")).decayed_names(names, names)
+        ('embed.W_E', 'blocks.0.mlp.W_in', 'blocks.1.mlp.W_in')
+        """
+        if self.decayed is None:
+            return tuple(name for name in names if name in trained)
+        for wanted in self.decayed:
+            if not any(_is_meant(wanted, name) for name in trained):
+                is_there = any(_is_meant(wanted, name) for name in names)
+                fact = "is not trained" if is_there else "is no weight of this network"
+                raise ConfigError(
+                    f"decayed={shown(wanted)} {fact}. Choose from {_listed(trained)}."
+                )
+        return tuple(
+            name
+            for name in names
+            if name in trained and any(_is_meant(wanted, name) for wanted in self.decayed)
+        )
+
+
+def _is_meant(wanted: str, name: str) -> bool:
+    return wanted in (name, name.rsplit(".", 1)[-1])
+
+
+def _listed(trained: Collection[str]) -> str:
+    """Last parts of names, each once, and how a name is written in full."""
+    last_parts = dict.fromkeys(name.rsplit(".", 1)[-1] for name in trained)
+    in_full = list(trained)[len(trained) // 2]
+    return f"{', '.join(last_parts)}, or in full, such as {in_full}"
+
+
+def check_weights(spec: OptimizerSpec, model: ModelSpec | MlpSpec) -> None:
+    """Refuse an optimizer that names weights which a network does not have, or does not train.
+
+    Raises
+    ------
+    ConfigError
+        With the name, and the names that there are.
+    """
+    if spec.decayed is not None:
+        spec.decayed_names(*_names_of(model))
+
+
+def _names_of(model: ModelSpec | MlpSpec) -> tuple[list[str], list[str]]:
+    """Names of all weights of a network, and of those that are trained; sizes do not matter."""
+    if isinstance(model, MlpSpec):
+        names = list(model.parameter_shapes(n_inputs=2, n_outputs=1))
+        return names, [name for name in names if model.is_trained(name)]
+    # Only where weights are named: it imports torch, which --help does without.
+    from grokinterp.models.initialization import is_trained, parameter_shapes
+
+    names = list(parameter_shapes(model, d_vocab=1, n_ctx=1, d_vocab_out=1))
+    return names, [name for name in names if is_trained(name, model)]

@@ -1,0 +1,265 @@
+"""Learning rates over the steps, and weight decay on chosen weights."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from grokinterp.errors import ConfigError
+from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.runs import PRESETS, OptimizerSpec, TrainConfig
+from grokinterp.tasks import TaskSpec
+from grokinterp.training import train
+from grokinterp.training.modifiers import modifiers_of
+from grokinterp.training.optimizer import build_optimizer, learning_rate_at
+from tests import tiny
+from tests.test_training import same_bits
+
+# Some hundred products in float64, as torch's schedulers build their rates up.
+RECURSION64 = {"rel": 1e-11, "abs": 1e-15}
+COSINE = OptimizerSpec(0.02, warmup_steps=8, schedule="cosine", schedule_steps=40)
+LINEAR = dataclasses.replace(COSINE, schedule="linear", final_learning_rate=0.005)
+
+
+# --- schedules ----------------------------------------------------------------------------
+
+
+def rates_of_torch(make, n_steps, learning_rate=0.02):
+    """Learning rate of every step by one of torch's schedulers."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=learning_rate)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(n_steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize("final", [0.0, 0.005])
+def test_the_cosine_is_that_of_torch_from_the_end_of_the_warm_up(final):
+    spec = dataclasses.replace(COSINE, final_learning_rate=final)
+    expected = rates_of_torch(
+        lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=32, eta_min=final), 33
+    )
+    found = [learning_rate_at(spec, step) for step in range(8, 41)]
+    assert found == pytest.approx(expected, **RECURSION64)
+    assert found[16] == pytest.approx((0.02 + final) / 2, rel=1e-12)
+
+
+def test_the_line_and_the_warm_up_are_those_of_torch():
+    def factor(step):
+        return step / 8 if step < 8 else max(1 - (step - 8) / 32, 0) * 0.75 + 0.25
+
+    expected = rates_of_torch(lambda o: torch.optim.lr_scheduler.LambdaLR(o, factor), 60)
+    found = [learning_rate_at(LINEAR, step) for step in range(60)]
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("spec", [COSINE, LINEAR], ids=["cosine", "linear"])
+def test_a_schedule_begins_with_the_whole_rate_and_keeps_its_last(spec):
+    rates = [learning_rate_at(spec, step) for step in range(60)]
+    assert rates[0] == 0.0 and rates[4] == 0.02 * 0.5
+    assert rates[8] == 0.02 == max(rates)
+    assert all(rates[step] > rates[step + 1] for step in range(8, 40))
+    assert rates[39] > spec.final_learning_rate
+    assert rates[40:] == [spec.final_learning_rate] * 20
+
+
+def test_without_a_schedule_the_rate_stays_after_the_warm_up():
+    spec = OptimizerSpec(0.02, warmup_steps=8)
+    assert [learning_rate_at(spec, step) for step in (0, 2, 7)] == [0.0, 0.005, 0.02 * 7 / 8]
+    assert {learning_rate_at(spec, step) for step in (8, 9, 10**6)} == {0.02}
+    assert learning_rate_at(dataclasses.replace(spec, warmup_steps=0), 0) == 0.02
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_every_update_of_a_run_has_the_rate_of_its_step(tmp_path, schedule):
+    """Trained on one pair, the embedding of every other token moves by its decay alone."""
+    of_schedule = {} if schedule == "constant" else {"schedule": schedule, "schedule_steps": 12}
+    config = tiny.config(
+        task=TaskSpec(p=13, train_fraction=1.5 / 169),
+        optimizer=OptimizerSpec(1e-2, weight_decay=0.5, warmup_steps=3, **of_schedule),
+        n_steps=16,
+        checkpoint_every=16,
+    )
+    run = train(config, tmp_path / "run", progress=False)
+    trained_on = set(run.task.pairs[run.split.train].ravel())
+    others = [token for token in range(13) if token not in trained_on]
+    start, end = run.parameters(0)["embed.W_E"][others], run.parameters(16)["embed.W_E"][others]
+    shrunk = math.prod(1 - 0.5 * learning_rate_at(config.optimizer, step) for step in range(16))
+    # The rates add up to 14 times the largest if they stay, to about half of that if they fall.
+    assert 1 - shrunk == pytest.approx(0.068 if schedule == "constant" else 0.027, rel=0.1)
+    torch.testing.assert_close(end, start * shrunk, rtol=2e-6, atol=0)
+
+
+@pytest.mark.parametrize("spec", [COSINE, LINEAR], ids=["cosine", "linear"])
+def test_a_run_with_a_schedule_that_is_extended_has_the_bits_of_a_whole_one(tmp_path, spec):
+    config = tiny.config(n_steps=60, checkpoint_every=20, optimizer=spec)
+    whole = train(config, tmp_path / "whole", progress=False)
+    for n_steps in (20, 40, 60):
+        parts = train(
+            dataclasses.replace(config, n_steps=n_steps), tmp_path / "parts", progress=False
+        )
+    assert same_bits(parts, whole)
+    # A final rate of 0 leaves the weights alone, any other moves them on.
+    assert (whole.checksum(40) == whole.checksum(60)) is (spec.final_learning_rate == 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"schedule": "cosine"}, "schedule=cosine needs schedule_steps"),
+        ({"schedule": "linear", "schedule_steps": 10}, "The warm-up takes 10 steps"),
+        ({"schedule": "linear", "schedule_steps": 0, "warmup_steps": 0}, "schedule_steps=0 is not"),
+        ({"schedule_steps": 100}, "belongs to schedule=linear or cosine"),
+        ({"final_learning_rate": 1e-4}, "belongs to schedule=linear or cosine"),
+        (
+            {"schedule": "linear", "schedule_steps": 99, "final_learning_rate": 0.01},
+            "Use a value from 0 to learning_rate=0.001",
+        ),
+        (
+            {"schedule": "linear", "schedule_steps": 99, "final_learning_rate": -1e-4},
+            "final_learning_rate=-0.0001 is not allowed",
+        ),
+    ],
+)
+def test_a_schedule_that_means_nothing_is_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        OptimizerSpec(**fields)
+
+
+def test_the_smallest_schedule_and_the_largest_final_rate_are_taken():
+    spec = OptimizerSpec(0.1, schedule="linear", schedule_steps=11, final_learning_rate=0.1)
+    assert [learning_rate_at(spec, step) for step in (10, 11, 12)] == [0.1, 0.1, 0.1]
+
+
+# --- decay on chosen weights --------------------------------------------------------------
+
+
+def weights():
+    """Four matrices with gradients, under names of a transformer."""
+    generator = torch.Generator().manual_seed(0)
+    made = {}
+    for name in ("embed.W_E", "blocks.0.mlp.W_in", "blocks.1.mlp.W_in", "unembed.W_U"):
+        made[name] = torch.randn(4, 3, generator=generator).requires_grad_()
+        made[name].grad = torch.randn(4, 3, generator=generator)
+    return made
+
+
+def after_steps(spec):
+    """The matrices after three updates, each with the same gradient."""
+    made = weights()
+    optimizer = build_optimizer(spec, made)
+    started = {name: value.detach() + 1 for name, value in made.items()}
+    pieces = modifiers_of(TrainConfig(model=ModelSpec(n_layers=2), optimizer=spec), started)
+    gradients = {name: value.grad.clone() for name, value in made.items()}
+    for step in range(3):
+        for name, value in made.items():
+            value.grad.copy_(gradients[name])
+        for piece in pieces:
+            piece.change_gradients(made, step, spec.learning_rate)
+        optimizer.step()
+    return {name: value.detach() for name, value in made.items()}
+
+
+@pytest.mark.parametrize("algorithm", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("target", ["zero", "init"])
+@pytest.mark.parametrize(
+    "decayed", [("W_in",), ("embed.W_E", "W_U"), ("blocks.1.mlp.W_in",)], ids=" ".join
+)
+def test_chosen_weights_move_as_with_decay_and_all_others_as_without(algorithm, target, decayed):
+    spec = OptimizerSpec(0.01, 0.5, algorithm=algorithm, decay_towards=target, decayed=decayed)
+    found = after_steps(spec)
+    every = after_steps(dataclasses.replace(spec, decayed=None))
+    none = after_steps(dataclasses.replace(spec, weight_decay=0.0))
+    for name, value in found.items():
+        is_chosen = name in decayed or name.rsplit(".", 1)[-1] in decayed
+        assert torch.equal(value, (every if is_chosen else none)[name]), name
+        assert not torch.equal(value, (none if is_chosen else every)[name]), name
+
+
+def test_all_weights_named_is_the_same_as_none_named():
+    spec = OptimizerSpec(0.01, 0.5)
+    names = ("W_E", "W_in", "W_U")
+    assert len(build_optimizer(spec, weights()).param_groups) == 1
+    every, named = after_steps(spec), after_steps(dataclasses.replace(spec, decayed=names))
+    assert all(torch.equal(every[name], named[name]) for name in every)
+
+
+def test_a_run_decays_what_was_chosen_and_goes_on_with_the_same_bits(tmp_path):
+    """Trained on one pair, the embedding of every other token moves by its decay alone."""
+    config = tiny.config(
+        task=TaskSpec(p=13, train_fraction=1.5 / 169), n_steps=30, checkpoint_every=10
+    )
+    moves = {}
+    for decayed in (None, ("embed.W_E",), ("W_in", "W_out")):
+        optimizer = OptimizerSpec(1e-2, weight_decay=0.5, decayed=decayed)
+        config = dataclasses.replace(config, optimizer=optimizer)
+        run = train(config, tmp_path / str(decayed), progress=False)
+        trained_on = set(run.task.pairs[run.split.train].ravel())
+        others = [token for token in range(13) if token not in trained_on]
+        before, after = (run.parameters(step)["embed.W_E"][others] for step in (0, 30))
+        moves[decayed] = (after / before).mean().item()
+    shrunk = math.prod(1 - 0.005 * min(step / 10, 1) for step in range(30))
+    assert list(moves.values()) == pytest.approx([shrunk, shrunk, 1.0], rel=1e-5)
+    train(dataclasses.replace(config, n_steps=10), tmp_path / "parts", progress=False)
+    assert same_bits(train(config, tmp_path / "parts", progress=False), run)
+
+
+NORMED = ModelSpec(d_model=8, n_heads=1, d_head=8, d_mlp=8, normalization="LN", n_layers=2)
+
+
+@pytest.mark.parametrize(
+    ("model", "decayed", "expected"),
+    [
+        (NORMED, ("W_pos",), ["pos_embed.W_pos"]),
+        (NORMED, ("W_in",), ["blocks.0.mlp.W_in", "blocks.1.mlp.W_in"]),
+        (NORMED, ("ln_final.w", "blocks.1.attn.W_Q"), ["blocks.1.attn.W_Q", "ln_final.w"]),
+        (MlpSpec(widths=(8, 8)), ("W",), ["layers.0.W", "layers.1.W", "layers.2.W"]),
+        (MlpSpec(widths=(8, 8)), ("layers.1.W",), ["layers.1.W"]),
+        (MlpSpec(embedding="separate"), ("W_A",), ["embed.W_A"]),
+        (MlpSpec(biases=True), ("b",), ["layers.0.b", "layers.1.b"]),
+        # The readout stays as it is, and what stays has no decay.
+        (MlpSpec(trains_readout=False), ("W",), ["layers.0.W"]),
+    ],
+)
+def test_names_in_full_or_by_their_last_part_name_weights_of_the_network(model, decayed, expected):
+    from grokinterp.runs.optimizer import _names_of
+
+    config = TrainConfig(model=model, optimizer=OptimizerSpec(decayed=decayed))
+    assert list(config.optimizer.decayed_names(*_names_of(model))) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "decayed", "message"),
+    [
+        (ModelSpec(), ("W_X",), "decayed='W_X' is no weight of this network. Choose from W_E, W_"),
+        (ModelSpec(), ("W_E", "layers.0.W"), "decayed='layers.0.W' is no weight"),
+        (ModelSpec(), ("mlp.W_in",), "decayed='mlp.W_in' is no weight"),
+        (ModelSpec(), ("b_Q",), "decayed='b_Q' is not trained. Choose from W_E"),
+        (ModelSpec(tied_embeddings=True), ("W_U",), "decayed='W_U' is not trained"),
+        (ModelSpec(attn_only=True), ("W_in",), "decayed='W_in' is no weight"),
+        (MlpSpec(), ("W_E",), "decayed='W_E' is no weight of this network. Choose from W, or in"),
+        (MlpSpec(trains_readout=False), ("layers.1.W",), "decayed='layers.1.W' is not trained"),
+    ],
+)
+def test_a_name_that_is_no_trained_weight_of_the_network_is_refused(model, decayed, message):
+    optimizer = OptimizerSpec(decayed=decayed)
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig(model=model, optimizer=optimizer)
+
+
+def test_a_choice_of_weights_has_one_name_and_is_read_back():
+    spec = OptimizerSpec(decayed=("W_U", "W_E", "W_U"))
+    assert spec == OptimizerSpec(decayed=("W_E", "W_U"))
+    config = TrainConfig(optimizer=spec)
+    assert TrainConfig.from_dict(config.to_dict()) == config
+    assert config.hash() != TrainConfig().hash()
+    with pytest.raises(ConfigError, match="decayed=.. is not allowed. Name at least one"):
+        OptimizerSpec(decayed=())
+    table = PRESETS["quick"].to_dict()
+    table["optimizer"]["decayed"] = ["W_E", "nothing"]
+    with pytest.raises(ConfigError, match="decayed='nothing' is no weight"):
+        TrainConfig.from_dict(table)
