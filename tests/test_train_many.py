@@ -306,6 +306,14 @@ def test_the_first_steps_are_those_of_training_alone_up_to_rounding(number, comp
     assert is_batched is not same_bits(runs[number], ordinary)
 
 
+@pytest.mark.usefixtures("torch_alone")
+def test_a_run_takes_the_groups_of_its_optimizer_along_to_another_slot(tmp_path):
+    diverges, moves = (seed(number, **COMPANY[number]) for number in (5, 3))
+    runs = train_many([diverges, moves], tmp_path / "two", n_threads=1, progress=False)
+    assert runs[0].diverged_at is not None and runs[0].diverged_at < 20
+    assert same_bits(runs[1], trained_alone(moves, tmp_path))
+
+
 def test_members_that_differ_do_not_get_each_others_numbers(company):
     _, runs = company
     firsts = [run.curves["train_loss"][0] for run in runs]

@@ -43,7 +43,7 @@ class OptimizerSpec:
     """Steps of linear warm-up; 0 for none."""
     algorithm: OptimizerName = "adamw"
     """``adamw``: decoupled weight decay. ``adam``: the decay is part of the gradient (L2).
-    ``sgd``: gradient descent with momentum, on the whole batch like the others."""
+    ``sgd``: gradient descent, with momentum."""
     decay_towards: DecayTarget = "zero"
     """What weights decay towards: zero, or the weights that the run began with."""
     momentum: float = 0.0
