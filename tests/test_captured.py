@@ -147,6 +147,7 @@ def test_a_capture_that_fails_leaves_a_plain_run_that_says_why(
         ({"pressures": PressureSpec(gradient_noise=1e-3)}, "gradient_noise=0.001"),
         ({"pressures": PressureSpec(grokfast="ma")}, "grokfast=ma"),
         ({"optimizer": LINEAR}, "schedule=linear changes the learning rate"),
+        ({"optimizer": OptimizerSpec(algorithm="muon")}, "algorithm=muon"),
     ],
 )
 def test_what_a_graph_would_fix_is_not_captured(changes, word):

@@ -1,16 +1,18 @@
-"""Learning rates over the steps, and weight decay on chosen weights."""
+"""Learning rates over the steps, weight decay on chosen weights, and Muon."""
 
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from grokinterp.errors import ConfigError
+from grokinterp.errors import ConfigError, FailedRunsError
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs import PRESETS, OptimizerSpec, TrainConfig
+from grokinterp.runs.optimizer import hidden_matrices
 from grokinterp.tasks import TaskSpec
-from grokinterp.training import train
+from grokinterp.training import batched_ways, kernel_choice, train, train_many
 from grokinterp.training.modifiers import modifiers_of
 from grokinterp.training.optimizer import build_optimizer, learning_rate_at
 from tests import tiny
@@ -262,3 +264,211 @@ def test_a_choice_of_weights_has_one_name_and_is_read_back():
     table["optimizer"]["decayed"] = ["W_E", "nothing"]
     with pytest.raises(ConfigError, match="decayed='nothing' is no weight"):
         TrainConfig.from_dict(table)
+
+
+# --- Muon ---------------------------------------------------------------------------------
+
+MUON = OptimizerSpec(0.02, 0.5, algorithm="muon", warmup_steps=0)
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9")
+
+
+def newton_schulz(matrix, n_steps=5):
+    """The published iteration, in float64: all singular values between about 0.7 and 1.2."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = matrix / np.linalg.norm(matrix)
+    for _ in range(n_steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x
+
+
+def side_by_side(weight, name):
+    """A weight of attention as one matrix, head by head; any other as it is."""
+    if weight.ndim == 2:
+        return weight
+    heads = list(weight.numpy())
+    return torch.tensor(np.vstack(heads) if name.endswith("W_O") else np.hstack(heads))
+
+
+def attention_and_others(seed=0):
+    """Weights of a transformer with gradients, none of which has a singular value near zero."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = {
+        "embed.W_E": (7, 12),
+        "blocks.0.attn.W_Q": (3, 12, 8),
+        "blocks.0.attn.W_O": (3, 8, 12),
+        "blocks.0.attn.b_O": (12,),
+        "blocks.0.mlp.W_in": (12, 20),
+        "unembed.W_U": (12, 7),
+    }
+    made = {}
+    for name, shape in shapes.items():
+        made[name] = torch.randn(shape, generator=generator).requires_grad_()
+        made[name].grad = torch.randn(shape, generator=generator)
+    return made
+
+
+HIDDEN = ("blocks.0.attn.W_Q", "blocks.0.attn.W_O", "blocks.0.mlp.W_in")
+
+
+@needs_muon
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_an_update_of_muon_is_the_published_one_of_all_heads_as_one_matrix(nesterov):
+    made = attention_and_others()
+    spec = dataclasses.replace(MUON, muon_momentum=0.9, muon_nesterov=nesterov)
+    optimizer = build_optimizer(spec, made)
+    mean = {name: np.zeros(side_by_side(made[name].detach(), name).shape) for name in HIDDEN}
+    for _ in range(2):
+        before = {name: made[name].detach().clone() for name in HIDDEN}
+        optimizer.step()
+        for name in HIDDEN:
+            gradient = side_by_side(made[name].grad, name).double().numpy()
+            mean[name] = 0.9 * mean[name] + 0.1 * gradient
+            direction = 0.9 * mean[name] + 0.1 * gradient if nesterov else mean[name]
+            scale = 0.02 * 0.2 * math.sqrt(max(direction.shape))
+            moved = made[name].detach() - before[name] * (1 - 0.02 * 0.5)
+            found = side_by_side(moved, name).double().numpy() / -scale
+            # Products in bfloat16 have two to three digits.
+            error = np.linalg.norm(found - newton_schulz(direction)) / np.linalg.norm(found)
+            assert error < 0.03, name
+            # Neither the gradient itself nor each head alone looks like this.
+            shrunk = direction / np.linalg.norm(direction) * np.linalg.norm(found)
+            assert np.linalg.norm(found - shrunk) / np.linalg.norm(found) > 0.1
+            if made[name].ndim == 3:
+                head = newton_schulz(made[name].grad[0].double().numpy())
+                of_head = moved[0].double().numpy() / -scale
+                assert np.linalg.norm(of_head - head) / np.linalg.norm(head) > 0.1
+        for value in made.values():
+            value.grad = torch.randn(value.shape, generator=torch.Generator().manual_seed(5))
+
+
+@needs_muon
+def test_what_muon_does_not_update_has_the_bits_of_adamw():
+    made, plain = attention_and_others(), attention_and_others()
+    optimizers = [
+        build_optimizer(MUON, made),
+        build_optimizer(dataclasses.replace(MUON, algorithm="adamw"), plain),
+    ]
+    for rate in (0.02, 0.01, 0.005):
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+    same = {name for name in made if torch.equal(made[name], plain[name])}
+    assert same == set(made) - set(HIDDEN)
+
+
+@needs_muon
+def test_chosen_weights_alone_decay_with_muon():
+    def moved(**fields):
+        made = attention_and_others()
+        build_optimizer(dataclasses.replace(MUON, **fields), made).step()
+        return made
+
+    found = moved(decayed=("W_Q", "W_E"))
+    every, none = moved(), moved(weight_decay=0.0)
+    for name, value in found.items():
+        is_chosen = name in ("blocks.0.attn.W_Q", "embed.W_E")
+        assert torch.equal(value, (every if is_chosen else none)[name]), name
+        assert not torch.equal(value, (none if is_chosen else every)[name]), name
+
+
+@needs_muon
+@pytest.mark.parametrize(
+    "model",
+    [None, MlpSpec(widths=(8, 6), biases=True)],
+    ids=["transformer", "perceptron"],
+)
+def test_a_run_by_muon_learns_and_goes_on_with_the_same_bits(tmp_path, model):
+    optimizer = dataclasses.replace(
+        MUON, learning_rate=3e-3, warmup_steps=5, schedule="linear", schedule_steps=90
+    )
+    config = tiny.config(n_steps=60, checkpoint_every=20, optimizer=optimizer)
+    config = config if model is None else dataclasses.replace(config, model=model)
+    whole = train(config, tmp_path / "whole", n_threads=1, progress=False)
+    assert whole.curves["train_loss"].iloc[-1] < 0.99 * whole.curves["train_loss"].iloc[0]
+    half = dataclasses.replace(config, n_steps=20)
+    train_many([half], tmp_path / "parts", n_threads=1, progress=False)
+    folder = tmp_path / "parts" / half.hash()
+    assert same_bits(train(config, folder, n_threads=1, progress=False), whole)
+
+
+def test_muon_takes_one_network_after_another_where_others_are_batched(monkeypatch):
+    monkeypatch.setattr(kernel_choice, "has_numba", lambda: False)
+    for device in ("cpu", "meta"):
+        ways = [
+            batched_ways.batched_way(tiny.config(optimizer=optimizer), device)
+            for optimizer in (MUON, OptimizerSpec())
+        ]
+        assert [isinstance(way, batched_ways.OneByOne) for way in ways] == [True, False]
+
+
+@needs_muon
+def test_memory_of_muon_that_is_lost_gives_other_bits(tmp_path):
+    """The sibling of the test above: a momentum of zero after a resume would be noticed."""
+    import safetensors.torch
+
+    config = tiny.config(n_steps=30, checkpoint_every=10, optimizer=MUON)
+    whole = train(config, tmp_path / "whole", progress=False)
+    train(dataclasses.replace(config, n_steps=10), tmp_path / "parts", progress=False)
+    path = tmp_path / "parts" / "resume.safetensors"
+    stored = safetensors.torch.load(path.read_bytes())
+    kept = {name.split(".", 1)[0] for name in stored if name.endswith("mlp.W_in")}
+    assert kept == {"parameters", "momentum_buffer"}
+    stored["momentum_buffer.blocks.0.attn.W_Q"].zero_()
+    path.write_bytes(safetensors.torch.save(stored, metadata={"step": "10"}))
+    assert train(config, tmp_path / "parts", progress=False).checksum(30) != whole.checksum(30)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (
+            ModelSpec(d_model=8, n_heads=1, d_head=8, d_mlp=8, normalization="LN", gated_mlp=True),
+            {"W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_gate"},
+        ),
+        (MlpSpec(widths=(8, 8, 8), biases=True), {"layers.1.W", "layers.2.W"}),
+        (MlpSpec(widths=(8,), embedding="separate"), {"layers.0.W"}),
+        (MlpSpec(widths=(8,)), set()),
+    ],
+)
+def test_hidden_matrices_are_neither_first_nor_last(model, expected):
+    from grokinterp.runs.optimizer import _names_of
+
+    names = _names_of(model)[0]
+    found = {name.removeprefix("blocks.0.") for name in hidden_matrices(names)}
+    assert {name.removeprefix("attn.").removeprefix("mlp.") for name in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"algorithm": "muon", "momentum": 0.9}, "It is of sgd; muon has muon_momentum"),
+        ({"muon_momentum": 0.9}, "muon_momentum=0.9 is not allowed. It belongs to algorithm=muon"),
+        ({"algorithm": "sgd", "muon_nesterov": False}, "muon_nesterov=False is not allowed"),
+        ({"algorithm": "muon", "muon_momentum": 1.0}, r"Use a value in \[0, 1\)"),
+        ({"algorithm": "muon", "muon_ns_steps": 0}, "muon_ns_steps=0 is not allowed. Use 1 to 99"),
+        ({"algorithm": "muon", "muon_ns_steps": 100}, "muon_ns_steps=100 is not allowed"),
+    ],
+)
+def test_settings_of_muon_that_mean_nothing_are_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        OptimizerSpec(**fields)
+
+
+def test_a_network_without_hidden_matrices_is_refused():
+    with pytest.raises(ConfigError, match="algorithm=muon updates hidden matrices, and this"):
+        TrainConfig(model=MlpSpec(widths=(8,)), optimizer=MUON)
+    TrainConfig(model=MlpSpec(widths=(8, 8)), optimizer=MUON)
+
+
+def test_a_torch_without_muon_is_named_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    config = tiny.config(n_steps=2, optimizer=MUON)
+    with pytest.raises(ConfigError, match="algorithm=muon needs torch 2.9 or later, and this is"):
+        train(config, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(FailedRunsError, match="needs torch 2.9 or later"):
+        train_many([config], tmp_path / "runs", progress=False)
+    assert not list((tmp_path / "runs").iterdir())
+    assert train(tiny.config(n_steps=2), tmp_path / "plain", progress=False).last_step == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -11,14 +12,16 @@ from grokinterp.fields import check_types, later_field, require, shown
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.reprs import spec_repr
 
-OptimizerName = Literal["adamw", "adam", "sgd"]
+OptimizerName = Literal["adamw", "adam", "sgd", "muon"]
 DecayTarget = Literal["zero", "init"]
 Schedule = Literal["constant", "linear", "cosine"]
+HIDDEN_MATRICES = ("W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_gate")
+"""Last parts of the names of a transformer's hidden matrices."""
 
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """AdamW, Adam or gradient descent, with weight decay, a warm-up and a schedule.
+    """AdamW, Adam, gradient descent or Muon, with weight decay, a warm-up and a schedule.
 
     The update from step s to s + 1 uses ``learning_rate * min(s / warmup_steps, 1)``, so with
     a warm-up the first update changes nothing, as in Nanda et al.'s code. A schedule lowers the
@@ -33,21 +36,22 @@ class OptimizerSpec:
     learning_rate: float = 1e-3
     """η, per step; the largest, where there is a warm-up or a schedule."""
     weight_decay: float = 1.0
-    """λ: with adamw every decayed weight shrinks by (1 - ηλ) per step; with the others λ times
-    the weight is added to the gradient."""
+    """λ: with adamw and muon every decayed weight shrinks by (1 - ηλ) per step; with the others
+    λ times the weight is added to the gradient."""
     betas: tuple[float, float] = (0.9, 0.98)
-    """Decay rates of Adam's two moments."""
+    """Decay rates of Adam's two moments; with ``muon`` for the weights that AdamW updates."""
     eps: float = 1e-8
     """Adam's epsilon."""
     warmup_steps: int = 10
     """Steps of linear warm-up; 0 for none."""
     algorithm: OptimizerName = "adamw"
     """``adamw``: decoupled weight decay. ``adam``: the decay is part of the gradient (L2).
-    ``sgd``: gradient descent, with momentum."""
+    ``sgd``: gradient descent, with momentum. ``muon``: orthogonalized momentum for hidden
+    matrices, AdamW for all other weights (:func:`hidden_matrices`); needs torch 2.9."""
     decay_towards: DecayTarget = "zero"
     """What weights decay towards: zero, or the weights that the run began with."""
     momentum: float = 0.0
-    """Momentum of ``sgd``."""
+    """Momentum of ``sgd``; ``muon`` has ``muon_momentum``."""
     schedule: Schedule = later_field("constant")
     """What becomes of the learning rate after the warm-up: it stays (``constant``), or falls to
     ``final_learning_rate`` along a line (``linear``) or half a cosine (``cosine``)."""
@@ -61,6 +65,12 @@ class OptimizerSpec:
     """Weights on which the weight decay acts, by the names of a checkpoint
     (``blocks.0.mlp.W_in``) or their last part (``W_in``: in every block); None: all that are
     trained."""
+    muon_momentum: float = later_field(0.95)
+    """Momentum of ``muon``: decay rate of its average of the gradients."""
+    muon_nesterov: bool = later_field(True)
+    """Whether ``muon`` orthogonalizes Nesterov's momentum, in which the gradient counts again."""
+    muon_ns_steps: int = later_field(5)
+    """Newton-Schulz iterations with which ``muon`` orthogonalizes an update."""
 
     __repr__ = spec_repr
 
@@ -73,9 +83,11 @@ class OptimizerSpec:
         require(self, "eps", self.eps > 0, "It must be positive.")
         require(self, "momentum", 0 <= self.momentum < 1, "Use a value in [0, 1).")
         is_used = self.algorithm == "sgd" or self.momentum == 0
-        require(self, "momentum", is_used, f"It is of sgd; {self.algorithm} has betas.")
+        own = "muon_momentum" if self.algorithm == "muon" else "betas"
+        require(self, "momentum", is_used, f"It is of sgd; {self.algorithm} has {own}.")
         require(self, "warmup_steps", self.warmup_steps >= 0, "Use 0 for no warm-up.")
         self._check_schedule()
+        self._check_muon()
         if self.decayed is not None:
             remedy = "Name at least one weight, or use weight_decay=0."
             require(self, "decayed", bool(self.decayed), remedy)
@@ -99,6 +111,14 @@ class OptimizerSpec:
         final = self.final_learning_rate
         remedy = f"Use a value from 0 to learning_rate={self.learning_rate:g}."
         require(self, "final_learning_rate", 0 <= final <= self.learning_rate, remedy)
+
+    def _check_muon(self) -> None:
+        require(self, "muon_momentum", 0 <= self.muon_momentum < 1, "Use a value in [0, 1).")
+        # Torch refuses a hundred.
+        require(self, "muon_ns_steps", 1 <= self.muon_ns_steps < 100, "Use 1 to 99.")
+        for name in ("muon_momentum", "muon_nesterov", "muon_ns_steps"):
+            is_used = self.algorithm == "muon" or getattr(self, name) == getattr(type(self), name)
+            require(self, name, is_used, "It belongs to algorithm=muon; leave it out.")
 
     def decayed_names(self, names: Collection[str], trained: Collection[str]) -> tuple[str, ...]:
         """Return the weights of a network on which the weight decay acts.
@@ -149,16 +169,49 @@ def _listed(trained: Collection[str]) -> str:
     return f"{', '.join(last_parts)}, or in full, such as {in_full}"
 
 
+def hidden_matrices(names: Collection[str]) -> tuple[str, ...]:
+    """Return the weights that Muon updates, of the names of all weights of a network.
+
+    In a transformer the matrices of attention and MLP. In a perceptron the layers between
+    others: not the last, and not the first unless an embedding comes before it. Embeddings,
+    positions, the readout, biases and the weights of norms are not among them.
+
+    Examples
+    --------
+    >>> hidden_matrices(["embed.W_E", "blocks.0.attn.W_O", "blocks.0.attn.b_O", "unembed.W_U"])
+    ('blocks.0.attn.W_O',)
+    >>> hidden_matrices(["layers.0.W", "layers.1.W", "layers.2.W"])
+    ('layers.1.W',)
+
+    References
+    ----------
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024,
+    kellerjordan.github.io/posts/muon.
+    """
+    layers = [name for name in names if re.fullmatch(r"layers\.\d+\.W", name)]
+    if layers:
+        is_embedded = any(name.startswith("embed.") for name in names)
+        return tuple(layers[0 if is_embedded else 1 : -1])
+    return tuple(name for name in names if name.rsplit(".", 1)[-1] in HIDDEN_MATRICES)
+
+
 def check_weights(spec: OptimizerSpec, model: ModelSpec | MlpSpec) -> None:
     """Refuse an optimizer that names weights which a network does not have, or does not train.
+
+    Muon is refused for a network without hidden matrices.
 
     Raises
     ------
     ConfigError
-        With the name, and the names that there are.
+        With the name and the names that there are, or with the algorithm.
     """
     if spec.decayed is not None:
         spec.decayed_names(*_names_of(model))
+    if spec.algorithm == "muon" and not hidden_matrices(_names_of(model)[0]):
+        raise ConfigError(
+            "algorithm=muon updates hidden matrices, and this network has none: its first and its "
+            "last layer are AdamW's. Use algorithm=adamw, more widths, or an embedding."
+        )
 
 
 def _names_of(model: ModelSpec | MlpSpec) -> tuple[list[str], list[str]]:

@@ -43,6 +43,9 @@ def batched_way(config: TrainConfig, device: str) -> BatchedWay:
     ConfigError
         If the split cannot be drawn, which a device has to know.
     """
+    if config.optimizer.algorithm == "muon":
+        # It keeps copies of the weights of one network.
+        return OneByOne()
     if not is_cpu(device):
         return _on_device(config)
     is_exact = why_no_pair_tables(config.model, config.pressures.dropout) is None

@@ -151,7 +151,7 @@ class DecayTowardsInit(Modifier):
         self.strength, self.initial, self.is_decoupled = strength, initial, is_decoupled
 
     def change_gradients(self, trained: Mapping[str, Tensor], n_updates: int, lr: float) -> None:
-        """Move the weights before the update (adamw), or add to the gradient (adam, sgd)."""
+        """Move the weights before the update (adamw, muon), or add to the gradient (adam, sgd)."""
         for name, initial in self.initial.items():
             value = trained[name]
             away = value.detach() - initial
@@ -200,7 +200,7 @@ def modifiers_of(config: TrainConfig, initial: Mapping[str, Tensor]) -> list[Mod
         pieces.append(PerpGrad())
     # After filter and projection, as the optimizer's own decay towards zero is.
     if optimizer.decay_towards == "init" and optimizer.weight_decay:
-        is_decoupled = optimizer.algorithm == "adamw"
+        is_decoupled = optimizer.algorithm in ("adamw", "muon")
         decayed = optimizer.decayed_names(list(initial), list(initial))
         began_with = {name: initial[name] for name in decayed}
         pieces.append(DecayTowardsInit(optimizer.weight_decay, began_with, is_decoupled))
