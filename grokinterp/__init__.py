@@ -79,12 +79,9 @@ if TYPE_CHECKING:
         write_images as write_images,
         write_report as write_report,
     )
-    from grokinterp.runs.config import (
-        PRESETS as PRESETS,
-        OptimizerSpec as OptimizerSpec,
-        TrainConfig as TrainConfig,
-    )
+    from grokinterp.runs.config import PRESETS as PRESETS, TrainConfig as TrainConfig
     from grokinterp.runs.loading import load_run as load_run
+    from grokinterp.runs.optimizer import OptimizerSpec as OptimizerSpec
     from grokinterp.runs.pressures import PressureSpec as PressureSpec
     from grokinterp.runs.run import Run as Run
     from grokinterp.sharing import export as export
@@ -125,7 +122,7 @@ _HOMES = {
     "HookedTransformer": "models.hooked_transformer",
     "to_transformer_lens": "models.transformer_lens",
     "from_transformer_lens": "models.transformer_lens",
-    "OptimizerSpec": "runs.config",
+    "OptimizerSpec": "runs.optimizer",
     "PressureSpec": "runs.pressures",
     "TrainConfig": "runs.config",
     "PRESETS": "runs.config",

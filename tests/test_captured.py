@@ -14,6 +14,7 @@ from grokinterp.training import captured
 from tests import tiny
 from tests.test_devices import assert_same_bits, trained, waiting
 
+LINEAR = OptimizerSpec(schedule="linear", schedule_steps=30)
 TWO_LAYERS = ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=24, n_layers=2)
 
 
@@ -77,6 +78,7 @@ CASES = {
     "sgd": {"optimizer": OptimizerSpec(algorithm="sgd", momentum=0.9)},
     "ema": {"pressures": PressureSpec(grokfast="ema", perp_grad=True, clamp_norm=True)},
     "init": {"optimizer": OptimizerSpec(decay_towards="init", weight_decay=1.0)},
+    "decay on some": {"optimizer": OptimizerSpec(decayed=("W_in", "W_out"))},
 }
 
 
@@ -97,6 +99,14 @@ def test_captured_steps_have_the_bits_of_plain_ones_also_after_a_resume(
     whole = plain[1].copy()
     whole.loc[20, parts[1].columns[parts[1].columns != "train_loss"]] = parts[1].loc[20]
     assert_same_bits((None, parts[1], parts[2]), (None, whole, plain[2]))
+
+
+def test_a_schedule_has_its_rates_where_graphs_are_to_be_had(tmp_path, on_graphs):
+    config = tiny.config(model=TWO_LAYERS, n_steps=40, optimizer=LINEAR)
+    plain = trained(config, tmp_path / "plain")
+    on_graphs()
+    assert_same_bits(trained(config, tmp_path / "graphs"), plain)
+    assert RecordedGraph.n_replays == 0
 
 
 def test_a_loss_of_a_graph_that_is_read_later_is_that_of_its_step(tmp_path, on_graphs, monkeypatch):
@@ -131,15 +141,17 @@ def test_a_capture_that_fails_leaves_a_plain_run_that_says_why(
 
 
 @pytest.mark.parametrize(
-    ("pressures", "word"),
+    ("changes", "word"),
     [
-        (PressureSpec(dropout=0.1), "dropout=0.1"),
-        (PressureSpec(gradient_noise=1e-3), "gradient_noise=0.001"),
-        (PressureSpec(grokfast="ma"), "grokfast=ma"),
+        ({"pressures": PressureSpec(dropout=0.1)}, "dropout=0.1"),
+        ({"pressures": PressureSpec(gradient_noise=1e-3)}, "gradient_noise=0.001"),
+        ({"pressures": PressureSpec(grokfast="ma")}, "grokfast=ma"),
+        ({"optimizer": LINEAR}, "schedule=linear changes the learning rate"),
+        ({"optimizer": OptimizerSpec(algorithm="muon")}, "algorithm=muon"),
     ],
 )
-def test_what_a_graph_would_fix_is_not_captured(pressures, word):
-    config = tiny.config(pressures=pressures)
+def test_what_a_graph_would_fix_is_not_captured(changes, word):
+    config = tiny.config(**changes)
     assert word in captured.why_not_captured(config, "cuda")
     assert word in captured.capture_name("autograd", config, "cuda:0")
     assert captured.why_not_captured(tiny.config(), "cuda") is None

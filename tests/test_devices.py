@@ -136,8 +136,8 @@ def test_what_changes_a_step_stays_on_its_device_and_reads_nothing(pressures):
 def test_an_optimizer_moves_weights_where_they_are(algorithm):
     spec = OptimizerSpec(algorithm=algorithm)
     with FakeTensorMode(), torch.no_grad():
-        weight = torch.empty(4, 3, device="cuda")
-        optimizer = build_optimizer(spec, [weight])
+        weight = torch.empty(4, 3, device="cuda", requires_grad=True)
+        optimizer = build_optimizer(spec, {"W": weight})
         weight.grad = torch.empty(4, 3, device="cuda")
         optimizer.step()
         moments = [value for value in optimizer.state[weight].values() if value is not None]

@@ -128,8 +128,8 @@ def test_decay_towards_the_first_weights_is_that_towards_zero_in_shifted_weights
     start = torch.tensor([1.0, 2.0, -1.0])
     towards_zero = start.clone().requires_grad_()
     towards_init = (start + shift).requires_grad_()
-    plain = build_optimizer(spec, [towards_zero])
-    shifted = build_optimizer(dataclasses.replace(spec, decay_towards="init"), [towards_init])
+    plain = build_optimizer(spec, {"W": towards_zero})
+    shifted = build_optimizer(dataclasses.replace(spec, decay_towards="init"), {"W": towards_init})
     piece = DecayTowardsInit(0.5, {"W": shift}, is_decoupled=algorithm == "adamw")
     for step in range(5):
         gradient = torch.tensor([0.1, -0.2, 0.05]) * (step + 1)

@@ -13,7 +13,8 @@ from grokinterp.experiments import Claim, Findings, Scale
 from grokinterp.experiments.reproduction import Reproduction
 from grokinterp.models.spec import ActivationName, Biases, InitName
 from grokinterp.reprs import MOST_LISTED, WIDTH, in_lines, listed
-from grokinterp.runs.config import ImportedConfig, OptimizerName
+from grokinterp.runs.config import ImportedConfig
+from grokinterp.runs.optimizer import OptimizerName
 from grokinterp.tasks import Split
 from tests import synthetic, toy_experiment
 

@@ -240,11 +240,26 @@ def test_members_of_a_stack_begin_at_a_line_of_the_cache_and_never_touch():
         assert stack.stride(0) > stack[0].numel()
 
 
+DECAYS_TWO = OptimizerSpec(
+    learning_rate=1e-2,
+    warmup_steps=0,
+    schedule="cosine",
+    schedule_steps=20,
+    decayed=("W_E", "W_in"),
+)
+DECAYS_ONE = OptimizerSpec(
+    algorithm="sgd",
+    learning_rate=0.05,
+    momentum=0.9,
+    schedule="linear",
+    schedule_steps=25,
+    decayed=("W_U",),
+)
 COMPANY = [
     dict(n_steps=12),
-    dict(optimizer=OptimizerSpec(learning_rate=1e-2, weight_decay=0.1, warmup_steps=0)),
+    dict(optimizer=DECAYS_TWO),
     dict(pressures=PressureSpec(l1=1e-4, gradient_noise=1e-3, grokfast="ema", clamp_norm=True)),
-    dict(optimizer=OptimizerSpec(algorithm="sgd", learning_rate=0.05, momentum=0.9)),
+    dict(optimizer=DECAYS_ONE),
     dict(test_every=7, checkpoint_every=4, loss_dtype="float32"),
     dict(optimizer=OptimizerSpec(learning_rate=1e18, warmup_steps=0)),
     dict(loss="mse", pressures=PressureSpec(grokfast="ma", grokfast_window=5, perp_grad=True)),
@@ -289,6 +304,14 @@ def test_the_first_steps_are_those_of_training_alone_up_to_rounding(number, comp
     assert sorted(path.name for path in runs[number].folder.iterdir()) == names
     is_batched = runs[number].environment["training_step"].endswith("many at once")
     assert is_batched is not same_bits(runs[number], ordinary)
+
+
+@pytest.mark.usefixtures("torch_alone")
+def test_a_run_takes_the_groups_of_its_optimizer_along_to_another_slot(tmp_path):
+    diverges, moves = (seed(number, **COMPANY[number]) for number in (5, 3))
+    runs = train_many([diverges, moves], tmp_path / "two", n_threads=1, progress=False)
+    assert runs[0].diverged_at is not None and runs[0].diverged_at < 20
+    assert same_bits(runs[1], trained_alone(moves, tmp_path))
 
 
 def test_members_that_differ_do_not_get_each_others_numbers(company):

@@ -69,8 +69,7 @@ def training_step(
         name: value.requires_grad_(network.is_trained(name))
         for name, value in network.initial_parameters().items()
     }
-    trained = [value for value in parameters.values() if value.requires_grad]
-    optimizer = build_optimizer(config.optimizer, trained)
+    optimizer = build_optimizer(config.optimizer, parameters)
     step, test = _ways(way, parameters, network, batches)
 
     def update(with_test: bool) -> None:

@@ -84,6 +84,20 @@ def _path_of_a_table(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] |
     )
 
 
+@_FLAGS.primitive_rule
+def _names_or_none(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Names are given one after another, or the word None."""
+    if kind.type != tuple[str, ...] | None:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="NAME [NAME ...]",
+        instance_from_str=lambda words: None if words == ["None"] else tuple(words),
+        is_instance=lambda value: value is None or isinstance(value, tuple),
+        str_from_instance=lambda value: ["None"] if value is None else list(value),
+    )
+
+
 def run_command(main: Callable[[list[str]], None]) -> None:
     """Run a command's main and end the process as its users expect.
 
@@ -154,6 +168,10 @@ _SENTENCES = (
     (
         r"^Error parsing (\S+): could not convert string to float: '(.*)'$",
         r"\1 \2 is not allowed. It takes a number, such as 0.5",
+    ),
+    (
+        r"^Error parsing (\S+): no type matching \{None\}\|INT could be .* from \['(.*)'\]\.?$",
+        r"\1 \2 is not allowed. It takes a whole number, such as 100, or None",
     ),
     (
         r"^invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*?),?\)\.?$",

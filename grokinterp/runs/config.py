@@ -23,61 +23,18 @@ from grokinterp.fields import (
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.module_spec import LogitsSpec, ModuleSpec
 from grokinterp.reprs import spec_repr
+from grokinterp.runs.optimizer import OptimizerSpec, check_weights
 from grokinterp.runs.pressures import PressureSpec
 from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
 
 LossDtype = Literal["float64", "float32"]
 WeightDtype = Literal["float32", "float64"]
 LossName = Literal["cross_entropy", "mse", "stable_max"]
-OptimizerName = Literal["adamw", "adam", "sgd"]
-DecayTarget = Literal["zero", "init"]
 BatchSampling = Literal["without_replacement", "with_replacement"]
 MOST_CHECKPOINTS = 10**6
 """Checkpoints of one run."""
 MOST_PARENTS = 50
 """Runs that may come before a run, each the parent of the next."""
-
-
-@dataclass(frozen=True)
-class OptimizerSpec:
-    """AdamW, Adam or gradient descent, with weight decay and a linear warm-up.
-
-    The update from step s to s + 1 uses ``learning_rate * min(s / warmup_steps, 1)``, so with
-    a warm-up the first update changes nothing, as in Nanda et al.'s code.
-    """
-
-    learning_rate: float = 1e-3
-    """η, per step."""
-    weight_decay: float = 1.0
-    """λ: with adamw every trained weight shrinks by (1 - ηλ) per step; with the others λ times
-    the weight is added to the gradient."""
-    betas: tuple[float, float] = (0.9, 0.98)
-    """Decay rates of Adam's two moments."""
-    eps: float = 1e-8
-    """Adam's epsilon."""
-    warmup_steps: int = 10
-    """Steps of linear warm-up; 0 for none."""
-    algorithm: OptimizerName = "adamw"
-    """``adamw``: decoupled weight decay. ``adam``: the decay is part of the gradient (L2).
-    ``sgd``: gradient descent with momentum."""
-    decay_towards: DecayTarget = "zero"
-    """What weights decay towards: zero, or the weights that the run began with."""
-    momentum: float = 0.0
-    """Momentum of ``sgd``."""
-
-    __repr__ = spec_repr
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        require(self, "learning_rate", self.learning_rate > 0, "It must be positive.")
-        require(self, "weight_decay", self.weight_decay >= 0, "Use 0 for no weight decay.")
-        require(self, "betas", all(0 <= b < 1 for b in self.betas), "Both must lie in [0, 1).")
-        # With eps 0 a weight without gradient is updated by 0/0.
-        require(self, "eps", self.eps > 0, "It must be positive.")
-        require(self, "momentum", 0 <= self.momentum < 1, "Use a value in [0, 1).")
-        is_used = self.algorithm == "sgd" or self.momentum == 0
-        require(self, "momentum", is_used, f"It is of sgd; {self.algorithm} has betas.")
-        require(self, "warmup_steps", self.warmup_steps >= 0, "Use 0 for no warm-up.")
 
 
 @dataclass(frozen=True)
@@ -149,6 +106,7 @@ class TrainConfig:
         require(self, "stop_patience", self.stop_patience >= 0, "Use 0 to stop at the crossing.")
         self._check_minibatches()
         self._check_parts_fit()
+        check_weights(self.optimizer, self.model)
 
     def _check_minibatches(self) -> None:
         check_seed("batch_seed", self.batch_seed)

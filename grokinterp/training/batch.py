@@ -84,15 +84,17 @@ class _Member:
     def move_to(self, places: dict[str, Tensor]) -> None:
         """Take weights and moments along to another slot of the stack."""
         training, state = self.training, self.training.optimizer.state
+        moved: dict[Tensor, Tensor] = {}
         for name, place in places.items():
             before = training.parameters[name]
             place.detach().copy_(before.detach())
             training.parameters[name] = place
             if name in training.trained:
-                training.trained[name] = place
+                training.trained[name] = moved[before] = place
                 if before in state:
                     state[place] = state.pop(before)
-        training.optimizer.param_groups[0]["params"] = list(training.trained.values())
+        for group in training.optimizer.param_groups:
+            group["params"] = [moved[before] for before in group["params"]]
 
 
 @dataclass(eq=False)

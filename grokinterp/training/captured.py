@@ -89,6 +89,11 @@ def why_not_captured(config: TrainConfig, device: str) -> str | None:
         return f"dropout={pressures.dropout:g} draws on the CPU"
     if pressures.gradient_noise:
         return f"gradient_noise={pressures.gradient_noise:g} draws on the CPU"
+    if config.optimizer.algorithm == "muon":
+        return "algorithm=muon moves weights to and fro between its steps"
+    if config.optimizer.schedule != "constant":
+        # A graph would fix the rate of the step at which it is recorded.
+        return f"schedule={config.optimizer.schedule} changes the learning rate from step to step"
     # Its window has a place for each step, which a graph would fix.
     return "grokfast=ma counts steps" if pressures.grokfast == "ma" else None
 

@@ -22,7 +22,7 @@ from grokinterp.runs.stopping import EarlyStop, early_stop
 from grokinterp.training.loss import DTYPES
 from grokinterp.training.minibatches import MinibatchStep
 from grokinterp.training.modifiers import Modifier, modifiers_of
-from grokinterp.training.optimizer import build_optimizer, warmed_up
+from grokinterp.training.optimizer import build_optimizer, learning_rate_at
 from grokinterp.training.recorder import Recorder
 from grokinterp.training.step import Evaluation
 from grokinterp.training.unread_losses import UnreadLosses
@@ -92,7 +92,7 @@ class Training:
         config, device = recorder.config, next(iter(parameters.values())).device
         trained = {name: value for name, value in parameters.items() if value.requires_grad}
         began_with = {name: value.detach().clone() for name, value in trained.items()}
-        optimizer = build_optimizer(config.optimizer, trained.values())
+        optimizer = build_optimizer(config.optimizer, parameters)
         modifiers = modifiers_of(config, began_with)
         recorder.note_environment(step.name, str(device))
         n_updates = recorder.restore(parameters, trained, optimizer, modifiers)
@@ -120,13 +120,13 @@ class Training:
         return Tested(test_loss.item(), train_accuracy, test_accuracy.item(), train_loss)
 
     def update(self) -> None:
-        """Apply one optimizer update with the warmed-up learning rate, and count it."""
+        """Apply one optimizer update with the learning rate of its step, and count it."""
         self.move()
         self.n_updates += 1
 
     def move(self) -> None:
         """Apply the update without counting it."""
-        lr = warmed_up(self.config.optimizer, self.n_updates)
+        lr = learning_rate_at(self.config.optimizer, self.n_updates)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         for modifier in self.modifiers:

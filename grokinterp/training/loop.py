@@ -29,6 +29,7 @@ from grokinterp.tasks import Split, task_of
 from grokinterp.training.captured import capture_name, motion_of
 from grokinterp.training.course import Course, Training, first_weights, weight_dtype
 from grokinterp.training.loss import widest
+from grokinterp.training.optimizer import check_algorithm
 from grokinterp.training.pace import Pace
 from grokinterp.training.recorder import Recorder, open_recorder
 from grokinterp.training.step import TrainingStep
@@ -260,6 +261,7 @@ def _check_arguments(
     checked("folder", folder, str | PathLike)
     checked("parent", parent, Run | None, "Load it: gi.load_run(folder).")
     check_precision(config, device)
+    check_algorithm(config.optimizer)
     check_machine(n_threads, device)
 
 

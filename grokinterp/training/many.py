@@ -28,6 +28,7 @@ from grokinterp.training.loop import (
     check_size,
     threads,
 )
+from grokinterp.training.optimizer import check_algorithm
 
 
 def train_many(
@@ -145,6 +146,7 @@ class _Work:
     def _way_of(self, config: TrainConfig) -> BatchedWay:
         check_size(config)
         check_precision(config, self._device)
+        check_algorithm(config.optimizer)
         return batched_ways.batched_way(config, self._device)
 
     def _finish_together(self, way: BatchedWay, configs: list[TrainConfig]) -> None:

@@ -142,15 +142,19 @@ class PerpGrad(Modifier):
 
 
 class DecayTowardsInit(Modifier):
-    """Weight decay towards the weights that the run began with (Power et al. 2022)."""
+    """Weight decay towards the weights that the run began with (Power et al. 2022).
+
+    It acts on the weights that `initial` has.
+    """
 
     def __init__(self, strength: float, initial: Mapping[str, Tensor], is_decoupled: bool) -> None:
         self.strength, self.initial, self.is_decoupled = strength, initial, is_decoupled
 
     def change_gradients(self, trained: Mapping[str, Tensor], n_updates: int, lr: float) -> None:
-        """Move the weights before the update (adamw), or add to the gradient (adam, sgd)."""
-        for name, value in trained.items():
-            away = value.detach() - self.initial[name]
+        """Move the weights before the update (adamw, muon), or add to the gradient (adam, sgd)."""
+        for name, initial in self.initial.items():
+            value = trained[name]
+            away = value.detach() - initial
             if self.is_decoupled:
                 value.detach().sub_(away, alpha=lr * self.strength)
             else:
@@ -196,8 +200,10 @@ def modifiers_of(config: TrainConfig, initial: Mapping[str, Tensor]) -> list[Mod
         pieces.append(PerpGrad())
     # After filter and projection, as the optimizer's own decay towards zero is.
     if optimizer.decay_towards == "init" and optimizer.weight_decay:
-        is_decoupled = optimizer.algorithm == "adamw"
-        pieces.append(DecayTowardsInit(optimizer.weight_decay, initial, is_decoupled))
+        is_decoupled = optimizer.algorithm in ("adamw", "muon")
+        decayed = optimizer.decayed_names(list(initial), list(initial))
+        began_with = {name: initial[name] for name in decayed}
+        pieces.append(DecayTowardsInit(optimizer.weight_decay, began_with, is_decoupled))
     if pressures.clamp_norm:
         pieces.append(NormClamp(norm_of(initial)))
     return pieces

@@ -155,6 +155,7 @@ class Recorder:
         trained: dict[str, Tensor],
         optimizer: torch.optim.Optimizer,
     ) -> None:
+        kept = moment_names(self.config.optimizer, list(parameters))
         with torch.no_grad():
             for name, value in parameters.items():
                 value.copy_(stored[f"parameters.{name}"])
@@ -162,7 +163,7 @@ class Recorder:
                 # A fused optimizer counts steps where the weights are.
                 count = torch.tensor(float(step), device=value.device)
                 state: dict[str, Tensor] = {"step": count}
-                for moment in moment_names(self.config.optimizer):
+                for moment in kept[name]:
                     # Fresh memory, aligned as torch aligns it, so that the bits agree.
                     state[moment] = torch.empty_like(value).copy_(stored[f"{moment}.{name}"])
                 optimizer.state[value] = state
@@ -179,9 +180,10 @@ class Recorder:
         self.folder.write_checkpoint(step, state.parameters)
         self._flush(step, seconds)
         tensors = {f"parameters.{name}": value for name, value in state.parameters.items()}
+        kept = moment_names(self.config.optimizer, list(state.parameters))
         for name, value in state.trained.items():
             moments = state.optimizer.state.get(value) or {}
-            for moment in moment_names(self.config.optimizer):
+            for moment in kept[name]:
                 tensors[f"{moment}.{name}"] = moments.get(moment, torch.zeros_like(value))
         for number, modifier in enumerate(state.modifiers):
             for name, value in modifier.state().items():
