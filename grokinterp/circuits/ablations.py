@@ -22,7 +22,8 @@ from grokinterp.circuits.interventions import (
 )
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.memory import return_free_memory
-from grokinterp.circuits.snapshot import ON, On, Snapshot
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.task_pairs import ON, On
 from grokinterp.models import ModelSpec
 from grokinterp.models.loss import are_correct, pair_losses
 from grokinterp.models.network_parts import PartName
