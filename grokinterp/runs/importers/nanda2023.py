@@ -38,11 +38,7 @@ from grokinterp.runs.importers.contents import (
     passed_over,
     require_own_memory,
 )
-from grokinterp.runs.importers.evidence import (
-    Reading,
-    find_reading,
-    stored_table,
-)
+from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
@@ -58,6 +54,7 @@ from grokinterp.runs.importers.parameters import (
 )
 from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.stored_config import known_fields
+from grokinterp.runs.importers.trained_pairs import stored_table
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 
