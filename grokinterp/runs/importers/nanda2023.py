@@ -46,12 +46,9 @@ from grokinterp.runs.importers.foreign_files import (
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.inferred_splits import expected_next, find_split
+from grokinterp.runs.importers.layouts import layout_of
 from grokinterp.runs.importers.logs import Logs, logs_of
-from grokinterp.runs.importers.parameters import (
-    layout_of,
-    networks_of,
-    read_network,
-)
+from grokinterp.runs.importers.parameters import networks_of, read_network
 from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.importers.trained_pairs import stored_table
