@@ -282,6 +282,17 @@ def test_every_public_name_is_on_one_page_of_the_api(site_pages):
 
 
 @pytest.mark.parametrize(
+    "name, has_inherited",
+    [("Snapshot", True), ("ConfigError", False), ("HookedTransformer", False), ("Run", False)],
+)
+def test_what_a_class_inherits_from_one_without_an_entry_is_in_its_own(
+    site_pages, name, has_inherited
+):
+    entry = site_pages._directive("grokinterp", name)
+    assert (":inherited-members:" in entry) is has_inherited
+
+
+@pytest.mark.parametrize(
     "docname, link, on_site",
     [
         ("index", "](training.md#tasks)", "](training.md#tasks)"),

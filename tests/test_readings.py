@@ -16,10 +16,11 @@ from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import initial_parameters
 from grokinterp.models.pair_tables import pair_logits
 from grokinterp.runs.importers.answers import Answers
-from grokinterp.runs.importers.evidence import _is_chance, _score, find_reading
+from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.hints import Hints
 from grokinterp.runs.importers.parameters import read_network
 from grokinterp.runs.importers.readings import choices_of, open_readings
+from grokinterp.runs.importers.scored_readings import is_chance, score
 from grokinterp.runs.importers.stored_config import known_fields
 from tests.foreign import in_published_orientation
 from tests.solved import state_of, table_of
@@ -364,15 +365,15 @@ def test_what_chance_gains_depends_on_the_pairs_that_count():
     network = open_readings(state_of(SUMS))[0]
     task = gi.Task(gi.TaskSpec(p=P))
     trained = np.arange(P * P).reshape(P, P) < 10
-    few, all_pairs = (_score(Answers.of(network), network, task, None, t) for t in (trained, None))
+    few, all_pairs = (score(Answers.of(network), network, task, None, t) for t in (trained, None))
     assert (few.n_pairs, all_pairs.n_pairs) == (10, P * P)
 
     def at(scored, accuracy):
         return replace(scored, best=replace(scored.best, judged=accuracy))
 
     # 4 standard errors of an accuracy of 0.9 are 0.38 of 10 pairs and 0.17 of 49.
-    assert _is_chance(at(few, 0.9), at(few, 0.7))
-    assert not _is_chance(at(all_pairs, 0.9), at(all_pairs, 0.7))
+    assert is_chance(at(few, 0.9), at(few, 0.7))
+    assert not is_chance(at(all_pairs, 0.9), at(all_pairs, 0.7))
 
 
 # --- training pairs ---------------------------------------------------------------------

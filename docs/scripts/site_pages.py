@@ -167,11 +167,18 @@ def _directive(module: str, name: str) -> str:
     value = getattr(importlib.import_module(module), name)
     if isinstance(value, type):
         bases = "\n   :show-inheritance:" if value.__bases__ != (object,) else ""
+        bases += "\n   :inherited-members:" if _has_unnamed_base(value) else ""
         return f".. autoclass:: {module}.{name}\n   :members:{bases}"
     if callable(value):
         return f".. autofunction:: {module}.{name}"
     doc = "\n".join(f"   {line}" for line in _doc_of_data(module, name))
     return f".. py:data:: {module}.{name}\n\n{doc}"
+
+
+def _has_unnamed_base(value: type) -> bool:
+    """Whether a class inherits from one of the package that has no entry in the API itself."""
+    bases = [base for base in value.__mro__[1:] if base.__module__.startswith("grokinterp.")]
+    return any(base.__name__ not in gi.__all__ for base in bases)
 
 
 def _doc_of_data(module: str, name: str) -> list[str]:

@@ -7,12 +7,8 @@ from grokinterp.circuits.evidence import circuit_table
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
 from grokinterp.circuits.memorization import excluded_loss
 from grokinterp.circuits.neuron_polynomials import neuron_table
-from grokinterp.circuits.snapshot import (
-    Snapshot,
-    has_frequencies,
-    has_spectrum,
-    take_snapshot,
-)
+from grokinterp.circuits.snapshot import Snapshot, take_snapshot
+from grokinterp.circuits.task_pairs import has_frequencies, has_spectrum
 from grokinterp.circuits.trigonometric import restricted_loss
 
 __all__ = [

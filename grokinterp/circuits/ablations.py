@@ -12,17 +12,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from grokinterp.circuits.components import CIRCUITS, PATHS, Component, Site
-from grokinterp.circuits.interventions import (
-    FILLS,
-    Fill,
-    Intervention,
-    components_of,
-    evaluated_rows,
-    logits_after,
-)
+from grokinterp.circuits.intervened_logits import components_of, logits_after
+from grokinterp.circuits.interventions import FILLS, Fill, Intervention, evaluated_rows
 from grokinterp.circuits.key_frequencies import KeyFrequencies, neurons_by_frequency
 from grokinterp.circuits.memory import return_free_memory
-from grokinterp.circuits.snapshot import ON, On, Snapshot
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.task_pairs import ON, On
 from grokinterp.models import ModelSpec
 from grokinterp.models.loss import are_correct, pair_losses
 from grokinterp.models.network_parts import PartName

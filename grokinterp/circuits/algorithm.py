@@ -21,7 +21,8 @@ from grokinterp.circuits.gradients import (
 )
 from grokinterp.circuits.key_frequency_set import DENSE_CAVEAT, KeyFrequencies
 from grokinterp.circuits.logit_formulas import Formula, variance_explained_by_formula
-from grokinterp.circuits.snapshot import Snapshot, has_frequencies
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.task_pairs import has_frequencies
 from grokinterp.spectra import difference_rows
 
 Verdict = Literal["clock", "pizza", "mixed", "none"]

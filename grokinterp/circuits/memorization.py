@@ -20,7 +20,8 @@ from torch import Tensor
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.logit_statistics import answer_logits, logit_blocks
-from grokinterp.circuits.snapshot import ON, On, Snapshot
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.task_pairs import ON, On
 from grokinterp.circuits.trigonometric import trigonometric_component
 
 _SMALLEST_SAFE_SUM = 1e-280

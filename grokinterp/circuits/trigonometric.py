@@ -25,7 +25,8 @@ from torch import Tensor
 
 from grokinterp.circuits.key_frequencies import KeyFrequencies
 from grokinterp.circuits.logit_coefficients import centered_norm, logit_coefficients
-from grokinterp.circuits.snapshot import On, Snapshot
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.task_pairs import On
 from grokinterp.models.loss import pair_losses
 
 

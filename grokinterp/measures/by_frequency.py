@@ -17,7 +17,8 @@ from grokinterp.circuits.key_frequencies import (
 )
 from grokinterp.circuits.logit_coefficients import logit_coefficients
 from grokinterp.circuits.memorization import excluded_losses_by_frequency
-from grokinterp.circuits.snapshot import Snapshot, has_frequencies
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.task_pairs import has_frequencies
 from grokinterp.models.network_parts import PartName
 from grokinterp.tasks import Split
 

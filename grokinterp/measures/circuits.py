@@ -5,7 +5,8 @@ from __future__ import annotations
 from grokinterp.bibliography import reference
 from grokinterp.circuits import memorization, trigonometric
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.snapshot import ON, Snapshot
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.task_pairs import ON
 from grokinterp.measures.measure import measure
 
 _NANDA = reference("nanda2023progress")

@@ -7,7 +7,8 @@ import torch
 from grokinterp.bibliography import reference
 from grokinterp.circuits.arrangement import masks_of
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.snapshot import On, Snapshot
+from grokinterp.circuits.snapshot import Snapshot
+from grokinterp.circuits.task_pairs import On
 from grokinterp.measures.measure import measure
 
 _NANDA = reference("nanda2023progress")

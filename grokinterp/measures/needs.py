@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from grokinterp.circuits.cosets import why_no_cosets
 from grokinterp.circuits.key_frequencies import KeyFrequencies
-from grokinterp.circuits.snapshot import has_frequencies, has_spectrum
+from grokinterp.circuits.task_pairs import has_frequencies, has_spectrum
 from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 from grokinterp.models.network_parts import PartName

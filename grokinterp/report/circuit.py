@@ -9,6 +9,8 @@ import pandas as pd
 from grokinterp import figures
 from grokinterp.circuits.components import words_of_component
 from grokinterp.errors import FitError
+from grokinterp.figures.spectrum import spectrum_of
+from grokinterp.report.analysis_figures import figure_if_any, figure_or_reason
 from grokinterp.report.network_words import has_transformer_names
 from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import (
@@ -122,6 +124,32 @@ def strength_section(analysis: Analysis) -> Section:
     if analysis.circuit_steps is not None:
         blocks.append(_steps_table(analysis, analysis.circuit_steps.as_dict()))
     return Section("circuit-strength", title, tuple(blocks))
+
+
+def ablation_section(analysis: Analysis) -> Section:
+    """The last checkpoint without each of its parts."""
+    block = figure_or_reason(
+        analysis,
+        "ablations",
+        "Loss of the last checkpoint with parts of the logits removed: bars for all pairs, dots "
+        "for train and test. What the network needs shows as a long bar. Logarithmic axis.",
+    )
+    paths = (
+        " A path whose value is the same for all pairs is untouched by mean and resampling."
+        if has_transformer_names(analysis)
+        else ""
+    )
+    parts = figure_if_any(
+        analysis,
+        "component-ablations",
+        "Loss on all pairs without each part, whose value is replaced by its mean over the "
+        "pairs, by zero, or by its value at another pair. The dashed line is the whole network: "
+        f"marks on it are parts that it does not need.{paths} Logarithmic axis.",
+    )
+    blocks = [block, *parts]
+    if len(analysis.ablations):
+        blocks.append(ablation_table_html(analysis.ablations, spectrum_of(analysis).plural))
+    return Section("ablations", "Ablations", tuple(blocks))
 
 
 def ablation_table_html(ablations: pd.DataFrame, plural: str = "frequencies") -> str:

@@ -21,7 +21,7 @@ from grokinterp.runs.importers.foreign_files import (
     read_foreign_file,
     step_in_name,
 )
-from grokinterp.runs.importers.parameters import WRAPPERS, without_prefix_of
+from grokinterp.runs.importers.state_dict_names import WRAPPERS, without_prefix_of
 from grokinterp.runs.importers.sweeps import refuse_sweep
 
 PAIR_SUFFIXES = (".npy", ".pt", ".pth", ".csv", ".txt")

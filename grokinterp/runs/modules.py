@@ -21,13 +21,8 @@ from grokinterp.models.module_forward import (
     inputs_in_words,
     unwrapped,
 )
-from grokinterp.models.module_parts import (
-    ModuleParts,
-    PartPlaces,
-    find_places,
-    named_places,
-    spec_of,
-)
+from grokinterp.models.module_parts import ModuleParts, PartPlaces
+from grokinterp.models.module_places import find_places, named_places, spec_of
 from grokinterp.models.module_spec import Parts
 from grokinterp.models.network_parts import PARTS, PartName
 from grokinterp.runs.config import ImportedConfig

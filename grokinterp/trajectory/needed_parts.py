@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from grokinterp.circuits.ablations import PARTS_AT
 from grokinterp.circuits.evidence import PARTS_OF_STAGES
-from grokinterp.circuits.snapshot import has_frequencies, has_spectrum
+from grokinterp.circuits.task_pairs import has_frequencies, has_spectrum
 from grokinterp.measures import BY_FREQUENCY_COLUMNS, MEASURES, Measure
 from grokinterp.measures.by_frequency import PART_OF_COLUMNS
 from grokinterp.models.network_parts import PARTS, PartName

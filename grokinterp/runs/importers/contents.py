@@ -14,7 +14,8 @@ from torch import Tensor
 from grokinterp.errors import CheckpointError, one_line
 from grokinterp.runs.importers.assembly import LARGEST_STEP, are_steps, listed, numbers_in
 from grokinterp.runs.importers.inert import plain_fields
-from grokinterp.runs.importers.parameters import WRAPPERS, find_state_dict
+from grokinterp.runs.importers.parameters import find_state_dict
+from grokinterp.runs.importers.state_dict_names import WRAPPERS
 from grokinterp.runs.importers.step_names import step_in_name
 from grokinterp.runs.memory import refuse_shared_memory
 

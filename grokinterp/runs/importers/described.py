@@ -11,7 +11,9 @@ from grokinterp.errors import CheckpointError, ConfigError, one_line
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import initial_parameters, is_bias, parameter_shapes
 from grokinterp.models.transformer import vocabulary_sizes
-from grokinterp.runs.importers.parameters import BUFFERS, ROOMS, Network, layout_of
+from grokinterp.runs.importers.layouts import layout_of
+from grokinterp.runs.importers.parameters import Network
+from grokinterp.runs.importers.state_dict_names import BUFFERS, ROOMS
 from grokinterp.tasks import Task
 
 _FOUND_OUT = (

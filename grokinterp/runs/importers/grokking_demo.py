@@ -31,18 +31,16 @@ from grokinterp.runs.importers.contents import (
     passed_over,
     require_own_memory,
 )
-from grokinterp.runs.importers.evidence import Reading, find_reading, stored_table
+from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.inferred_splits import find_split
+from grokinterp.runs.importers.layouts import layout_of
 from grokinterp.runs.importers.logs import logs_of
-from grokinterp.runs.importers.parameters import (
-    find_state_dict,
-    layout_of,
-    networks_of,
-)
+from grokinterp.runs.importers.parameters import find_state_dict, networks_of
 from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.stored_config import known_fields
+from grokinterp.runs.importers.trained_pairs import stored_table
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 

@@ -38,11 +38,7 @@ from grokinterp.runs.importers.contents import (
     passed_over,
     require_own_memory,
 )
-from grokinterp.runs.importers.evidence import (
-    Reading,
-    find_reading,
-    stored_table,
-)
+from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import (
     ForeignPath,
     Importer,
@@ -50,14 +46,12 @@ from grokinterp.runs.importers.foreign_files import (
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.inferred_splits import expected_next, find_split
+from grokinterp.runs.importers.layouts import layout_of
 from grokinterp.runs.importers.logs import Logs, logs_of
-from grokinterp.runs.importers.parameters import (
-    layout_of,
-    networks_of,
-    read_network,
-)
+from grokinterp.runs.importers.parameters import networks_of, read_network
 from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.stored_config import known_fields
+from grokinterp.runs.importers.trained_pairs import stored_table
 from grokinterp.runs.record import ImportedRun, WeightsInMemory
 from grokinterp.tasks import Split
 

@@ -39,9 +39,11 @@ from grokinterp.runs.importers.foreign_files import (
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
 from grokinterp.runs.importers.judging import AS_ACCURATE, ENOUGH, Judged, judged
+from grokinterp.runs.importers.layouts import layout_of
 from grokinterp.runs.importers.logs import Logs, logs_of
-from grokinterp.runs.importers.parameters import WRAPPERS, Network, layout_of
+from grokinterp.runs.importers.parameters import Network
 from grokinterp.runs.importers.perceptrons import perceptron_readings
+from grokinterp.runs.importers.state_dict_names import WRAPPERS
 from grokinterp.runs.importers.step_names import step_in_name
 from grokinterp.runs.importers.stored_config import known_fields
 from grokinterp.runs.importers.transformer_lens import step_of_one

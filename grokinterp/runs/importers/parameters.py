@@ -1,22 +1,8 @@
-"""State dicts of three layouts, brought to TransformerLens names, shapes and orientation.
-
-``transformer_lens``
-    Names and shapes of TransformerLens's HookedTransformer, which are this library's.
-``transposed``
-    Nanda et al. 2023 and Zhong et al. 2023: the same names, but every weight acts from the
-    left: ``W_E`` (d_model, d_vocab), ``W_Q`` (head, d_head, d_model), ``W_O`` (d_model,
-    head * d_head), ``W_in`` (d_mlp, d_model). ``W_O`` is square, so a forgotten transpose
-    gives no error, only another network.
-``bridge``
-    TransformerLens 4's TransformerBridge: ``blocks.0.attn.q.weight`` and the like, linear
-    layers of torch with all heads in one matrix.
-"""
+"""State dicts of three layouts, brought to TransformerLens names, shapes and orientation."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,32 +13,20 @@ from grokinterp.errors import CheckpointError, ConfigError, ShapeError, one_line
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.initialization import parameter_shapes
 from grokinterp.models.transformer import vocabulary_sizes
+from grokinterp.runs.importers.arrangements import ARRANGEMENTS, rearrange, usual_arrangement
+from grokinterp.runs.importers.layouts import layout_of, unbridged, untransposed
+from grokinterp.runs.importers.state_dict_names import (
+    BUFFERS,
+    ROOMS,
+    WRAPPERS,
+    kind_by_names,
+    without_prefix_of,
+)
 
 MAX_ORDER = 512
 """Largest p: all p * p pairs are run at once."""
-WRAPPERS = (
-    *("model", "state_dict", "model_state_dict", "model_state", "net", "network", "module"),
-    *("weights", "params", "parameters"),
-)
-"""Keys under which files hold a state dict."""
-PREFIXES = ("module", "_orig_mod", "model", "net", "network", "transformer")
-"""Words that wrappers put before every name, in any order and number."""
 _FIRST_NAMES = ("embed.W_E", "embed.weight")
 """A name of each layout, by which its prefix is found."""
-BUFFERS = ("mask", "IGNORE", "causal_mask")
-ROOMS = ("embed.", "pos_embed.", "blocks.", "unembed.", "ln_final.")
-_BLOCK = re.compile(r"blocks\.(\d+)\.")
-ARRANGEMENTS = {
-    "a b": "a_b",
-    "a b =": "a_b_equals",
-    "= a b": "equals_a_b",
-    "a o b": "equals_a_b",
-    "a o b =": "a_op_b_equals",
-    "a = b o": "a_op_b_equals",
-}
-"""Orders in which tokens may stand, and the ``input_format`` that each is read as. ``a o b``
-has its sign in the middle: to the last position, which sees all, a sign in front is the same once
-the rows of ``W_pos`` have changed places. In ``a = b o`` the tokens of the signs are swapped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +80,8 @@ def find_state_dict(content: Any) -> Mapping[str, Tensor] | None:
     return None
 
 
-def layout_of(state: Mapping[str, Tensor]) -> str:
-    """Name the layout of a state dict; empty if it is none of the three."""
-    W_q = state.get("blocks.0.attn.q.weight")
-    if "embed.weight" in state and W_q is not None and W_q.ndim == 2:
-        return "bridge"
-    W_O = state.get("blocks.0.attn.W_O")
-    if "embed.W_E" not in state or W_O is None:
-        return ""
-    return "transposed" if W_O.ndim == 2 else "transformer_lens"
+def _is_dense(value: Tensor) -> bool:
+    return value.layout == torch.strided and not value.is_meta
 
 
 def read_network(
@@ -156,12 +123,12 @@ def read_network(
             "the state dict has no embed.W_E and blocks.0.attn.W_O, nor the names of a bridge. "
             "Rename its parameters as TransformerLens calls them; see docs/importing.md."
         )
-    named = _unbridged(state, n_heads or 1) if layout == "bridge" else dict(state)
+    named = unbridged(state, n_heads or 1) if layout == "bridge" else dict(state)
     if layout == "transposed":
-        named = {name: _turned(name, value, named) for name, value in named.items()}
+        named = {name: untransposed(name, value, named) for name, value in named.items()}
     named_kind = kind_by_names(named)
     kept, ignored = _known_names(named, named_kind)
-    arrangement = arrangement or _usual_arrangement(kept["pos_embed.W_pos"])
+    arrangement = arrangement or usual_arrangement(kept["pos_embed.W_pos"])
     how = {**kind, "n_heads": n_heads, "n_answers": n_answers}
     how |= {"arrangement": arrangement, "use_attn_scale": use_attn_scale}
     spec = _spec_of(kept, {**named_kind, **kind, "input_format": ARRANGEMENTS[arrangement]})
@@ -192,21 +159,6 @@ def read_network(
     return Network(kept, spec, order, extra, ignored, how)
 
 
-def rearrange(
-    kept: dict[str, Tensor], spec: ModelSpec, arrangement: str, *, use_attn_scale: bool
-) -> None:
-    """Bring the order of tokens and the scale of attention to the library's, in place."""
-    if arrangement == "a o b":
-        kept["pos_embed.W_pos"] = kept["pos_embed.W_pos"][[1, 0, 2]]
-    if arrangement == "a = b o":
-        W_E = kept["embed.W_E"]
-        kept["embed.W_E"] = torch.cat([W_E[:-2], W_E[[-1, -2]]])
-    if not use_attn_scale:
-        for layer in range(spec.n_layers):
-            for name in (f"blocks.{layer}.attn.W_Q", f"blocks.{layer}.attn.b_Q"):
-                kept[name] = kept[name] * math.sqrt(spec.d_head)
-
-
 def networks_of(
     steps: Sequence[int], states: Sequence[Mapping[str, Tensor]], **kind: Any
 ) -> dict[int, Network]:
@@ -231,121 +183,6 @@ def networks_of(
                 "the checkpoints of one network."
             )
     return networks
-
-
-def _is_dense(value: Tensor) -> bool:
-    return value.layout == torch.strided and not value.is_meta
-
-
-def without_prefix(state: Mapping[Any, Any]) -> dict[str, Any]:
-    """Remove the prefixes that wrappers put before every name, however many there are."""
-    names = [str(name) for name in state]
-    start = ""
-    while names and any(all(n.startswith(f"{start}{word}.") for n in names) for word in PREFIXES):
-        start = next(
-            f"{start}{word}."
-            for word in PREFIXES
-            if all(name.startswith(f"{start}{word}.") for name in names)
-        )
-    return {str(name).removeprefix(start): value for name, value in state.items()}
-
-
-def without_prefix_of(state: Mapping[Any, Any], expected: Iterable[str]) -> dict[str, Any]:
-    """Remove what stands before the names of a network, whatever else is beside them.
-
-    Parameters
-    ----------
-    state
-        Names to anything. Names without the prefix, such as those of metrics, stay as they are.
-    expected
-        Names of the network. If they stand under several prefixes, one that wrappers write goes
-        first, and the shortest of those; without one such, nothing is removed.
-
-    Examples
-    --------
-    >>> names = {"module._orig_mod.embed.W_E": 1, "train_acc.correct": 2}
-    >>> without_prefix_of(names, ["embed.W_E"])
-    {'train_acc.correct': 2, 'embed.W_E': 1}
-    """
-    named = {str(name): value for name, value in state.items()}
-    starts: dict[str, int] = {}
-    for name in named:
-        for one in expected:
-            if name == one or name.endswith(f".{one}"):
-                start = name.removesuffix(one)
-                starts[start] = starts.get(start, 0) + 1
-    ours = [start for start in starts if set(start.split(".")[:-1]) <= set(PREFIXES)]
-    if not ours and len(starts) != 1:
-        return named
-    start = min(ours or starts, key=lambda start: (-starts[start], start.count("."), start))
-    stripped = {name.removeprefix(start): v for name, v in named.items() if name.startswith(start)}
-    beside = {name: value for name, value in named.items() if not name.startswith(start)}
-    return {**beside, **stripped}
-
-
-def _turned(name: str, value: Tensor, state: Mapping[str, Tensor]) -> Tensor:
-    leaf = name.rsplit(".", 1)[-1]
-    if leaf in ("W_Q", "W_K", "W_V") and value.ndim == 3:
-        return value.transpose(1, 2)
-    if leaf == "W_O" and value.ndim == 2:
-        W_Q = state.get(name.replace("W_O", "W_Q"))
-        if W_Q is not None and W_Q.ndim == 3 and value.shape[1] == W_Q.shape[0] * W_Q.shape[1]:
-            return value.T.unflatten(0, W_Q.shape[:2])
-    return value.T if leaf in ("W_E", "W_in", "W_out") and value.ndim == 2 else value
-
-
-def _unbridged(state: Mapping[str, Tensor], n_heads: int) -> dict[str, Tensor]:
-    """Inverse of TransformerLens's ``convert_tl_checkpoint``."""
-    named = {}
-    for name, value in state.items():
-        if value.ndim != (2 if name.endswith("weight") else 1):
-            named[name] = value
-            continue
-        path, _, leaf = name.rpartition(".")
-        room, part = path.rpartition(".")[0], path.rpartition(".")[2]
-        letter = "W" if leaf == "weight" else "b"
-        if path in ("embed", "pos_embed", "unembed"):
-            symbol = {"embed": "E", "pos_embed": "pos", "unembed": "U"}[path]
-            turned = value.T if path == "unembed" and leaf == "weight" else value
-            named[f"{path}.{letter}_{symbol}"] = turned
-        elif part in ("q", "k", "v", "o") and value.numel() % n_heads == 0:
-            named[f"{room}.{letter}_{part.upper()}"] = _by_head(value, part, leaf, n_heads)
-        elif part in ("in", "out") and room.endswith(".mlp"):
-            named[f"{room}.{letter}_{part}"] = value.T if leaf == "weight" else value
-        else:
-            named[name] = value
-    return named
-
-
-def _by_head(value: Tensor, part: str, leaf: str, n_heads: int) -> Tensor:
-    if part == "o":
-        return value.T.unflatten(0, (n_heads, -1)) if leaf == "weight" else value
-    split = value.unflatten(0, (n_heads, -1))
-    return split.transpose(1, 2) if leaf == "weight" else split
-
-
-def kind_by_names(named: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of the spec that the names of parameters show: depth, norms, gates, no MLP.
-
-    Raises
-    ------
-    CheckpointError
-        If there are more blocks than are read.
-    """
-    layers = [int(match.group(1)) for match in map(_BLOCK.match, named) if match]
-    found: dict[str, Any] = {"n_layers": max(layers, default=0) + 1}
-    if found["n_layers"] > 16:
-        raise CheckpointError(
-            f"the state dict has {found['n_layers']} blocks; at most 16 are read."
-        )
-    if not any(".mlp." in name for name in named):
-        found["attn_only"] = True
-    if "blocks.0.mlp.W_gate" in named:
-        found["gated_mlp"] = True
-    if "blocks.0.ln1.w" in named:
-        found["normalization"] = "LN" if "blocks.0.ln1.b" in named else "RMS"
-        found["norm_position"] = "before" if "ln_final.w" in named else "after"
-    return found
 
 
 def _known_names(
@@ -375,16 +212,6 @@ def _known_names(
         if name not in kept and not name.rsplit(".", 1)[-1].startswith("b_"):
             raise CheckpointError(f"the state dict has no {name}. It must hold all weights.")
     return kept, tuple(ignored)
-
-
-def _usual_arrangement(W_pos: Tensor) -> str:
-    usual = {2: "a b", 3: "a b =", 4: "a o b ="}
-    if len(W_pos) not in usual:
-        raise CheckpointError(
-            f"W_pos has shape {tuple(W_pos.shape)}, {len(W_pos)} positions; expected 3 (a b =), "
-            "2 (a b) or 4 (a o b =)."
-        )
-    return usual[len(W_pos)]
 
 
 def _spec_of(kept: Mapping[str, Tensor], kind: Mapping[str, Any]) -> ModelSpec:

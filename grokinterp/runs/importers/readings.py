@@ -15,14 +15,10 @@ from grokinterp.fields import shown
 from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import fixed_positions
 from grokinterp.models.spec import ActivationName
+from grokinterp.runs.importers.arrangements import ARRANGEMENTS, rearrange
 from grokinterp.runs.importers.fits import PRICE
-from grokinterp.runs.importers.parameters import (
-    ARRANGEMENTS,
-    Network,
-    layout_of,
-    read_network,
-    rearrange,
-)
+from grokinterp.runs.importers.layouts import layout_of
+from grokinterp.runs.importers.parameters import Network, read_network
 
 # Fewest first: with fewer heads than it was trained with a network answers much worse, with
 # more it answers about as well, so the first that nothing clearly improves on is the right one.

@@ -37,13 +37,9 @@ from grokinterp.runs.importers.foreign_files import (
     read_foreign_file,
 )
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
+from grokinterp.runs.importers.layouts import layout_of
 from grokinterp.runs.importers.other_names import read_under_other_names, unnamed_state_dict
-from grokinterp.runs.importers.parameters import (
-    Network,
-    find_state_dict,
-    layout_of,
-    read_network,
-)
+from grokinterp.runs.importers.parameters import Network, find_state_dict, read_network
 from grokinterp.runs.importers.perceptrons import described_perceptron
 from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.step_names import names_a_step, step_in_name

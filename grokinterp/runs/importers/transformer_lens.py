@@ -18,8 +18,9 @@ from grokinterp.runs.importers.contents import (
 from grokinterp.runs.importers.evidence import find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
+from grokinterp.runs.importers.layouts import layout_of
 from grokinterp.runs.importers.logs import Logs, logs_of
-from grokinterp.runs.importers.parameters import Network, layout_of, networks_of
+from grokinterp.runs.importers.parameters import Network, networks_of
 from grokinterp.runs.importers.readings import open_readings
 from grokinterp.runs.importers.step_names import names_a_step, step_in_name
 from grokinterp.runs.importers.stored_config import known_fields

@@ -26,20 +26,12 @@ from grokinterp.fields import shown
 from grokinterp.models import MlpSpec
 from grokinterp.runs.importers.answers import Answers, accuracy_on
 from grokinterp.runs.importers.assembly import LARGEST_STEP, imported_run, listed, quoted
-from grokinterp.runs.importers.evidence import (
-    CLEARLY,
-    SPREADS_OF_CHANCE,
-    Reading,
-    find_reading,
-)
+from grokinterp.runs.importers.evidence import Reading, find_reading
 from grokinterp.runs.importers.foreign_files import ForeignPath, Importer, plain_fields
 from grokinterp.runs.importers.hints import NO_HINTS, Hints
-from grokinterp.runs.importers.parameters import (
-    Network,
-    find_state_dict,
-    layout_of,
-    read_network,
-)
+from grokinterp.runs.importers.layouts import layout_of
+from grokinterp.runs.importers.parameters import Network, find_state_dict, read_network
+from grokinterp.runs.importers.scored_readings import CLEARLY, SPREADS_OF_CHANCE
 from grokinterp.runs.importers.zhong2023_linear import is_linear, linear_network
 from grokinterp.runs.reading import read_json_table
 from grokinterp.runs.record import ImportedRun, WeightsInMemory

@@ -1,0 +1,87 @@
+"""Losses and accuracies along training, as parts of the report."""
+
+from __future__ import annotations
+
+import math
+
+from grokinterp.figures.curves import shows_squared_error
+from grokinterp.figures.lines import MAX_POINTS
+from grokinterp.figures.spectrum import spectrum_of
+from grokinterp.report.analysis_figures import figure_if_any, figure_or_reason
+from grokinterp.report.outcome import phase_table
+from grokinterp.report.page import Section, paragraph
+from grokinterp.trajectory.analysis import Analysis
+
+
+def loss_and_accuracy_section(analysis: Analysis) -> Section:
+    """Loss and accuracy along training, with the steps of the phases."""
+    n = analysis.run.task.n_classes
+    thinned = (
+        f" The {len(analysis.run.curves):,} recorded steps are thinned to what a screen can "
+        "show; every peak is kept."
+        if len(analysis.run.curves) > MAX_POINTS
+        else ""
+    )
+    rises = f"first rises far above the level of guessing ({math.log(n):.2f} nats)"
+    if shows_squared_error(analysis):
+        rises = "stays high or rises at first"
+    loss = figure_or_reason(
+        analysis,
+        "loss",
+        f"In a run that groks, train loss falls early, while test loss {rises} and falls much "
+        "later. Shaded and dashed, where the run has them: the phases, the memorization and the "
+        f"grokking step. Logarithmic axis.{thinned}",
+    )
+    accuracy = figure_or_reason(
+        analysis,
+        "accuracy",
+        "In a run that groks, the distance between the two rises is the grokking delay. Further "
+        "accuracies, where there are any, can be switched on in the legend.",
+    )
+    return Section(
+        "loss-and-accuracy", "Loss and accuracy", (loss, accuracy, phase_table(analysis))
+    )
+
+
+def restricted_and_excluded_section(analysis: Analysis) -> Section:
+    """Loss with the trigonometric circuit alone, and without it."""
+    spectrum = spectrum_of(analysis)
+    here = ""
+    if spectrum.noun == "representation":
+        here = " The trigonometric circuit is what ρ(ab) of the key representations spans."
+    both = figure_or_reason(
+        analysis,
+        "restricted-and-excluded-loss",
+        "Restricted loss keeps only the trigonometric circuit, excluded loss removes it. "
+        "In a run that groks the restricted loss falls and the excluded loss rises across the "
+        "plateau, before the test loss moves. Further splits can be switched on in the legend."
+        + here,
+    )
+    each = figure_if_any(
+        analysis,
+        "excluded-loss-by-frequency",
+        f"Loss on the training pairs with a single key {spectrum.noun} removed: the higher "
+        f"the line, the more the network depends on that {spectrum.noun}.",
+    )
+    blocks = (both, *each)
+    return Section("restricted-and-excluded-loss", "Restricted and excluded loss", blocks)
+
+
+def mirrored_accuracy_section(analysis: Analysis) -> Section:
+    """Accuracy on the test pairs that commutativity answers, and on the others."""
+    why = paragraph(
+        "A network that has memorized its pairs and learned only a∘b = b∘a is right on most test "
+        "pairs (a, b) whose mirror image (b, a) is trained, and near chance on the others. It "
+        "scores about the train fraction on the test pairs. Such an accuracy is no partial "
+        "grokking."
+    )
+    block = figure_or_reason(
+        analysis,
+        "mirrored-accuracy",
+        "While most mirrored pairs are right and the unmirrored ones are near chance, the network "
+        "has learned that the operation commutes and no more. The unmirrored line shows when it "
+        "has learned the operation.",
+    )
+    commutes = analysis.run.task.operation.is_commutative
+    blocks = (why, block) if commutes else (block,)
+    return Section("mirrored-accuracy", "Mirrored and unmirrored accuracy", blocks)
