@@ -236,6 +236,7 @@ def test_two_processes_are_compared_with_one(in_this_process, monkeypatch):
     ("words", "line"),
     [
         (["--only", "speed"], "speed"),
+        (["--only"], "--only has no value. Give one or more of step, perceptron"),
         (["--rounds", "0"], "rounds=0"),
         (["--n-threads", "0"], "n_threads=0"),
         (["--peer-python", "no/such/python"], "no/such/python"),

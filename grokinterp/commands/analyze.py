@@ -65,6 +65,12 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"--every {command.every} is not allowed. Use 1 for every checkpoint.")
     if command.jobs is not None and command.jobs < 1:
         raise ConfigError(f"--jobs {command.jobs} is not allowed. Use 1 for this process alone.")
+    if command.jobs is not None and command.jobs > 1:
+        # Only now: --help is answered before torch is imported.
+        from grokinterp.trajectory.processes import MOST_JOBS
+
+        if command.jobs > MOST_JOBS:
+            raise ConfigError(f"--jobs {command.jobs} is not allowed. Use 1 to {MOST_JOBS}.")
     if not command.ckpts:
         raise ConfigError("no run is named. Name a run folder, or several to compare them.")
     paths = without_comparisons(tuple(place_of(word) for word in command.ckpts))

@@ -10,7 +10,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from grokinterp.commands.arguments import parse_command, tell
 from grokinterp.errors import ConfigError
@@ -56,6 +56,8 @@ class Benchmark:
 def main(arguments: list[str]) -> None:
     """Measure what the arguments say and print it part by part."""
     command = parse_command(Benchmark, None, arguments, "grokinterp.benchmark")
+    if "--only" in arguments and not command.only:
+        raise ConfigError(f"--only has no value. Give one or more of {', '.join(get_args(Part))}.")
     _check(command)
     # Only now: --help is answered before torch is imported.
     from grokinterp.benchmarks.parts import run_parts
