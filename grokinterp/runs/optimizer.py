@@ -47,7 +47,8 @@ class OptimizerSpec:
     algorithm: OptimizerName = "adamw"
     """``adamw``: decoupled weight decay. ``adam``: the decay is part of the gradient (L2).
     ``sgd``: gradient descent, with momentum. ``muon``: orthogonalized momentum for hidden
-    matrices, AdamW for all other weights (:func:`hidden_matrices`); needs torch 2.9."""
+    matrices, AdamW for all other weights (embeddings, positions, readout, biases, norms);
+    needs torch 2.9."""
     decay_towards: DecayTarget = "zero"
     """What weights decay towards: zero, or the weights that the run began with."""
     momentum: float = 0.0
