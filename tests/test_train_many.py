@@ -314,6 +314,19 @@ def test_a_run_takes_the_groups_of_its_optimizer_along_to_another_slot(tmp_path)
     assert same_bits(runs[1], trained_alone(moves, tmp_path))
 
 
+@pytest.mark.usefixtures("torch_alone")
+def test_members_in_float64_are_computed_in_float64(tmp_path):
+    configs = [seed(number, weight_dtype="float64", n_steps=20) for number in range(2)]
+    for run, config in zip(
+        train_many(configs, tmp_path / "many", progress=False), configs, strict=True
+    ):
+        alone = train(config, tmp_path / str(config.model.init_seed), progress=False)
+        assert run.environment["training_step"].endswith("many at once")
+        for name, value in run.parameters().items():
+            assert value.dtype == torch.float64
+            torch.testing.assert_close(value, alone.parameters()[name], rtol=1e-9, atol=1e-12)
+
+
 def test_members_that_differ_do_not_get_each_others_numbers(company):
     _, runs = company
     firsts = [run.curves["train_loss"][0] for run in runs]

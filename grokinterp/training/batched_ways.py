@@ -44,7 +44,7 @@ def batched_way(config: TrainConfig, device: str) -> BatchedWay:
         If the split cannot be drawn, which a device has to know.
     """
     if config.batch_size is not None or config.optimizer.algorithm == "muon":
-        # Its batches are drawn for one network after the other; Muon keeps copies of weights.
+        # Minibatches are drawn for one network at a time, and Muon keeps copies of its weights.
         return OneByOne()
     if not is_cpu(device):
         return _on_device(config)
