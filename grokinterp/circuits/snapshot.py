@@ -71,7 +71,7 @@ class Snapshot:
     network: NetworkParts
     """The network and its parts."""
     logits: Float[Tensor, "pair c"]
-    """Logits of the answers, float32."""
+    """Logits of the answers, in the precision of the weights: float32 or float64."""
 
     def __repr__(self) -> str:
         shapes = {"logits": tuple(self.logits.shape)}
@@ -157,7 +157,7 @@ class Snapshot:
 
     @property
     def parameters(self) -> Mapping[str, Tensor]:
-        """Weights by name, float32 on the CPU; transformers use TransformerLens's names."""
+        """Weights by name as they were kept, on the CPU; transformers use TransformerLens names."""
         return self.network.weights
 
     @property
