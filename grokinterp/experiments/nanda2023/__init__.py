@@ -61,9 +61,10 @@ Quick: addition modulo 37 with half of the pairs trained, d_model 32 and 128 neu
 after its test accuracy has settled above 0.98, so that most of the cleanup is seen. Full: 5 seeds
 of that with 10,000 steps, 3 seeds modulo 59 with 40 % trained, d_model 64 and 256 neurons, and
 the paper's own network modulo 113, from its seed and in float64 (30 % trained, 25,000 steps; the
-paper trained 40,000). (Until it could be drawn from its seed: a network of the same settings.) The small networks are there for seeds: their grokking takes a tenth
-of the steps, and with more of the table trained the phases are closer together. Settings were
-chosen after trial runs of single settings; the criterion was fixed before the first full run.
+paper trained 40,000). Until it could be drawn from its seed, that was a network of the same
+settings. The small networks are there for seeds: their grokking takes a tenth of the steps, and
+with more of the table trained the phases are closer together. Settings were chosen after trial
+runs of single settings; the criterion was fixed before the first full run.
 """
 
 from __future__ import annotations
