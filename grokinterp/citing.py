@@ -36,6 +36,7 @@ _MCCRACKEN = "mccracken2025uncovering"
 
 PRESET_SOURCES = {
     "nanda2023": _NANDA,
+    "p113": _NANDA,
     "tl_demo": _NANDA,
     "s5": _CHUGHTAI,
     "dihedral": _CHUGHTAI,
@@ -191,9 +192,10 @@ def _sources_of_config(config: TrainConfig | ImportedConfig) -> Iterator[str]:
 
 
 def _as_watched(config: TrainConfig) -> TrainConfig:
-    """Return the config with how long and how closely it is watched set to what all share."""
+    """Return the config with length, spacing and precision of the weights that all share."""
     standard = TrainConfig()
     names = ("n_steps", "test_every", "checkpoint_every", "stop_accuracy", "stop_patience")
+    names += ("weight_dtype",)
     return dataclasses.replace(config, **{name: getattr(standard, name) for name in names})
 
 

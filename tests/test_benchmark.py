@@ -25,6 +25,7 @@ from grokinterp.models import ModelSpec
 from grokinterp.runs.network import Network
 from grokinterp.tasks import draw_split, task_of
 from grokinterp.training.loop import batches_of
+from grokinterp.training.optimizer import build_optimizer
 from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableStep
 from grokinterp.training.step import AutogradStep
 from tests.counted import CountedProducts
@@ -206,6 +207,39 @@ def test_the_step_says_whom_it_is_compared_with(monkeypatch, in_this_process):
     text = "\n".join(lines)
     assert "the hooked model's autograd (no TransformerLens 3.x here)" in text
     assert "times the speed of" in text and "without --quick" in text
+
+
+def test_the_time_of_the_canonical_run_is_that_of_its_own_step(monkeypatch):
+    """A step of 60 ms in float64, one of 24 ms in float32, and a test that takes two steps."""
+
+    def run_case(case, **setting):
+        assert (case, setting["preset"]) == ("training_step", "nanda2023")
+        return {"name": "a step", "seconds": {"train": [0.06], "train_and_test": [0.18]}}
+
+    monkeypatch.setattr(parts, "run_case", run_case)
+    lines = []
+    found = {"step": {"torch": {"train": 24.0, "train_and_test": 72.0}}}
+    parts._canonical(dataclasses.replace(plan("step"), p=113), found, lines.append)
+    # 25,000 steps, and a test every ten.
+    assert found["canonical_minutes"] == pytest.approx(1.2 * 25)
+    assert found["p113_minutes"] == pytest.approx(1.2 * 10)
+    assert lines == [
+        "The canonical run (nanda2023, 25,000 steps in float64, 60.0 ms each): 30 min; in float32 "
+        "(p113): 12 min"
+    ]
+
+
+def test_a_step_is_timed_in_the_precision_of_its_preset(monkeypatch):
+    dtypes = []
+
+    def build(spec, trained):
+        dtypes.append({value.dtype for value in trained})
+        return build_optimizer(spec, trained)
+
+    monkeypatch.setattr(cases, "build_optimizer", build)
+    for preset in ("nanda2023", "p113"):
+        cases.training_step(n_steps=1, preset=preset, **SMALL)
+    assert dtypes == [{torch.float64}, {torch.float32}]
 
 
 def test_a_peer_that_cannot_run_the_loop_is_named(tmp_path):

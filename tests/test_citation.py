@@ -201,6 +201,11 @@ def test_a_preset_cites_whose_settings_it_has_whatever_its_length(name):
     assert keys == list(dict.fromkeys(["grokinterp", task, *expected]))
 
 
+def test_a_preset_in_another_precision_is_still_that_preset():
+    config = dataclasses.replace(PRESETS["nanda2023"], weight_dtype="float32")
+    assert keys_of(cite(fake_run(config)))[2:] == ["nanda2023progress"]
+
+
 def test_a_preset_with_other_settings_is_no_longer_that_preset():
     config = PRESETS["nanda2023"]
     other = dataclasses.replace(config, task=dataclasses.replace(config.task, p=97))

@@ -19,10 +19,18 @@ def test_the_canonical_preset_is_the_published_setting():
     assert (config.task.p, config.task.train_fraction) == (113, 0.3)
     assert (config.task.split_method, config.task.split_seed) == ("python_shuffle", 0)
     assert (config.model.d_model, config.model.n_heads, config.model.d_mlp) == (128, 4, 512)
-    assert (config.model.biases, config.model.init) == ("mlp", "nanda2023")
+    assert (config.model.biases, config.model.init) == ("mlp", "nanda2023_published")
+    assert (config.model.outputs, config.model.init_seed) == ("tokens", 0)
     expected = OptimizerSpec(1e-3, 1.0, (0.9, 0.98), 1e-8, 10)
     assert config.optimizer == expected
-    assert (config.n_steps, config.loss_dtype) == (25_000, "float64")
+    assert (config.n_steps, config.loss_dtype, config.weight_dtype) == (25_000, *["float64"] * 2)
+
+
+def test_the_preset_p113_is_the_default_and_the_canonical_one_with_other_weights():
+    canonical, other = PRESETS["nanda2023"], PRESETS["p113"]
+    assert other == TrainConfig() and other.model.outputs == "answers"
+    same = dataclasses.replace(canonical, model=other.model, weight_dtype="float32")
+    assert same == other
 
 
 def test_the_demo_preset_differs_where_the_notebook_does():
@@ -82,7 +90,7 @@ def test_the_hash_tells_configs_apart():
 
 WRITTEN_BEFORE = {
     "quick": "bbe20288592a",
-    "nanda2023": "d6f4b0d42c1f",
+    "p113": "d6f4b0d42c1f",
     "s5": "4df6a5413a91",
     "perceptron": "8c15ef67e8bb",
     "digits": "1b78d823048e",

@@ -27,7 +27,11 @@ FIRST_LOSSES = {
 
 def first_losses(seed, outputs: Outputs = "tokens", swapped=()):
     spec = ModelSpec(init="nanda2023_published", init_seed=seed, outputs=outputs)
-    network = Network(spec, Task(TaskSpec(split_seed=seed)))
+    return losses_of(spec, TaskSpec(split_seed=seed), swapped)
+
+
+def losses_of(spec, task, swapped=()):
+    network = Network(spec, Task(task))
     weights = {name: value.double() for name, value in network.initial_parameters().items()}
     if swapped:
         # All three have one shape, so a slip in their order is a swap of these.
@@ -41,6 +45,13 @@ def first_losses(seed, outputs: Outputs = "tokens", swapped=()):
 @pytest.mark.parametrize("seed", FIRST_LOSSES)
 def test_a_seed_gives_the_first_losses_of_the_published_code(seed):
     assert first_losses(seed) == pytest.approx(FIRST_LOSSES[seed], abs=1e-6)
+
+
+@pytest.mark.parametrize(("preset", "is_published"), [("nanda2023", True), ("p113", False)])
+def test_the_preset_begins_as_the_published_run_and_its_neighbor_does_not(preset, is_published):
+    config = gi.PRESETS[preset]
+    found = losses_of(config.model, config.task)
+    assert (found == pytest.approx(FIRST_LOSSES[0], abs=1e-6)) is is_published
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ python docs/scripts/measure_table.py write
 python docs/scripts/measure_table.py time [--rounds N]
 
 ``write`` makes the table from the catalogue and from docs/measure_costs.json. ``time`` trains the
-network of the preset `nanda2023` for some hundred steps, measures every number on its last
+network of the preset `p113` for some hundred steps, measures every number on its last
 checkpoint and writes docs/measure_costs.json anew; it takes a minute or two.
 """
 
@@ -114,7 +114,7 @@ def measured_costs(rounds: int) -> dict:
     import torch
 
     torch.set_num_threads(1)
-    config = replace(gi.PRESETS["nanda2023"], n_steps=N_STEPS, checkpoint_every=N_STEPS)
+    config = replace(gi.PRESETS["p113"], n_steps=N_STEPS, checkpoint_every=N_STEPS)
     with tempfile.TemporaryDirectory() as folder:
         run = gi.train(config, Path(folder) / "run", n_threads=1, progress=False)
         elsewhere = {"representations", "subgroups"}

@@ -27,6 +27,7 @@ from grokinterp.runs.config import PRESETS, TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.tasks import TaskSpec, draw_split, task_of
 from grokinterp.training import train
+from grokinterp.training.course import first_weights
 from grokinterp.training.loop import batches_of
 from grokinterp.training.optimizer import build_optimizer
 from grokinterp.training.pair_table_step import (
@@ -39,9 +40,9 @@ from grokinterp.training.step import AutogradStep, Evaluation, ForwardEvaluation
 Seconds = list[float]
 
 
-def setting_of(p: int, d_mlp: int) -> TrainConfig:
-    """The network and split of the Grokking_Demo notebook at another p and width."""
-    base = PRESETS["tl_demo"]
+def setting_of(p: int, d_mlp: int, preset: str = "tl_demo") -> TrainConfig:
+    """A transformer and its split, such as those of the Grokking_Demo notebook, at p and width."""
+    base = PRESETS[preset]
     assert isinstance(base.model, ModelSpec) and isinstance(base.task, TaskSpec)
     return dataclasses.replace(
         base,
@@ -51,9 +52,11 @@ def setting_of(p: int, d_mlp: int) -> TrainConfig:
 
 
 def training_step(
-    p: int, d_mlp: int, n_threads: int, n_steps: int, way: str = "fast"
+    p: int, d_mlp: int, n_threads: int, n_steps: int, way: str = "fast", preset: str = "tl_demo"
 ) -> dict[str, Any]:
     """Time updates of the library: ``fast``, ``torch`` (without numba) or ``autograd``.
+
+    Weights have the precision of the preset.
 
     Returns
     -------
@@ -62,12 +65,12 @@ def training_step(
         ``train_and_test`` with the test loss at every step, as the notebook does it.
     """
     torch.set_num_threads(n_threads)
-    config = setting_of(p, d_mlp)
+    config = setting_of(p, d_mlp, preset)
     network = Network(config.model, task_of(config.task))
     batches = batches_of(network, draw_split(network.task), "cpu")
     parameters = {
         name: value.requires_grad_(network.is_trained(name))
-        for name, value in network.initial_parameters().items()
+        for name, value in first_weights(config, network, None).items()
     }
     optimizer = build_optimizer(config.optimizer, parameters)
     step, test = _ways(way, parameters, network, batches)

@@ -176,22 +176,33 @@ def _processes(plan: Plan, tell: Tell) -> dict[str, float]:
 
 
 def _canonical(plan: Plan, found: dict[str, Any], tell: Tell) -> None:
-    """Say how long the canonical run will take, where its own p was measured."""
-    canonical = PRESETS["nanda2023"]
+    """Say how long the runs of p = 113 will take, where their own p was measured."""
     if plan.p != 113:
         tell("How long the canonical run takes is said by a run without --quick.")
         return
-    step = found["step"].get("fast", found["step"]["torch"])
-    test = (step["train_and_test"] - step["train"]) / canonical.test_every
-    minutes = canonical.n_steps * (step["train"] + test) / 6e4
-    found["canonical_minutes"] = minutes
-    n_checkpoints = len(canonical.checkpoint_steps())
-    line = f"The canonical run (nanda2023, {canonical.n_steps:,} steps): {minutes:.0f} min"
+    way = "fast" if "fast" in found["step"] else "torch"
+    setting = {"p": plan.p, "d_mlp": plan.d_mlp, "n_threads": plan.n_threads, "way": way}
+    few = max(plan.n_steps // 2, 1)
+    in_double = run_case("training_step", n_steps=few, preset="nanda2023", **setting)
+    step = found["canonical_step"] = medians([in_double])
+    minutes = found["canonical_minutes"] = _minutes("nanda2023", step)
+    of_p113 = found["p113_minutes"] = _minutes("p113", found["step"][way])
+    tell(
+        f"The canonical run (nanda2023, {PRESETS['nanda2023'].n_steps:,} steps in float64, "
+        f"{step['train']:.1f} ms each): {minutes:.0f} min; in float32 (p113): {of_p113:.0f} min"
+    )
     if "measures" in found:
+        n_checkpoints = len(PRESETS["p113"].checkpoint_steps())
         analysis = n_checkpoints * found["measures"]["canonical"]["ms"] / 6e4
-        found["canonical_analysis_minutes"] = analysis
-        line += f", and {analysis:.1f} min to measure its {n_checkpoints} checkpoints"
-    tell(line)
+        found["p113_analysis_minutes"] = analysis
+        tell(f"To measure the {n_checkpoints} checkpoints of p113: {analysis:.1f} min")
+
+
+def _minutes(preset: str, step: dict[str, Any]) -> float:
+    """Minutes that the steps and tests of a preset take, at what they were measured to take."""
+    config = PRESETS[preset]
+    test = (step["train_and_test"] - step["train"]) / config.test_every
+    return config.n_steps * (step["train"] + test) / 6e4
 
 
 def _say_verdict(plan: Plan, name: str, by_round: list[float], tell: Tell) -> None:

@@ -46,7 +46,7 @@ class PartsOfNetwork:
 
     @property
     def parameters(self) -> Mapping[str, Tensor]:
-        """Weights by name, float32 on the CPU; transformers use TransformerLens's names."""
+        """Weights by name as they were kept, on the CPU; transformers use TransformerLens names."""
         return self.network.weights
 
     @property

@@ -50,7 +50,7 @@ class Snapshot(PairLogits, PartsOfNetwork):
     network: NetworkParts
     """The network and its parts."""
     logits: Float[Tensor, "pair c"]
-    """Logits of the answers, float32."""
+    """Logits of the answers, in the precision of the weights: float32 or float64."""
 
     def __repr__(self) -> str:
         shapes = {"logits": tuple(self.logits.shape)}

@@ -17,9 +17,9 @@ from grokinterp.measures.measure import measure
     needs=("frequencies", "neurons"),
     misleads=(
         "A neuron counts at any frequency, key or not, read or not; dead neurons lower it. The "
-        "circuit does not need a high value: 61 % in `nanda2023`, 85 % in the published network, "
-        "at about the same loss. A neuron (cos w_k a + cos w_k b)² has a fifth of its "
-        "variance at 2k and does not count."
+        "circuit does not need a high value: 61 % in `p113`, 90 % in `nanda2023`, 85 % in the "
+        "published network, at about the same loss. A neuron (cos w_k a + cos w_k b)² has a fifth "
+        "of its variance at 2k and does not count."
     ),
 )
 def fraction_single_frequency_neurons(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:

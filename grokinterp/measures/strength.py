@@ -53,7 +53,7 @@ def held_out_restricted(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> 
     misleads=(
         "Everything outside the key frequencies counts as memorization, noise too: it is 1 at "
         "the first step. Power is not accuracy: with 0.75 of it outside, the circuit alone "
-        "already answered 69 % of the test pairs of `nanda2023`."
+        "already answered 69 % of the test pairs of `p113`."
     ),
 )
 def fraction_logit_power_memorization(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> float:

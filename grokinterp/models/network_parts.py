@@ -95,7 +95,7 @@ class NetworkParts(ABC):
     """
 
     logits: Float[Tensor, "pair c"]
-    """Logits of the answers, float32."""
+    """Logits of the answers, in the precision of the weights: float32 or float64."""
     in_words: str
     """What kind of network it is, in a few words."""
     missing: Mapping[PartName, str]

@@ -269,7 +269,10 @@ PRESETS: dict[str, TrainConfig] = {
         n_steps=5000,
         checkpoint_every=50,
     ),
-    "nanda2023": TrainConfig(),
+    "nanda2023": TrainConfig(
+        model=ModelSpec(init="nanda2023_published", outputs="tokens"), weight_dtype="float64"
+    ),
+    "p113": TrainConfig(),
     "tl_demo": TrainConfig(
         task=TaskSpec(split_seed=598, split_method="torch_randperm"),
         model=ModelSpec(biases="none", init="tl_demo", init_seed=999),
@@ -329,12 +332,15 @@ PRESETS: dict[str, TrainConfig] = {
         n_steps=8000,
     ),
 }
-"""Named configurations. ``quick``, ``nanda2023``, ``tl_demo``: transformers on addition.
-``power2022``: two blocks with layer norm on division modulo 97, in minibatches of 512 (Power et
-al. 2022, arXiv:2201.02177); ``thilak2022``: the same with Adam and no weight decay (Thilak et al.
-2022, arXiv:2206.04817). ``s5``: the settings of Chughtai et al. 2023 (arXiv:2302.03025) for
-transformers on S_5, not their seeds or splits. ``dihedral``, ``alternating``: their perceptron on
-the 58 symmetries of a regular 29-gon and on the 60 even permutations of five, of other widths and
-with a larger learning rate, so that it groks in seconds. ``perceptron``: two layers with the
-activation h^2 (Gromov 2023, arXiv:2301.02679), which grok without weight decay. ``digits``: images,
-from large initial weights, after Liu et al. 2022 (arXiv:2210.01117)."""
+"""Named configurations. ``quick``, ``nanda2023``, ``p113``, ``tl_demo``: transformers on addition.
+``nanda2023``: the main network of Nanda et al. 2023 (arXiv:2301.05217) from its seed, with all of
+its p + 1 outputs, in float64. ``p113``: the same settings in float32, with p outputs and initial
+weights that are drawn in another order, so another network, and faster. ``power2022``: two blocks
+with layer norm on division modulo 97, in minibatches of 512 (Power et al. 2022, arXiv:2201.02177);
+``thilak2022``: the same with Adam and no weight decay (Thilak et al. 2022, arXiv:2206.04817).
+``s5``: the settings of Chughtai et al. 2023 (arXiv:2302.03025) for transformers on S_5, not their
+seeds or splits. ``dihedral``, ``alternating``: their perceptron on the 58 symmetries of a regular
+29-gon and on the 60 even permutations of five, of other widths and with a larger learning rate, so
+that it groks in seconds. ``perceptron``: two layers with the activation h^2 (Gromov 2023,
+arXiv:2301.02679), which grok without weight decay. ``digits``: images, from large initial weights,
+after Liu et al. 2022 (arXiv:2210.01117)."""

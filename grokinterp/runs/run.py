@@ -180,7 +180,8 @@ class Run:
         Returns
         -------
         Tensor
-            (n, answers) float32; intermediate activations are not kept.
+            (n, answers) in the precision of the weights, float32 unless the run has
+            ``weight_dtype=float64``; intermediate activations are not kept.
 
         Raises
         ------
