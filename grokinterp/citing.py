@@ -24,6 +24,7 @@ _POWER = "power2022grokking"
 _NANDA = "nanda2023progress"
 _ZHONG = "zhong2023clock"
 _CHUGHTAI = "chughtai2023toy"
+_THILAK = "thilak2022slingshot"
 _VARMA = "varma2023explaining"
 _LIU = "liu2022omnigrok"
 _KUMAR = "kumar2023grokking"
@@ -38,6 +39,8 @@ PRESET_SOURCES = {
     "nanda2023": _NANDA,
     "p113": _NANDA,
     "tl_demo": _NANDA,
+    "power2022": _POWER,
+    "thilak2022": _THILAK,
     "s5": _CHUGHTAI,
     "dihedral": _CHUGHTAI,
     "alternating": _CHUGHTAI,

@@ -39,10 +39,11 @@ class Train:
     """Settings to start from: quick (p = 59, about a minute), nanda2023 (p = 113, the
     network of the paper from its seed, in float64), p113 (p = 113, the same settings in
     float32, which is faster, and other weights), tl_demo (p = 113, the published
-    Grokking_Demo run), s5 (permutations of five, an hour or two), dihedral (symmetries of a
-    29-gon, half a minute), alternating (even permutations of five, about a minute),
-    perceptron (p = 23, no weight decay, seconds), digits (images, large initial weights).
-    Other flags change them. The preset decides the kind of network, so the flags of a
+    Grokking_Demo run), power2022 (division modulo 97, two blocks with layer norm,
+    minibatches, an hour or two), thilak2022 (the same, Adam without weight decay), s5
+    (permutations of five, an hour or two), dihedral (symmetries of a 29-gon, half a minute),
+    alternating (even permutations of five, about a minute), perceptron (p = 23, no weight
+    decay, seconds), digits (images, large initial weights). Other flags change them. The preset decides the kind of network, so the flags of a
     multilayer perceptron are listed with --preset perceptron --help."""
     n_threads: int | None = None
     """Threads of torch. Another number gives other rounding (default: as torch chooses)."""
