@@ -294,7 +294,7 @@ def table(runs: dict[str, Cells]) -> str:
     """Markdown of the table: cells of the first run, of the others, and the judgements."""
     first, *others = runs
     header = ["figure", "published", first, "times the published", *others, "what should agree"]
-    header += [f"does it: {name.partition(',')[0]}" for name in runs]
+    header += [f"does it: {name}" for name in runs]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for row in ROWS:
         here = {name: cells.get(row.what, {}) for name, cells in runs.items()}
