@@ -43,8 +43,9 @@ class Train:
     minibatches, an hour or two), thilak2022 (the same, Adam without weight decay), s5
     (permutations of five, an hour or two), dihedral (symmetries of a 29-gon, half a minute),
     alternating (even permutations of five, about a minute), perceptron (p = 23, no weight
-    decay, seconds), digits (images, large initial weights). Other flags change them. The preset decides the kind of network, so the flags of a
-    multilayer perceptron are listed with --preset perceptron --help."""
+    decay, seconds), digits (images, large initial weights). Other flags change them. The
+    preset decides the kind of network, so the flags of a multilayer perceptron are listed
+    with --preset perceptron --help."""
     n_threads: int | None = None
     """Threads of torch. Another number gives other rounding (default: as torch chooses)."""
     device: str = "cpu"
