@@ -1,17 +1,26 @@
 """Callbacks: what they are told and when, that they change nothing, and what their errors do."""
 
 import dataclasses
+import json
 import logging
 import math
+import sys
+import types
 
 import pytest
 import torch
 
 import grokinterp as gi
+from grokinterp.circuits.embedding import embedding_spectrum
+from grokinterp.circuits.embedding_circles import embedding_circles
+from grokinterp.figures.style import OTHER_COLOR
+from grokinterp.tasks import draw_split, task_of
 from grokinterp.training import train, train_many
 from grokinterp.training.course import Training
 from tests import tiny
+from tests.recorded_wandb import RecordedWandb
 from tests.test_devices import assert_same_bits, trained, waiting
+from tests.test_docs import BLOCK, DOCS
 
 SHORT = {"n_steps": 20, "test_every": 5, "checkpoint_every": 8}
 PERCEPTRON = gi.MlpSpec(widths=(12,))
@@ -287,3 +296,179 @@ def test_what_is_no_callback_is_refused_before_anything_is_written(
         with pytest.raises(gi.ConfigError, match=words):
             start(short(), tmp_path / "run", progress=False, callbacks=callbacks)
         assert not (tmp_path / "run").exists()
+
+
+# --- what the documentation shows ----------------------------------------------------------------
+
+
+@pytest.fixture
+def log_to_wandb(monkeypatch):
+    """The callback of docs/training.md, and the stand-in that it logs to."""
+    wandb = RecordedWandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    blocks = BLOCK.findall((DOCS / "training.md").read_text(encoding="utf-8"))
+    (code,) = [block for block in blocks if "wandb.init" in block]
+    names = {}
+    exec(code.partition("logged = ")[0], names)
+    return names["log_to_wandb"], wandb
+
+
+def test_the_callback_for_wandb_logs_the_curves_and_ends_what_it_began(log_to_wandb, tmp_path):
+    callback, wandb = log_to_wandb
+    config, folder = short(), tmp_path / "run"
+    with pytest.raises(gi.CallbackError):
+        callbacks = [callback, Told(raises_at=("step", 10))]
+        train(config, folder, progress=False, callbacks=callbacks)
+    run = train(config, folder, progress=False, callbacks=[callback])
+    assert wandb.exit_codes == [1, 0]
+    assert [begun["id"] for begun in wandb.begun] == 2 * [config.hash()]
+    assert json.loads(json.dumps(wandb.begun[0]["config"]))["n_steps"] == 20
+    tested = run.curves.dropna(subset=["test_loss"])
+    logged = {row["step"]: row for row in wandb.rows if "test_loss" in row}
+    assert sorted(logged) == list(tested["step"])
+    for row in tested.dropna(axis=1).to_dict(orient="records"):
+        assert logged[row["step"]] == row
+
+
+# --- the live figure -----------------------------------------------------------------------------
+
+
+def drawn(config, folder, **given):
+    live = gi.figures.LiveFigure(**({"new_figure": lambda figure: figure} | given))
+    run = train(config, folder, progress=False, callbacks=[live])
+    return run, {trace.meta: trace for trace in live.figure.data}, live.figure
+
+
+def test_a_live_figure_ends_with_the_numbers_of_the_run(tmp_path):
+    run, traces, figure = drawn(short(), tmp_path / "run")
+    assert figure.layout.title.text == "Addition modulo 13: finished at step 20"
+    tested = run.curves.dropna(subset=["test_loss"])
+    assert list(traces["test_loss"].x) == list(tested["step"])
+    assert list(traces["test_loss"].y) == list(tested["test_loss"])
+    assert set(traces["train_loss"].x) == {*tested["step"], *run.steps}
+    spectrum = embedding_spectrum(gi.take_snapshot(run)).set_index("frequency")["W_E_norm"]
+    assert list(traces["spectrum"].x) == list(spectrum.index)
+    assert list(traces["spectrum"].y) == pytest.approx(list(spectrum), rel=1e-12)
+    largest = sorted(spectrum.nlargest(3).index)
+    titles = [figure.layout[f"xaxis{number}"].title.text for number in (3, 4, 5)]
+    assert titles == [f"k = {k}" for k in largest]
+    is_colored = [color != OTHER_COLOR for color in traces["spectrum"].marker.color]
+    assert [k for k, colored in enumerate(is_colored, start=1) if colored] == largest
+    assert len({len(traces[f"circle {index}"].x) for index in range(3)} | {13}) == 1
+
+
+@pytest.mark.parametrize("operands", ["shared", "separate"])
+def test_tokens_of_a_planted_frequency_lie_on_a_circle_and_of_another_do_not(operands):
+    # Multiplication: the circle is one in the order of discrete logarithms, not of tokens.
+    task = task_of(gi.TaskSpec("multiplication", p=13))
+    split, view = draw_split(task), task.group_view
+    angles = 2 * torch.pi * 2 * torch.arange(view.order).double() / view.order
+    table = 0.01 * torch.randn(26, 64, generator=torch.Generator().manual_seed(0)).double()
+    for start in (0, 13):
+        tokens = start + torch.from_numpy(view.class_tokens.copy())
+        table[tokens, 1] += angles.cos()
+        table[tokens, 4] += angles.sin()
+    spec = dataclasses.replace(tiny.config().model, operand_embeddings=operands)
+    found = embedding_circles({"embed.W_E": table}, split, spec, n_circles=2)
+    other = next(k for k in found.circles if k != 2)
+    radii = {k: points.norm(dim=1) for k, points in found.circles.items()}
+    width = math.sqrt(2) if operands == "separate" else 1
+    assert radii[2].numpy() == pytest.approx(width, abs=0.1)
+    assert radii[other].max() < 0.5 * width
+    turns = torch.atan2(found.circles[2][:, 1], found.circles[2][:, 0]).diff()
+    assert (turns.remainder(2 * torch.pi)).numpy() == pytest.approx(2 * math.pi / 6, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": PERCEPTRON},
+        {"task": gi.TaskSpec("sum_of_squares", p=13, train_fraction=0.7)},
+        {"task": gi.PolynomialSpec(dimension=4, n_train=16), "model": PERCEPTRON, "loss": "mse"},
+    ],
+    ids=["perceptron", "no cyclic view", "no pairs"],
+)
+def test_what_has_no_circles_shows_its_losses_alone(tmp_path, changes):
+    _, traces, figure = drawn(short(**changes), tmp_path / "run")
+    assert set(traces) == {"train_loss", "test_loss"} and len(traces["test_loss"].x) == 5
+    is_squared = "loss" in changes
+    assert figure.layout.yaxis.title.text.startswith("squared" if is_squared else "loss (nats)")
+    with pytest.raises(gi.ConfigError, match="no circles to find"):
+        config = short(**changes)
+        embedding_circles({}, draw_split(task_of(config.task)), config.model)
+
+
+@pytest.mark.parametrize("seconds, n_drawn", [(0.0, 4), (0.03, 3)])
+def test_updates_are_half_a_second_apart_and_further_where_they_are_slow(
+    tmp_path, monkeypatch, seconds, n_drawn
+):
+    from grokinterp.figures import live as module
+
+    now, draws = [0.0], []
+    draw = module.LiveFigure._draw
+
+    def drawing(self, event):
+        draws.append(event.step)
+        now[0] += seconds
+        draw(self, event)
+
+    monkeypatch.setattr(module.LiveFigure, "_draw", drawing)
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    def tenth_of_a_second(event):
+        now[0] += 0.1
+
+    live = gi.figures.LiveFigure(new_figure=lambda figure: figure)
+    config = short(checkpoint_every=20, test_every=2)
+    train(config, tmp_path / "run", progress=False, callbacks=[tenth_of_a_second, live])
+    # The first, those half a second (or, at 0.03 each, a second) apart in 1.3 s, and the end.
+    assert len(draws) == n_drawn and draws[-1] == 20
+
+
+def test_outside_a_notebook_the_bar_stays_and_the_log_says_why(tmp_path, caplog, capsys):
+    with caplog.at_level(logging.WARNING):
+        run = train(short(), tmp_path / "run", live=True)
+    (line,) = [message for message in caplog.messages if "live" in message]
+    assert "this is no notebook" in line and run.last_step == 20
+    assert "20/20" in capsys.readouterr().err
+    with pytest.raises(gi.ConfigError, match="this is no notebook"):
+        gi.figures.LiveFigure()
+
+
+@pytest.mark.parametrize("missing", ["anywidget", "ipywidgets", None])
+def test_a_notebook_shows_the_figure_in_place_of_the_bar(
+    tmp_path, monkeypatch, caplog, capsys, missing
+):
+    from grokinterp.figures import live as module
+
+    shell = types.SimpleNamespace(kernel=object())
+    notebook = types.SimpleNamespace(get_ipython=lambda: shell)
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == missing else name)
+    shown = []
+    monkeypatch.setattr(module, "_shown_widget", lambda figure: shown.append(figure) or figure)
+    with caplog.at_level(logging.WARNING):
+        train(short(), tmp_path / "run", live=True)
+    has_bar = "20/20" in capsys.readouterr().err
+    assert (len(shown), has_bar) == ((1, False) if missing is None else (0, True))
+    lines = [message for message in caplog.messages if "live" in message]
+    assert [f"{missing} is not installed: pip install" in line for line in lines] == (
+        [] if missing is None else [True]
+    )
+
+
+def test_a_widget_of_plotly_is_sent_every_update(tmp_path):
+    pytest.importorskip("anywidget", reason="anywidget is in the extra [notebook]")
+    import plotly.graph_objects as go
+
+    sent = []
+
+    def widget(figure):
+        made = go.FigureWidget(figure)
+        made.observe(lambda change: sent.append(change.new), names="_py2js_update")
+        return made
+
+    run, traces, _ = drawn(short(), tmp_path / "run", new_figure=widget)
+    assert list(traces["test_loss"].x) == list(run.curves.dropna(subset=["test_loss"])["step"])
+    updates = [str(update["layout_data"]) for update in sent if update]
+    assert "step 0 of 20" in updates[0] and "finished at step 20" in updates[-1]
