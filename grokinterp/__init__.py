@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         comparison_of as comparison_of,
     )
     from grokinterp.errors import (
+        CallbackError as CallbackError,
         CheckpointError as CheckpointError,
         ConfigError as ConfigError,
         FailedRunsError as FailedRunsError,
@@ -94,7 +95,11 @@ if TYPE_CHECKING:
         draw_split as draw_split,
         task_of as task_of,
     )
-    from grokinterp.training import train as train, train_many as train_many
+    from grokinterp.training import (
+        TrainingEvent as TrainingEvent,
+        train as train,
+        train_many as train_many,
+    )
     from grokinterp.trajectory import (
         Analysis as Analysis,
         CircuitSteps as CircuitSteps,
@@ -128,6 +133,7 @@ _HOMES = {
     "PRESETS": "runs.config",
     "train": "training",
     "train_many": "training",
+    "TrainingEvent": "training",
     "Run": "runs.run",
     "Parts": "models.module_spec",
     "load_run": "runs.loading",
@@ -177,6 +183,7 @@ _HOMES = {
     "cite": "citing",
     "export": "sharing",
     "GrokinterpError": "errors",
+    "CallbackError": "errors",
     "CheckpointError": "errors",
     "ConfigError": "errors",
     "FailedRunsError": "errors",

@@ -81,5 +81,9 @@ class FailedRunsError(GrokinterpError):
         self.failures = failures
 
 
+class CallbackError(GrokinterpError):
+    """A callback of a training that raised; its own error is the ``__cause__``."""
+
+
 class FitError(GrokinterpError, ValueError):
     """Data from which what is asked for cannot be estimated."""

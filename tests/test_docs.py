@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import planted, tiny, toy_experiment
+from tests import planted, recorded_wandb, tiny, toy_experiment
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -132,6 +132,7 @@ def given(grokked_run, tmp_path, monkeypatch):
     import grokinterp as gi
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "wandb", recorded_wandb.RecordedWandb())
     torch.save(planted.clock_parameters(13, [2]), tmp_path / "low_precision_mod_addition.pth")
     spec = gi.ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=24)
     model = gi.HookedTransformer.from_parameters(spec, _parameters(spec))

@@ -4,7 +4,8 @@ Every function takes an :class:`~grokinterp.trajectory.Analysis` and draws what 
 tables; none computes a statistic. Where the analysis has no numbers for a figure, the function
 raises :class:`~grokinterp.FitError` with the reason; :func:`all_figures` returns those that there
 are. Those of :mod:`~grokinterp.figures.comparison` take a list of analyses and lay them over each
-other. :func:`plot_chart` draws the charts of an experiment in the same style.
+other. :func:`plot_chart` draws the charts of an experiment in the same style, and
+:class:`LiveFigure` a training as it goes.
 """
 
 from grokinterp.figures.algorithm import plot_correct_logits
@@ -34,12 +35,14 @@ from grokinterp.figures.coset_neurons import plot_coset_neurons
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.live import LiveFigure, live_figure as live_figure
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 
 __all__ = [
     "FIGURES",
+    "LiveFigure",
     "all_figures",
     "plot_ablations",
     "plot_accuracies",

@@ -17,6 +17,7 @@ from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.runs.run import Run
 from grokinterp.tasks import Split
+from grokinterp.training.callbacks import NOBODY, Callbacks
 from grokinterp.training.course import Course, OfStep, Training, first_weights
 from grokinterp.training.recorder import Recorder, open_recorder
 from grokinterp.training.stacked_weights import StackedWeights
@@ -121,6 +122,7 @@ class Batch:
     """Folder of all runs."""
     device: str
     parent_of: Callable[[TrainConfig], Run | None]
+    callbacks: Callbacks = NOBODY
     _weights: StackedWeights | None = None
     _step: StackedStep | None = None
     _members: list[_Member] = field(default_factory=list)
@@ -162,7 +164,9 @@ class Batch:
         of_step, evaluation = self.way.member(entrant)
         training = Training.start(network, parameters, of_step, evaluation, recorder)
         clock = _Clock()
-        return _Member(training, Course(training, recorder, clock), of_step, lock, clock)
+        course = Course(training, recorder, clock, self.callbacks)
+        course.begin()
+        return _Member(training, course, of_step, lock, clock)
 
     def _places(self, network: Network, initial: dict[str, Tensor]) -> dict[str, Tensor]:
         """The first free slot; whoever comes first decides what the stack is like."""
@@ -201,6 +205,7 @@ class Batch:
                     continue
                 ended.append(member.training)
             except GrokinterpError as error:
+                member.course.interrupted(error)
                 failed.append((member.training, error))
             leaving.append(slot)
         share = (time.monotonic() - start) / n_members
@@ -223,4 +228,6 @@ class Batch:
     def close(self) -> None:
         """Give the folders of all members free; what was saved of them stays."""
         while self._members:
-            self._members.pop().lock.close()
+            member = self._members.pop()
+            with member.lock:
+                member.course.interrupted(None)

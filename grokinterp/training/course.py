@@ -10,15 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
+from grokinterp.runs.record import BATCH_LOSS, CURVE_COLUMNS
 from grokinterp.runs.run import Run
 from grokinterp.runs.stopping import EarlyStop, early_stop
+from grokinterp.training.callbacks import NOBODY, Callbacks, Watch
 from grokinterp.training.loss import DTYPES
 from grokinterp.training.minibatches import MinibatchStep
 from grokinterp.training.modifiers import Modifier, modifiers_of
@@ -148,9 +150,17 @@ class Course:
         Where it is written.
     clock
         Seconds that the training has taken in this process.
+    callbacks
+        Who is told at tests, checkpoints and the end.
     """
 
-    def __init__(self, training: Training, recorder: Recorder, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        training: Training,
+        recorder: Recorder,
+        clock: Callable[[], float],
+        callbacks: Callbacks = NOBODY,
+    ) -> None:
         config = training.config
         self.train_loss, self.test_loss = math.nan, math.nan
         self._training, self._recorder, self._clock = training, recorder, clock
@@ -158,13 +168,38 @@ class Course:
         self._test_every = config.test_every
         self._stop = _stop_after(training, recorder)
         self._unread = UnreadLosses(next(iter(training.parameters.values())).device)
+        self._known: dict[str, Any] = {}
+        self._watch = Watch(
+            callbacks, config, recorder.split, recorder.folder.path, training.parameters
+        )
+
+    def begin(self) -> None:
+        """Tell the callbacks that training begins.
+
+        Raises
+        ------
+        CallbackError
+            If one of them raises.
+        """
+        self._watch.begin(self._training.n_updates)
+
+    def interrupted(self, error: BaseException | None) -> None:
+        """Tell the callbacks that an exception ends the training, unless it has ended already."""
+        self._watch.interrupted(self._training.n_updates, error)
 
     def is_over(self, loss: Tensor) -> bool:
-        """Take the loss at the present weights, test and write what is due, and say if it ends."""
+        """Take the loss at the present weights, test and write what is due, and say if it ends.
+
+        Raises
+        ------
+        CallbackError
+            If a callback raises; what was due is on disk then.
+        """
         training, recorder, step = self._training, self._recorder, self._training.n_updates
         self._unread.add(step, loss)
         is_last = step == self._n_steps
         is_tested = step % self._test_every == 0 or is_last
+        tested = None
         if is_tested or step in self._keep or self._unread.are_due:
             losses = self._unread.read()
             self.train_loss = losses[-1][1]
@@ -178,28 +213,48 @@ class Course:
             if not is_fine:
                 # On a device that is not waited for, updates after this step are thrown away.
                 recorder.finish_diverged(self._clock())
+                name = "train_loss" if training.config.batch_size is None else "batch_loss"
+                self._watch.end(losses[-1][0], "diverged", **{name: self.train_loss})
                 return True
-        if step in self._keep or is_last:
+        is_checkpoint = step in self._keep or is_last
+        if is_checkpoint:
             recorder.save(training, self._clock())
+        if step > recorder.resumed_step and (is_checkpoint or tested is not None):
+            self._tell(tested, is_checkpoint)
+        if is_last:
+            outcome = "finished" if step == self._n_steps else "stopped_early"
+            self._watch.end(step, outcome, **self._known)
         return is_last
+
+    def _tell(self, tested: Tested | None, is_checkpoint: bool) -> None:
+        """Tell the callbacks what was read at this step anyway."""
+        training = self._training
+        row = _row(training.n_updates, self.train_loss, tested, training.config)
+        self._known = dict(zip((*CURVE_COLUMNS, BATCH_LOSS), row, strict=False))
+        self._known |= {"is_tested": tested is not None, "is_checkpoint": is_checkpoint}
+        step = self._known.pop("step")
+        self._watch.step(step, **self._known)
 
 
 def _add_rows(recorder: Recorder, losses: list[tuple[int, float]], tested: Tested | None) -> None:
     """Add a row per loss to the curves; the last has what was tested at its weights."""
-    has_minibatches = recorder.config.batch_size is not None
     for step, loss in losses:
         if step > recorder.resumed_step:
             here = tested if step == losses[-1][0] else None
-            cells: tuple[float | None, ...] = (None, None, None)
-            if here is not None:
-                # A regression has no accuracies: empty cells.
-                accuracies = (here.train_accuracy, here.test_accuracy)
-                known = (None if math.isnan(cell) else cell for cell in accuracies)
-                cells = (here.test_loss, *known)
-            if has_minibatches:
-                recorder.add_row((step, here and here.train_loss, *cells, loss))
-            else:
-                recorder.add_row((step, loss, *cells))
+            recorder.add_row(_row(step, loss, here, recorder.config))
+
+
+def _row(step: int, loss: float, tested: Tested | None, config: TrainConfig) -> tuple[Any, ...]:
+    """Row of the curves: step, what was tested, and the loss in its column."""
+    cells: tuple[Any, ...] = (None, None, None)
+    if tested is not None:
+        # A regression has no accuracies: empty cells.
+        accuracies = (tested.train_accuracy, tested.test_accuracy)
+        known = (None if math.isnan(cell) else cell for cell in accuracies)
+        cells = (tested.test_loss, *known)
+    if config.batch_size is None:
+        return step, loss, *cells
+    return step, tested and tested.train_loss, *cells, loss
 
 
 def _stop_after(training: Training, recorder: Recorder) -> EarlyStop:

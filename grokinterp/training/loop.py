@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -26,7 +26,8 @@ from grokinterp.runs.stopping import early_stop
 from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.tasks import Split, task_of
-from grokinterp.training.captured import capture_name, motion_of
+from grokinterp.training.callbacks import Callback, Callbacks, live_figure
+from grokinterp.training.captured import PlainMotion, capture_name, motion_of
 from grokinterp.training.course import Course, Training, first_weights, weight_dtype
 from grokinterp.training.loss import widest
 from grokinterp.training.optimizer import check_algorithm
@@ -49,6 +50,8 @@ def train(
     device: str = "cpu",
     progress: bool = True,
     parent: Run | None = None,
+    callbacks: Sequence[Callback] = (),
+    live: bool = False,
 ) -> Run:
     """Train a network into a run folder, or resume where an earlier call stopped.
 
@@ -73,6 +76,13 @@ def train(
     parent
         The finished run whose last weights this one starts from, for a config that names one
         (``config.parent``).
+    callbacks
+        Functions that are called with a :class:`~grokinterp.TrainingEvent` when training
+        begins, after every test and checkpoint, and when it ends, for the steps that this call
+        trains. They change no number of the run.
+    live
+        Show a figure in the notebook that is updated while the network is trained, in place of
+        the progress bar. Elsewhere, and without the extra ``[notebook]``, the bar stays.
 
     Returns
     -------
@@ -85,8 +95,11 @@ def train(
     RunFolderError
         If the folder holds something else, is being written, or cannot be written.
     ConfigError
-        If `n_threads` or `device` is not to be had here, or `parent` is not the run that the
-        config names.
+        If `n_threads` or `device` is not to be had here, `parent` is not the run that the config
+        names, or a callback cannot be called.
+    CallbackError
+        If a callback raises. The folder then has everything up to its last checkpoint, and the
+        same call resumes it to the same bits.
 
     Examples
     --------
@@ -97,6 +110,8 @@ def train(
     20
     """
     _check_arguments(config, folder, n_threads, device, parent)
+    checked("live", live, bool)
+    told = Callbacks(callbacks)
     check_parent(config, parent)
     check_size(config)
     run_folder = RunFolder(Path(folder))
@@ -106,7 +121,10 @@ def train(
             return load_run(folder)
     with threads(n_threads), open_recorder(Path(folder), config) as recorder:
         if not run_folder.is_finished(config):
-            _run_loop(*_started(config, recorder, device, parent), recorder, progress)
+            figure = live_figure() if live else None
+            if figure is not None:
+                told, progress = Callbacks([*callbacks, figure]), False
+            _run_loop(*_started(config, recorder, device, parent), recorder, progress, told)
     return load_run(folder)
 
 
@@ -131,10 +149,26 @@ def _started(
     return step, Training.start(network, parameters, step, evaluation, recorder)
 
 
-def _run_loop(step: TrainingStep, training: Training, recorder: Recorder, progress: bool) -> None:
-    start, pace = time.monotonic(), Pace()
+def _run_loop(
+    step: TrainingStep,
+    training: Training,
+    recorder: Recorder,
+    progress: bool,
+    callbacks: Callbacks,
+) -> None:
+    start = time.monotonic()
     motion = motion_of(step, training, recorder)
-    course = Course(training, recorder, lambda: time.monotonic() - start)
+    course = Course(training, recorder, lambda: time.monotonic() - start, callbacks)
+    try:
+        course.begin()
+        _move_to_end(motion, training, course, progress)
+    except BaseException as error:
+        course.interrupted(error)
+        raise
+
+
+def _move_to_end(motion: PlainMotion, training: Training, course: Course, progress: bool) -> None:
+    pace = Pace()
     bar = tqdm(
         total=training.config.n_steps,
         initial=training.n_updates,

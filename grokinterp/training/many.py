@@ -21,6 +21,7 @@ from grokinterp.runs.store import RunFolder
 from grokinterp.runs.stored_run import load_run
 from grokinterp.training import batched_ways
 from grokinterp.training.batch import Batch, BatchedWay
+from grokinterp.training.callbacks import Callback, Callbacks
 from grokinterp.training.loop import (
     check_machine,
     check_parent,
@@ -38,6 +39,7 @@ def train_many(
     n_threads: int | None = None,
     device: str = "cpu",
     progress: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> list[Run]:
     """Train many runs, those of one shape together, each into a run folder of its own.
 
@@ -60,6 +62,9 @@ def train_many(
         Where the batches are computed, such as ``cpu`` or ``cuda``.
     progress
         Show a progress bar on standard error.
+    callbacks
+        As in :func:`train`, called for the tests and checkpoints of every run; ``event.config``
+        says whose they are. Never two at a time, from whichever thread trains the run.
 
     Returns
     -------
@@ -71,9 +76,10 @@ def train_many(
     ------
     FailedRunsError
         If some runs could not be finished, for example because another process writes into
-        their folder. It has the reason of each. The others are trained to their end first.
+        their folder, or a callback raised at one of their steps. It has the reason of each. The
+        others are trained to their end first.
     ConfigError
-        If `n_threads` or `device` is not to be had here.
+        If `n_threads` or `device` is not to be had here, or a callback cannot be called.
 
     Notes
     -----
@@ -99,11 +105,12 @@ def train_many(
     """
     _check_arguments(configs, folder)
     check_machine(n_threads, device)
+    told = Callbacks(callbacks)
     folder = Path(folder)
     make_folder(folder, "Choose another folder.")
     wanted = {config.hash(): config for one in configs for config in (*one.ancestors, one)}
     with _Progress(progress) as shown:
-        work = _Work(folder, device, n_threads or torch.get_num_threads(), shown)
+        work = _Work(folder, device, n_threads or torch.get_num_threads(), shown, told)
         open_ones = [config for config in wanted.values() if work.is_open(config)]
         shown.begin(open_ones)
         for depth in sorted({len(config.ancestors) for config in open_ones}):
@@ -116,8 +123,11 @@ def train_many(
 class _Work:
     """Trains groups of runs into one folder, and remembers which could not be trained."""
 
-    def __init__(self, folder: Path, device: str, n_threads: int, shown: _Progress) -> None:
+    def __init__(
+        self, folder: Path, device: str, n_threads: int, shown: _Progress, callbacks: Callbacks
+    ) -> None:
         self._folder, self._device, self._shown = folder, device, shown
+        self._callbacks = callbacks
         self._n_threads = n_threads
         self.failures: dict[str, GrokinterpError] = {}
         self._is_stopped = threading.Event()
@@ -161,7 +171,9 @@ class _Work:
                 # For this thread; nobody sets it back before all are done, since MKL has one
                 # number for the whole process.
                 torch.set_num_threads(1)
-            batch = Batch(way, n_slots, self._folder, self._device, self._parent_of)
+            batch = Batch(
+                way, n_slots, self._folder, self._device, self._parent_of, self._callbacks
+            )
             self._work_off(batch, waiting)
 
         with threads(1 if has_threads else None):
