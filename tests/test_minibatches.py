@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
@@ -17,7 +18,7 @@ from grokinterp.training import train
 from grokinterp.training.captured import why_not_captured
 from grokinterp.training.minibatches import MinibatchSampler
 from grokinterp.trajectory import analyze_run
-from grokinterp.trajectory.slingshots import find_spikes
+from grokinterp.trajectory.slingshots import SpikeRule, find_spikes
 from tests import tiny
 
 N_TRAIN = 118
@@ -171,6 +172,45 @@ def test_spikes_are_found_on_the_losses_of_the_batches(tmp_path):
     spikes = find_spikes(run.curves.assign(batch_loss=loss))
     assert [spike.onset_step for spike in spikes] == [150]
     assert not find_spikes(run.curves.assign(batch_loss=1e-6))
+
+
+@pytest.mark.parametrize("batch_size", [39, 4])
+def test_a_batch_of_few_examples_is_no_spike(tmp_path, batch_size):
+    """With 39 every fourth batch has a single example; the loss on all examples has no spike."""
+    optimizer = OptimizerSpec(learning_rate=3e-3, weight_decay=0.0)
+    config = small(
+        n_steps=700, checkpoint_every=700, test_every=1, batch_size=batch_size, optimizer=optimizer
+    )
+    curves = train(config, tmp_path, progress=False).curves
+    assert not find_spikes(curves)
+    tested = curves.assign(train_loss=curves["train_loss"].where(curves["step"] % 10 == 0))
+    assert not find_spikes(tested)
+    if batch_size == 39:
+        single = SpikeRule(median_steps=1)
+        assert find_spikes(tested, single), "the batch losses by themselves look like spikes"
+
+
+def test_what_is_said_of_a_run_names_its_minibatches_and_its_last_test(tmp_path):
+    config = small(n_steps=30, test_every=20, checkpoint_every=25)
+    run = train(config, tmp_path / "run", progress=False)
+    cut = dataclasses.replace(run, curves=run.curves.iloc[:26])
+    loss = run.curves["train_loss"]
+    assert f"at step 20 train loss {loss[20]:.3g}" in " ".join(repr(cut).split())
+    assert f"at step 30 train loss {loss[30]:.3g}" in " ".join(repr(run).split())
+    card = (gi.export(analyze_run(run), tmp_path / "out") / "README.md").read_text()
+    assert "batch\\_size=32, batch\\_sampling=without\\_replacement" in card
+    assert "muon" not in card and "schedule" not in card
+    plain = train(tiny.config(n_steps=5), tmp_path / "plain", progress=False)
+    card = (gi.export(analyze_run(plain), tmp_path / "other") / "README.md").read_text()
+    assert "batch" not in card.lower()
+
+
+def test_a_given_loss_that_is_infinite_is_where_a_run_diverged():
+    given = {"step": [0, 10, 20], "train_loss": [2, np.inf, np.nan], "batch_loss": [2.1, 2.0, 1.9]}
+    run = gi.Run.from_logits(
+        {20: np.zeros((25, 5))}, task=TaskSpec(p=5), curves=pd.DataFrame(given)
+    )
+    assert run.diverged_at == 10
 
 
 def test_an_exported_run_keeps_the_losses_of_its_batches(tmp_path):

@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 
 from grokinterp.figures.curves import shows_squared_error
-from grokinterp.figures.lines import MAX_POINTS
+from grokinterp.figures.lines import MAX_POINTS, finite_points
 from grokinterp.figures.spectrum import spectrum_of
 from grokinterp.report.analysis_figures import figure_if_any, figure_or_reason
 from grokinterp.report.outcome import phase_table
 from grokinterp.report.page import Section, paragraph
 from grokinterp.trajectory.analysis import Analysis
 
+_LOSSES = ("train_loss", "test_loss")
+
 
 def loss_and_accuracy_section(analysis: Analysis) -> Section:
     """Loss and accuracy along training, with the steps of the phases."""
     n = analysis.run.task.n_classes
+    n_points = max(len(finite_points(analysis.run.curves, name)[0]) for name in _LOSSES)
     thinned = (
-        f" The {len(analysis.run.curves):,} recorded steps are thinned to what a screen can "
-        "show; every peak is kept."
-        if len(analysis.run.curves) > MAX_POINTS
+        f" The {n_points:,} recorded losses are thinned to what a screen can show; every peak is "
+        "kept."
+        if n_points > MAX_POINTS
         else ""
     )
     rises = f"first rises far above the level of guessing ({math.log(n):.2f} nats)"

@@ -65,7 +65,7 @@ class OptimizerSpec:
     decayed: tuple[str, ...] | None = later_field(None)
     """Weights on which the weight decay acts, by the names of a checkpoint
     (``blocks.0.mlp.W_in``) or their last part (``W_in``: in every block); None: all that are
-    trained."""
+    trained. On a command line all words that follow are names, so the folder comes first."""
     muon_momentum: float = later_field(0.95)
     """Momentum of ``muon``: decay rate of its average of the gradients."""
     muon_nesterov: bool = later_field(True)
@@ -92,7 +92,7 @@ class OptimizerSpec:
         if self.decayed is not None:
             remedy = "Name at least one weight, or use weight_decay=0."
             require(self, "decayed", bool(self.decayed), remedy)
-            # One setting has one name, in whatever order it was written.
+            # In whatever order, and however often, a name was written.
             object.__setattr__(self, "decayed", tuple(sorted(set(self.decayed))))
 
     def _check_schedule(self) -> None:

@@ -76,8 +76,12 @@ class Run:
     there are any, no verdict is built on the reading."""
 
     def __repr__(self) -> str:
-        steps, last = self.steps, self.curves.ffill().tail(1).to_dict(orient="records")
+        steps, curves = self.steps, self.curves
+        tested = curves.dropna(subset=["test_loss"])
+        # All numbers are of one step; what was not tested has its last losses.
+        last = (tested if len(tested) else curves.ffill()).tail(1).to_dict(orient="records")
         numbers = [(name, last[0][name]) for name in CURVE_COLUMNS[1:] if last]
+        at = int(last[0]["step"]) if last else self.last_step
         known = [f"{name.replace('_', ' ')} {v:.3g}" for name, v in numbers if not math.isnan(v)]
         span = f"{len(steps)}, from step {steps[0]:,} to {steps[-1]:,}" if steps else "none yet"
         return in_lines(
@@ -87,7 +91,7 @@ class Run:
                 "split": repr(self.split).partition(": ")[2],
                 "network": self.spec.in_words,
                 "checkpoints": span,
-                f"at step {self.last_step:,}": ", ".join(known),
+                f"at step {at:,}": ", ".join(known),
                 "diverged": f"at step {self.diverged_at:,}" if self.diverged_at else None,
                 "folder": str(self.folder) if self.folder else None,
                 "origin": self.origin if self.is_imported else None,
@@ -230,7 +234,9 @@ class Run:
         loss = loss_of_every_step(self.curves).to_numpy()
         # Our training records every step; a log from elsewhere may have gaps, which are NaN,
         # and its importer writes infinity for a loss that was recorded and not finite.
-        bad = np.isinf(loss) if self.is_imported else ~np.isfinite(loss)
+        bad = ~np.isfinite(loss)
+        if self.is_imported:
+            bad = np.isinf(loss) | np.isinf(self.curves["train_loss"].to_numpy())
         return int(self.curves["step"].to_numpy()[bad][0]) if bad.any() else None
 
     @classmethod

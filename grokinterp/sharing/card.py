@@ -11,6 +11,7 @@ from typing import Any
 
 from grokinterp.citing import REPOSITORY, cite
 from grokinterp.errors import one_line
+from grokinterp.fields import settled
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.exported import WEIGHTS
 from grokinterp.runs.record import ForeignNetworks
@@ -135,11 +136,19 @@ def _training(analysis: Analysis) -> str:
         split = f"{n_train:,} of {n_pairs:,} pairs were trained on."
     if not isinstance(run.config, TrainConfig):
         return f"{split} It was trained elsewhere: {escaped(run.origin)}"
-    config = run.config.to_dict()
+    config, plain = run.config.to_dict(), settled(run.config)
     settings = {"steps": f"{run.last_step:,}", "loss": config["loss"]}
-    for part in ("optimizer", "task"):
-        chosen = {name: value for name, value in config[part].items() if value is not None}
-        settings[part] = _settings(chosen)
+    # Fields that came later are named where they are not as usual.
+    chosen = {n: v for n, v in plain["optimizer"].items() if v is not None}
+    settings["optimizer"] = _settings(chosen)
+    settings["task"] = _settings({n: v for n, v in config["task"].items() if v is not None})
+    if run.config.batch_size is not None:
+        names = ("batch_size", "batch_sampling", "batch_seed")
+        settings["minibatches"] = _settings({name: config[name] for name in names})
+    precisions = {name: config[name] for name in ("weight_dtype", "loss_dtype")}
+    settings["precision"] = _settings(precisions)
+    if run.config.pressures.names:
+        settings["pressures"] = repr(run.config.pressures)
     seeds = {"init_seed": config["model"]["init_seed"], "init": config["model"]["init"]}
     settings["initial weights"] = _settings(seeds)
     return f"{split}\n\n{_table({name: escaped(str(v)) for name, v in settings.items()})}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.models.shared_prefix import is_prefix_shared
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.network import Network
 from grokinterp.training.dropout import Dropout
@@ -49,6 +50,9 @@ def ways_of(
     is_perceptron = isinstance(config.model, MlpSpec)
     why = f"rows: {reason_of_rows}" if is_perceptron else f"tables: {reason}"
     step.name = f"autograd (no pair {why})"
+    if dropout is None and isinstance(config.model, ModelSpec):
+        if is_prefix_shared(config.model, len(parameters["embed.W_E"]), batches["train"][0]):
+            step.name += ", shared prefixes"
     return step, ForwardEvaluation(parameters, network, *batches["test"], *of_loss)
 
 

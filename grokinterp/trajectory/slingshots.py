@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from grokinterp.fields import check_types, require
-from grokinterp.runs.record import loss_of_every_step
+from grokinterp.runs.record import BATCH_LOSS, loss_of_every_step
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,14 @@ class SpikeRule:
     rest_steps: int = 100
     """Steps after the end of a spike in which another rise is its aftershock; cycles of
     published runs take more than 1000 steps."""
+    median_steps: int = 21
+    """Steps of the running median through the losses of minibatches, which are noisy: a single
+    batch that is hard, or has a few examples only, is no spike."""
 
     def __post_init__(self) -> None:
         check_types(self)
         require(self, "factor", self.factor > 1, "It must be above 1.")
-        for name in ("rise_steps", "fall_steps"):
+        for name in ("rise_steps", "fall_steps", "median_steps"):
             require(self, name, getattr(self, name) >= 1, "It must be at least 1.")
         for name in ("peak_loss", "rest_steps"):
             require(self, name, getattr(self, name) >= 0, "Use 0 or more.")
@@ -75,8 +78,8 @@ def find_spikes(curves: pd.DataFrame, rule: SpikeRule | None = None) -> tuple[Sp
     Parameters
     ----------
     curves
-        Columns ``step`` and ``train_loss``, one row for every step. Where there is a
-        ``batch_loss``, as of a run with minibatches, that is followed.
+        Columns ``step`` and ``train_loss``, one row for every step. Of a run with minibatches,
+        whose ``train_loss`` has gaps, ``batch_loss`` is followed, as a running median.
     rule
         What counts as a spike; None for the defaults.
 
@@ -100,7 +103,7 @@ def find_spikes(curves: pd.DataFrame, rule: SpikeRule | None = None) -> tuple[Sp
     rule; this one is ours.
     """
     rule = rule or SpikeRule()
-    steps, loss = curves["step"].to_numpy(), loss_of_every_step(curves).to_numpy(dtype=np.float64)
+    steps, loss = curves["step"].to_numpy(), _followed(curves, rule)
     before, later = loss[: -rule.rise_steps], loss[rule.rise_steps :]
     found: list[Spike] = []
     free_from = 0
@@ -121,6 +124,16 @@ def find_spikes(curves: pd.DataFrame, rule: SpikeRule | None = None) -> tuple[Sp
             )
         )
     return tuple(found)
+
+
+def _followed(curves: pd.DataFrame, rule: SpikeRule) -> np.ndarray:
+    """The training loss of every step, freed of the noise of minibatches where there is any."""
+    loss = loss_of_every_step(curves)
+    if curves["train_loss"].notna().all():
+        loss = curves["train_loss"]
+    elif loss.name == BATCH_LOSS:
+        loss = loss.rolling(rule.median_steps, center=True, min_periods=1).median()
+    return loss.to_numpy(dtype=np.float64)
 
 
 def norm_growth(

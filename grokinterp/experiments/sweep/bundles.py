@@ -60,5 +60,7 @@ def _kind_of(config: TrainConfig) -> object | None:
         return None
     if model.n_layers != 1 or config.pressures.dropout:
         return None
+    if config.batch_size is not None or config.optimizer.algorithm == "muon":
+        return None
     model = dataclasses.replace(model, init_seed=0, init_scale=1.0)
     return model, task.operation, task.p, task.degree, task.group
