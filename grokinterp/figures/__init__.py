@@ -36,6 +36,7 @@ from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
+from grokinterp.figures.story import plot_story
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 
 __all__ = [
@@ -65,5 +66,10 @@ __all__ = [
     "plot_neurons",
     "plot_representations",
     "plot_restricted_and_excluded_loss",
+    "plot_story",
     "plot_sum_squared_weights",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
