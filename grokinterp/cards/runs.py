@@ -102,9 +102,9 @@ def _outcome(run: Run, milestones: Milestones | None) -> str | None:
     if n_unmirrored in (0, len(run.split.test)) or milestones.grokking_step is None:
         return milestones.outcome
     memorized, generalized = milestones.memorization_step, milestones.grokking_step
-    first = "" if memorized is None else f"memorized its training pairs at step {memorized:,}, "
-    above = f"a test accuracy above {100 * Thresholds().grokking:g}% from step {generalized:,} on"
-    return f"{first}{above}; gi.analyze_run(run) says whether that was sharp"
+    first = "" if memorized is None else f"memorized its training pairs at step {memorized:,}; "
+    above = f"test accuracy above {100 * Thresholds().grokking:g}% from step {generalized:,} on"
+    return f"{first}{above}. gi.analyze_run(run) says how sharp that was."
 
 
 def _last_numbers(curves: pd.DataFrame) -> str:

@@ -88,5 +88,7 @@ def _shares(keys: KeyFrequencies) -> str:
     column = "frequency" if "frequency" in table else "representation"
     names = table[column].tolist()
     largest = [i for i in np.argsort(-shares) if np.isfinite(shares[i])][:4]
-    said = "share of the logits' power; " + listed(f"{names[i]}: {shares[i]:.1%}" for i in largest)
+    said = "share of the logits' power, largest " + listed(
+        f"{names[i]}: {shares[i]:.1%}" for i in largest
+    )
     return bars(shares, is_key, said, names)
