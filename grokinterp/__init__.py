@@ -13,6 +13,8 @@ pandas, plotly nor TransformerLens.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from grokinterp.registered import register
+
 if TYPE_CHECKING:
     # The same names from the same places, for editors and type checkers.
     from grokinterp import figures as figures
@@ -192,6 +194,10 @@ _HOMES = {
     "RunFolderError": "errors",
     "ShapeError": "errors",
 }
+
+# What methods of lower rooms call in higher ones.
+register("card", "grokinterp.cards:card_of")
+register("plot of an analysis", "grokinterp.figures.story:plot_story")
 
 if not TYPE_CHECKING:  # which would take any misspelled name for one of these
     __all__ = [*_HOMES, "figures"]

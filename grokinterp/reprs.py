@@ -1,4 +1,4 @@
-"""What an object shows of itself in a notebook: the Python that makes it, or a few lines."""
+"""What an object shows of itself: the Python that makes it, a few lines, in a notebook a card."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import dataclasses
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from grokinterp.registered import registered
 
 WIDTH = 96
 """Columns that a line of a repr takes at most; a spec that is longer goes over several."""
@@ -38,6 +40,15 @@ def spec_repr(self: Any) -> str:
         return line
     inner = "".join(f"    {line}\n" for part in parts for line in f"{part},".splitlines())
     return f"{name}(\n{inner})"
+
+
+def card_repr(self: Any) -> str:
+    """Return the card of an object as HTML, which notebooks show in place of its repr.
+
+    A class takes it as its own by ``_repr_html_ = card_repr``; what is on the card is written in
+    :mod:`grokinterp.cards`.
+    """
+    return registered("card")(self)
 
 
 def in_lines(title: str, rows: Mapping[str, str | None]) -> str:

@@ -20,6 +20,7 @@ REVEALED = {
     "gi.compare": ("(runs: Sequence[", ") -> DataFrame"),
     "gi.PRESETS": ("dict[str, TrainConfig]", ""),
     "gi.figures.plot_losses": ("(analysis: Analysis", ") -> Figure"),
+    "gi.Analysis.plot": ("(self: Analysis", ") -> Figure"),
     "gi.Run.from_state_dicts": ("(state_dicts: Mapping[int, ", ") -> Run"),
     "gi.restricted_loss": (
         "(snapshot: Snapshot, key_frequencies: KeyFrequencies, *, on: ",

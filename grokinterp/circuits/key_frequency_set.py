@@ -10,7 +10,7 @@ import pandas as pd
 
 from grokinterp.circuits.generalization import AccuracyOn
 from grokinterp.errors import ConfigError
-from grokinterp.reprs import spec_repr
+from grokinterp.reprs import card_repr, spec_repr
 from grokinterp.spectra import cyclic_harmonics, group_harmonics, n_frequencies
 from grokinterp.tasks import GroupView
 
@@ -68,6 +68,7 @@ class KeyFrequencies:
     no test pairs are known, ``all``. None for other rules."""
 
     __repr__ = spec_repr
+    _repr_html_ = card_repr
 
     @classmethod
     def given(cls, order: int, frequencies: Iterable[int]) -> KeyFrequencies:

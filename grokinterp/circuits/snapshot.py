@@ -17,7 +17,7 @@ from grokinterp.errors import CheckpointError
 from grokinterp.fields import checked
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.network_parts import NetworkParts, Operands
-from grokinterp.reprs import in_lines
+from grokinterp.reprs import card_repr, in_lines
 from grokinterp.runs.parts import network_parts
 from grokinterp.runs.run import Run
 from grokinterp.spectra import group_means, sum_rows
@@ -66,6 +66,8 @@ class Snapshot(PairLogits, PartsOfNetwork):
                 "accuracy": f"{self.accuracy_all:.3g} on all pairs",
             },
         )
+
+    _repr_html_ = card_repr
 
     @classmethod
     def of(

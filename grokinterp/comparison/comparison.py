@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from grokinterp.comparison.settings import Fields, Settings, config_fields, find_settings
-from grokinterp.reprs import MOST_LISTED, in_lines
+from grokinterp.reprs import MOST_LISTED, card_repr, in_lines
 from grokinterp.trajectory.analysis import Analysis
 from grokinterp.trajectory.recorded import has_recorded
 
@@ -73,6 +73,8 @@ class Comparison:
             rows["..."] = f"and {len(kinds) - len(rows)} more"
         came = f"{self.n_generalized} generalized, {self.n_censored} not by their last step"
         return in_lines(f"Comparison of {len(kinds)} runs: {came}", rows)
+
+    _repr_html_ = card_repr
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from grokinterp.experiments.experiment import Experiment, Scale
 from grokinterp.experiments.sweep import Failure, run_sweep, write_table
 from grokinterp.experiments.sweep.pool import Backend, check_workers
 from grokinterp.fields import Number, checked, plain_number
-from grokinterp.reprs import in_lines
+from grokinterp.reprs import card_repr, in_lines
 from grokinterp.runs.atomic import make_folder, write_atomically
 
 STORE_NAME = "runs"
@@ -48,6 +48,8 @@ class Reproduction:
         runs = f"{len(self.table)}, {self.n_censored} censored, {len(self.failures)} failed"
         title = f"Reproduction of {self.experiment.name} ({self.scale.name}): {self.verdict}"
         return in_lines(title, {**claims, "runs": runs, "folder": str(self.folder)})
+
+    _repr_html_ = card_repr
 
     @property
     def folder(self) -> Path:

@@ -38,6 +38,7 @@ from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
 from grokinterp.figures.live import LiveFigure, live_figure as live_figure
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
+from grokinterp.figures.story import plot_story
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 
 __all__ = [
@@ -68,5 +69,10 @@ __all__ = [
     "plot_neurons",
     "plot_representations",
     "plot_restricted_and_excluded_loss",
+    "plot_story",
     "plot_sum_squared_weights",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

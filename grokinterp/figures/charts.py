@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from grokinterp.errors import FitError
 from grokinterp.experiments.chart import Chart, Mark, Series
-from grokinterp.figures.lines import set_log_axis, thin_points
+from grokinterp.figures.lines import MAX_POINTS, set_log_axis
 from grokinterp.figures.style import (
     MARK_COLOR,
     SPLIT_COLORS,
@@ -21,6 +21,7 @@ from grokinterp.figures.style import (
     key_symbol,
     traces,
 )
+from grokinterp.thinning import thin_points
 
 CENSORED_NAME = "not by this step"
 _FEW_POINTS = 60
@@ -138,7 +139,7 @@ def _trace(series: Series, seen: np.ndarray, look: _Look) -> go.Scatter:
     is_line = series.kind != "points"
     bars = _error_bars(series, seen)
     if is_line and bars is None:
-        x, y = thin_points(x, y)
+        x, y = thin_points(x, y, MAX_POINTS)
     is_fit = series.is_dashed or len(x) > _FEW_POINTS
     return go.Scatter(
         x=x,

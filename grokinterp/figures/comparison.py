@@ -17,7 +17,7 @@ from grokinterp.comparison.settings import short_names, show_setting
 from grokinterp.errors import ConfigError, FitError
 from grokinterp.figures.charts import CENSORED_NAME
 from grokinterp.figures.curves import loss_title
-from grokinterp.figures.lines import finite_points, set_log_axis, thin_points
+from grokinterp.figures.lines import finite_points, set_log_axis
 from grokinterp.figures.run_looks import DECADE, looks_of, numbers_of
 from grokinterp.figures.style import (
     BELOW_STEPS,
@@ -30,6 +30,7 @@ from grokinterp.figures.style import (
     traces,
 )
 from grokinterp.runs.run import Run
+from grokinterp.thinning import thin_points
 from grokinterp.trajectory.analysis import Analysis
 
 Runs = Sequence[Analysis | Run | str | Path] | Comparison

@@ -19,6 +19,7 @@ from grokinterp.figures.style import (
     show_step,
     traces,
 )
+from grokinterp.thinning import thin_points
 from grokinterp.trajectory.analysis import Analysis
 
 MAX_POINTS = 1600
@@ -56,40 +57,13 @@ def numbers(table: pd.DataFrame, column: str) -> np.ndarray:
     return np.asarray(values.astype(float))
 
 
-def thin_points(
-    steps: np.ndarray, values: np.ndarray, max_points: int = MAX_POINTS
-) -> tuple[np.ndarray, np.ndarray]:
-    """Keep what a screen can show of a long curve: every peak and every dip stays.
-
-    The points are cut into ``max_points // 2`` runs of equal length and each gives its
-    smallest and its largest value, in their order; the first and the last point stay too.
-
-    Examples
-    --------
-    >>> x = np.arange(10_000)
-    >>> y = np.zeros(10_000); y[5_432] = 1.0
-    >>> thin_points(x, y, 100)[1].max()
-    np.float64(1.0)
-    """
-    n = len(values)
-    if n <= max_points:
-        return steps, values
-    edges = np.linspace(0, n, max(1, max_points // 2 - 1) + 1).astype(int)
-    kept = {0, n - 1}
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
-        kept.add(first + int(np.argmin(values[first:last])))
-        kept.add(first + int(np.argmax(values[first:last])))
-    rows = sorted(kept)
-    return steps[rows], values[rows]
-
-
 def add_line(
     figure: go.Figure, steps: np.ndarray, values: np.ndarray, line: Line, row: int | None = None
 ) -> bool:
     """Draw one line unless it has no points; say whether it was drawn."""
     if not len(values):
         return False
-    x, y = thin_points(steps, values)
+    x, y = thin_points(steps, values, MAX_POINTS)
     figure.add_trace(
         go.Scatter(
             x=x,

@@ -22,7 +22,7 @@ from grokinterp.fields import (
 )
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.module_spec import LogitsSpec, ModuleSpec
-from grokinterp.reprs import spec_repr
+from grokinterp.reprs import card_repr, spec_repr
 from grokinterp.runs.optimizer import OptimizerSpec, check_weights
 from grokinterp.runs.pressures import PressureSpec
 from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
@@ -87,6 +87,7 @@ class TrainConfig:
     """Seed of the minibatches; those of a step depend on this and on the step alone."""
 
     __repr__ = spec_repr
+    _repr_html_ = card_repr
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -236,6 +237,7 @@ class ImportedConfig:
     """Fields such as ``task.split_seed`` whose values here stand for nothing."""
 
     __repr__ = spec_repr
+    _repr_html_ = card_repr
 
     def __post_init__(self) -> None:
         check_types(self)

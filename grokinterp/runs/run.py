@@ -22,7 +22,7 @@ from grokinterp.models.module_forward import Inputs
 from grokinterp.models.module_spec import LogitsSpec, ModuleSpec, Parts
 from grokinterp.models.network_parts import NetworkParts, PartName
 from grokinterp.models.pair_tables import pair_logits
-from grokinterp.reprs import in_lines
+from grokinterp.reprs import card_repr, in_lines
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.importers.state_dicts import run_from_state_dicts
 from grokinterp.runs.logits import run_from_logits
@@ -97,6 +97,8 @@ class Run:
                 "origin": self.origin if self.is_imported else None,
             },
         )
+
+    _repr_html_ = card_repr
 
     @property
     def task(self) -> Task:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -23,7 +23,8 @@ from grokinterp.circuits import (
 from grokinterp.errors import ConfigError
 from grokinterp.fields import checked, shown
 from grokinterp.measures import MEASURES, Measure, as_measure
-from grokinterp.reprs import in_lines, listed
+from grokinterp.registered import registered
+from grokinterp.reprs import card_repr, in_lines, listed
 from grokinterp.runs.record import ForeignNetworks
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
@@ -42,6 +43,9 @@ from grokinterp.trajectory.reasons import find_reasons
 from grokinterp.trajectory.recorded import known_curves
 from grokinterp.trajectory.run_milestones import milestones_of
 from grokinterp.trajectory.summary import final_numbers, sources_of, summarize, unfinished
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +127,24 @@ class Analysis:
         """Where phases, algorithm and measures come from, by name, each in a line."""
         return sources_of(self.measures, self.trajectory)
 
+    def plot(self) -> go.Figure:
+        """Draw the one figure that says most about the run.
+
+        The losses with those of the circuit alone and without it, where there are key frequencies;
+        see :func:`grokinterp.figures.plot_story`.
+
+        Raises
+        ------
+        FitError
+            If neither a loss nor an accuracy is known.
+
+        Examples
+        --------
+        >>> analysis.plot().layout.title.text
+        'Restricted and excluded loss'
+        """
+        return registered("plot of an analysis")(self)
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The fields of summary.json, derived from all others."""
@@ -143,6 +165,8 @@ class Analysis:
                 "left out": listed(self.failures),
             },
         )
+
+    _repr_html_ = card_repr
 
 
 def analyze_run(
