@@ -12,8 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 import grokinterp as gi
-from grokinterp.figures.lines import thin_points
+from grokinterp.figures.lines import MAX_POINTS
 from grokinterp.figures.style import SPLIT_COLORS
+from grokinterp.thinning import thin_points
 from grokinterp.trajectory.slingshots import find_spikes
 
 FELL_BELOW = (0.99, 0.95, 0.5)
@@ -48,7 +49,8 @@ def main(folder: str, target: str) -> None:
     say("steps between, quartiles", gaps.quantile([0.25, 0.5, 0.75]).tolist())
     figure = go.Figure()
     for side in ("train", "test"):
-        x, y = thin_points(*(tested[name].to_numpy() for name in ("step", f"{side}_accuracy")))
+        points = (tested[name].to_numpy() for name in ("step", f"{side}_accuracy"))
+        x, y = thin_points(*points, MAX_POINTS)
         line = {"color": SPLIT_COLORS[side], "width": 1.2}
         figure.add_trace(go.Scatter(x=x[1:], y=y[1:], name=side, mode="lines", line=line))
     figure.update_xaxes(title="step", type="log")

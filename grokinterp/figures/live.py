@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from grokinterp.circuits.embedding_circles import embedding_circles, why_no_circles
 from grokinterp.errors import ConfigError
-from grokinterp.figures.lines import thin_points
+from grokinterp.figures.lines import MAX_POINTS
 from grokinterp.figures.style import (
     BELOW_STEPS,
     LOSS_TITLE,
@@ -28,6 +28,7 @@ from grokinterp.figures.style import (
     show_step,
 )
 from grokinterp.tasks import Task
+from grokinterp.thinning import thin_points
 from grokinterp.training import TrainingEvent
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class LiveFigure:
     def _draw(self, event: TrainingEvent) -> None:
         words = event.split.task.spec.in_words
         title = f"{words[0].upper()}{words[1:]}: {_place(event)}"
-        lines = [thin_points(*_columns(self._points[name])) for name in _LOSSES]
+        lines = [thin_points(*_columns(self._points[name]), MAX_POINTS) for name in _LOSSES]
         x, y = ([line[axis] for line in lines] for axis in (0, 1))
         colors: list[Any] = [SPLIT_COLORS["train"], SPLIT_COLORS["test"]]
         titles = {"title.text": title}

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from grokinterp.fields import check_types, require
-from grokinterp.runs.record import BATCH_LOSS, loss_of_every_step
+from grokinterp.runs.record import BATCH_LOSS
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,11 @@ def find_spikes(curves: pd.DataFrame, rule: SpikeRule | None = None) -> tuple[Sp
 
 def _followed(curves: pd.DataFrame, rule: SpikeRule) -> np.ndarray:
     """The training loss of every step, freed of the noise of minibatches where there is any."""
-    loss = loss_of_every_step(curves)
-    if curves["train_loss"].notna().all():
-        loss = curves["train_loss"]
-    elif loss.name == BATCH_LOSS:
-        loss = loss.rolling(rule.median_steps, center=True, min_periods=1).median()
-    return loss.to_numpy(dtype=np.float64)
+    on_all = curves["train_loss"].to_numpy(dtype=np.float64)
+    if BATCH_LOSS not in curves or not np.isnan(on_all).any():
+        return on_all
+    window = curves[BATCH_LOSS].rolling(rule.median_steps, center=True, min_periods=1)
+    return np.asarray(window.median(), dtype=np.float64)
 
 
 def norm_growth(
