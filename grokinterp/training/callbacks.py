@@ -36,7 +36,8 @@ class TrainingEvent:
     >>> import grokinterp as gi
     >>> from dataclasses import replace
     >>> def show(event):
-    ...     print(event.moment, event.step, sorted(event.numbers)[:2], event.outcome)
+    ...     if event.moment != "step" or event.is_tested:
+    ...         print(event.moment, event.step, sorted(event.numbers)[:2], event.outcome)
     >>> config = replace(gi.PRESETS["quick"], n_steps=10)
     >>> run = gi.train(config, "ckpts/watched", callbacks=[show], progress=False)
     begin 0 [] None
