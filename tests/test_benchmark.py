@@ -58,8 +58,8 @@ def test_a_step_at_p_113_multiplies_little_more_than_the_three_products_of_the_n
     general = built(AutogradStep, config)
     with CountedProducts() as of_autograd:
         general.loss_and_gradients()
-    # More than 9 if it computed every position of its block.
-    assert 4 < of_autograd.n / counted.n < 4.5
+    # More than 9 if it computed every position of its block, 4.1 if a's keys were each pair's own.
+    assert 3.4 < of_autograd.n / counted.n < 3.8
 
 
 def test_a_test_at_p_113_multiplies_little_more_than_the_one_product_of_the_neurons():

@@ -96,7 +96,7 @@ def test_a_diverged_run_is_a_result_and_exits_with_zero(tmp_path):
 
 
 TRAIN_MISTAKES = [
-    (["--preset", "power2022"], "preset 'power2022' is not known. Choose one of quick, nanda2023"),
+    (["--preset", "power2021"], "preset 'power2021' is not known. Choose one of quick, nanda2023"),
     (["--colour", "red"], "Unrecognized options: --colour"),
     (
         ["--model.embedding", "shared"],
@@ -161,7 +161,7 @@ ANALYZE_MISTAKES = [
     ("run", ["--key-frequencies", "1;4"], "'1;4' is no list of whole numbers or names"),
     ("run", ["--every", "0"], "--every 0 is not allowed"),
     ("run", ["--jobs", "0"], "--jobs 0 is not allowed"),
-    ("run", ["--jobs", "257"], "n_jobs=257 is not allowed. Use 1 to 256."),
+    ("run", ["--jobs", "257"], "--jobs 257 is not allowed. Use 1 to 256."),
     ("run", ["--colour", "red"], "Unrecognized options"),
     ("run", ["--out", "/proc/nowhere"], "cannot write /proc/nowhere"),
 ]
