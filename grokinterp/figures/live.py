@@ -184,7 +184,8 @@ def _shown_widget(figure: go.Figure) -> go.Figure:
 
     widget = go.FigureWidget(figure)
     display(widget)
-    return widget
+    # Both are figures of plotly, whose widget a type checker knows only where it is installed.
+    return cast(go.Figure, widget)
 
 
 def _place(event: TrainingEvent) -> str:
