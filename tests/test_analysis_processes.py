@@ -19,6 +19,8 @@ from grokinterp.runs.run import Run
 from grokinterp.trajectory import analyze_run, processes
 from grokinterp.trajectory.processes import Work, choose_jobs, in_order
 
+pytestmark = pytest.mark.long
+
 KEYS = [1, 4]
 P_113 = Work(258, 113**3, 4 * 113**2 * (113 + 512))
 PLENTY = 64 * 2**30

@@ -30,6 +30,8 @@ from grokinterp.training.pair_table_step import PairTableEvaluation, PairTableSt
 from grokinterp.training.step import AutogradStep
 from tests.counted import CountedProducts
 
+pytestmark = pytest.mark.long
+
 SMALL = {"p": 7, "d_mlp": 16, "n_threads": 1}
 
 
@@ -232,9 +234,9 @@ def test_the_time_of_the_canonical_run_is_that_of_its_own_step(monkeypatch):
 def test_a_step_is_timed_in_the_precision_of_its_preset(monkeypatch):
     dtypes = []
 
-    def build(spec, trained):
-        dtypes.append({value.dtype for value in trained})
-        return build_optimizer(spec, trained)
+    def build(spec, parameters):
+        dtypes.append({value.dtype for value in parameters.values()})
+        return build_optimizer(spec, parameters)
 
     monkeypatch.setattr(cases, "build_optimizer", build)
     for preset in ("nanda2023", "p113"):

@@ -10,6 +10,8 @@ import pytest
 
 from grokinterp.groups import named_group
 
+pytestmark = pytest.mark.long
+
 TINY = (
     "--task.p 13 --task.train-fraction 0.7 --model.d-model 32 --model.d-head 8 --model.d-mlp 64 "
     "--optimizer.learning-rate 3e-3 --n-steps 400 --checkpoint-every 40 --n-threads 1 --quiet"

@@ -8,6 +8,8 @@ from grokinterp.experiments.conditions import EXPERIMENT, plan
 from grokinterp.experiments.conditions.claims import judge
 from grokinterp.experiments.conditions.rows import CONDITIONS, GROKFAST
 
+pytestmark = pytest.mark.long
+
 QUICK, FULL = Scale(is_quick=True), Scale(is_quick=False)
 REFERENCE = "weight decay"
 N_STEPS = 5000

@@ -165,6 +165,7 @@ def code_of(page, text):
     return code
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "page", [name for name, path in PAGES.items() if "```python" in path.read_text("utf-8")]
 )

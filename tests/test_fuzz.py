@@ -20,6 +20,8 @@ from grokinterp.runs.loading import load_run
 from tests.foreign import transposed_state
 from tests.wrong_uses import tiny_config
 
+pytestmark = pytest.mark.long
+
 SLOW = settings().max_examples // 3
 """Examples of the tests that train or analyze."""
 

@@ -16,6 +16,8 @@ from tests import planted, tiny
 from tests.hub_server import Repository, serving
 from tests.test_imports import loaded_after
 
+pytestmark = pytest.mark.long
+
 
 def weights(frequency=2):
     content = io.BytesIO()

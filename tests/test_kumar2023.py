@@ -16,6 +16,8 @@ from grokinterp.experiments.kumar2023 import (
 from grokinterp.experiments.kumar2023.claims import judge
 from tests.tolerances import CHAINED64
 
+pytestmark = pytest.mark.long
+
 QUICK = Scale(is_quick=True)
 DELAY, KERNEL, GROWTH, ADDITION = range(4)
 

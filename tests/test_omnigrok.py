@@ -16,6 +16,8 @@ from grokinterp.experiments.omnigrok import (
 )
 from grokinterp.experiments.omnigrok.claims import judge
 
+pytestmark = pytest.mark.long
+
 QUICK = Scale(is_quick=True)
 LANDSCAPE, DELAY, CLAMP, CLOCK = range(4)
 

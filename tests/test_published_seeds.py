@@ -17,6 +17,8 @@ from grokinterp.tasks import Task, TaskSpec, draw_split
 from grokinterp.training import train
 from tests import foreign, tiny
 
+pytestmark = pytest.mark.long
+
 FIRST_LOSSES = {
     0: (4.764052263, 4.768347311),
     1: (4.776912163, 4.767726207),

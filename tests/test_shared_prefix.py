@@ -7,6 +7,8 @@ from grokinterp.models import ModelSpec
 from grokinterp.models.initialization import initial_parameters
 from grokinterp.models.shared_prefix import is_prefix_shared, shared_prefix_logits
 from grokinterp.models.transformer import input_tokens, transformer_logits
+from grokinterp.training import train
+from tests import tiny
 
 P = 7
 SMALL = {"d_model": 12, "n_heads": 3, "d_head": 5, "d_mlp": 20}
@@ -85,6 +87,13 @@ def test_pairs_do_not_share_what_depends_on_b():
 def test_nothing_is_shared_where_b_is_seen_from_before_or_pairs_are_few(changes, n_pairs):
     pairs = torch.zeros(n_pairs, 2, dtype=torch.int64)
     assert not is_prefix_shared(ModelSpec(**SMALL, **changes), P + 1, pairs)
+
+
+@pytest.mark.parametrize(("direction", "is_said"), [("causal", True), ("bidirectional", False)])
+def test_the_name_of_the_step_says_so_since_its_last_bits_differ(tmp_path, direction, is_said):
+    model = ModelSpec(**SMALL, n_layers=2, attention_dir=direction)
+    run = train(tiny.config(model=model, n_steps=1), tmp_path, progress=False)
+    assert run.environment["training_step"].endswith(", shared prefixes") == is_said
 
 
 def test_elsewhere_than_on_the_cpu_nothing_is_shared():

@@ -8,6 +8,8 @@ from grokinterp.experiments import Scale
 from grokinterp.experiments.thilak2022 import CONDITIONS, EXPERIMENT, observe, plan
 from grokinterp.experiments.thilak2022.claims import judge
 
+pytestmark = pytest.mark.long
+
 QUICK = Scale(is_quick=True)
 SPIKES, NORM, EPSILON, DECAY, GENERALIZATION, FLOAT64 = range(6)
 

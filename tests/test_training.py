@@ -430,7 +430,7 @@ def test_a_two_token_network_trains_checkpoints_and_is_analyzed(tmp_path):
     config = dataclasses.replace(tiny.config(), model=model, n_steps=200, checkpoint_every=100)
     run = train(config, tmp_path / "run", progress=False)
     assert run.environment["training_step"].startswith(
-        "autograd (no pair tables: input_format=a_b, attention_rate=0.5), shared prefixes"
+        "autograd (no pair tables: input_format=a_b, attention_rate=0.5)"
     )
     assert run.parameters(200)["embed.W_E"].shape == (13, 32)
     assert run.parameters(200)["pos_embed.W_pos"].shape == (2, 32)
