@@ -263,6 +263,16 @@ _DECODER = ModelSpec(
 )
 """The network of Power et al. 2022, as their published code builds it."""
 
+_POWER = TrainConfig(
+    task=TaskSpec("division", p=97, train_fraction=0.5),
+    model=_DECODER,
+    n_steps=100_000,
+    loss_dtype="float32",
+    test_every=100,
+    checkpoint_every=500,
+    batch_size=512,
+)
+
 PRESETS: dict[str, TrainConfig] = {
     "quick": TrainConfig(
         task=TaskSpec(p=59, train_fraction=0.57, split_unit="unordered_pairs"),
@@ -280,24 +290,9 @@ PRESETS: dict[str, TrainConfig] = {
         model=ModelSpec(biases="none", init="tl_demo", init_seed=999),
         optimizer=OptimizerSpec(warmup_steps=0),
     ),
-    "power2022": TrainConfig(
-        task=TaskSpec("division", p=97, train_fraction=0.5),
-        model=_DECODER,
-        n_steps=100_000,
-        loss_dtype="float32",
-        test_every=100,
-        checkpoint_every=500,
-        batch_size=512,
-    ),
-    "thilak2022": TrainConfig(
-        task=TaskSpec("division", p=97, train_fraction=0.5),
-        model=_DECODER,
-        optimizer=OptimizerSpec(algorithm="adam", weight_decay=0.0),
-        n_steps=100_000,
-        loss_dtype="float32",
-        test_every=100,
-        checkpoint_every=500,
-        batch_size=512,
+    "power2022": _POWER,
+    "thilak2022": dataclasses.replace(
+        _POWER, optimizer=OptimizerSpec(algorithm="adam", weight_decay=0.0)
     ),
     "s5": TrainConfig(
         task=TaskSpec("permutation_composition", degree=5, train_fraction=0.6),
