@@ -145,6 +145,7 @@ def test_a_reproduction_leaves_its_table_its_verdict_and_its_runs(reproduced, ou
     assert verdict["verdict"] == reproduced.verdict == "not confirmed"
     assert (verdict["n_runs"], verdict["n_censored"], verdict["failures"]) == (2, 2, [])
     assert verdict["criterion"] == toy.EXPERIMENT.criterion and "100 steps" in verdict["prediction"]
+    assert verdict["found"] == toy.FOUND == reproduced.findings.found
     assert verdict["numbers"] == {"memorizes": {"n": 1}} and verdict["scale"] == "quick"
     assert verdict["command"] == "python -m grokinterp.reproduce toy --quick --seeds 1"
     runs = pd.read_csv(folder / "runs.csv")
@@ -171,10 +172,14 @@ def test_the_report_quotes_what_was_written_beforehand_and_escapes_everything(re
         "<b>kind</b>",
         "<i>toy</i>",
         "A <toy>.",
+        "Until 2026-01-01 half of the runs <were> enough.",
         "1 of 2 did.",
         "python -m grokinterp.reproduce toy --quick --seeds 1",
     ):
         assert words in page.words
+    # What was found comes before the verdict, the paper and its claim.
+    assert page.words.index(toy.FOUND) < page.words.index("A toy")
+    assert page.words.index(toy.FOUND) < page.words.index("not confirmed")
     assert not page.all("i") and not page.all("b") and page.outside_resources() == []
     assert page.words.count(f"not by {toy.N_STEPS}") == 2
     classes = [node.attrs.get("class") for node in page.all("strong")]
@@ -236,9 +241,10 @@ def test_without_any_run_there_is_nothing_to_judge(tmp_path):
 def test_the_command_prints_the_verdict_and_writes_the_report(reproduced, out, command):
     lines = command("toy", "--quick", "--seeds", 1, "--out", out).splitlines()
     assert lines[0] == "toy: not confirmed"
-    assert lines[1] == "  not confirmed memorizes: 1 of 2 did."
-    assert lines[2].startswith("2 runs, 2 censored, ")
-    assert lines[3].endswith("report.html") and (out / "toy_quick" / "report.html").exists()
+    assert lines[1] == f"  {toy.FOUND}"
+    assert lines[2] == "  not confirmed memorizes: 1 of 2 did."
+    assert lines[3].startswith("2 runs, 2 censored, ")
+    assert lines[4].endswith("report.html") and (out / "toy_quick" / "report.html").exists()
 
 
 def test_all_goes_on_after_a_failure_and_ends_with_the_table_of_verdicts(reproduced, out, command):

@@ -11,6 +11,10 @@ Confirmed when all of them do, not confirmed when one does not, inconclusive wit
 Settings
 --------
 p = 13, a network of 64 neurons.
+
+History
+-------
+Until 2026-01-01 half of the runs <were> enough.
 """
 
 import dataclasses
@@ -30,6 +34,9 @@ from tests import tiny
 LEARNING_RATES = (1e-2, 1e-5)
 N_STEPS = 120
 """Enough for the training accuracy to stay up for 50 steps, which it has to at the end of a run."""
+
+
+FOUND = "The <small> networks learned their examples by heart."
 
 
 def plan(scale: Scale):
@@ -81,7 +88,7 @@ def judge(table, scale):
         is_y_log=True,
         marks=(Mark("x", 1e-3, "usual"), Mark("y", 60, "budget")),
     )
-    return Findings((claim,), {"counts": table[["learning_rate"]]}, (chart,), ("A <toy>.",))
+    return Findings((claim,), {"counts": table[["learning_rate"]]}, (chart,), ("A <toy>.",), FOUND)
 
 
 EXPERIMENT = Experiment(

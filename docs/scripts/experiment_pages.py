@@ -65,7 +65,9 @@ def page(result: Reproduction, figures: Path) -> str:
     lines = [
         f"# {experiment.name}: {verdict['verdict']}",
         "",
-        f"{experiment.claim}",
+        result.findings.found,
+        "",
+        f"The claim: {experiment.claim}",
         "",
         f"Paper: {experiment.paper}.",
         "",
@@ -97,9 +99,13 @@ def page(result: Reproduction, figures: Path) -> str:
         ("Prediction, written beforehand", experiment.prediction),
         ("Criterion, written beforehand", experiment.criterion),
         ("Settings", experiment.settings),
+        ("History of the criterion", experiment.history),
     ):
         if text:
             lines += ["", f"## {title}", "", text]
+    if (HERE / "experiments" / "earlier" / f"{experiment.name}.md").exists():
+        link = f"earlier/{experiment.name}.md"
+        lines += ["", f"The page by the earlier criterion is [kept]({link})."]
     for name, table in result.findings.tables.items():
         lines += ["", f"## Table: {name.replace('_', ' ')}", "", markdown(table)]
     if result.findings.notes:
@@ -114,13 +120,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--quick", nargs="*", default=[])
+    parser.add_argument("--batched", action="store_true", help="the runs were made with it")
     arguments = parser.parse_args()
     pages, figures = HERE / "experiments", HERE / "figures" / "experiments"
     for folder in (pages, figures):
         folder.mkdir(parents=True, exist_ok=True)
     for name in [*arguments.names, *arguments.quick]:
         is_quick = name in arguments.quick
-        result = gi.reproduce(name, arguments.out, quick=is_quick, n_jobs=1, progress=False)
+        result = gi.reproduce(name, arguments.out, quick=is_quick, n_jobs=1, batched=arguments.batched, progress=False)
         file = pages / f"{name}{'_quick' if is_quick else ''}.md"
         file.write_text(page(result, figures), encoding="utf-8")
         print(f"{file}: {result.verdict}; python {platform.python_version()}")  # noqa: T201

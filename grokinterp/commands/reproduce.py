@@ -82,6 +82,8 @@ def main(arguments: list[str]) -> None:
 def verdict_lines(result: Reproduction) -> list[str]:
     """Return the verdict, what was seen for each claim, and where the rest is."""
     lines = [f"{result.experiment.name}: {result.verdict}"]
+    if result.findings.found:
+        lines.append(f"  {result.findings.found}")
     lines += [
         f"  {claim.verdict:14}{'' if claim.is_main else '(beside) '}{claim.name}: {claim.sentence}"
         for claim in result.findings.claims

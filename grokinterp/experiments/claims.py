@@ -73,6 +73,10 @@ class Findings:
     charts: tuple[Chart, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences on what limits the claims, or is known against them, with sources."""
+    found: str = ""
+    """What was found, in two to five sentences for a reader who knows none of the terms: the first
+    thing that the report, the command and the page say. Made from the runs, as the claims are, and
+    no claim of its own."""
 
     @property
     def verdict(self) -> Verdict:

@@ -146,6 +146,11 @@ class Experiment:
         """What is trained, and how that differs from the paper."""
         return section_of(self.docstring, "Settings")
 
+    @property
+    def history(self) -> str | None:
+        """How the criterion was changed, with dates, verdicts by the earlier one, and reasons."""
+        return section_of(self.docstring, "History")
+
     def _required(self, title: str) -> str:
         text = section_of(self.docstring, title)
         if text is None:

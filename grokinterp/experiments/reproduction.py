@@ -179,6 +179,7 @@ def verdict_of(result: Reproduction) -> dict[str, Any]:
         "claim": experiment.claim,
         "prediction": experiment.prediction,
         "criterion": experiment.criterion,
+        "found": result.findings.found,
         "claims": [
             {
                 "name": claim.name,

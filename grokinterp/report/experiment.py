@@ -46,8 +46,10 @@ _RUN_COLUMNS = (
 def render_experiment_report(result: Reproduction) -> str:
     """Return the report of a reproduction as an HTML document."""
     experiment = result.experiment
+    found = result.findings.found
     lead = (
-        f'<p class="lead">{link_papers(experiment.paper)}</p>'
+        (f"<p>{escape(found)}</p>" if found else "")
+        + f'<p class="lead">{link_papers(experiment.paper)}</p>'
         f"<p>{escape(experiment.claim)}</p>"
         f'<p class="lead">{_runs_in_words(result)}</p>'
     )
@@ -114,6 +116,7 @@ def _written_beforehand(result: Reproduction) -> Section:
         ("Prediction", experiment.prediction),
         ("Criterion", experiment.criterion),
         ("Settings", experiment.settings),
+        ("History", experiment.history),
     ):
         if text is not None:
             blocks.append(f"<h3>{title}</h3><blockquote>{quoted(text)}</blockquote>")
