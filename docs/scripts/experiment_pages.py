@@ -127,7 +127,14 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for name in [*arguments.names, *arguments.quick]:
         is_quick = name in arguments.quick
-        result = gi.reproduce(name, arguments.out, quick=is_quick, n_jobs=1, batched=arguments.batched, progress=False)
+        result = gi.reproduce(
+            name,
+            arguments.out,
+            quick=is_quick,
+            n_jobs=1,
+            batched=arguments.batched,
+            progress=False,
+        )
         file = pages / f"{name}{'_quick' if is_quick else ''}.md"
         file.write_text(page(result, figures), encoding="utf-8")
         print(f"{file}: {result.verdict}; python {platform.python_version()}")  # noqa: T201

@@ -1,11 +1,20 @@
-"""Laws through measured times: power laws, and fits in which some times are censored."""
+"""Laws through measured times: power laws, fits in which some times are censored, bootstraps."""
 
+from grokinterp.laws.bootstrap import BootstrapInterval, bootstrap_over_groups
 from grokinterp.laws.power_law import PowerLaw, fit_power_law
-from grokinterp.laws.survival import CensoredFit, fit_censored_power_law, median_with_censoring
+from grokinterp.laws.survival import (
+    CensoredFit,
+    bootstrap_slope,
+    fit_censored_power_law,
+    median_with_censoring,
+)
 
 __all__ = [
+    "BootstrapInterval",
     "CensoredFit",
     "PowerLaw",
+    "bootstrap_over_groups",
+    "bootstrap_slope",
     "fit_censored_power_law",
     "fit_power_law",
     "median_with_censoring",

@@ -15,6 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr
 
 from grokinterp.errors import FitError
+from grokinterp.laws.bootstrap import BootstrapInterval, bootstrap_over_groups
 
 CHI_SQUARE_95 = 3.841458820694124
 """The 95 % quantile of chi-square with one degree of freedom."""
@@ -95,20 +96,9 @@ def fit_censored_power_law(x: Any, times: Any, is_censored: Any, groups: Any = N
     Econometrica 26, 1958.
     """
     log_x, log_t, censored = _checked(x, times, is_censored)
-    names = [None] * len(log_x) if groups is None else list(groups)
-    if len(names) != len(log_x):
-        raise FitError(f"{len(names)} groups for {len(log_x)} times. Give one for each.")
-    seen = {name for name, is_out in zip(names, censored, strict=True) if not is_out}
-    # All of a group censored: its constant grows without bound and its likelihood tends to one.
-    used = np.array([name in seen for name in names], dtype=bool)
-    kept = list(dict.fromkeys(name for name in names if name in seen))
-    members = np.array([[name == other for other in kept] for name in names], dtype=float)
-    log_x, log_t, members = log_x[used], log_t[used], members[used]
-    likelihood = _Likelihood(censored[used])
-    _check_determined(log_x, log_t, censored[used], members)
-
-    design = np.column_stack([log_x, members])
-    best, theta = likelihood.maximum(log_t, design)
+    names = _names(groups, len(log_x))
+    log_x, log_t, members, likelihood, kept = _used(log_x, log_t, censored, names)
+    best, theta = likelihood.maximum(log_t, np.column_stack([log_x, members]))
     slope = float(theta[1] / theta[0])
 
     def deficit(other: float) -> float:
@@ -125,6 +115,35 @@ def fit_censored_power_law(x: Any, times: Any, is_censored: Any, groups: Any = N
         n_censored=int(censored.sum()),
         log_likelihood=float(best),
     )
+
+
+def bootstrap_slope(x: Any, times: Any, is_censored: Any, groups: Any) -> BootstrapInterval:
+    """Return the 95 % interval of the exponent over groups drawn again.
+
+    The profile interval of :func:`fit_censored_power_law` takes one exponent to hold for every
+    group. This one need not: groups may differ in their exponents. Parameters and errors are
+    those of the fit; at least 4 groups are needed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, seeds = [0.25, 0.5, 1.0, 2.0] * 4, [s for s in range(4) for _ in range(4)]
+    >>> noise = np.random.default_rng(0).normal(0, 0.1, 16)
+    >>> times = 1000 / np.array(x) * np.exp(noise)
+    >>> interval = bootstrap_slope(x, times, [False] * 16, seeds)
+    >>> interval.low < -1 < interval.high
+    True
+    """
+    log_x, log_t, censored = _checked(x, times, is_censored)
+
+    def slope(rows: np.ndarray, copies: list[Any]) -> float:
+        drawn_x, drawn_t, members, likelihood, _ = _used(
+            log_x[rows], log_t[rows], censored[rows], copies
+        )
+        theta = likelihood.maximum(drawn_t, np.column_stack([drawn_x, members]))[1]
+        return float(theta[1] / theta[0])
+
+    return bootstrap_over_groups(_names(groups, len(log_x)), slope)
 
 
 def median_with_censoring(times: Any, is_censored: Any) -> float | None:
@@ -225,6 +244,27 @@ class _Likelihood:
         curvature = rows.T @ (weight[:, None] * rows)
         curvature[0, 0] += self._n_seen / theta[0] ** 2
         return gradient, curvature
+
+
+def _names(groups: Any, n_times: int) -> list[Any]:
+    names = [None] * n_times if groups is None else list(groups)
+    if len(names) != n_times:
+        raise FitError(f"{len(names)} groups for {n_times} times. Give one for each.")
+    return names
+
+
+def _used(
+    log_x: np.ndarray, log_t: np.ndarray, censored: np.ndarray, names: list[Any]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, _Likelihood, list[Any]]:
+    """Data of the groups that have a say, the members of each, and the groups themselves."""
+    seen = {name for name, is_out in zip(names, censored, strict=True) if not is_out}
+    # All of a group censored: its constant grows without bound and its likelihood tends to one.
+    used = np.array([name in seen for name in names], dtype=bool)
+    kept = list(dict.fromkeys(name for name in names if name in seen))
+    members = np.array([[name == other for other in kept] for name in names], dtype=float)[used]
+    log_x, log_t, censored = log_x[used], log_t[used], censored[used]
+    _check_determined(log_x, log_t, censored, members)
+    return log_x, log_t, members, _Likelihood(censored), kept
 
 
 def _crossing(deficit: Any, slope: float, direction: float) -> float:

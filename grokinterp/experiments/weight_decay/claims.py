@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from grokinterp.errors import FitError
 from grokinterp.experiments.chart import Chart, Mark, Series
 from grokinterp.experiments.claims import MIN_SEEDS, Claim, Findings, Verdict, at_least_half
 from grokinterp.experiments.experiment import Scale
@@ -18,7 +16,6 @@ from grokinterp.experiments.records import (
     by,
     count,
     has,
-    is_above,
     is_censored,
     is_crossed,
     largest_of,
@@ -30,19 +27,20 @@ from grokinterp.experiments.records import (
     smallest_of,
     where,
 )
-from grokinterp.fields import Number, plain_number
-from grokinterp.laws.survival import CensoredFit, fit_censored_power_law
+from grokinterp.experiments.weight_decay.slopes import (
+    BRANCH_END,
+    LAW,
+    judge_delay,
+    judge_time,
+    slopes_by_seed,
+)
+from grokinterp.experiments.weight_decay.words import in_plain_words
+from grokinterp.fields import Number
+from grokinterp.laws.survival import CensoredFit
 
 MODULUS = 37
-LAW = "slope of log T against log λ for 0 < λ <= 1"
-EXPECTED_SLOPE = -1.0
-SHALLOWEST_SLOPE = -0.5
-BRANCH_END = 1.0
-"""Largest λ of the branch on which the law is fitted."""
 TOO_STRONG = 8.0
 """The λ at which nothing is memorized."""
-MIN_LAMBDAS = 3
-MAX_CENSORED = 0.4
 MAX_UNMIRRORED = 0.10
 """Accuracy on unmirrored test pairs below which nothing but commutativity has been learned."""
 STOPPED_RATIO = 2.0
@@ -54,87 +52,21 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     runs = records_of(table)
     if not runs:
         return Findings((Claim(LAW, "inconclusive", "No run finished."),))
-    fit, law = judge_slope(where(runs, lambda run: 0 < run["weight_decay"] <= BRANCH_END))
+    branch = where(runs, lambda run: 0 < run["weight_decay"] <= BRANCH_END)
+    fit, law = judge_time(branch)
     rows = summary_by_lambda(runs, fit)
-    claims = (law, judge_none(runs), judge_too_much(runs), judge_end(rows, fit))
-    tables = {"by_weight_decay": pd.DataFrame(rows)}
-    return Findings(claims, tables, (_chart(runs, fit),), _NOTES)
-
-
-def judge_slope(branch: Runs) -> tuple[CensoredFit | None, Claim]:
-    """Fit the exponent to the runs of the branch and compare it with -1."""
-    crossed = where(branch, is_crossed)
-    n, n_censored = len(branch), len(branch) - len(crossed)
-    counts = {"n_runs": n, "n_censored": n_censored}
-    doubt = _too_little(branch, crossed)
-    fit = None if doubt else _fit(branch, [run["grokking_time"] for run in branch])
-    if fit is None:
-        reason = doubt or "the runs do not determine a slope and a scatter"
-        sentence = f"Not fitted: {reason} ({n} runs, {n_censored} of them censored)."
-        return None, Claim(LAW, "inconclusive", sentence, counts)
-    is_inside = fit.low <= EXPECTED_SLOPE <= fit.high
-    verdict: Verdict = "not confirmed"
-    if is_inside:
-        verdict = "confirmed" if fit.high < SHALLOWEST_SLOPE else "inconclusive"
-    delay = delay_fit(branch)
-    numbers = counts | {
-        "slope": fit.slope,
-        "low": fit.low,
-        "high": fit.high,
-        "sigma": fit.sigma,
-        "slope_without_censored_runs": _naive_slope(crossed),
-        "slope_of_delay": delay and delay.slope,
-        "slope_of_delay_low": delay and delay.low,
-        "slope_of_delay_high": delay and delay.high,
+    claims = (
+        law,
+        judge_delay(branch),
+        judge_none(runs),
+        judge_too_much(runs),
+        judge_end(rows, fit),
+    )
+    tables = {
+        "by_weight_decay": pd.DataFrame(rows),
+        "by_seed": pd.DataFrame(slopes_by_seed(branch)),
     }
-    sentence = (
-        f"The slope is {fit.slope:.2f}, 95 % interval {fit.low:.2f} to {fit.high:.2f}, which "
-        f"{'contains' if is_inside else 'does not contain'} -1, from {n} runs ({n_censored} did "
-        f"not generalize by their last step); at one λ and seed T scatters by a factor of "
-        f"{math.exp(fit.sigma):.2f}."
-    )
-    return fit, Claim(LAW, verdict, sentence, {k: plain_number(v) for k, v in numbers.items()})
-
-
-def _too_little(branch: Runs, crossed: Runs) -> str | None:
-    """Say what the branch lacks for a fit, or None."""
-    if len(by(branch, "seed")) < MIN_SEEDS:
-        return f"fewer than {MIN_SEEDS} seeds"
-    if len(by(crossed, "weight_decay")) < MIN_LAMBDAS:
-        return f"fewer than {MIN_LAMBDAS} values of λ at which a run generalized"
-    if len(branch) - len(crossed) > MAX_CENSORED * len(branch):
-        return f"more than {MAX_CENSORED:.0%} of the runs are censored"
-    return None
-
-
-def _fit(runs: Runs, times: Sequence[int | float]) -> CensoredFit | None:
-    decays, seeds = ([run[name] for run in runs] for name in ("weight_decay", "seed"))
-    try:
-        return fit_censored_power_law(decays, times, [is_censored(run) for run in runs], seeds)
-    except FitError:
-        return None
-
-
-def delay_fit(branch: Runs) -> CensoredFit | None:
-    """Fit the same law to T - T_memorized; runs that did not memorize have no such time."""
-    late = where(
-        branch,
-        lambda run: (
-            run["memorization_step"] is not None
-            and is_above(run, "grokking_time", run["memorization_step"])
-        ),
-    )
-    return _fit(late, [run["grokking_time"] - run["memorization_step"] for run in late])
-
-
-def _naive_slope(crossed: Runs) -> float:
-    """Least squares of log T on log λ with an intercept for every seed, censored runs dropped."""
-    xy = []
-    for runs in by(crossed, "seed").values():
-        logs = np.log([(run["weight_decay"], run["grokking_time"]) for run in runs])
-        xy.append(logs - logs.mean(axis=0))
-    x, y = np.concatenate(xy).T
-    return float(x @ y / (x @ x))
+    return Findings(claims, tables, (_chart(runs, fit),), _NOTES, in_plain_words(claims))
 
 
 def judge_none(runs: Runs) -> Claim:
