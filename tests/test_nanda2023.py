@@ -27,6 +27,12 @@ def row(seed=0, p=37, kind="grokked", **changes):
         "excluded_lead": 600,
         "restricted_lead": 900,
         "held_out_lead": 300,
+        "test_loss_lead": 200,
+        "excluded_ahead": 400,
+        "restricted_ahead": 700,
+        "n_random": 9,
+        "n_random_excluded": 0,
+        "n_random_restricted": 0,
         "memorization_steps": 200,
         "circuit_formation_steps": 1300,
         "cleanup_steps": 500,
@@ -49,39 +55,78 @@ def verdicts(*rows):
 
 def test_the_claims_are_confirmed_where_they_were_planted():
     findings = judge(table(*(row(seed) for seed in range(5))), FULL)
-    assert [claim.verdict for claim in findings.claims] == ["confirmed"] * 4
+    assert [claim.verdict for claim in findings.claims] == ["confirmed"] * 6
     assert "leads" in findings.tables and len(findings.tables["leads"]) == 5
 
 
 @pytest.mark.parametrize(
     ("claim", "changes"),
     [
-        (0, {"excluded_lead": -100}),
-        (0, {"restricted_lead": 0}),
-        (0, {"excluded_lead": math.nan}),
-        (1, {"cleanup_weight_ratio": 1.05}),
-        (1, {"circuit_formation_steps": math.nan}),
-        (2, {"n_key_frequencies": 12}),
-        (2, {"final_variance_explained": 0.5}),
-        (3, {"held_out_lead": -50}),
+        (0, {"excluded_ahead": -100}),
+        (0, {"restricted_ahead": 0}),
+        (0, {"excluded_ahead": math.nan}),
+        (1, {"n_random_excluded": 1}),
+        (1, {"n_random_restricted": 9}),
+        (2, {"cleanup_weight_ratio": 1.05}),
+        (2, {"circuit_formation_steps": math.nan}),
+        (3, {"n_key_frequencies": 12}),
+        (3, {"final_variance_explained": 0.5}),
+        (4, {"excluded_lead": -100}),
+        (4, {"restricted_lead": 0}),
+        (4, {"excluded_lead": math.nan}),
+        (5, {"held_out_lead": -50}),
     ],
 )
 def test_each_claim_falls_with_its_own_effect_alone(claim, changes):
     found = verdicts(*(row(seed, **changes) for seed in range(3)))
-    expected = ["confirmed"] * 4
+    expected = ["confirmed"] * 6
     expected[claim] = "not confirmed"
     assert found == expected
 
 
 @pytest.mark.parametrize("changes", [{"cleanup_weight_ratio": 0.99}, {"cleanup_steps": math.nan}])
 def test_a_cleanup_that_was_not_followed_to_its_end_refutes_nothing(changes):
-    claim = judge(table(*(row(seed, **changes) for seed in range(3))), FULL).claims[1]
+    claim = judge(table(*(row(seed, **changes) for seed in range(3))), FULL).claims[2]
     assert claim.verdict == "inconclusive"
     assert "3 more had not finished their cleanup by their last step" in claim.sentence
 
 
+def test_a_lead_that_the_test_loss_has_too_confirms_nothing():
+    """Every loss moves before the accuracy jumps, the test loss first."""
+    findings = judge(
+        table(*(row(s, test_loss_lead=1000, excluded_ahead=-400) for s in range(3))), FULL
+    )
+    assert findings.claims[4].verdict == "confirmed" and not findings.claims[4].is_main
+    assert findings.claims[0].verdict == findings.verdict == "not confirmed"
+    assert "no earlier than that loss itself" in findings.found
+
+
+def test_runs_without_random_frequencies_are_not_compared():
+    rows = [row(0), *(row(seed, n_random=0, n_random_excluded=9) for seed in (1, 2))]
+    claim = judge(table(*rows), FULL).claims[1]
+    assert claim.verdict == "inconclusive" and claim.numbers["n_counted"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "moved before the loss on new examples did in 4 of 4 networks"),
+        ({"n_random_excluded": 2}, "nothing of the kind only in 0 of 4 networks"),
+        ({"cleanup_weight_ratio": 1.2}, "were there only in 0 of 4 networks"),
+        ({"cleanup_weight_ratio": 0.99}, "stays open"),
+        ({"n_key_frequencies": 0}, "what the network computes only in 0 of 4"),
+        ({"kind": "memorized"}, "Too few networks generalized late"),
+    ],
+)
+def test_what_was_found_follows_the_verdicts(changes, words):
+    found = judge(table(*(row(seed, **changes) for seed in range(4))), FULL).found
+    assert words in found
+    if changes:
+        assert words not in judge(table(*(row(seed) for seed in range(4))), FULL).found
+
+
 def test_seeds_that_disagree_are_inconclusive():
-    rows = [row(seed, excluded_lead=100 if seed < 3 else -100) for seed in range(5)]
+    rows = [row(seed, excluded_ahead=100 if seed < 3 else -100) for seed in range(5)]
     assert verdicts(*rows)[0] == "inconclusive"
 
 
@@ -103,7 +148,7 @@ def test_runs_that_did_not_grok_are_counted_and_prove_nothing():
 def test_a_jump_that_was_not_kept_speaks_neither_for_a_claim_nor_against_it(kind):
     kept = [row(seed) for seed in (0, 1)]
     for lead in (100, -100):
-        lost = [row(seed, kind=kind, excluded_lead=lead) for seed in range(2, 6)]
+        lost = [row(seed, kind=kind, excluded_ahead=lead) for seed in range(2, 6)]
         claim = judge(table(*kept, *lost), FULL).claims[0]
         assert claim.verdict == "confirmed" and claim.numbers["n_other"] == 4
         assert judge(table(*lost), FULL).claims[0].verdict == "inconclusive"
@@ -120,9 +165,12 @@ def test_leads_of_a_planted_trajectory_are_those_that_were_planted():
             "excluded_loss_train": np.where((steps < 200) | (steps >= 2200), 4.0, 0.01),
             "restricted_loss_test": np.where(steps < 1400, 5.0, 0.1),
             "held_out_restricted_loss": np.where(steps < 3300, 5.0, 0.1),
+            "test_loss": np.where(steps < 1900, 12.0, 0.1),
         }
     )
     found = half_way_steps(trajectory, 37)
+    assert found["test_loss_lead"] == 1100
+    assert (found["excluded_ahead"], found["restricted_ahead"]) == (-300, 500)
     # The mirrored pairs were right at once; the jump is that of the others.
     assert found["jump_step_all"] == 0 and found["jump_step"] == 3000
     assert found["excluded_step"] == 2200 and found["excluded_lead"] == 800
@@ -207,6 +255,8 @@ def test_a_tiny_network_has_leads_with_weight_decay_and_none_without(tmp_path):
     assert seen["jump_step"] > seen["jump_step_all"]  # mirrored pairs are right first
     assert seen["excluded_lead"] > 0 and seen["restricted_lead"] > 0
     assert seen["n_key_frequencies"] >= 1
+    # Frequencies that it does not use neither rise without nor fall alone.
+    assert (seen["n_random"], seen["n_random_excluded"], seen["n_random_restricted"]) == (9, 0, 0)
     kept = pd.read_csv(seen["progress_file"])
     assert list(kept["step"])[-1] == N_TINY and "excluded_loss_train" in kept
     without = observed(0.0, tmp_path / "none")

@@ -11,6 +11,7 @@ from grokinterp.experiments.nanda2023.progress_steps import CURVES_COLUMN
 from grokinterp.experiments.records import Record, Runs, by, is_above, where
 
 _LOSSES = {
+    "test_loss": "test loss",
     "excluded_loss_train": "excluded loss, training pairs",
     "restricted_loss_test": "restricted loss, test pairs",
     "held_out_restricted_loss": "restricted loss by test pairs alone",
@@ -20,6 +21,7 @@ _ACCURACIES = {
     "test_accuracy_unmirrored": "test pairs whose mirror image is not trained",
 }
 _LEADS = {
+    "test_loss_lead": "test loss",
     "excluded_lead": "excluded loss",
     "restricted_lead": "restricted loss",
     "held_out_lead": "restricted loss by test pairs alone",
@@ -76,8 +78,8 @@ def _along_training(run: Record, curves: pd.DataFrame) -> list[Chart]:
             f"Progress measures along training ({where})",
             "step",
             "loss (nats)",
-            "The excluded loss rises and the restricted loss falls while the test accuracy is "
-            "still low.",
+            "The excluded loss rises and the restricted loss falls; the question is whether they "
+            "do so before the test loss falls.",
             losses,
             is_x_log=True,
             is_y_log=True,

@@ -9,6 +9,8 @@ import pandas as pd
 from grokinterp.experiments.claims import LATE, Claim, Findings, share_verdict
 from grokinterp.experiments.experiment import Scale
 from grokinterp.experiments.nanda2023.charts import progress_charts
+from grokinterp.experiments.nanda2023.random_frequencies import N_RANDOM
+from grokinterp.experiments.nanda2023.words import in_plain_words
 from grokinterp.experiments.records import (
     Record,
     Runs,
@@ -31,6 +33,7 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     """Judge the claims by the criterion."""
     runs = records_of(table)
     late = where(runs, lambda run: run["outcome_kind"] in LATE)
+    compared = where(late, lambda run: is_above(run, "n_random", 0))
     cleaned = where(late, lambda run: not _is_cleanup_censored(run))
     counts = {
         "n_late": len(late),
@@ -39,11 +42,19 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     }
     claims = (
         _claim(
-            "excluded and restricted loss move before the jump",
+            "excluded and restricted loss move before the test loss",
             late,
-            lambda run: is_above(run, "excluded_lead", 0) and is_above(run, "restricted_lead", 0),
-            f"both leads above 0 steps; {_leads(late, 'excluded_lead')} for the excluded and "
-            f"{_leads(late, 'restricted_lead')} for the restricted loss",
+            lambda run: is_above(run, "excluded_ahead", 0) and is_above(run, "restricted_ahead", 0),
+            f"both half way before the test loss is; {_leads(late, 'excluded_ahead')} for the "
+            f"excluded and {_leads(late, 'restricted_ahead')} for the restricted loss",
+            counts,
+        ),
+        _claim(
+            "random frequencies do not move with them",
+            compared,
+            lambda run: run["n_random_excluded"] == run["n_random_restricted"] == 0,
+            f"no set of random frequencies, of {N_RANDOM}, that is half way as early as the key "
+            "ones, by either loss",
             counts,
         ),
         _claim(
@@ -63,6 +74,16 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
             counts,
         ),
         _claim(
+            "excluded and restricted loss move before the jump",
+            late,
+            lambda run: is_above(run, "excluded_lead", 0) and is_above(run, "restricted_lead", 0),
+            f"both leads above 0 steps; {_leads(late, 'excluded_lead')} for the excluded, "
+            f"{_leads(late, 'restricted_lead')} for the restricted loss, and, to compare, "
+            f"{_leads(late, 'test_loss_lead')} for the plain test loss",
+            counts,
+            is_main=False,
+        ),
+        _claim(
             "the circuit on test pairs alone moves before the jump",
             late,
             lambda run: is_above(run, "held_out_lead", 0),
@@ -71,7 +92,8 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
             is_main=False,
         ),
     )
-    return Findings(claims, {"leads": _lead_table(runs)}, progress_charts(runs), _NOTES)
+    tables = {"leads": _lead_table(runs)}
+    return Findings(claims, tables, progress_charts(runs), _NOTES, in_plain_words(claims))
 
 
 def _claim(
@@ -97,7 +119,8 @@ def _claim(
             f" {counts['n_other']} more did not generalize late, and keep it, within their steps."
         )
     verdict = share_verdict(n_holds, len(runs), confirmed_from=ENOUGH, refuted_below=TOO_FEW)
-    return Claim(name, verdict, sentence, {**counts, "n_holds": n_holds}, is_main)
+    numbers = {**counts, "n_counted": len(runs), "n_holds": n_holds}
+    return Claim(name, verdict, sentence, numbers, is_main)
 
 
 def _leads(runs: Runs, column: str) -> str:
@@ -137,9 +160,15 @@ _COLUMNS = (
     "seed",
     "outcome_kind",
     "jump_step",
+    "test_loss_lead",
     "excluded_lead",
     "restricted_lead",
     "held_out_lead",
+    "excluded_ahead",
+    "restricted_ahead",
+    "n_random",
+    "n_random_excluded",
+    "n_random_restricted",
     "key_frequencies",
     "final_variance_explained",
 )

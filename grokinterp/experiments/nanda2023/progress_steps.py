@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from grokinterp.experiments.experiment import PlannedRun
+from grokinterp.experiments.nanda2023.random_frequencies import losses_of_random_frequencies
 from grokinterp.fields import Number
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ MAX_CHECKPOINTS = 130
 """More are thinned out: a checkpoint modulo 113 costs 0.3 s."""
 JUMP_ACCURACY = 0.5
 CURVES = (
+    "test_loss",
     "excluded_loss_train",
     "restricted_loss_test",
     "held_out_restricted_loss",
@@ -37,10 +39,17 @@ def observe_progress(run: Run, planned: PlannedRun) -> dict[str, Number]:
     ``jump_step``, ``jump_step_all``
         First checkpoint with more than half of the test pairs right: of those whose mirror
         image is not trained, and of all.
-    ``excluded_step``, ``restricted_step``, ``held_out_step``
+    ``test_loss_step``, ``excluded_step``, ``restricted_step``, ``held_out_step``
         When each loss is half way, see :func:`half_way_steps`.
-    ``excluded_lead``, ``restricted_lead``, ``held_out_lead``
+    ``test_loss_lead``, ``excluded_lead``, ``restricted_lead``, ``held_out_lead``
         Steps from there to the jump; None where there is no jump, or no half way.
+    ``excluded_ahead``, ``restricted_ahead``
+        Steps from there to the step at which the test loss itself is half way.
+    ``n_random``, ``n_random_excluded``, ``n_random_restricted``, ``first_random_excluded_step``, \
+    ``first_random_restricted_step``
+        Sets of random frequencies, those whose loss is half way no later than that of the key
+        frequencies, and the earliest step of one: see
+        :mod:`~grokinterp.experiments.nanda2023.random_frequencies`.
     ``memorization_steps``, ``circuit_formation_steps``, ``cleanup_steps``
         Length of each phase, None for one that there is not.
     ``cleanup_weight_ratio``
@@ -57,9 +66,12 @@ def observe_progress(run: Run, planned: PlannedRun) -> dict[str, Number]:
     analysis = analyze_run(run, deep=False, every=every)
     trajectory = analysis.trajectory
     keys = analysis.key_frequencies.frequencies
+    found = half_way_steps(trajectory, run.task.n_classes)
+    random_losses = losses_of_random_frequencies(run, trajectory["step"], keys)
     explained = trajectory.get("fraction_logit_variance_explained")
     return {
-        **half_way_steps(trajectory, run.task.n_classes),
+        **found,
+        **_of_random(trajectory, random_losses, found, run.task.n_classes),
         **_phases(analysis),
         "n_key_frequencies": len(keys),
         "key_frequencies": " ".join(str(k) for k in keys),
@@ -68,8 +80,33 @@ def observe_progress(run: Run, planned: PlannedRun) -> dict[str, Number]:
     }
 
 
+def _of_random(
+    trajectory: pd.DataFrame,
+    losses: list[pd.DataFrame],
+    found: dict[str, Number],
+    n_classes: int,
+) -> dict[str, Number]:
+    """Compare the steps of random frequencies with those of the key frequencies."""
+    kept = trajectory[["step", "test_accuracy", "test_accuracy_unmirrored"]]
+    columns: dict[str, Number] = {"n_random": len(losses)}
+    for name in ("excluded", "restricted"):
+        steps = []
+        for one in losses:
+            step = half_way_steps(kept.join(one), n_classes)[f"{name}_step"]
+            steps += [] if step is None else [step]
+        reached = found[f"{name}_step"]
+        columns[f"n_random_{name}"] = (
+            len(steps) if reached is None else sum(step <= reached for step in steps)
+        )
+        columns[f"first_random_{name}_step"] = min(steps, default=None)
+    return columns
+
+
 def half_way_steps(trajectory: pd.DataFrame, n_classes: int) -> dict[str, Number]:
     """Return the jump of the test accuracy, when each loss is half way, and the leads.
+
+    The test loss falls like the restricted loss, on the same pairs; how far the others are ahead
+    of it is what they tell that it does not.
 
     Up to the jump a loss has a smallest and a largest value. One that rises is half way between
     that smallest and its largest of the whole run at the first checkpoint after the smallest
@@ -95,18 +132,27 @@ def half_way_steps(trajectory: pd.DataFrame, n_classes: int) -> dict[str, Number
     test = columns["test_accuracy"]
     unmirrored = columns.get("test_accuracy_unmirrored", test)
     jump = _first(steps, unmirrored > JUMP_ACCURACY)
-    found: dict[str, int | None] = {
+    found: dict[str, Number] = {
         "jump_step": jump,
         "jump_step_all": _first(steps, test > JUMP_ACCURACY),
+        "test_loss_step": _fall(steps, columns.get("test_loss"), least, jump),
         "excluded_step": _rise(steps, columns.get("excluded_loss_train"), least, jump),
         "restricted_step": _fall(steps, columns.get("restricted_loss_test"), least, jump),
         "held_out_step": _fall(steps, columns.get("held_out_restricted_loss"), least, jump),
     }
-    leads = {}
-    for name in ("excluded", "restricted", "held_out"):
-        step = found[f"{name}_step"]
-        leads[f"{name}_lead"] = None if jump is None or step is None else jump - step
-    return {**found, **leads}
+    leads = {
+        f"{name}_lead": _steps_from(found[f"{name}_step"], jump)
+        for name in ("test_loss", "excluded", "restricted", "held_out")
+    }
+    ahead = {
+        f"{name}_ahead": _steps_from(found[f"{name}_step"], found["test_loss_step"])
+        for name in ("excluded", "restricted")
+    }
+    return {**found, **leads, **ahead}
+
+
+def _steps_from(step: Any, to: Any) -> int | None:
+    return None if step is None or to is None else to - step
 
 
 def _kept_curves(run: Run, trajectory: pd.DataFrame) -> str | None:
