@@ -27,11 +27,11 @@ smallest from which on it stays above until the jump; the restricted loss and th
 fallen half way, between the largest value up to the jump and the smallest of the whole run, at the
 first from which on they stay below to the end. A loss that moves by less than log(p) / 2 nats has
 not moved. A lead is the jump less that step; a loss that is half way only at the jump or later has
-a lead of 0 or less. Counted are the runs that generalized late, as `outcome_kind` has it: those that grokked,
-and those whose transition was slow (``slow_convergence``), which are counted apart beside them.
-Runs that did not generalize late
-within their steps stay in the table, and so do those that collapsed or have not settled: the jump
-that they lead up to was not kept, so they speak neither for a claim nor against it.
+a lead of 0 or less. Counted are the runs that generalized late, as `outcome_kind` has it: those
+that grokked, and those whose transition was slow (``slow_convergence``), which are counted apart
+beside them. Runs that did not generalize late within their steps stay in the table, and so do
+those that collapsed or have not settled: the jump that they lead up to was not kept, so they speak
+neither for a claim nor against it.
 
 1. confirmed when in at least 80 % of these runs both losses are half way before the test loss is;
    not confirmed when in fewer than half; inconclusive between, or with fewer than 2 of them. A
@@ -62,8 +62,8 @@ after its test accuracy has settled above 0.98, so that most of the cleanup is s
 of that with 10,000 steps, 5 seeds modulo 59 with 40 % trained, d_model 64 and 256 neurons, and
 the paper's own network modulo 113, from its seed and in float64 (30 % trained, 25,000 steps; the
 paper trained 40,000). The small networks are there for seeds: their grokking takes a tenth of the
-steps, and with more of the table trained the phases are closer together. Settings were chosen after trial
-runs of single settings. The present criterion was written before any loss of random frequencies
+steps, and with more of the table trained the phases are closer together. Settings were chosen after
+trial runs of single settings. The present criterion was written before any loss of random frequencies
 and any step of the test loss was looked at. Seeds 0 to 4 modulo 37, 0 to 2 modulo 59 and the run
 modulo 113 repeat runs of the earlier criterion; the other seven are new.
 
