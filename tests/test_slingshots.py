@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 import tests.foreign as foreign
-from grokinterp.trajectory.slingshots import Spike, SpikeRule, find_spikes, norm_growth
+from grokinterp.trajectory.slingshots import (
+    NormCycle,
+    Spike,
+    SpikeRule,
+    find_norm_cycles,
+    find_spikes,
+    norm_growth,
+    slingshots_of,
+)
 
 # Loss more than ten times that of twenty steps before, read off the published log by eye:
 # the step before the rise, for the first five of 36.
@@ -110,3 +118,53 @@ def test_without_spikes_or_without_a_plateau_there_is_nothing_to_compare():
     steps = np.arange(0, 1000, 50)
     assert norm_growth([], steps, 1.0 * steps) is None
     assert norm_growth([spike_at(10, 980)], steps, 1.0 * steps) is None
+
+
+CHECKPOINTS = np.arange(200, 8001, 50)
+
+
+def stairs(*onsets, gain=0.1, drift=0.0, rise=100):
+    """A norm of 14 that rises by `gain` over `rise` steps from each onset on, and drifts."""
+    risen = sum(np.clip((CHECKPOINTS - onset) / rise, 0, 1) for onset in onsets)
+    return 14 + gain * risen + drift * (CHECKPOINTS - CHECKPOINTS[0])
+
+
+def test_planted_cycles_of_the_norm_are_found_at_their_steps():
+    found = find_norm_cycles(CHECKPOINTS, stairs(1000, 2250, 3500, 4750))
+    assert [cycle.start_step for cycle in found] == [1000, 2250, 3500, 4750]
+    assert [cycle.end_step for cycle in found] == [1100, 2350, 3600, 4850]
+    assert found[0].gain == pytest.approx(0.1 / 14)
+
+
+def test_weight_decay_between_the_rises_is_rest():
+    norms = stairs(1000, 2250, 3500, 4750, gain=0.5, drift=-4e-4)
+    starts = [cycle.start_step for cycle in find_norm_cycles(CHECKPOINTS, norms)]
+    assert starts == [1000, 2250, 3500, 4750]
+
+
+@pytest.mark.parametrize(
+    "norms",
+    [
+        14 + 1e-4 * CHECKPOINTS,
+        np.log(CHECKPOINTS),
+        np.full(len(CHECKPOINTS), 14.0),
+        14 - 1e-4 * CHECKPOINTS,
+    ],
+    ids=["even growth", "growth that slows down", "rest", "decay"],
+)
+def test_a_norm_without_steps_has_no_cycle_but_a_first_rise(norms):
+    assert [c for c in find_norm_cycles(CHECKPOINTS, norms) if c.start_step > 500] == []
+
+
+def test_a_rise_too_small_or_without_its_plateau_is_no_cycle():
+    assert find_norm_cycles(CHECKPOINTS, stairs(1000, 2250, gain=0.02)) == ()
+    found = find_norm_cycles(CHECKPOINTS, stairs(1000, 7850))
+    assert [cycle.start_step for cycle in found] == [1000]
+
+
+def test_a_slingshot_is_a_spike_beside_a_cycle():
+    spikes = [Spike(onset, onset + 5, onset + 20, 1e-8, 1.0) for onset in (880, 1180, 1300, 2000)]
+    cycles = [NormCycle(1020, 1100, 0.01)]
+    assert [spike.onset_step for spike in slingshots_of(spikes, cycles)] == [1180]
+    assert slingshots_of(spikes, []) == ()
+    assert len(slingshots_of(spikes, cycles, margin=200)) == 3

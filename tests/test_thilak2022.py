@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 
 from grokinterp.experiments import Scale
-from grokinterp.experiments.thilak2022 import CONDITIONS, EXPERIMENT, observe, plan
+from grokinterp.experiments.thilak2022 import CONDITIONS, EXPERIMENT, config_of, observe, plan
 from grokinterp.experiments.thilak2022.claims import judge
 
 pytestmark = pytest.mark.long
 
 QUICK = Scale(is_quick=True)
-SPIKES, NORM, EPSILON, DECAY, GENERALIZATION, FLOAT64 = range(6)
+SPIKES, NORM, EPSILON, DECAY, GENERALIZATION, FLOAT64, ROUNDING = range(7)
 
 
 def row(condition, seed=0, n_spikes=0, **changes):
@@ -24,6 +24,11 @@ def row(condition, seed=0, n_spikes=0, **changes):
         "n_spikes": n_spikes,
         "spike_steps": " ".join(str(step) for step in onsets),
         "spike_losses": " ".join("0.5" for _ in onsets),
+        "losses_before": " ".join("2e-8" for _ in onsets),
+        "n_norm_cycles": n_spikes,
+        "n_spikes_followed": n_spikes,
+        "n_slingshots": n_spikes,
+        "fourth_slingshot_step": 4800 if n_spikes > 3 else None,
         "norm_points": "0:5.000 10000:12.000",
         "growth_around": 2.0 if n_spikes else None,
         "growth_between": 0.2 if n_spikes else None,
@@ -54,7 +59,7 @@ def verdicts(table):
 
 def test_a_world_as_the_paper_has_it_is_confirmed_in_every_claim():
     findings = judge(planted(), QUICK)
-    assert [claim.verdict for claim in findings.claims] == ["confirmed"] * 6
+    assert [claim.verdict for claim in findings.claims] == ["confirmed"] * 7
     assert findings.verdict == "confirmed"
     assert findings.claims[SPIKES].numbers["median_period"] == 1200
     assert len(findings.charts[0].series[0].x) == 21 and len(findings.charts[0].series[1].x) == 0
@@ -64,34 +69,68 @@ def test_without_spikes_there_are_no_slingshots_and_nothing_to_remove():
     quiet = {"n_spikes": 0, "growth_around": None, "growth_between": None}
     found = verdicts(planted({"no weight decay": quiet}))
     assert found[SPIKES] == "inconclusive"
-    assert [found[i] for i in (NORM, EPSILON, DECAY, FLOAT64)] == ["inconclusive"] * 4
+    silent = (NORM, EPSILON, DECAY, FLOAT64, ROUNDING)
+    assert [found[i] for i in silent] == ["inconclusive"] * 5
 
 
 def test_runs_that_diverged_are_not_runs_without_spikes():
+    found = verdicts(planted({"epsilon 1e-5": {"diverged_at": 40, "last_step": 40}}))
+    assert found[EPSILON] == "inconclusive" and found[GENERALIZATION] == "confirmed"
     found = verdicts(planted({"epsilon 1e-4": {"diverged_at": 40, "last_step": 40}}))
-    assert found[EPSILON] == "inconclusive" and found[GENERALIZATION] == "inconclusive"
+    assert found[EPSILON] == "confirmed" and found[GENERALIZATION] == "inconclusive"
     assert found[FLOAT64] == "confirmed"
 
 
 @pytest.mark.parametrize(
     ("condition", "claim"),
-    [("epsilon 1e-4", EPSILON), ("weight decay 0.1", DECAY), ("float64 loss", FLOAT64)],
+    [("epsilon 1e-5", EPSILON), ("weight decay 0.01", DECAY), ("float64 loss", FLOAT64)],
 )
 def test_spikes_where_there_should_be_none_refute_that_claim_alone(condition, claim):
     found = verdicts(planted({condition: {"n_spikes": 3}}))
     assert found.pop(claim) == "not confirmed"
-    assert found == ["confirmed"] * 5
+    assert found == ["confirmed"] * 6
+
+
+def test_the_decay_is_that_of_the_paper_by_learning_rate_times_decay():
+    """A stronger decay shows spikes or none: it is not the one that the claim is about."""
+    found = verdicts(planted({"weight decay 0.1": {"n_spikes": 3}}))
+    assert found == ["confirmed"] * 7
+    paper = {"learning_rate": 1e-3, "weight_decay": 0.1}
+    ours = config_of(0, 10, **CONDITIONS["weight decay 0.01"]).optimizer
+    assert ours.learning_rate * ours.weight_decay == pytest.approx(
+        paper["learning_rate"] * paper["weight_decay"]
+    )
 
 
 def test_one_spike_in_one_of_three_seeds_decides_nothing():
     table = planted()
-    table.loc[table.index[table["condition"] == "epsilon 1e-4"][0], "n_spikes"] = 1
+    table.loc[table.index[table["condition"] == "epsilon 1e-5"][0], "n_spikes"] = 1
     assert verdicts(table)[EPSILON] == "inconclusive"
 
 
-def test_a_norm_that_grows_as_fast_between_the_spikes_is_no_cycle():
-    found = verdicts(planted({"no weight decay": {"growth_between": 1.0}}))
-    assert found[NORM] == "not confirmed" and found[SPIKES] == "confirmed"
+@pytest.mark.parametrize(
+    ("n_slingshots", "expected"),
+    [(7, "confirmed"), (5, "confirmed"), (4, "inconclusive"), (3, "inconclusive")]
+    + [(2, "not confirmed"), (0, "not confirmed")],
+)
+def test_spikes_are_slingshots_where_most_go_with_a_cycle_of_the_norm(n_slingshots, expected):
+    """Of seven spikes, two thirds are five and a third is three."""
+    found = verdicts(planted({"no weight decay": {"n_slingshots": n_slingshots}}))
+    assert found[NORM] == expected and found[SPIKES] == "confirmed"
+
+
+def test_a_single_slingshot_is_no_cycle():
+    one = {"n_slingshots": 1, "n_spikes_followed": 1}
+    assert verdicts(planted({"no weight decay": one}))[NORM] == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [("2e-8 5e-8", "confirmed"), ("2e-8 1e-5", "inconclusive"), ("1e-5 3e-6", "not confirmed")],
+)
+def test_spikes_of_rounding_begin_below_the_spacing_of_float32(losses, expected):
+    claim = judge(planted({"no weight decay": {"losses_before": losses}}), QUICK).claims[ROUNDING]
+    assert claim.verdict == expected and not claim.is_main
 
 
 def censored(**changes):
@@ -101,15 +140,20 @@ def censored(**changes):
 @pytest.mark.parametrize(
     ("case", "changes", "expected"),
     [
-        ("not by the last step, but rising", {"no weight decay": censored()}, "inconclusive"),
+        ("not by the last step", {"no weight decay": censored()}, "inconclusive"),
         (
-            "many slingshots and no gain",
-            {"no weight decay": censored(best_unmirrored=0.15)},
+            "twenty slingshots and none has passed",
+            {"no weight decay": censored(n_spikes=20)},
+            "not confirmed",
+        ),
+        (
+            "nineteen are not that many",
+            {"no weight decay": censored(n_spikes=19)},
             "inconclusive",
         ),
         (
-            "no gain, but too few slingshots to tell",
-            {"no weight decay": censored(best_unmirrored=0.15, n_spikes=2)},
+            "too few slingshots to be judged, though it passed",
+            {"no weight decay": {"n_slingshots": 3}},
             "inconclusive",
         ),
         (
@@ -118,8 +162,8 @@ def censored(**changes):
             "not confirmed",
         ),
         (
-            "before the first spike",
-            {"no weight decay": {"unmirrored_crossing_step": 800}},
+            "before the fourth slingshot",
+            {"no weight decay": {"unmirrored_crossing_step": 4000}},
             "inconclusive",
         ),
     ],
@@ -166,7 +210,8 @@ def test_half_that_generalize_after_a_spike_confirm_it_and_fewer_refute_nothing(
 ):
     table = seeds("no weight decay", n_not_by, censored(best_unmirrored=0.1), n_seeds)
     claim = judge(table, QUICK).claims[GENERALIZATION]
-    assert claim.verdict == expected and claim.numbers["n_not_generalized"] == n_not_by
+    assert claim.verdict == expected
+    assert claim.numbers["n_generalized_after_slingshots"] == n_seeds - n_not_by
 
 
 @pytest.mark.parametrize(
@@ -180,8 +225,8 @@ def test_generalization_without_slingshots_refutes_their_part_in_it_from_half_on
 
 
 def test_one_seed_is_too_few_and_an_empty_table_too():
-    assert verdicts(planted(n_seeds=1)) == ["inconclusive"] * 6
-    assert verdicts(pd.DataFrame()) == ["inconclusive"] * 6
+    assert verdicts(planted(n_seeds=1))[:6] == ["inconclusive"] * 6
+    assert verdicts(pd.DataFrame()) == ["inconclusive"] * 7
     assert verdicts(planted(without=("float64 loss",)))[FLOAT64] == "inconclusive"
 
 
@@ -194,9 +239,28 @@ def test_a_table_read_back_from_a_file_is_judged_the_same(tmp_path):
 @pytest.mark.parametrize("is_quick", [True, False])
 def test_the_plan_varies_one_thing_at_a_time(is_quick):
     runs = plan(Scale(is_quick=is_quick))
-    assert len(runs) == (8 if is_quick else 15)
+    assert len(runs) == (8 if is_quick else 35)
     assert len({run.config.hash() for run in runs}) == len(runs)
-    assert len(plan(Scale(is_quick=is_quick, n_seeds=1))) == (4 if is_quick else 5)
+    assert len(plan(Scale(is_quick=is_quick, n_seeds=1))) == (4 if is_quick else 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "again and again. Each time the weights"),
+        ({"no weight decay": {"n_slingshots": 0}}, "do not grow in steps with it"),
+        ({"weight decay 0.01": {"n_spikes": 2}}, "With the paper's weight decay it still happened"),
+        ({"epsilon 1e-5": {"diverged_at": 9}}, "Whether a larger epsilon in Adam prevents it"),
+        ({"no weight decay": censored(n_spikes=20)}, "Not even many of them"),
+        ({"no weight decay": censored()}, "answer new examples stays open"),
+        ({"float64 loss": {"unmirrored_crossing_step": 9}}, "Networks without such jumps came"),
+        ({"no weight decay": {"n_spikes": 0}}, "too few sudden jumps"),
+    ],
+)
+def test_what_was_found_follows_the_verdicts(changes, words):
+    found = judge(planted(changes), QUICK).found
+    assert words in found
+    assert not changes or words not in judge(planted(), QUICK).found
 
 
 def test_what_was_predicted_is_quoted_from_the_module():
@@ -205,7 +269,7 @@ def test_what_was_predicted_is_quoted_from_the_module():
 
 # --- tiny runs: Adam's short second memory makes cycles of some 280 steps ----------------
 
-TINY_SEEDS = {"no weight decay": 3, "epsilon 1e-4": 2, "float64 loss": 2}
+TINY_SEEDS = {"no weight decay": 3, "epsilon 1e-5": 2, "float64 loss": 2}
 """Seeds of each condition: how much of a cycle lies near a spike differs from seed to seed, and
 with the rounding of the processor."""
 
@@ -271,7 +335,7 @@ def test_slingshots_come_with_a_small_epsilon_and_a_float32_loss(tiny_rows):
     assert [found[i] for i in (SPIKES, EPSILON, FLOAT64)] == ["confirmed"] * 3
 
 
-@pytest.mark.parametrize("removed_by", ["epsilon 1e-4", "float64 loss"])
+@pytest.mark.parametrize("removed_by", ["epsilon 1e-5", "float64 loss"])
 def test_slingshots_are_gone_when_either_is_taken_away(tiny_rows, removed_by):
     assert [row["n_spikes"] for row in tiny_rows[removed_by]] == [0, 0]
     switched_off = tiny_verdicts(tiny_rows, **{"no weight decay": removed_by})
@@ -280,5 +344,5 @@ def test_slingshots_are_gone_when_either_is_taken_away(tiny_rows, removed_by):
 
 def test_a_network_that_knows_mirror_images_alone_has_not_generalized(tiny_rows):
     """At 75 % of the pairs its test accuracy is near .7; on the unmirrored pairs it is not."""
-    for quiet in tiny_rows["epsilon 1e-4"]:
+    for quiet in tiny_rows["epsilon 1e-5"]:
         assert quiet["unmirrored_crossing_step"] is None and quiet["best_unmirrored"] < 0.5

@@ -135,6 +135,112 @@ def _followed(curves: pd.DataFrame, rule: SpikeRule) -> np.ndarray:
     return np.asarray(window.median(), dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class NormCycle:
+    """A rise of a norm that ends on a plateau: the other half of a slingshot."""
+
+    start_step: int
+    """Checkpoint from which the norm rises."""
+    end_step: int
+    """Checkpoint at which it has risen."""
+    gain: float
+    """By how much, as a fraction of the norm at the start."""
+
+
+def find_norm_cycles(
+    steps: Int[np.ndarray, " checkpoint"],
+    norms: Float[np.ndarray, " checkpoint"],
+    *,
+    least_gain: float = 0.002,
+    rest_steps: int = 200,
+    factor: float = 2.0,
+    window_steps: int = 2000,
+) -> tuple[NormCycle, ...]:
+    """Find where a norm rises and then rests.
+
+    It rises where it grows more than `factor` times as fast as in the mean over what lies within
+    half of `window_steps` on either side, where stretches on which it falls count as rest. So a
+    norm that grows evenly, or ever more slowly, has no rise but a first one. Rises less than
+    `rest_steps` apart are one. A rise counts when it gains `least_gain` of the norm and the norm
+    then rests, or falls, for `rest_steps`.
+
+    Parameters
+    ----------
+    steps, norms
+        Steps of the checkpoints, ascending, and the norm at each. Begin where the training set
+        is memorized: before, the norm grows many times as fast.
+    least_gain
+        Fraction of the norm.
+    rest_steps, window_steps
+        Steps. The window should hold more than one cycle: those of published runs take more than
+        1,000 steps.
+    factor
+        How many times as fast.
+
+    Returns
+    -------
+    tuple[NormCycle, ...]
+        In order of steps. A rise whose plateau is cut off by the end of the record is not there.
+
+    Examples
+    --------
+    >>> steps = np.arange(0, 1000, 100)
+    >>> norms = np.array([5.0, 5.0, 5.0, 5.5, 5.5, 5.5, 5.5, 6.0, 6.0, 6.0])
+    >>> [(cycle.start_step, cycle.end_step) for cycle in find_norm_cycles(steps, norms)]
+    [(200, 300), (600, 700)]
+
+    References
+    ----------
+    Thilak et al., "The slingshot mechanism", arXiv:2206.04817, describe the cycle and give no
+    rule; this one is ours.
+    """
+    lengths, gains = np.diff(steps), np.diff(norms)
+    grown = np.concatenate([[0.0], np.cumsum(np.maximum(gains, 0.0))])
+    middles = (steps[1:] + steps[:-1]) / 2
+    first, last = (
+        np.clip(middles + half, steps[0], steps[-1])
+        for half in (-window_steps / 2, window_steps / 2)
+    )
+    mean_rate = (np.interp(last, steps, grown) - np.interp(first, steps, grown)) / (last - first)
+    is_rising = gains / lengths > factor * mean_rate
+    rises: list[list[int]] = []
+    for place in np.flatnonzero(is_rising):
+        if rises and steps[place] - steps[rises[-1][1]] < rest_steps:
+            rises[-1][1] = int(place) + 1
+        else:
+            rises.append([int(place), int(place) + 1])
+    cycles = [
+        NormCycle(int(steps[a]), int(steps[b]), float(norms[b] / norms[a] - 1)) for a, b in rises
+    ]
+    return tuple(
+        cycle
+        for cycle in cycles
+        if cycle.gain >= least_gain and steps[-1] - cycle.end_step >= rest_steps
+    )
+
+
+def slingshots_of(
+    spikes: Sequence[Spike], cycles: Sequence[NormCycle], *, margin: int = 100
+) -> tuple[Spike, ...]:
+    """Return the spikes that go with a rise of the norm, within `margin` steps of it.
+
+    Examples
+    --------
+    >>> spikes = [Spike(step, step + 5, step + 20, 0.0, 1.0) for step in (250, 600)]
+    >>> [spike.onset_step for spike in slingshots_of(spikes, [NormCycle(200, 300, 0.1)])]
+    [250]
+    """
+    return tuple(
+        spike
+        for spike in spikes
+        if any(
+            cycle.start_step - margin <= spike.end_step
+            and spike.onset_step <= cycle.end_step + margin
+            for cycle in cycles
+        )
+    )
+
+
 def norm_growth(
     spikes: Sequence[Spike],
     steps: Int[np.ndarray, " checkpoint"],

@@ -63,9 +63,9 @@ of that with 10,000 steps, 5 seeds modulo 59 with 40 % trained, d_model 64 and 2
 the paper's own network modulo 113, from its seed and in float64 (30 % trained, 25,000 steps; the
 paper trained 40,000). The small networks are there for seeds: their grokking takes a tenth of the
 steps, and with more of the table trained the phases are closer together. Settings were chosen after
-trial runs of single settings. The present criterion was written before any loss of random frequencies
-and any step of the test loss was looked at. Seeds 0 to 4 modulo 37, 0 to 2 modulo 59 and the run
-modulo 113 repeat runs of the earlier criterion; the other seven are new.
+trial runs of single settings. The present criterion was written before any loss of random
+frequencies and any step of the test loss was looked at. Seeds 0 to 4 modulo 37, 0 to 2
+modulo 59 and the run modulo 113 repeat runs of the earlier criterion; the other seven are new.
 
 History
 -------

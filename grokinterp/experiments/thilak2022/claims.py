@@ -14,6 +14,7 @@ from grokinterp.experiments.claims import (
     Findings,
     Verdict,
     at_least_half,
+    share_verdict,
     too_few,
 )
 from grokinterp.experiments.experiment import Scale
@@ -29,17 +30,25 @@ from grokinterp.experiments.records import (
     records_of,
     where,
 )
+from grokinterp.experiments.thilak2022.words import in_plain_words
 from grokinterp.fields import Number
 
 MIN_SPIKES = 2
-"""Spikes that make a run with slingshots."""
-GROWTH_RATIO = 3.0
+"""Spikes, and slingshots, that make a cycle of a single event."""
+MOSTLY, SELDOM = 2 / 3, 1 / 3
+"""Part of the spikes of a run that go with a cycle of the norm."""
+ENOUGH_SLINGSHOTS, MANY_SLINGSHOTS = 4, 20
 GENERALIZED = 0.95
+FLOAT32_LOSS = 2.0**-23
+"""Nats; a loss below it is a rounding error or two of a probability near 1."""
+ROUNDING_SHARE, NO_ROUNDING_SHARE = 0.9, 0.5
 
 FREE = "no weight decay"
 """The condition that should have slingshots."""
 QUIET = ("epsilon 1e-4", "float64 loss")
 """Conditions without weight decay that should have none."""
+PAPERS_EPSILON, PAPERS_DECAY = "epsilon 1e-5", "weight decay 0.01"
+"""The paper's own epsilon, and its decay by learning rate times decay."""
 
 
 def judge(table: pd.DataFrame, scale: Scale) -> Findings:
@@ -53,14 +62,15 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
 
     claims = (
         spiking,
-        _judge_norm(free),
-        absence("none with a larger epsilon", "epsilon 1e-4"),
-        absence("none with weight decay .1", "weight decay 0.1"),
+        _judge_cycles(free),
+        absence("none with a larger epsilon", PAPERS_EPSILON),
+        absence("none with the paper's weight decay", PAPERS_DECAY),
         _judge_generalization(free, [by_condition.get(name, []) for name in QUIET]),
         absence("none with a float64 loss", "float64 loss"),
+        _judge_rounding(free),
     )
     tables = {"conditions": _summary(by_condition)} if by_condition else {}
-    return Findings(claims, tables, _charts(by_condition), _NOTES)
+    return Findings(claims, tables, _charts(by_condition), _NOTES, in_plain_words(claims))
 
 
 def _judge_spikes(free: Runs) -> Claim:
@@ -86,29 +96,68 @@ def _judge_spikes(free: Runs) -> Claim:
     )
 
 
-def _judge_norm(free: Runs) -> Claim:
-    name = "the last layer's norm rises around spikes and rests between"
+def _judge_cycles(free: Runs) -> Claim:
+    name = "the spikes go with cycles of the last layer's norm"
     if len(free) < MIN_SEEDS:
         return too_few(name, len(free))
-    known = where(_with_slingshots(free), has("growth_around"))
+    known = where(free, lambda run: run["n_spikes_followed"] >= MIN_SPIKES)
     if not known:
-        return Claim(name, "inconclusive", "No run has slingshots, so there is nothing to read.")
-    n_stepwise = count(
-        known, lambda run: run["growth_around"] > max(0, GROWTH_RATIO * run["growth_between"])
+        sentence = f"No run has {MIN_SPIKES} spikes, so there is nothing to read."
+        return Claim(name, "inconclusive", sentence)
+    n_mostly = count(
+        known, lambda run: run["n_slingshots"] >= MIN_SPIKES and _share(run) >= MOSTLY - 1e-9
     )
-    around, between = (median_of(known, f"growth_{where}") for where in ("around", "between"))
+    n_seldom = count(known, lambda run: _share(run) < SELDOM)
+    verdict: Verdict = "inconclusive"
+    if at_least_half(n_mostly, len(known)):
+        verdict = "confirmed"
+    elif at_least_half(n_seldom, len(known)):
+        verdict = "not confirmed"
     return Claim(
         name,
-        "confirmed" if at_least_half(n_stepwise, len(known)) else "not confirmed",
-        f"In {n_stepwise} of {len(known)} runs with slingshots the norm of the unembedding grows "
-        f"more than {GROWTH_RATIO:g} times as fast around the spikes: {around:.2f} per 1,000 steps "
-        f"there and {between:.2f} on the plateaus (medians).",
+        verdict,
+        f"In {n_mostly} of {len(known)} runs with spikes at least two thirds of them go with a "
+        "rise of the unembedding's norm that ends on a plateau; spikes that go with one, of all: "
+        + ", ".join(f"{run['n_slingshots']} of {run['n_spikes_followed']}" for run in known)
+        + ".",
         {
             "n_runs": len(known),
-            "n_stepwise": n_stepwise,
-            "growth_around_per_1000": around,
-            "growth_between_per_1000": between,
+            "n_mostly": n_mostly,
+            "n_seldom": n_seldom,
+            "median_slingshots": median_of(known, "n_slingshots"),
+            "growth_around_per_1000": median_of(known, "growth_around"),
+            "growth_between_per_1000": median_of(known, "growth_between"),
         },
+    )
+
+
+def _share(run: Record) -> float:
+    return float(run["n_slingshots"]) / float(run["n_spikes_followed"])
+
+
+def _judge_rounding(free: Runs) -> Claim:
+    name = "the spikes begin where float32 rounds the loss"
+    losses = [loss for run in free for loss in _numbers(run["losses_before"])]
+    if not losses:
+        return Claim(name, "inconclusive", "There is no spike.", is_main=False)
+    n_rounded = sum(loss < FLOAT32_LOSS for loss in losses)
+    return Claim(
+        name,
+        share_verdict(
+            n_rounded,
+            len(losses),
+            confirmed_from=ROUNDING_SHARE,
+            refuted_below=NO_ROUNDING_SHARE,
+        ),
+        f"{n_rounded} of {len(losses)} spikes without weight decay begin at a training loss below "
+        f"{FLOAT32_LOSS:.1e} nats, the spacing of float32 numbers at 1; the median is "
+        f"{np.median(losses):.1e}.",
+        {
+            "n_spikes": len(losses),
+            "n_rounded": n_rounded,
+            "median_loss_before": float(np.median(losses)),
+        },
+        is_main=False,
     )
 
 
@@ -142,27 +191,33 @@ def _judge_generalization(free: Runs, quiet_conditions: Sequence[Runs]) -> Claim
     if fewest < MIN_SEEDS:
         return too_few(name, fewest, of="a condition that did not diverge")
     quiet = [run for runs in quiet_conditions for run in runs]
-    n_after = count(free, _generalized_after_a_spike)
-    n_free, n_quiet = (count(runs, has("unmirrored_crossing_step")) for runs in (free, quiet))
+    judged = where(free, lambda run: run["n_slingshots"] >= ENOUGH_SLINGSHOTS)
+    n_after = count(judged, _generalized_after_four)
+    n_many = count(judged, lambda run: run["n_slingshots"] >= MANY_SLINGSHOTS)
+    n_quiet = count(quiet, has("unmirrored_crossing_step"))
     accuracies = [median_of(runs, "best_unmirrored") or 0.0 for runs in (free, quiet)]
-    gain = accuracies[0] - accuracies[1]
     verdict: Verdict = "inconclusive"
-    if at_least_half(n_after, len(free)) and not n_quiet:
+    if at_least_half(n_quiet, len(quiet)):
+        verdict = "not confirmed"
+    elif len(judged) >= MIN_SEEDS and at_least_half(n_after, len(judged)) and not n_quiet:
         verdict = "confirmed"
-    elif at_least_half(n_quiet, len(quiet)):
+    elif len(judged) >= MIN_SEEDS and at_least_half(n_many, len(judged)) and not n_after:
         verdict = "not confirmed"
     return Claim(
         name,
         verdict,
-        f"On test pairs whose mirror image is not trained, {n_after} of {len(free)} runs passed "
-        f"{GENERALIZED:.0%} after a spike, and {n_quiet} of {len(quiet)} runs of the conditions "
-        f"without slingshots did; the others did not by step {last_step_of(free):,}. The best "
-        f"accuracy there is {accuracies[0]:.0%} and {accuracies[1]:.0%} (medians).",
+        f"{len(judged)} of {len(free)} runs have at least {ENOUGH_SLINGSHOTS} slingshots. On test "
+        f"pairs whose mirror image is not trained {n_after} of these passed {GENERALIZED:.0%} "
+        f"after the fourth, and {n_quiet} of {len(quiet)} runs of the conditions without "
+        f"slingshots did; the others did not by step {last_step_of(free):,}. The best accuracy there is "
+        f"{accuracies[0]:.0%} with and {accuracies[1]:.0%} without slingshots (medians).",
         {
-            "n_generalized_after_a_spike": n_after,
+            "n_judged": len(judged),
+            "n_with_many": n_many,
+            "n_generalized_after_slingshots": n_after,
             "n_generalized_without_slingshots": n_quiet,
-            "n_not_generalized": len(free) - n_free,
-            "median_accuracy_gain": gain,
+            "median_best_with": accuracies[0],
+            "median_best_without": accuracies[1],
         },
     )
 
@@ -171,9 +226,9 @@ def _with_slingshots(runs: Runs) -> list[Record]:
     return where(runs, lambda run: run["n_spikes"] >= MIN_SPIKES)
 
 
-def _generalized_after_a_spike(run: Record) -> bool:
-    spikes, crossing = _numbers(run["spike_steps"]), run["unmirrored_crossing_step"]
-    return bool(spikes) and crossing is not None and crossing > spikes[0]
+def _generalized_after_four(run: Record) -> bool:
+    crossing, fourth = run["unmirrored_crossing_step"], run["fourth_slingshot_step"]
+    return crossing is not None and fourth is not None and crossing > fourth
 
 
 def _numbers(cell: object) -> list[float]:
@@ -191,6 +246,8 @@ def _summary(by_condition: Mapping[str, Runs]) -> pd.DataFrame:
             "condition": name,
             "n_runs": len(runs),
             "spikes": _counts(runs),
+            "norm_cycles": ", ".join(str(int(run["n_norm_cycles"])) for run in runs),
+            "slingshots": ", ".join(str(int(run["n_slingshots"])) for run in runs),
             "median_growth_around": median_of(runs, "growth_around"),
             "median_growth_between": median_of(runs, "growth_between"),
             "median_best_unmirrored": median_of(runs, "best_unmirrored"),
