@@ -199,6 +199,8 @@ def test_each_plan_asks_for_what_the_judge_compares(question, is_quick):
     assert (operations.groupby("operation")["seed"].nunique()[list(compared)] >= 2).all()
     assert labels[labels["operation"].isin(question.claims.CUBIC)].shape[0] >= 2
     hashes = {one.config.hash() for one in planned}
+    if is_quick:  # fractions have a prime of their own
+        return
     assert len(hashes) < len(planned), "addition at the shared fraction is one run for both parts"
 
 
@@ -213,3 +215,26 @@ def test_the_full_plan_has_every_operation_of_the_paper_modulo_97(question):
         "permutation_conjugation",
         "permutation_sandwich",
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "they grok. The more examples they are given, the sooner"),
+        ({"memorization": 700}, "is not the long wait and sudden change"),
+        ({"exponent": 3.0}, "More examples did not make them"),
+        ({"times": {**TIMES, "subtraction": 250, "division": 300}}, "do not come later"),
+        ({"times": {**TIMES, "cubic": 500}}, "was learned, in 2 of 2 runs"),
+        ({"times": {**TIMES, "addition": None}, "seeds": (0,)}, "stays open"),
+        ({"horizon": 900}, "memorize stays open by these runs"),
+    ],
+)
+def test_what_was_found_follows_the_verdicts(question, quick, changes, words):
+    assert words in question.judge(planted_table(**changes), quick).found
+    assert not changes or words not in question.judge(planted_table(), quick).found
+
+
+def test_the_quick_plateau_has_a_prime_and_a_width_of_its_own(question, quick):
+    planned = question.plan(quick)
+    shapes = {one.labels["part"]: (one.config.task.p, one.config.model.d_model) for one in planned}
+    assert shapes == {"fractions": (59, 64), "operations": (37, 32)}

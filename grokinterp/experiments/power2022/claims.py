@@ -17,6 +17,7 @@ from grokinterp.experiments.claims import (
     share_verdict,
 )
 from grokinterp.experiments.experiment import Scale
+from grokinterp.experiments.power2022.words import in_plain_words
 from grokinterp.experiments.records import (
     Record,
     Runs,
@@ -72,7 +73,7 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
         "by_train_fraction": summary_by(fractions, "train_fraction"),
     }
     charts = (_fraction_chart(fractions), _operation_chart(operations))
-    return Findings(claims, tables, charts, _NOTES)
+    return Findings(claims, tables, charts, _NOTES, in_plain_words(claims))
 
 
 def judge_plateau(fractions: Runs) -> Claim:

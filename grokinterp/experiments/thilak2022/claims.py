@@ -209,8 +209,8 @@ def _judge_generalization(free: Runs, quiet_conditions: Sequence[Runs]) -> Claim
         f"{len(judged)} of {len(free)} runs have at least {ENOUGH_SLINGSHOTS} slingshots. On test "
         f"pairs whose mirror image is not trained {n_after} of these passed {GENERALIZED:.0%} "
         f"after the fourth, and {n_quiet} of {len(quiet)} runs of the conditions without "
-        f"slingshots did; the others did not by step {last_step_of(free):,}. The best accuracy there is "
-        f"{accuracies[0]:.0%} with and {accuracies[1]:.0%} without slingshots (medians).",
+        f"slingshots did; the others did not by step {last_step_of(free):,}. The best accuracy "
+        f"there is {accuracies[0]:.0%} with and {accuracies[1]:.0%} without slingshots (medians).",
         {
             "n_judged": len(judged),
             "n_with_many": n_many,
