@@ -60,14 +60,15 @@ conjugation and a.b.a in S_4 at fraction 0.9, 8,000 steps, one seed. S_5, the pa
 48 ms a step and more steps than these (hours): it is left to `train --preset s5`. Settings were
 chosen after trial runs of single configurations. At p = 97 and fraction 0.3 one addition run
 memorized at step 120 and had a test accuracy of 23 % at step 1,800; at p = 59 and fraction 0.4
-three seeds that are not judged (100 to 102) memorized at step 100 and grokked at 4,160, 1,460 and 2,280.
+three seeds that are not judged (100 to 102) memorized at step 100 and grokked at 4,160, 1,460 and
+2,280.
 
 History
 -------
 Until 2026-11-28 the quick version had addition modulo 37 at fractions of 0.5, 0.6, 0.75 and 0.9 and
 at most 4,000 steps. There one of three runs had not generalized, and one of the others was not
-sharp, so that the plateau was inconclusive however often it was run. The criterion is the same, and so are
-the runs of the full version.
+sharp, so that the plateau was inconclusive however often it was run. The criterion is the same, and
+so are the runs of the full version.
 """
 
 from __future__ import annotations
