@@ -94,7 +94,7 @@ def fit_censored_power_law(x: Any, times: Any, is_censored: Any, groups: Any = N
     Econometrica 46, 1978. Tobin, "Estimation of relationships for limited dependent variables",
     Econometrica 26, 1958.
     """
-    log_x, log_t, censored = _checked(x, times, is_censored)
+    log_x, log_t, censored = checked_times(x, times, is_censored)
     names = [None] * len(log_x) if groups is None else list(groups)
     if len(names) != len(log_x):
         raise FitError(f"{len(names)} groups for {len(log_x)} times. Give one for each.")
@@ -104,7 +104,7 @@ def fit_censored_power_law(x: Any, times: Any, is_censored: Any, groups: Any = N
     kept = list(dict.fromkeys(name for name in names if name in seen))
     members = np.array([[name == other for other in kept] for name in names], dtype=float)
     log_x, log_t, members = log_x[used], log_t[used], members[used]
-    likelihood = _Likelihood(censored[used])
+    likelihood = CensoredLikelihood(censored[used])
     _check_determined(log_x, log_t, censored[used], members)
 
     design = np.column_stack([log_x, members])
@@ -168,7 +168,7 @@ def median_with_censoring(times: Any, is_censored: Any) -> float | None:
     return None
 
 
-class _Likelihood:
+class CensoredLikelihood:
     """Log-likelihood in theta = (1/sigma, coefficients/sigma), where it is concave."""
 
     def __init__(self, censored: np.ndarray) -> None:
@@ -243,7 +243,10 @@ def _root(function: Any, near: float, far: float) -> float:
     return float(found)
 
 
-def _checked(x: Any, times: Any, is_censored: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def checked_times(
+    x: Any, times: Any, is_censored: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log x, log T and which are censored, as arrays; refuse what has no logarithm."""
     values = np.asarray(x, dtype=float), np.asarray(times, dtype=float)
     censored = np.asarray(is_censored, dtype=bool)
     if not len(values[0]) == len(values[1]) == len(censored):
