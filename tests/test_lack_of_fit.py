@@ -70,6 +70,7 @@ def test_what_is_set_apart_is_compared_with_the_law_through_the_others():
         x, np.where(largest, 10 * times, times), is_censored, seeds, apart=[x.max()]
     )
     usual = measure_lack_of_fit(x, times, is_censored, seeds, apart=[x.max()])
+    assert late.shift is not None and usual.shift is not None
     # The mean apart moves with the times there, to the last digit.
     assert late.shift == pytest.approx(usual.shift + math.log(10), rel=1e-6)
     assert late.p_value < 0.01 < usual.p_value and late.n_free == 1
