@@ -50,11 +50,13 @@ def row(arm, init_scale, seed, **changes):
 
 
 def grokked(step):
-    return {"first_crossing_step": step, "grokking_time": step, "is_censored": step is None}
+    if step is None:
+        return {"first_crossing_step": None, "is_censored": True}
+    return {"first_crossing_step": step, "grokking_time": step, "is_censored": False}
 
 
 def held(arm, norms, seed, *, rate=7.5, start=110, late_from=9.0, late=None, budget=40_000, **more):
-    """Runs whose times are proportional to exp(rate rho), from a norm on other ones: None, never"""
+    """Runs with times proportional to exp(rate rho), and from a norm on others; None: never."""
     rows = []
     for i, rho in enumerate(norms):
         # Scatter of a few per cent, since a fit without any is refused.
@@ -311,7 +313,6 @@ def test_what_was_found_follows_the_verdicts():
     ],
 )
 def test_what_was_found_says_so_where_a_claim_did_not_come_out(changes, words):
-    # "." ends a sentence; between two words of one there may be a line's end in the source only.
     assert words in judge(planted(n_seeds=5, **changes), QUICK).found
     assert words not in judge(planted(n_seeds=5), QUICK).found
 

@@ -33,8 +33,8 @@ def judge_landscape(name: str, by_norm: dict[float, list[Record]], is_main: bool
     )
     best = test.index(min(test))
     ends = test[0] / test[best], test[-1] / test[best]
-    # From the best norm on the loss should stay down, and not only come down again at the end.
-    highest = max(range(best, len(norms)), key=train.__getitem__)
+    # Past the best norm the loss should stay down, and not only be down at the end.
+    highest = max(range(min(best + 1, len(norms) - 1), len(norms)), key=train.__getitem__)
     corner, flat = train[0] / max(train[best], 1e-300), train[highest] / train[0]
     is_falling = _is_falling(by_norm[norms[highest]])
     verdict: Verdict = "inconclusive"
@@ -52,7 +52,7 @@ def judge_landscape(name: str, by_norm: dict[float, list[Record]], is_main: bool
         "train_loss_at_smallest": finite(train[0]),
         "train_loss_at_best": finite(train[best]),
         "train_loss_at_largest": finite(train[-1]),
-        "highest_train_loss_from_best": finite(train[highest]),
+        "highest_train_loss_past_best": finite(train[highest]),
         "is_highest_still_falling": is_falling,
     }
     sentence = (

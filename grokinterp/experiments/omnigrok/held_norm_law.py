@@ -154,7 +154,7 @@ def _n_grokked(runs: Runs) -> int:
 
 def law_columns(
     by_norm: ByNorm, norms: list[float]
-) -> tuple[list[float], list[float], list[bool], list[int]]:
+) -> tuple[list[float], list[float | int], list[bool], list[int]]:
     """Return exp(rho), times, flags and seeds: an exponential law is a power law in exp(rho)."""
     runs = [run for rho in norms for run in by_norm[rho]]
     return (
