@@ -15,6 +15,9 @@ from grokinterp.experiments.omnigrok import (
     plan,
 )
 from grokinterp.experiments.omnigrok.claims import judge
+from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.runs.config import OptimizerSpec, TrainConfig
+from grokinterp.tasks import TaskSpec
 
 pytestmark = pytest.mark.long
 
@@ -346,7 +349,34 @@ def test_the_plan_has_no_run_twice_and_two_seeds_or_more(is_quick):
 
 def test_what_was_predicted_is_quoted_from_the_module():
     assert "a partial grok" in EXPERIMENT.prediction and "by N steps" in EXPERIMENT.criterion
-    assert "Until 2026-11-28" in EXPERIMENT.history
+    assert EXPERIMENT.history is not None and "Until 2026-11-28" in EXPERIMENT.history
+
+
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [
+        (ModelSpec(d_model=8, d_head=4, d_mlp=16, biases="none"), "cross_entropy"),
+        (MlpSpec(widths=(16,), biases=True), "stable_max"),
+        (MlpSpec(widths=(16,), biases=True), "mse"),
+    ],
+    ids=["transformer", "stable max", "squared error"],
+)
+def test_the_gradient_is_what_one_step_of_gradient_descent_follows(model, loss, tmp_path):
+    from grokinterp.experiments.omnigrok.gradients import gradient_size
+    from grokinterp.training import train
+
+    sgd = OptimizerSpec(learning_rate=0.1, weight_decay=0.0, warmup_steps=0, algorithm="sgd")
+    config = TrainConfig(
+        TaskSpec(p=7, train_fraction=0.5), model, sgd, n_steps=1, loss=loss, weight_dtype="float64"
+    )
+    run = train(config, tmp_path, n_threads=1, progress=False)
+    before, after = run.parameters(0), run.parameters(1)
+    squares = sum(float((after[name] - w).square().sum()) for name, w in before.items())
+    # The biases of this transformer are zeros that are not trained.
+    n_weights = sum(w.numel() for name, w in before.items() if ".b_" not in name)
+    expected = (squares / n_weights) ** 0.5 / 0.1
+    assert gradient_size(run, 0) == pytest.approx(expected, rel=1e-6)
+    assert gradient_size(run) != pytest.approx(expected, rel=1e-6)
 
 
 # --- tiny runs --------------------------------------------------------------------------
@@ -398,7 +428,11 @@ def tiny_verdicts(rows, **instead):
 def test_digits_have_the_l_and_the_u_and_large_first_weights_delay(tiny_rows):
     found = tiny_verdicts(tiny_rows)
     assert found[:3] == ["confirmed"] * 3
-    assert tiny_rows["norm 2"]["last_norm"] == pytest.approx(tiny_rows["norm 2"]["first_norm"])
+    middle = tiny_rows["norm 2"]
+    assert middle["last_norm"] == pytest.approx(middle["first_norm"])
+    # Losses fall from T_fit to the end, and gradients with them.
+    assert middle["fit_train_loss"] > middle["half_train_loss"] > middle["train_loss"]
+    assert middle["fit_gradient"] > middle["last_gradient"] > 0
 
 
 def test_with_standard_first_weights_there_is_no_delay(tiny_rows):
