@@ -1,6 +1,7 @@
-"""Laws through measured times: power laws, fits in which some times are censored, bootstraps."""
+"""Laws through measured times: power laws, censored times and tests of fit, bootstraps."""
 
 from grokinterp.laws.bootstrap import BootstrapInterval, bootstrap_over_groups
+from grokinterp.laws.lack_of_fit import LackOfFit, measure_lack_of_fit
 from grokinterp.laws.power_law import PowerLaw, fit_power_law
 from grokinterp.laws.survival import (
     CensoredFit,
@@ -12,10 +13,12 @@ from grokinterp.laws.survival import (
 __all__ = [
     "BootstrapInterval",
     "CensoredFit",
+    "LackOfFit",
     "PowerLaw",
     "bootstrap_over_groups",
     "bootstrap_slope",
     "fit_censored_power_law",
     "fit_power_law",
+    "measure_lack_of_fit",
     "median_with_censoring",
 ]

@@ -95,7 +95,7 @@ def fit_censored_power_law(x: Any, times: Any, is_censored: Any, groups: Any = N
     Econometrica 46, 1978. Tobin, "Estimation of relationships for limited dependent variables",
     Econometrica 26, 1958.
     """
-    log_x, log_t, censored = _checked(x, times, is_censored)
+    log_x, log_t, censored = checked_times(x, times, is_censored)
     names = _names(groups, len(log_x))
     log_x, log_t, members, likelihood, kept = _used(log_x, log_t, censored, names)
     best, theta = likelihood.maximum(log_t, np.column_stack([log_x, members]))
@@ -134,7 +134,7 @@ def bootstrap_slope(x: Any, times: Any, is_censored: Any, groups: Any) -> Bootst
     >>> interval.low < -1 < interval.high
     True
     """
-    log_x, log_t, censored = _checked(x, times, is_censored)
+    log_x, log_t, censored = checked_times(x, times, is_censored)
 
     def slope(rows: np.ndarray, copies: list[Any]) -> float:
         drawn_x, drawn_t, members, likelihood, _ = _used(
@@ -187,7 +187,7 @@ def median_with_censoring(times: Any, is_censored: Any) -> float | None:
     return None
 
 
-class _Likelihood:
+class CensoredLikelihood:
     """Log-likelihood in theta = (1/sigma, coefficients/sigma), where it is concave."""
 
     def __init__(self, censored: np.ndarray) -> None:
@@ -255,7 +255,7 @@ def _names(groups: Any, n_times: int) -> list[Any]:
 
 def _used(
     log_x: np.ndarray, log_t: np.ndarray, censored: np.ndarray, names: list[Any]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, _Likelihood, list[Any]]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, CensoredLikelihood, list[Any]]:
     """Data of the groups that have a say, the members of each, and the groups themselves."""
     seen = {name for name, is_out in zip(names, censored, strict=True) if not is_out}
     # All of a group censored: its constant grows without bound and its likelihood tends to one.
@@ -264,7 +264,7 @@ def _used(
     members = np.array([[name == other for other in kept] for name in names], dtype=float)[used]
     log_x, log_t, censored = log_x[used], log_t[used], censored[used]
     _check_determined(log_x, log_t, censored, members)
-    return log_x, log_t, members, _Likelihood(censored), kept
+    return log_x, log_t, members, CensoredLikelihood(censored), kept
 
 
 def _crossing(deficit: Any, slope: float, direction: float) -> float:
@@ -283,7 +283,10 @@ def _root(function: Any, near: float, far: float) -> float:
     return float(found)
 
 
-def _checked(x: Any, times: Any, is_censored: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def checked_times(
+    x: Any, times: Any, is_censored: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log x, log T and which are censored, as arrays; refuse what has no logarithm."""
     values = np.asarray(x, dtype=float), np.asarray(times, dtype=float)
     censored = np.asarray(is_censored, dtype=bool)
     if not len(values[0]) == len(values[1]) == len(censored):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 import numpy as np
@@ -16,16 +16,17 @@ from grokinterp.laws.survival import CensoredFit
 LANDSCAPE, LANDSCAPE_MSE = "landscape", "landscape mse"
 DELAY, DELAY_MSE = "large first weights", "large first weights mse"
 CLAMPED, DECAYED = "norm held", "weight decay"
+KEPT, STABLE = "norm held, small epsilon", "norm held, stable max"
 """Values of the column ``arm``."""
 Arms = Mapping[str, Mapping[float, list[Record]]]
 
 
-def norm_charts(arms: Arms, fit: CensoredFit | str) -> tuple[Chart, ...]:
+def norm_charts(arms: Arms, fits: Mapping[str, CensoredFit]) -> tuple[Chart, ...]:
     """Charts of whatever arms there are: landscapes, curves, and times against the held norm."""
     charts = [_landscape(arm, arms[arm]) for arm in (LANDSCAPE, LANDSCAPE_MSE) if arms.get(arm)]
     charts += [_curves(arm, runs) for arm, runs in arms.items() if arm in (DELAY, DELAY_MSE)]
     if arms.get(CLAMPED):
-        charts.append(_times(arms[CLAMPED], fit))
+        charts.append(_times(arms, fits))
     return tuple(charts)
 
 
@@ -90,42 +91,42 @@ def _curves(arm: str, by_scale: Mapping[float, list[Record]]) -> Chart:
     )
 
 
-def _times(by_norm: Mapping[float, list[Record]], fit: CensoredFit | str) -> Chart:
-    runs = [run for norm in sorted(by_norm) for run in by_norm[norm]]
-    series = [
-        Series(
-            "T_grok",
-            [run["init_scale"] for run in runs],
-            [run["grokking_time"] for run in runs],
-            is_censored=[bool(run["is_censored"]) for run in runs],
-            color_index=0,
-        ),
-        Series(
-            "T_fit",
-            [run["init_scale"] for run in runs],
-            [run["fit_step"] for run in runs],
-            color_index=1,
-        ),
-    ]
-    if isinstance(fit, CensoredFit):
-        x = np.linspace(min(by_norm), max(by_norm), 20)
-        middle = float(np.mean(list(fit.intercepts.values())))
-        series.append(
-            Series(
-                f"proportional to exp({fit.slope:.1f} rho)",
-                x,
-                np.exp(middle + fit.slope * x),
-                kind="line",
-                color_index=0,
-                is_dashed=True,
+def _times(arms: Arms, fits: Mapping[str, CensoredFit]) -> Chart:
+    series = []
+    for color, arm in enumerate((CLAMPED, KEPT, STABLE)):
+        by_norm = arms.get(arm, {})
+        runs = [run for norm in sorted(by_norm) for run in by_norm[norm]]
+        if runs:
+            series.append(
+                Series(
+                    f"T_grok, {arm}",
+                    [run["init_scale"] for run in runs],
+                    [run["grokking_time"] for run in runs],
+                    is_censored=[bool(run["is_censored"]) for run in runs],
+                    color_index=color,
+                )
             )
-        )
+        if arm in fits:
+            series.append(_law(fits[arm], arm, sorted(by_norm), color))
     return Chart(
         "time-against-norm",
         "Grokking time on addition at a held norm, without weight decay",
         "norm of all weights (in that of standard initial weights)",
         "steps",
-        "Every run. Open triangles: not by that step. The line is the fit with censored times.",
+        "Every run. Open triangles: not by that step. The lines are fits with censored times.",
         tuple(series),
         is_y_log=True,
+    )
+
+
+def _law(fit: CensoredFit, arm: str, norms: Sequence[float], color: int) -> Series:
+    x = np.linspace(norms[0], norms[-1], 20)
+    middle = float(np.mean(list(fit.intercepts.values())))
+    return Series(
+        f"exp({fit.slope:.1f} rho), {arm}",
+        x,
+        np.exp(middle + fit.slope * x),
+        kind="line",
+        color_index=color,
+        is_dashed=True,
     )
