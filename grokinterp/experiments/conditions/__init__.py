@@ -79,8 +79,8 @@ below, and no for none, which is none within the steps that were trained.
 The two reasons are claims of their own: that too small a dataset cannot be memorized, and that very
 high weight decay underfits. Of the runs of the row, those whose training accuracy came to stay
 above 99 %, or did and collapsed, are against it; those that ``did_not_fit`` by their last step, 10
-reference times or more, are for it: confirmed from 2/3 on, not confirmed up to 1/3, with at least 2 runs. The verdict on the
-question is that on the six rows with an answer and on the two reasons.
+reference times or more, are for it: confirmed from 2/3 on, not confirmed up to 1/3, with at least
+2 runs. The verdict on the question is that on the six rows with an answer and on the two reasons.
 
 Beside the table, and without weight in the verdict: a setting is confirmed when at least 2/3 of its
 conclusive runs end as predicted, not confirmed at 1/3 or less, inconclusive in between or with
@@ -196,7 +196,8 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
     other = None if level == USUAL_LEVEL else milestones
     tested = run.curves.dropna(subset=["test_accuracy"])
     memorized = milestones.memorization_step
-    after = [] if memorized is None else tested["test_accuracy"][tested["step"] >= memorized]
+    is_after = tested["step"].to_numpy() >= (run.last_step + 1 if memorized is None else memorized)
+    after = tested["test_accuracy"].to_numpy()[is_after]
     return {
         "level": level,
         "level_outcome": other and other.outcome_kind,
@@ -204,7 +205,7 @@ def observe(run: Run, planned: PlannedRun) -> dict[str, Number]:
         "level_grokking_step": other and other.grokking_step,
         "level_delay": other and other.grokking_delay,
         "level_width": other and other.transition_width,
-        "accuracy_when_memorized": float(after.iloc[0]) if len(after) else None,
+        "accuracy_when_memorized": float(after[0]) if len(after) else None,
         "largest_accuracy_after": float(after.max()) if len(after) else None,
         "n_test": len(run.split.test),
     }
