@@ -286,10 +286,10 @@ def test_a_training_accuracy_that_collapsed_was_reached():
 
 def test_what_was_found_follows_the_verdicts():
     found = judge(planted(), FULL).found
-    assert "These runs agree with it on a small dataset" in found
+    assert "These runs agree with it on weight decay and a small dataset" in found
     assert "do not agree" not in found and "leave open" not in found
-    assert "too few examples (no; here 0 of 12)" in found
-    assert "undecided, 16 of 16 networks did" in found
+    assert "too few examples (no: 0 of 12 grokked)" in found
+    assert "undecided, 16 of 16 networks grokked" in found
     assert "could not even learn these by heart (12 of 12)" in found
     assert 2 <= found.count(". ") + 1 <= 5
 
@@ -298,14 +298,17 @@ def test_what_was_found_names_what_did_not_come_out():
     outcomes = {c: ["memorized"] * 3 for c in settings_of(TOO_SMALL)}
     outcomes |= {c: ["grokked"] * 3 for c in settings_of(VERY_HIGH)}
     found = judge(planted(outcomes=outcomes), FULL).found
-    assert "they do not agree with it on very high weight decay (no; here 6 of 6)" in found
+    assert "they do not agree with it on very high weight decay (no: 6 of 6 grokked)" in found
     assert "does not hold here: 9 of 9 did" in found
     assert "6 of 6 networks did learn their training examples" in found
 
 
 def test_what_was_found_leaves_open_what_is():
     found = judge(pd.DataFrame(), FULL).found
-    assert "These runs leave open a small dataset" in found and "undecided" not in found
+    assert (
+        "These runs leave open weight decay and a small dataset" in found
+        and "undecided" not in found
+    )
     assert found.count("is left open") == 2 and "agree" not in found
 
 

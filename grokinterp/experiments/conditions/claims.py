@@ -54,7 +54,7 @@ def found_in_words(claims: Sequence[Claim]) -> str:
     if numbers["n_conclusive"]:
         sentences.append(
             f"With {unclear.in_plain_words}, on which the literature is undecided, "
-            f"{numbers['n_late']} of {numbers['n_conclusive']} networks did."
+            f"{numbers['n_late']} of {numbers['n_conclusive']} networks grokked."
         )
     for row, name in REASONS.items():
         sentences.append(_REASON_FOUND[row][of[name].verdict].format(**of[name].numbers))
@@ -67,8 +67,8 @@ def _agreement(of: Mapping[str, Claim]) -> str:
     for verdict, words in _AGREEMENT.items():
         rows = [row for row in ROWS if row.answer != "unclear" and of[row.name].verdict == verdict]
         named = [
-            f"{row.in_plain_words} ({row.answer}; here "
-            f"{of[row.name].numbers['n_late']} of {of[row.name].numbers['n_conclusive']})"
+            f"{row.in_plain_words} ({row.answer}: {of[row.name].numbers['n_late']} of "
+            f"{of[row.name].numbers['n_conclusive']} grokked)"
             for row in rows
         ]
         if named:

@@ -59,7 +59,7 @@ def _row_claim(row: Row, table: Table) -> Claim:
     n_open = len(runs) - share.n_all
     sentence = f"{share.in_words} conclusive runs generalized late; the literature: {row.says}."
     if n_open:
-        sentence += f" {n_open} more are inconclusive."
+        sentence += f" Inconclusive, not counted: {n_open}."
     if row.answer == "unclear":
         sentence += " There is no answer to confirm, so this is a frequency and no verdict."
     numbers: dict[str, Number] = {

@@ -39,13 +39,13 @@ ROWS: tuple[Row, ...] = (
         "small structured dataset, weight decay",
         "yes",
         "yes",
-        "a small dataset that follows a rule, with weight decay",
+        "weight decay and a small dataset that follows a rule",
     ),
     Row(
         "large naturalistic dataset, weight decay",
         "sometimes",
         "sometimes: harder to detect, may be masked by noise",
-        "natural data, with weight decay",
+        "weight decay and natural data",
     ),
     Row(
         "two-layer perceptron, no weight decay",
