@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from grokinterp.runs.run import Run as Run
     from grokinterp.sharing import export as export
     from grokinterp.tasks import (
+        BreastCancerSpec as BreastCancerSpec,
         DigitsSpec as DigitsSpec,
         PolynomialSpec as PolynomialSpec,
         Split as Split,
@@ -119,6 +120,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "TaskSpec": "tasks",
     "DigitsSpec": "tasks",
+    "BreastCancerSpec": "tasks",
     "PolynomialSpec": "tasks",
     "Task": "tasks",
     "task_of": "tasks",

@@ -13,7 +13,7 @@ from grokinterp.experiments.reproduction import Reproduction
 from grokinterp.measures import MEASURES
 from grokinterp.runs.config import PRESETS, ImportedConfig, TrainConfig
 from grokinterp.runs.run import Run
-from grokinterp.tasks import DigitsSpec, PolynomialSpec
+from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
 from grokinterp.trajectory.analysis import Analysis
 
 TITLE = "grokinterp: explaining grokking in small networks"
@@ -176,7 +176,10 @@ def _sources_of_config(config: TrainConfig | ImportedConfig) -> Iterator[str]:
         yield _LIU
     elif isinstance(config.task, PolynomialSpec):
         yield _KUMAR
-    elif config.task.operation not in ("random_labels", "table"):
+    elif isinstance(config.task, TaskSpec) and config.task.operation not in (
+        "random_labels",
+        "table",
+    ):
         yield _POWER
     if getattr(config.model, "attention_rate", 1.0) != 1.0:
         yield _ZHONG

@@ -8,6 +8,8 @@ import pytest
 
 from grokinterp.errors import ConfigError
 from grokinterp.tasks import (
+    BreastCancerSpec,
+    BreastCancerTask,
     DigitsSpec,
     DigitsTask,
     Examples,
@@ -24,9 +26,15 @@ SPECS = [
     TaskSpec(p=13, train_fraction=0.4),
     TaskSpec("division", p=7, train_fraction=0.4),
     DigitsSpec(n_train=100),
+    BreastCancerSpec(n_train=100),
     PolynomialSpec(dimension=10, n_train=30, n_test=20),
 ]
-KINDS = {TaskSpec: Task, DigitsSpec: DigitsTask, PolynomialSpec: PolynomialTask}
+KINDS = {
+    TaskSpec: Task,
+    DigitsSpec: DigitsTask,
+    BreastCancerSpec: BreastCancerTask,
+    PolynomialSpec: PolynomialTask,
+}
 
 
 @pytest.fixture(params=SPECS, ids=lambda spec: spec.in_words)
@@ -85,9 +93,12 @@ def test_a_smaller_train_fraction_gives_a_prefix_of_the_larger_training_set(
     assert not np.array_equal(few, other_seed.train[: len(few)])
 
 
-def test_fewer_digits_are_a_prefix_of_more():
-    few, many = (draw_split(DigitsTask(DigitsSpec(n_train=n))).train for n in (50, 200))
+@pytest.mark.parametrize("kind", [DigitsSpec, BreastCancerSpec])
+def test_fewer_natural_examples_are_a_prefix_of_more(kind):
+    few, many = (draw_split(task_of(kind(n_train=n))).train for n in (50, 200))
     assert np.array_equal(few, many[:50])
+    other = draw_split(task_of(kind(n_train=200, split_seed=1))).train
+    assert not np.array_equal(few, other[:50])
 
 
 def test_a_task_of_another_kind_is_not_split():
@@ -121,6 +132,16 @@ def test_the_images_show_the_digits_they_are_labelled_with():
     assert right(np.random.default_rng(0).permutation(task.labels)) < 0.3
 
 
+def test_the_tumors_are_the_published_table():
+    task = BreastCancerTask(BreastCancerSpec())
+    # UCI: 212 malignant, 357 benign; malignant cells are larger (the first measurement).
+    assert np.bincount(task.labels).tolist() == [212, 357]
+    malignant, benign = (task.inputs[task.labels == kind, 0].mean() for kind in (0, 1))
+    assert malignant > 0.5 > -0.5 > benign
+    assert np.abs(task.inputs.mean(axis=0)).max() < 1e-5
+    assert task.inputs.std(axis=0) == pytest.approx(1, **FLOAT32)
+
+
 @pytest.mark.parametrize("seed", [0, 7])
 def test_the_digits_are_shuffled_by_the_seed_and_the_first_trained_on(seed):
     order = list(range(1797))
@@ -130,13 +151,17 @@ def test_the_digits_are_shuffled_by_the_seed_and_the_first_trained_on(seed):
     assert split.test.tolist() == order[200:]
 
 
-def test_without_scikit_learn_the_digits_say_how_to_get_it(monkeypatch):
-    from grokinterp.tasks import digits
+def test_without_scikit_learn_natural_data_say_how_to_get_it(monkeypatch):
+    from grokinterp.tasks import breast_cancer, digits
 
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     digits._images_and_digits.cache_clear()
-    with pytest.raises(ConfigError, match=r'needs scikit-learn. Install it with pip install "g'):
-        _ = DigitsTask(DigitsSpec()).inputs
+    breast_cancer._measurements_and_diagnoses.cache_clear()
+    for spec in (DigitsSpec(), BreastCancerSpec()):
+        with pytest.raises(
+            ConfigError, match=r'needs scikit-learn. Install it with pip install "g'
+        ):
+            _ = task_of(spec).inputs
 
 
 def test_the_target_is_half_the_squared_projection_on_a_direction_of_squared_norm_d():
@@ -198,6 +223,9 @@ def test_numbers_to_predict_have_no_labels():
         (lambda: DigitsSpec(n_train=1797), "n_train=1797 is not allowed"),
         (lambda: DigitsSpec(split_seed=-1), "split_seed=-1 is outside"),
         (lambda: DigitsSpec(dataset="mnist"), "dataset='mnist' is not known. Choose one of digits"),
+        (lambda: BreastCancerSpec(n_train=569), "n_train=569 is not allowed. Choose 1 to 568"),
+        (lambda: BreastCancerSpec(n_train=0), "n_train=0 is not allowed"),
+        (lambda: BreastCancerSpec(split_seed=-1), "split_seed=-1 is outside"),
         (lambda: PolynomialSpec(dataset="sine"), "dataset='sine' is not known. Choose one of poly"),
         (lambda: PolynomialSpec(dimension=0), "dimension=0 is too small"),
         (lambda: PolynomialSpec(n_train=0), "n_train=0 is too small"),

@@ -25,7 +25,7 @@ from grokinterp.models.module_spec import LogitsSpec, ModuleSpec
 from grokinterp.reprs import card_repr, spec_repr
 from grokinterp.runs.optimizer import OptimizerSpec, check_weights
 from grokinterp.runs.pressures import PressureSpec
-from grokinterp.tasks import DigitsSpec, PolynomialSpec, TaskSpec
+from grokinterp.tasks import BreastCancerSpec, DigitsSpec, PolynomialSpec, TaskSpec
 
 LossDtype = Literal["float64", "float32"]
 WeightDtype = Literal["float32", "float64"]
@@ -48,7 +48,9 @@ class TrainConfig:
     100
     """
 
-    task: TaskSpec | DigitsSpec | PolynomialSpec = field(default_factory=TaskSpec)
+    task: TaskSpec | DigitsSpec | BreastCancerSpec | PolynomialSpec = field(
+        default_factory=TaskSpec
+    )
     model: ModelSpec | MlpSpec = field(default_factory=ModelSpec)
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     pressures: PressureSpec = field(default_factory=PressureSpec)
@@ -186,7 +188,12 @@ class TrainConfig:
 
 
 _PARTS: dict[str, dict[str | None, type]] = {
-    "task": {None: TaskSpec, "digits": DigitsSpec, "polynomial": PolynomialSpec},
+    "task": {
+        None: TaskSpec,
+        "digits": DigitsSpec,
+        "breast_cancer": BreastCancerSpec,
+        "polynomial": PolynomialSpec,
+    },
     "model": {None: ModelSpec, "mlp": MlpSpec},
     "optimizer": {None: OptimizerSpec},
     "pressures": {None: PressureSpec},

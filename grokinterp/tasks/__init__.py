@@ -3,6 +3,7 @@
 from grokinterp.groups import compose, composition_table, permutations
 from grokinterp.tasks.answer_table import AnswerTable
 from grokinterp.tasks.any_task import AnyTaskSpec, task_of
+from grokinterp.tasks.breast_cancer import BreastCancerSpec, BreastCancerTask
 from grokinterp.tasks.digits import DigitsSpec, DigitsTask
 from grokinterp.tasks.examples import Examples
 from grokinterp.tasks.group_view import GroupView
@@ -15,6 +16,8 @@ __all__ = [
     "OPERATIONS",
     "AnswerTable",
     "AnyTaskSpec",
+    "BreastCancerSpec",
+    "BreastCancerTask",
     "DigitsSpec",
     "DigitsTask",
     "Examples",

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import overload
 
 from grokinterp.fields import checked
+from grokinterp.tasks.breast_cancer import BreastCancerSpec, BreastCancerTask
 from grokinterp.tasks.digits import DigitsSpec, DigitsTask
 from grokinterp.tasks.examples import Examples
 from grokinterp.tasks.modular import Task, TaskSpec
 from grokinterp.tasks.polynomials import PolynomialSpec, PolynomialTask
 
-AnyTaskSpec = TaskSpec | DigitsSpec | PolynomialSpec
+AnyTaskSpec = TaskSpec | DigitsSpec | BreastCancerSpec | PolynomialSpec
 
 
 @overload
 def task_of(spec: TaskSpec) -> Task: ...
 @overload
 def task_of(spec: DigitsSpec) -> DigitsTask: ...
+@overload
+def task_of(spec: BreastCancerSpec) -> BreastCancerTask: ...
 @overload
 def task_of(spec: PolynomialSpec) -> PolynomialTask: ...
 @overload
@@ -34,6 +37,8 @@ def task_of(spec: AnyTaskSpec) -> Examples:
     checked("spec", spec, AnyTaskSpec)
     if isinstance(spec, DigitsSpec):
         return DigitsTask(spec)
+    if isinstance(spec, BreastCancerSpec):
+        return BreastCancerTask(spec)
     if isinstance(spec, PolynomialSpec):
         return PolynomialTask(spec)
     return Task(spec)

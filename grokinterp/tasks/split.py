@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from grokinterp.errors import ConfigError
+from grokinterp.tasks.breast_cancer import BreastCancerTask
 from grokinterp.tasks.digits import DigitsTask
 from grokinterp.tasks.examples import Examples
 from grokinterp.tasks.modular import Task
@@ -97,8 +98,8 @@ def draw_split(task: AnyTask) -> Split[AnyTask]:
     """Draw the train/test split that the task's spec names.
 
     Of pairs the units (pairs, or unordered pairs) are shuffled by the named method and the
-    first ``int(train_fraction * n_units)`` are trained on. Images are shuffled and the first
-    `n_train` are trained on; drawn points stand in order, those trained on first.
+    first ``int(train_fraction * n_units)`` are trained on. Images and tumors are shuffled and the
+    first `n_train` are trained on; drawn points stand in order, those trained on first.
 
     With the same seed the rows trained on are a prefix of those of any larger training set, so
     a network can be continued on fewer of its own examples.
@@ -116,7 +117,7 @@ def draw_split(task: AnyTask) -> Split[AnyTask]:
     """
     if isinstance(task, Task):
         return Split(task, *_pair_rows(task))
-    if isinstance(task, DigitsTask):
+    if isinstance(task, DigitsTask | BreastCancerTask):
         order = _shuffled(task.n_examples, task.spec.split_seed, "python_shuffle")
     elif isinstance(task, PolynomialTask):
         order = np.arange(task.n_examples, dtype=np.int64)

@@ -1,166 +1,131 @@
-"""The rows of the table "when it happens", each with whose prediction it tests."""
+"""The seven rows of the literature's table "grokking likely?", and what would agree with each."""
 
 from __future__ import annotations
 
-from grokinterp.experiments.claims import AT_ONCE, GENERALIZED, LATE, NOT_GENERALIZED
-from grokinterp.experiments.conditions.condition import Condition
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-REFERENCES = {"transformer": "weight decay", "perceptron": "perceptron, small weights"}
-"""Row by whose median grokking time the others are followed long enough, by base."""
-GROKFAST = "Grokfast with weight decay"
+from grokinterp.experiments.claims import Verdict, share_verdict
+from grokinterp.laws import ShareInterval
 
-MEMORIZED = ("memorized",)
-NO_DECAY = {"optimizer": {"weight_decay": 0.0}}
-NANDA, OMNIGROK, KUMAR = "Nanda et al. 2023", "Liu et al. 2022", "Kumar et al. 2023"
-POWER, PRIETO = "Power et al. 2022", "Prieto et al. 2025"
+Answer = Literal["yes", "sometimes", "rare", "no", "unclear"]
+
+SHARE_YES = 2 / 3
+SHARE_NOT_YES = 1 / 3
+SHARE_RARE = 0.2
+HIGHEST_RARE = 1 / 3
+"""Where the interval of a share has to end for "rare" and for "no"."""
+FEWEST_OF_A_KIND = 2
+"""Runs of a kind that are no accident."""
+ENOUGH_ALIKE = 10
+"""Conclusive runs that have to end alike before "sometimes" is not confirmed."""
 
 
-def _transformer(
-    name: str, prediction: tuple[str, ...], source: str, in_words: str, **options: object
-) -> Condition:
-    return Condition(name, "transformer", prediction, source, in_words, **options)  # pyright: ignore[reportArgumentType]
+@dataclass(frozen=True)
+class Row:
+    """A condition, and whether the literature holds grokking likely under it."""
+
+    name: str
+    answer: Answer
+    says: str
+    """The literature's answer with what it adds."""
+    in_plain_words: str
+    """For a reader who knows none of the terms."""
 
 
-CONDITIONS: tuple[Condition, ...] = (
-    _transformer(
-        "weight decay",
-        LATE,
-        NANDA,
-        "small structured dataset, weight decay 1",
+ROWS: tuple[Row, ...] = (
+    Row(
+        "small structured dataset, weight decay",
+        "yes",
+        "yes",
+        "weight decay and a small dataset that follows a rule",
     ),
-    Condition(
-        "natural data",
-        "digits",
-        AT_ONCE,
-        f"{POWER}, {OMNIGROK}",
-        "1,200 handwritten digits, weight decay 0.3",
+    Row(
+        "large naturalistic dataset, weight decay",
+        "sometimes",
+        "sometimes: harder to detect, may be masked by noise",
+        "weight decay and natural data",
     ),
-    Condition(
-        "perceptron, small weights",
-        "perceptron",
-        LATE,
-        KUMAR,
+    Row(
         "two-layer perceptron, no weight decay",
+        "sometimes",
+        "sometimes: lazy to rich (Kumar et al.)",
+        "two-layer networks without weight decay",
     ),
-    Condition(
-        "perceptron, large initialization",
-        "perceptron",
-        MEMORIZED,
-        KUMAR,
-        "initial weights 1 instead of 0.3, no weight decay",
-        {"model": {"init_scale": 1.0}},
+    Row(
+        "no weight decay, no other compression pressure",
+        "rare",
+        "rare",
+        "nothing that keeps the weights small",
     ),
-    Condition(
-        "perceptron, large output scale",
-        "perceptron",
-        MEMORIZED,
-        KUMAR,
-        "output times 100, zero at initialization, no weight decay",
-        {"model": {"output_scale": 100.0, "is_centered": True}},
+    Row(
+        "dataset too small for memorization",
+        "no",
+        "no: the model cannot memorize, so that phase does not occur",
+        "too few examples",
     ),
-    _transformer(
-        "no pressure",
-        MEMORIZED,
-        NANDA,
-        "no weight decay and nothing else",
-        changes=NO_DECAY,
-    ),
-    _transformer(
-        "large initialization",
-        MEMORIZED,
-        OMNIGROK,
-        "initial weights times 3, no weight decay",
-        changes={**NO_DECAY, "model": {"init_scale": 3.0}},
-    ),
-    _transformer(
-        "dataset too small",
-        MEMORIZED,
-        f"{NANDA}, Varma et al. 2023",
-        "20 % of the pairs, weight decay 1",
-        changes={"task": {"train_fraction": 0.2}},
-    ),
-    _transformer(
+    Row(
         "very high weight decay",
-        ("did_not_fit",),
-        OMNIGROK,
-        "weight decay 8",
-        changes={"optimizer": {"weight_decay": 8.0}},
+        "no",
+        "no: underfits from the start",
+        "very high weight decay",
     ),
-    _transformer(
-        "dropout .3",
-        LATE,
-        NANDA,
-        "dropout .3, no weight decay",
-        changes={**NO_DECAY, "pressures": {"dropout": 0.3}},
-    ),
-    _transformer(
-        "dropout .1",
-        LATE,
-        NANDA,
-        "dropout .1, no weight decay",
-        changes={**NO_DECAY, "pressures": {"dropout": 0.1}},
-        is_in_quick=False,
-    ),
-    _transformer(
-        "L1 1e-4",
-        NOT_GENERALIZED,
-        NANDA,
-        "L1 penalty 1e-4, no weight decay",
-        changes={**NO_DECAY, "pressures": {"l1": 1e-4}},
-    ),
-    _transformer(
-        "L1 1e-5",
-        NOT_GENERALIZED,
-        NANDA,
-        "L1 penalty 1e-5, no weight decay",
-        changes={**NO_DECAY, "pressures": {"l1": 1e-5}},
-        is_in_quick=False,
-    ),
-    _transformer(
-        "gradient noise",
-        GENERALIZED,
-        POWER,
-        "gradient noise 1e-3, no weight decay",
-        changes={**NO_DECAY, "pressures": {"gradient_noise": 1e-3}},
-    ),
-    _transformer(
-        "small initialization",
-        AT_ONCE,
-        OMNIGROK,
-        "initial weights times 0.3, no weight decay",
-        changes={**NO_DECAY, "model": {"init_scale": 0.3}},
-    ),
-    _transformer(
-        "small initialization, weight decay",
-        AT_ONCE,
-        OMNIGROK,
-        "initial weights times 0.3, weight decay 1",
-        changes={"model": {"init_scale": 0.3}},
-        is_in_quick=False,
-    ),
-    _transformer(
-        GROKFAST,
-        GENERALIZED,
-        "Lee et al. 2024",
-        "slow gradients amplified (ema), weight decay 1",
-        changes={"pressures": {"grokfast": "ema"}},
-        is_main=False,
-    ),
-    _transformer(
-        "perpGrad",
-        GENERALIZED,
-        PRIETO,
-        "gradients orthogonal to weights, no weight decay",
-        changes={**NO_DECAY, "pressures": {"perp_grad": True}},
-        is_main=False,
-    ),
-    _transformer(
-        "StableMax",
-        GENERALIZED,
-        PRIETO,
-        "StableMax loss, no weight decay",
-        changes={**NO_DECAY, "config": {"loss": "stable_max"}},
-        is_main=False,
-        is_in_quick=False,
+    Row(
+        "dropout instead of weight decay",
+        "unclear",
+        "unclear",
+        "dropout instead of weight decay",
     ),
 )
+TOO_SMALL, VERY_HIGH, NATURAL = ROWS[4].name, ROWS[5].name, ROWS[1].name
+ROW_OF: Mapping[str, Row] = {row.name: row for row in ROWS}
+
+
+def answer_of(share: ShareInterval) -> Answer | None:
+    """Which word the share of runs that grokked comes to; None with too few runs to say.
+
+    Examples
+    --------
+    >>> from grokinterp.laws import share_interval
+    >>> answer_of(share_interval(5, 5)), answer_of(share_interval(2, 15))
+    ('yes', 'rare')
+    """
+    if share.n_all < FEWEST_OF_A_KIND or share.share is None:
+        return None
+    if share.n_yes == 0:
+        return "no"
+    if share.share < SHARE_RARE:
+        return "rare"
+    return "yes" if share.share >= SHARE_YES - 1e-9 else "sometimes"
+
+
+def verdict_of(answer: Answer, share: ShareInterval) -> Verdict:
+    """Whether the share of conclusive runs that grokked agrees with the literature's word.
+
+    Examples
+    --------
+    >>> from grokinterp.laws import share_interval
+    >>> verdict_of("sometimes", share_interval(5, 15)), verdict_of("no", share_interval(5, 15))
+    ('confirmed', 'not confirmed')
+    """
+    if answer == "unclear" or share.share is None or share.high is None or share.low is None:
+        return "inconclusive"
+    n_not = share.n_all - share.n_yes
+    is_low = share.high < HIGHEST_RARE
+    if answer == "yes":
+        return share_verdict(
+            share.n_yes, share.n_all, confirmed_from=SHARE_YES, refuted_up_to=SHARE_NOT_YES
+        )
+    if answer == "sometimes":
+        is_both = min(share.n_yes, n_not) >= FEWEST_OF_A_KIND
+        is_one = min(share.n_yes, n_not) == 0 and share.n_all >= ENOUGH_ALIKE
+        return "confirmed" if is_both else "not confirmed" if is_one else "inconclusive"
+    if answer == "rare":
+        is_rare = share.share < SHARE_RARE and is_low
+        return "confirmed" if is_rare else _refuted(share.low >= SHARE_RARE)
+    return "confirmed" if share.n_yes == 0 and is_low else _refuted(share.n_yes >= FEWEST_OF_A_KIND)
+
+
+def _refuted(is_refuted: bool) -> Verdict:
+    return "not confirmed" if is_refuted else "inconclusive"
