@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         Reproduction as Reproduction,
         reproduce as reproduce,
     )
+    from grokinterp.extraction import ClosedForm as ClosedForm, extract as extract
     from grokinterp.measures import (
         MEASURES as MEASURES,
         Measure as Measure,
@@ -155,6 +156,8 @@ _HOMES = {
     "circuit_table": "circuits",
     "neuron_table": "circuits",
     "coset_neurons": "circuits",
+    "extract": "extraction",
+    "ClosedForm": "extraction",
     "Measure": "measures",
     "MEASURES": "measures",
     "measure": "measures",

@@ -61,7 +61,9 @@ def reproduction(claims=(), failures=()):
 
 GROKKED = synthetic.grokked_analysis(12)
 CLAIM = Claim("slope", "confirmed", "It is -1.", {})
+CLOCK = gi.take_snapshot(kinds.clock())
 OBJECTS = {
+    "closed form": gi.extract(CLOCK, gi.KeyFrequencies.given(13, kinds.KEYS)),
     "config": gi.PRESETS["quick"],
     "imported config": ImportedConfig(gi.TaskSpec(p=59), gi.ModelSpec(), unknown=("model.init",)),
     "run": GROKKED.run,

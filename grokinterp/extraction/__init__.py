@@ -1,0 +1,6 @@
+"""From a network to a formula: its logits, or its neurons, from a table of a few numbers."""
+
+from grokinterp.extraction.closed_form import Agreement, ClosedForm, ShuffledPhases
+from grokinterp.extraction.extraction import extract
+
+__all__ = ["Agreement", "ClosedForm", "ShuffledPhases", "extract"]
