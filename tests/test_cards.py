@@ -431,7 +431,7 @@ def test_cards_take_the_colors_of_the_page_and_fit_a_telephone(tmp_path):
                 assert seen["colors"] == [color]
                 assert seen["backgrounds"] == ["rgba(0, 0, 0, 0)"]
                 assert seen["width"] <= width
-                assert len(seen["pictures"]) == 3 and min(seen["pictures"]) > 200
+                assert len(seen["pictures"]) == 4 and min(seen["pictures"]) > 200
 
 
 class Thing:

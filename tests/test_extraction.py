@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import grokinterp as gi
+from grokinterp.circuits import Snapshot
+from grokinterp.models import MlpSpec
 from grokinterp.models.loss import cross_entropy
 from grokinterp.tasks import Split
-from tests import planted
+from tests import kinds, planted
 from tests.tolerances import CHAINED64, EXACT64
 
 
@@ -170,3 +172,204 @@ def test_what_has_no_closed_form_says_why():
     of_s3 = planted.on_group("S3", torch.zeros(6))
     with pytest.raises(gi.ConfigError, match="of a group of order 6, and the snapshot is of"):
         gi.extract(of_s3, keys(6, [1]))
+
+
+# Level two: perceptrons
+
+
+def all_keys(n):
+    return keys(n, range(1, n // 2 + 1))
+
+
+def angles(phases):
+    """Phases as points on the circle, so that pi and -pi are one."""
+    return np.exp(1j * np.asarray(phases))
+
+
+@pytest.mark.parametrize("p, operation, n", [(13, "addition", 13), (13, "multiplication", 12)])
+def test_gromovs_network_comes_back_neuron_by_neuron(p, operation, n):
+    n_neurons = 60
+    snapshot = planted.gromov_snapshot(p, n_neurons, operation)
+    form = gi.extract(snapshot, all_keys(n), level=2)
+    phi_1, phi_2, _ = planted.gromov_phases(n_neurons)
+    table = form.table
+    assert table.neuron.tolist() == list(range(n_neurons))
+    assert table.frequency.tolist() == planted.gromov_frequencies(n, n_neurons).tolist()
+    for name, phase in (("a", phi_1), ("b", phi_2), ("out", phi_1 + phi_2)):
+        assert angles(table[f"phase_{name}"]) == pytest.approx(angles(phase), **CHAINED64)
+        assert table[f"amplitude_{name}"].to_numpy() == pytest.approx(1, **CHAINED64)
+    wanted = snapshot.logits[snapshot.pair_rows].numpy()
+    assert form.logits().numpy() == pytest.approx(wanted, **CHAINED64)
+    assert form.accuracy == form.network_accuracy and form.fitted_on is None
+    assert form.variance_explained == pytest.approx(1, **CHAINED64)
+    assert form.n_parameters == 7 * n_neurons
+    if n == 13:
+        assert form.accuracy > 0.9 > 0.3 > form.shuffled.largest_accuracy
+
+
+def test_a_network_with_phases_that_fit_nothing_comes_back_just_as_wrong():
+    snapshot = planted.gromov_snapshot(13, 60, is_fitting=False)
+    form = gi.extract(snapshot, all_keys(13), level=2)
+    assert form.network_accuracy < 0.3 and form.accuracy == form.network_accuracy
+    assert form.agreement.wrong == form.agreement.right == 1
+
+
+def test_a_perceptron_on_summed_embeddings_comes_back():
+    parts, spec = planted.split(13), planted.summing_spec()
+    weights = planted.summing_parameters(13, (2, 5))
+    snapshot = Snapshot.from_parameters(weights, parts, spec)
+    form = gi.extract(snapshot, keys(13, [2, 5]), level=2)
+    assert form.table.frequency.value_counts().to_dict() == {2: 16, 5: 16}
+    assert form.variance_explained == pytest.approx(1, **CHAINED64)
+    assert form.accuracy == form.network_accuracy == 1
+    # Neurons of other frequencies are left out, and then the rest explains less.
+    half = gi.extract(snapshot, keys(13, [2]), level=2)
+    assert half.table.frequency.unique().tolist() == [2] and len(half.table) == 16
+    assert 0.3 < half.variance_explained < 0.7
+    with pytest.raises(gi.ConfigError, match="no neuron of step 0 is of the frequencies 3"):
+        gi.extract(snapshot, keys(13, [3]), level=2)
+
+
+def random_neurons(answers, parts, n_neurons=1500):
+    """Random neurons whose readout alone is fitted, to the given answers of the training pairs."""
+    p = parts.task.n_tokens
+    pairs, rows = torch.tensor(parts.task.pairs), torch.tensor(parts.train)
+    first = planted.noise(2 * p, n_neurons, seed=1)
+    hidden = (first[pairs[:, 0]] + first[p + pairs[:, 1]]).relu()[rows]
+    wanted = 10 * torch.nn.functional.one_hot(answers[rows], p).double() - 10 / p
+    gram = hidden @ hidden.T + torch.eye(len(rows))
+    readout = hidden.T @ torch.linalg.solve(gram, wanted)
+    weights = {"layers.0.W": first, "layers.1.W": readout}
+    return Snapshot.from_parameters(weights, parts, MlpSpec(widths=(n_neurons,)))
+
+
+def test_random_neurons_are_rebuilt_as_a_network_that_they_are_not():
+    """Accuracy of a rebuilt network shows nothing; the variance that it explains does."""
+    parts = planted.split(23)
+    answers = torch.tensor(parts.task.labels)
+    snapshot = random_neurons(answers, parts)
+    is_test = torch.tensor(parts.is_test)
+    assert (
+        snapshot.are_correct[~is_test].all() and snapshot.are_correct[is_test].double().mean() < 0.1
+    )
+    form = gi.extract(snapshot, all_keys(23), level=2, n_shuffled=3)
+    assert form.test_accuracy > 0.9 and form.shuffled.largest_accuracy < 0.3
+    assert form.variance_explained < 0.2 and form.agreement.wrong < 0.1
+    said = form._repr_html_()
+    assert "what it answers is not what the network computes" in said
+    # With answers of no group it learns them as well, and nothing comes back.
+    other = random_neurons(
+        answers[torch.randperm(529, generator=torch.Generator().manual_seed(0))], parts
+    )
+    assert gi.extract(other, all_keys(23), level=2, n_shuffled=0).test_accuracy < 0.2
+
+
+# Level two: polynomials
+
+
+def network_of_polynomials(parts, coefficients, constant=0.0):
+    """A transformer's last layer: 8 neurons of frequencies 1, 2, 5 and rows of one wave each."""
+    n = parts.task.cyclic_view.order
+    frequency = torch.tensor([1, 2, 5, 1, 2, 5, 1, 2])
+    phase = torch.linspace(-2, 2, 8, dtype=torch.float64)
+    x = 2 * math.pi * torch.arange(n).double() / n
+    waves = {k: torch.stack([(k * x).cos(), (k * x).sin()]) for k in (1, 2, 5)}
+    neurons = []
+    for number, k in enumerate(frequency.tolist()):
+        a, b = waves[k][:, :, None].expand(2, n, n), waves[k][:, None, :].expand(2, n, n)
+        terms = [*a, *b, a[0] * b[0], a[0] * b[1], a[1] * b[0], a[1] * b[1]]
+        neurons.append(sum(c * t for c, t in zip(coefficients[:, number], terms, strict=True)))
+    neurons = torch.stack(neurons, dim=-1).flatten(0, 1) + constant
+    base = planted.snapshot(torch.zeros(n * n, n, dtype=torch.float64), parts, neurons)
+    W_out = torch.zeros(8, 6, dtype=torch.float64)
+    for number, k in enumerate(frequency.tolist()):
+        at = 2 * (1, 2, 5).index(k)
+        W_out[number, at : at + 2] = 3 * torch.stack([phase[number].cos(), -phase[number].sin()])
+    W_U = torch.cat([waves[k] for k in (1, 2, 5)])
+    weights = {"blocks.0.mlp.W_out": W_out, "unembed.W_U": W_U}
+    base = planted.with_parameters(base, {**base.parameters, **weights})
+    return planted.with_activations(base, logits=neurons @ W_out @ W_U), frequency, phase
+
+
+def test_planted_polynomials_come_back_from_the_held_out_pairs():
+    parts = planted.split(13, train_fraction=0.3)
+    planted_numbers = planted.noise(8, 8, seed=4)
+    snapshot, frequency, phase = network_of_polynomials(parts, planted_numbers)
+    form = gi.extract(snapshot, keys(13, [1, 2, 5]), level=2)
+    table = form.table
+    assert table.frequency.tolist() == frequency.tolist() and form.n_parameters == 80
+    assert table.filter(regex="^(cos|sin)").to_numpy().T == pytest.approx(
+        3 * planted_numbers.numpy(), **CHAINED64
+    )
+    assert angles(table.phase_out) == pytest.approx(angles(phase), **CHAINED64)
+    assert form.logits().numpy() == pytest.approx(snapshot.logits.numpy(), **CHAINED64)
+    assert form.fitted_on == "unmirrored_test"
+    # What neurons do on training pairs alone, and their constants, are none of its business.
+    other, _, _ = network_of_polynomials(parts, planted_numbers, constant=2.0)
+    neurons = other.neurons.clone()
+    neurons[parts.train] += 0.1
+    other = gi.extract(
+        planted.with_activations(other, neurons=neurons), form.key_frequencies, level=2
+    )
+    assert other.table.to_numpy(float) == pytest.approx(table.to_numpy(float), **CHAINED64)
+    neurons[parts.test] += planted.noise(len(parts.test), 8, scale=0.1)
+    other = gi.extract(
+        planted.with_activations(snapshot, neurons=neurons), form.key_frequencies, level=2
+    )
+    assert other.table.to_numpy(float) != pytest.approx(table.to_numpy(float), rel=1e-3)
+
+
+def test_polynomials_that_treat_a_and_b_alike_take_five_numbers():
+    parts = planted.split(13, train_fraction=0.3)
+    numbers = planted.noise(8, 8, seed=4)
+    numbers[2:4], numbers[6] = numbers[:2], numbers[5]
+    snapshot, _, _ = network_of_polynomials(parts, numbers)
+    form = gi.extract(snapshot, keys(13, [1, 2, 5]), level=2)
+    found = form.table[["cos", "sin", "cos_cos", "cos_sin", "sin_sin"]].to_numpy().T
+    assert found == pytest.approx(3 * numbers[[0, 1, 4, 5, 7]].numpy(), **CHAINED64)
+    assert form.n_parameters == 56 and form.variance_explained == pytest.approx(1, **EXACT64)
+    # One neuron that does not is enough, if it is large.
+    numbers[2, 0] += 3
+    form = gi.extract(network_of_polynomials(parts, numbers)[0], keys(13, [1, 2, 5]), level=2)
+    assert form.n_parameters == 80 and form.variance_explained == pytest.approx(1, **EXACT64)
+
+
+def test_the_highest_frequency_of_an_even_order_has_no_sine():
+    parts = planted.split(12, "subtraction", train_fraction=0.3)
+    highest = planted.snapshot(waves(parts.task, [(6, 4.0, 0.0)]), parts)
+    assert gi.extract(highest, keys(12, [6])).variance_explained == pytest.approx(1, **EXACT64)
+    # A neuron (-1)^i and a readout (-1)^c: a row of waves and one of zeros.
+    i, j = torch.cartesian_prod(torch.arange(12), torch.arange(12)).T
+    neurons = torch.zeros(144, 8, dtype=torch.float64)
+    neurons[torch.tensor(parts.task.cyclic_view.pair_rows), 0] = (1 - 2 * ((i + j) % 2)).double()
+    base = planted.snapshot(torch.zeros(144, 12, dtype=torch.float64), parts, neurons)
+    W_out, W_U = torch.zeros(8, 6).double(), torch.zeros(6, 12).double()
+    W_out[0, 0], W_U[0] = 2, 1 - 2 * (torch.arange(12) % 2)
+    weights = {"blocks.0.mlp.W_out": W_out, "unembed.W_U": W_U}
+    base = planted.with_parameters(base, {**base.parameters, **weights})
+    snapshot = planted.with_activations(base, logits=neurons @ W_out @ W_U)
+    form = gi.extract(snapshot, keys(12, [6]), level=2)
+    assert form.table[["neuron", "cos_cos", "cos_sin"]].to_numpy(float).tolist() == [
+        [0, pytest.approx(2), 0]
+    ]
+    assert form.variance_explained == pytest.approx(1, **EXACT64)
+
+
+def test_planted_transformers_are_rebuilt_and_only_the_one_with_uniform_attention_alike():
+    pizza = gi.extract(planted.pizza_snapshot(13, [2, 5]), keys(13, [2, 5]), level=2)
+    assert pizza.accuracy == 1 and pizza.formula.is_symmetric and pizza.variance_explained > 0.7
+    clock = gi.extract(planted.clock_snapshot(13, [2, 5]), keys(13, [2, 5]), level=2)
+    assert clock.accuracy == 1 and not clock.formula.is_symmetric
+    assert clock.variance_explained > 0.8 and clock.shuffled.largest_accuracy < 0.5
+
+
+def test_what_has_no_neurons_to_rebuild_says_why():
+    alone = gi.take_snapshot(kinds.logits_alone())
+    with pytest.raises(gi.ConfigError, match="shows no neurons"):
+        gi.extract(alone, keys(13, kinds.KEYS), level=2)
+    with pytest.raises(gi.ConfigError, match="has representations and no frequencies"):
+        on_s3 = planted.on_group("S3", torch.zeros(6))
+        gi.extract(on_s3, gi.KeyFrequencies.given_for(on_s3.view, [1]), level=2)
+    normed = next(name for name in kinds.KINDS if "norm" in name)
+    with pytest.raises(gi.ConfigError, match="a norm between the neurons and the logits"):
+        gi.extract(gi.take_snapshot(kinds.KINDS[normed]()), all_keys(13), level=2)

@@ -93,6 +93,9 @@ def extract(
     >>> form = gi.extract(snapshot, gi.find_key_frequencies(snapshot))
     >>> form.table.frequency.tolist(), form.accuracy
     ([2, 3], 1.0)
+    >>> rebuilt = gi.extract(snapshot, gi.find_key_frequencies(snapshot), level=2)
+    >>> rebuilt.accuracy > 0.9, rebuilt.table.columns[:4].tolist()
+    (True, ['neuron', 'frequency', 'cos', 'sin'])
     """
     checked("snapshot", snapshot, Snapshot, "Take one: gi.take_snapshot(run).")
     remedy = "Find some: gi.find_key_frequencies(snapshot)."
@@ -113,7 +116,7 @@ def n_trained_parameters(snapshot: Snapshot) -> int | None:
     Examples
     --------
     >>> n_trained_parameters(snapshot)
-    5...
+    9248
     """
     if not snapshot.has("weights"):
         return None
