@@ -8,6 +8,7 @@ import torch
 
 import grokinterp as gi
 from grokinterp.circuits import Snapshot
+from grokinterp.extraction import exists_from, scores_of
 from grokinterp.models import MlpSpec
 from grokinterp.models.loss import cross_entropy
 from grokinterp.tasks import Split
@@ -373,3 +374,41 @@ def test_what_has_no_neurons_to_rebuild_says_why():
     normed = next(name for name in kinds.KINDS if "norm" in name)
     with pytest.raises(gi.ConfigError, match="a norm between the neurons and the logits"):
         gi.extract(gi.take_snapshot(kinds.KINDS[normed]()), all_keys(13), level=2)
+
+
+# Along a run
+
+
+def test_the_curve_has_a_row_for_every_checkpoint_and_level_and_says_when_a_formula_exists():
+    spec, random = planted.clock_spec([2]), planted.random_parameters(planted.clock_spec([2]), 13)
+    right = planted.clock_parameters(13, [2])
+    mixed = {name: 0.97 * random[name] + 0.03 * right[name] for name in right}
+    states = {0: random, 10: mixed, 20: right, 30: {k: 1.1 * v for k, v in right.items()}}
+    parts = planted.split(13)
+    run = gi.Run.from_state_dicts(
+        states, task=gi.TaskSpec(p=13), train_pairs=parts.train, model=spec
+    )
+    curve = gi.extraction_curve(run, n_shuffled=2)
+    assert curve[curve.level == 1].step.tolist() == [0, 10, 20, 30]
+    assert exists_from(curve, 1) == exists_from(curve, 2) == 20
+    assert exists_from(curve[curve.step < 20], 1) is None
+    # Every row is what extraction of that checkpoint gives.
+    found = gi.find_key_frequencies(gi.take_snapshot(run))
+    for level in (1, 2):
+        row = curve[(curve.level == level) & (curve.step == 20)].iloc[0]
+        form = gi.extract(gi.take_snapshot(run, 20), found, level=level, n_shuffled=2)
+        assert row.to_dict() == pytest.approx({"step": 20, **scores_of(form)}, nan_ok=True)
+    thin = gi.extraction_curve(run, found, levels=[1], every=3, n_shuffled=0)
+    assert thin.step.tolist() == [0, 30] and thin.shuffled_accuracy.isna().all()
+
+
+def test_a_checkpoint_without_a_neuron_of_the_frequencies_has_no_row_of_level_two():
+    parts = planted.split(13)
+    weights = {k: planted.summing_parameters(13, pair) for k, pair in ((0, (1, 3)), (1, (2, 5)))}
+    run = gi.Run.from_state_dicts(
+        weights, task=gi.TaskSpec(p=13), train_pairs=parts.train, model=planted.summing_spec()
+    )
+    curve = gi.extraction_curve(run, keys(13, [2, 5]), n_shuffled=0)
+    assert list(zip(curve.step, curve.level, strict=True)) == [(0, 1), (1, 1), (1, 2)]
+    with pytest.raises(gi.ConfigError, match="no neuron of step 1 is of the frequencies 1, 3"):
+        gi.extraction_curve(run, keys(13, [1, 3]))
