@@ -22,6 +22,7 @@ from grokinterp.models.mlp_parts import MlpParts
 from grokinterp.models.transformer_parts import TransformerParts
 
 Level = Literal[1, 2]
+LEVELS: tuple[Level, ...] = get_args(Level)
 N_SHUFFLED = 20
 """Draws of shuffled phases."""
 
@@ -100,7 +101,7 @@ def extract(
     checked("snapshot", snapshot, Snapshot, "Take one: gi.take_snapshot(run).")
     remedy = "Find some: gi.find_key_frequencies(snapshot)."
     checked("key_frequencies", key_frequencies, KeyFrequencies, remedy)
-    if checked("level", level, int) not in get_args(Level):
+    if checked("level", level, int) not in LEVELS:
         raise ConfigError(f"level={level} is not known. Choose one of 1, 2.")
     checked("seed", seed, int)
     if checked("n_shuffled", n_shuffled, int) < 0:
