@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -11,6 +12,8 @@ from grokinterp.circuits import Snapshot
 from grokinterp.extraction import exists_from, scores_of
 from grokinterp.models import MlpSpec
 from grokinterp.models.loss import cross_entropy
+from grokinterp.report.closed_form import closed_form_section
+from grokinterp.report.text import show_percent, show_value
 from grokinterp.tasks import Split
 from tests import kinds, planted
 from tests.tolerances import CHAINED64, EXACT64
@@ -412,3 +415,44 @@ def test_a_checkpoint_without_a_neuron_of_the_frequencies_has_no_row_of_level_tw
     assert list(zip(curve.step, curve.level, strict=True)) == [(0, 1), (1, 1), (1, 2)]
     with pytest.raises(gi.ConfigError, match="no neuron of step 1 is of the frequencies 1, 3"):
         gi.extraction_curve(run, keys(13, [1, 3]))
+
+
+# In an analysis
+
+
+def test_an_analysis_has_the_closed_forms_of_its_last_checkpoint_on_disk_and_in_its_report(
+    tmp_path,
+):
+    run = kinds.clock()
+    analysis = gi.analyze_run(run, every=9, cache_folder=tmp_path)
+    last = gi.take_snapshot(run)
+    forms = [gi.extract(last, analysis.key_frequencies, level=level) for level in (1, 2)]
+    for found in (analysis, gi.analyze_run(run, every=9, cache_folder=tmp_path)):
+        pd.testing.assert_frame_equal(
+            found.closed_form, pd.DataFrame([scores_of(form) for form in forms]), check_dtype=False
+        )
+        terms = found.closed_form_terms
+        for form in forms:
+            of_level = terms.loc[terms.level == form.level, list(form.table)]
+            assert of_level.to_numpy(float) == pytest.approx(form.table.to_numpy(float))
+        assert str(terms.frequency.dtype) == str(terms.neuron.dtype) == "Int64"
+    gi.write_tables(analysis, tmp_path / "out")
+    on_disk = pd.read_csv(tmp_path / "out" / "closed_form.csv")
+    assert on_disk.loss.tolist() == [form.loss for form in forms]
+    assert len(pd.read_csv(tmp_path / "out" / "closed_form_terms.csv")) == len(terms)
+    said = "".join(closed_form_section(analysis).blocks)
+    for form in forms:
+        assert show_value(form.loss) in said and show_percent(form.variance_explained) in said
+    assert show_value(float(forms[0].table.amplitude[0])) in said and "not rebuilt" not in said
+
+
+def test_a_report_says_why_there_is_no_formula_or_no_neuron_in_it():
+    alone = gi.analyze_run(kinds.logits_alone(), every=9)
+    assert alone.closed_form.level.tolist() == [1]
+    said = "".join(closed_form_section(alone).blocks)
+    assert "The neurons were not rebuilt. Reason: a network known only by its logits" in said
+    shallow = gi.analyze_run(kinds.logits_alone(), every=9, deep=False)
+    assert shallow.closed_form.empty and shallow.closed_form_terms.empty
+    untrained = gi.analyze_run(kinds.KINDS["perceptron"](), every=9)
+    said = "".join(closed_form_section(untrained).blocks)
+    assert "No formula was extracted. Reason: accuracy on" in said
