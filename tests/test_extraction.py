@@ -308,6 +308,8 @@ def test_planted_polynomials_come_back_from_the_held_out_pairs():
     assert angles(table.phase_out) == pytest.approx(angles(phase), **CHAINED64)
     assert form.logits().numpy() == pytest.approx(snapshot.logits.numpy(), **CHAINED64)
     assert form.fitted_on == "unmirrored_test"
+    with pytest.raises(gi.ConfigError, match="no neuron of step 0 is of the frequencies 3, 4"):
+        gi.extract(snapshot, keys(13, [3, 4]), level=2)
     # What neurons do on training pairs alone, and their constants, are none of its business.
     other, _, _ = network_of_polynomials(parts, planted_numbers, constant=2.0)
     neurons = other.neurons.clone()

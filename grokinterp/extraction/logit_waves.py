@@ -198,6 +198,8 @@ def waves_of(function: Float[Tensor, "x ..."], frequencies: Iterable[int]) -> Te
     """
     n = len(function)
     chosen = list(frequencies)
+    if not function.numel():  # which MKL cannot transform
+        return torch.zeros(len(chosen), *function.shape[1:], dtype=torch.complex128)
     transformed = torch.fft.rfft(function.double(), dim=0)[chosen]
     # The highest frequency of an even n stands in the transform once and not twice.
     factors = torch.tensor([1 if 2 * k == n else 2 for k in chosen], dtype=torch.float64) / n
