@@ -403,6 +403,15 @@ def test_the_curve_has_a_row_for_every_checkpoint_and_level_and_says_when_a_form
         row = curve[(curve.level == level) & (curve.step == 20)].iloc[0]
         form = gi.extract(gi.take_snapshot(run, 20), found, level=level, n_shuffled=2)
         assert row.to_dict() == pytest.approx({"step": 20, **scores_of(form)}, nan_ok=True)
+    figure = gi.figures.plot_extraction_curve(curve)
+    drawn = {(trace.name, trace.yaxis): list(trace.y) for trace in figure.data}
+    assert len(drawn) == 8 and "(nats)" in figure.layout.yaxis3.title.text
+    for level, name in ((1, "logits (level 1)"), (2, "neurons (level 2)")):
+        of_level = curve[curve.level == level]
+        assert drawn[name, "y"] == of_level.variance_explained.tolist()
+        assert drawn[name, "y2"] == of_level.accuracy.tolist()
+    with pytest.raises(gi.ConfigError, match="no column 'level'"):
+        gi.figures.plot_extraction_curve(curve[["step"]])
     thin = gi.extraction_curve(run, found, levels=[1], every=3, n_shuffled=0)
     assert thin.step.tolist() == [0, 30] and thin.shuffled_accuracy.isna().all()
 

@@ -134,7 +134,8 @@ def look_into(
     def forms() -> list[ClosedForm]:
         return closed_forms(snapshot.without_cache(), key_frequencies)
 
-    terms = remembered("closed_form_terms", lambda: terms_table(forms()))
+    # Without key frequencies there are no columns, and nothing that takes time to find that again.
+    terms = remembered("closed_form_terms", lambda: terms_table(forms()), "level")
     return CheckpointTables(
         remembered(
             "ablations",
@@ -154,6 +155,6 @@ def look_into(
             "neuron",
             *(("loss_zero", "loss_mean") if snapshot.has("readout") else ()),
         ),
-        remembered("closed_form", lambda: scores_table(forms())),
+        remembered("closed_form", lambda: scores_table(forms()), "level", "accuracy"),
         terms.astype({name: "Int64" for name in WHOLE_TERMS if name in terms}),
     )
