@@ -95,7 +95,10 @@ def test_a_lookup_table_has_no_waves_on_held_out_pairs_and_seems_to_have_them_on
     # Without a split the trained pairs enter, and the formula is right on every pair.
     anywhere = gi.extract(planted.snapshot(logits, Split.unknown(parts.task)), keys(13, [2, 5]))
     assert anywhere.fitted_on == "all" and anywhere.accuracy == 1
-    assert (anywhere.table.amplitude > 1).all() and math.isnan(anywhere.test_accuracy)
+    # Each trained pair has 2 * 25 / 13 of every wave, and the others nothing.
+    projected = 2 * 25 / 13 * len(parts.train) / 169
+    assert anywhere.table.amplitude.tolist() == pytest.approx([projected] * 2, **EXACT64)
+    assert math.isnan(anywhere.test_accuracy)
     assert "what is memorized enters too" in repr(anywhere)
     assert anywhere.variance_explained < 0.2 < anywhere.network_accuracy < 0.6
 
@@ -258,7 +261,9 @@ def test_random_neurons_are_rebuilt_as_a_network_that_they_are_not():
     )
     form = gi.extract(snapshot, all_keys(23), level=2, n_shuffled=3)
     assert form.test_accuracy > 0.9 and form.shuffled.largest_accuracy < 0.3
-    assert form.variance_explained < 0.2 and form.agreement.wrong < 0.1
+    assert form.variance_explained < 0.3 and form.agreement.wrong < 0.1
+    # The waves of its logits on held-out pairs are right on none.
+    assert gi.extract(snapshot, all_keys(23)).test_accuracy < 0.1
     said = form._repr_html_()
     assert "what it answers is not what the network computes" in said
     # With answers of no group it learns them as well, and nothing comes back.
