@@ -10,6 +10,7 @@ import torch
 import grokinterp as gi
 from grokinterp.circuits import Snapshot
 from grokinterp.extraction import exists_from, scores_of
+from grokinterp.extraction.tables import closed_forms
 from grokinterp.models import MlpSpec
 from grokinterp.models.loss import cross_entropy
 from grokinterp.report.closed_form import closed_form_section
@@ -124,7 +125,7 @@ def test_agreement_is_apart_for_the_pairs_that_the_network_gets_wrong():
 
 def test_shuffled_phases_are_right_as_often_as_chance():
     snapshot = planted.trigonometric_snapshot(13, [2])
-    n_draws = 400
+    n_draws = 200
     form = gi.extract(snapshot, keys(13, [2]), n_shuffled=n_draws)
     # One wave is largest at the right answer if its phase is within pi / 13 of 0.
     error = math.sqrt(1 / 13 * 12 / 13 / n_draws)
@@ -339,10 +340,12 @@ def test_polynomials_that_treat_a_and_b_alike_take_five_numbers():
     found = form.table[["cos", "sin", "cos_cos", "cos_sin", "sin_sin"]].to_numpy().T
     assert found == pytest.approx(3 * numbers[[0, 1, 4, 5, 7]].numpy(), **CHAINED64)
     assert form.n_parameters == 56 and form.variance_explained == pytest.approx(1, **EXACT64)
-    # One neuron that does not is enough, if it is large.
-    numbers[2, 0] += 3
-    form = gi.extract(network_of_polynomials(parts, numbers)[0], keys(13, [1, 2, 5]), level=2)
-    assert form.n_parameters == 80 and form.variance_explained == pytest.approx(1, **EXACT64)
+    # One neuron that does not is enough, if it is large: in a wave or in a product of two.
+    for term in (2, 6):
+        other = numbers.clone()
+        other[term, 0] += 3
+        form = gi.extract(network_of_polynomials(parts, other)[0], keys(13, [1, 2, 5]), level=2)
+        assert form.n_parameters == 80 and form.variance_explained == pytest.approx(1, **EXACT64)
 
 
 def test_the_highest_frequency_of_an_even_order_has_no_sine():
@@ -386,6 +389,29 @@ def test_what_has_no_neurons_to_rebuild_says_why():
         gi.extract(gi.take_snapshot(kinds.KINDS[normed]()), all_keys(13), level=2)
 
 
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_every_kind_of_network_has_the_levels_that_its_parts_allow(kind):
+    snapshot = gi.take_snapshot(kinds.KINDS[kind]())
+    levels = [form.level for form in closed_forms(snapshot, all_keys(13))]
+    has_neurons = snapshot.has("neurons", "readout") and "norm" not in kind
+    assert levels == ([1, 2] if has_neurons else [1])
+    if has_neurons:
+        form = gi.extract(snapshot, all_keys(13), level=2)
+        has_waves = {"amplitude_a", "phase_b"} <= set(form.table)
+        assert has_waves == kind.startswith("perceptron") and math.isfinite(form.loss)
+
+
+def test_a_perceptron_of_two_layers_has_polynomials_of_its_last_neurons():
+    spec = MlpSpec(widths=(24, 16))
+    shapes = spec.parameter_shapes(n_inputs=26, n_outputs=13)
+    weights = {
+        name: planted.noise(*shape, seed=i) for i, (name, shape) in enumerate(shapes.items())
+    }
+    snapshot = Snapshot.from_parameters(weights, planted.split(13), spec)
+    form = gi.extract(snapshot, all_keys(13), level=2)
+    assert len(form.table) == 16 and form.n_parameters == 160
+
+
 # Along a run
 
 
@@ -402,6 +428,9 @@ def test_the_curve_has_a_row_for_every_checkpoint_and_level_and_says_when_a_form
     assert curve[curve.level == 1].step.tolist() == [0, 10, 20, 30]
     assert exists_from(curve, 1) == exists_from(curve, 2) == 20
     assert exists_from(curve[curve.step < 20], 1) is None
+    # It must last to the end.
+    again = curve.assign(variance_explained=curve.step.map({0: 0.9, 10: 0.4, 20: 0.6, 30: 0.6}))
+    assert exists_from(again, 1) == 20
     # Every row is what extraction of that checkpoint gives.
     found = gi.find_key_frequencies(gi.take_snapshot(run))
     for level in (1, 2):
