@@ -121,6 +121,9 @@ def test_agreement_is_apart_for_the_pairs_that_the_network_gets_wrong():
     form = gi.extract(planted.snapshot(shifted, parts), keys(13, [1]))
     assert form.accuracy == form.network_accuracy == 0
     assert form.agreement.wrong == 1 and math.isnan(form.agreement.right)
+    assert "1 of all pairs, 1 where it is wrong" in repr(form)
+    constant = gi.extract(planted.snapshot(0 * right, parts), keys(13, [1]))
+    assert math.isnan(constant.variance_explained) and "explains" not in repr(constant)
 
 
 def test_shuffled_phases_are_right_as_often_as_chance():

@@ -175,9 +175,10 @@ class ClosedForm:
             "terms": listed(self.key_frequencies.labels),
             "accuracy": f"{self.accuracy:.4g} on all pairs (network {self.network_accuracy:.4g})",
             "loss": f"{self.loss:.3g} nats (network {self.network_loss:.3g})",
-            "agreement": f"{agreement.all:.4g} of all pairs, {_known(agreement.right)} where the "
-            f"network is right, {_known(agreement.wrong)} where it is wrong",
-            "explains": f"{self.variance_explained:.1%} of the variance of the network's logits",
+            "agreement": _agreement(agreement),
+            "explains": None
+            if math.isnan(self.variance_explained)
+            else f"{self.variance_explained:.1%} of the variance of the network's logits",
             "parameters": f"{self.n_parameters:,}{of_network}",
             "fitted on": "nothing: read off the weights"
             if self.fitted_on is None
@@ -186,5 +187,11 @@ class ClosedForm:
         }
 
 
-def _known(fraction: float) -> str:
-    return "none" if math.isnan(fraction) else f"{fraction:.4g}"
+def _agreement(agreement: Agreement) -> str:
+    """The network's answer is given to how many pairs; those that do not exist are left out."""
+    parts = {
+        "of all pairs": agreement.all,
+        "where the network is right": agreement.right,
+        "where it is wrong": agreement.wrong,
+    }
+    return ", ".join(f"{x:.4g} {where}" for where, x in parts.items() if not math.isnan(x))

@@ -11,7 +11,7 @@ from grokinterp.circuits import KeyFrequencies, find_key_frequencies, take_snaps
 from grokinterp.errors import ConfigError
 from grokinterp.extraction.closed_form import ClosedForm
 from grokinterp.extraction.extraction import N_SHUFFLED, Level, extract
-from grokinterp.fields import checked
+from grokinterp.fields import checked, shown
 from grokinterp.runs.run import Run
 
 EXISTS_FROM = 0.5
@@ -58,18 +58,20 @@ def extraction_curve(
 
     Examples
     --------
-    >>> curve = gi.extraction_curve(run, levels=[1], every=4)
-    >>> curve[["step", "accuracy"]]
-       step  accuracy
-    0     0       ...
-    1   300       ...
-    2   700       ...
-    3   800       1.0
+    >>> curve = gi.extraction_curve(run, levels=[1], every=100)
+    >>> curve[["step", "level", "network_accuracy"]].round(1)
+       step  level  network_accuracy
+    0     0      1               0.0
+    1   800      1               1.0
     """
     checked("run", run, Run, "Load it first: gi.load_run(folder).")
     checked("key_frequencies", key_frequencies, KeyFrequencies | None)
     if checked("every", every, int) < 1:
         raise ConfigError(f"every={every} is not allowed. Use 1 for every checkpoint.")
+    if isinstance(levels, str) or not isinstance(levels, Iterable):
+        raise ConfigError(
+            f"levels={shown(levels)} is of the wrong type. It takes a list, such as [1, 2]."
+        )
     last = take_snapshot(run)
     keys = key_frequencies or find_key_frequencies(last)
     for level in levels:

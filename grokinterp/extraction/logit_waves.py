@@ -29,7 +29,7 @@ class LogitWaves(Formula):
 
     Examples
     --------
-    >>> waves = LogitWaves(5, (1,), torch.tensor([2.0 + 0j]))
+    >>> waves = LogitWaves(5, (1,), torch.tensor([2], dtype=torch.complex128))
     >>> [round(x, 3) for x in waves.logits(torch.tensor([4]), torch.tensor([3]))[0].tolist()]
     [-1.618, 0.618, 2.0, 0.618, -1.618]
     """
