@@ -61,7 +61,7 @@ class KernelRegression:
         targets: Float[np.ndarray, " point"],
         *,
         n_train: int,
-        rate: float,
+        rate: int | float,
     ) -> KernelRegression:
         """Decompose the kernel; the training points come first.
 
@@ -98,12 +98,12 @@ class KernelRegression:
             n_train,
         )
 
-    def train_loss(self, step: float) -> float:
+    def train_loss(self, step: int | float) -> float:
         """Mean squared error of the training points after `step` steps; ``math.inf``: the limit."""
         rest = self._rest(step) * self.projections
         return float(rest @ rest) / self.n_train + self.unlearned
 
-    def test_loss(self, step: float) -> float:
+    def test_loss(self, step: int | float) -> float:
         """Mean squared error of the test points after `step` steps; ``math.inf``: no ridge."""
         learned = (1 - self._rest(step)) * self.projections / self.eigenvalues
         return float(np.mean((self.readings @ learned - self.targets) ** 2))
@@ -114,7 +114,7 @@ class KernelRegression:
         steps = [0.0, *np.geomspace(1, max(slowest, 2), 200), math.inf]
         return min(self.test_loss(step) for step in steps)
 
-    def _rest(self, step: float) -> Float[np.ndarray, " mode"]:
+    def _rest(self, step: int | float) -> Float[np.ndarray, " mode"]:
         """Part of each mode that is not learned yet."""
         shrinks = 1 - self.rate * self.eigenvalues
         if math.isinf(step):
