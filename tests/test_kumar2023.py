@@ -458,6 +458,8 @@ def tiny_runs(tmp_path_factory):
 
     def committee(alpha, n_steps):
         config = committee_config(0, alpha, n_steps, dimension=30, n_train=170)
+        if n_steps > 1000:
+            config = dataclasses.replace(config, test_every=20, checkpoint_every=300)
         return observed(config, "committee", 1.0, alpha)
 
     def addition(init_scale, output_scale, n_steps):
@@ -467,8 +469,8 @@ def tiny_runs(tmp_path_factory):
     return {
         "rich": committee(0.1, 100),
         "between": committee(1.0, 700),
-        "lazy": committee(20.0, 1500),
-        "laziest": committee(1000.0, 1500),
+        "lazy": committee(20.0, 1200),
+        "laziest": committee(10_000.0, 1500),
         "small weights": addition(0.3, 1.0, 600),
         "large weights": addition(1.0, 1.0, 400),
     }
@@ -529,7 +531,7 @@ def test_laziness_switches_the_claims_off(tiny_runs):
     rows = {name: row for name, (_, row) in tiny_runs.items()}
 
     def found(rich, between, small):
-        committee = {0.1: rich, 5.0: between, 20.0: "lazy", 1000.0: "laziest"}
+        committee = {0.1: rich, 5.0: between, 20.0: "lazy", 10_000.0: "laziest"}
         cells = [{**rows[name], "output_scale": alpha} for alpha, name in committee.items()]
         for scales, name in {(0.3, 1.0): small, (1.0, 1.0): "large weights"}.items():
             cells.append({**rows[name], "init_scale": scales[0], "output_scale": scales[1]})
