@@ -27,12 +27,12 @@ class CurvedLaw:
     """Smallest and largest x by group."""
     n: int
 
-    def at(self, group: Hashable, x: float) -> float:
+    def at(self, group: Hashable, x: int | float) -> float:
         """Value of a group's law at x."""
         log_x = np.log(x)
         return float(np.exp(self.intercepts[group] + log_x * (self.slope + self.curvature * log_x)))
 
-    def rising_through(self, group: Hashable, y: float) -> float | None:
+    def rising_through(self, group: Hashable, y: int | float) -> float | None:
         """Return the largest x of the group's range at which its law rises through y, or None.
 
         Examples
@@ -52,7 +52,9 @@ class CurvedLaw:
         return float(np.exp(log_x[i] + part * (log_x[i + 1] - log_x[i])))
 
 
-def fit_curved_law(x: Sequence[float], y: Sequence[float], groups: Sequence[Hashable]) -> CurvedLaw:
+def fit_curved_law(
+    x: Sequence[int | float], y: Sequence[int | float], groups: Sequence[Hashable]
+) -> CurvedLaw:
     """Fit a parabola on log-log axes by least squares, with a constant for each group.
 
     For a crossing that lies between the values of x that were seen: a power law through all of

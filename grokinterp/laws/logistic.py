@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,13 +34,17 @@ class Logistic:
     left_out: tuple[Hashable, ...]
     """Groups whose points are all on one side of half-way, so that they have no middle."""
 
-    def at(self, x: float) -> float:
+    def at(self, x: int | float) -> float:
         """Value at x of a group whose middle is the mean one."""
-        return _logistic(math.log(x / self.middle.value) * self.steepness, self.floor)
+        return float(_logistic(math.log(x / self.middle.value) * self.steepness, self.floor))
 
 
 def fit_logistic(
-    x: Sequence[float], y: Sequence[float], groups: Sequence[Hashable], *, floor: float
+    x: Sequence[int | float],
+    y: Sequence[int | float],
+    groups: Sequence[Hashable],
+    *,
+    floor: int | float,
 ) -> Logistic:
     r"""Fit an S-shaped curve in log x from a floor to 1, by least squares.
 
@@ -75,13 +80,13 @@ def fit_logistic(
     """
     from scipy.optimize import least_squares
 
-    x, y = (np.asarray(values, dtype=np.float64) for values in (x, y))
-    if not (np.isfinite(x).all() and (x > 0).all() and np.isfinite(y).all()):
+    places, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if not (np.isfinite(places).all() and (places > 0).all() and np.isfinite(values).all()):
         raise FitError("an x is not positive, or a number is not finite. Leave such points out.")
     half = (1 + floor) / 2
     names = list(dict.fromkeys(groups))
     sides = {
-        name: {bool(v >= half) for v, g in zip(y, groups, strict=True) if g == name}
+        name: {bool(v >= half) for v, g in zip(values, groups, strict=True) if g == name}
         for name in names
     }
     kept = [name for name in names if len(sides[name]) == 2]
@@ -91,7 +96,7 @@ def fit_logistic(
             "nothing says where the middle is. Add values of x."
         )
     used = np.array([group in kept for group in groups])
-    log_x, values = np.log(x[used]), y[used]
+    log_x, values = np.log(places[used]), values[used]
     place = np.array([kept.index(group) for group in groups if group in kept])
 
     def residuals(theta: np.ndarray) -> np.ndarray:
@@ -112,7 +117,7 @@ def fit_logistic(
     )
 
 
-def _logistic(z, floor):
+def _logistic(z: Any, floor: float) -> Any:
     return floor + (1 - floor) / (1 + np.exp(-np.clip(z, -700, 700)))
 
 

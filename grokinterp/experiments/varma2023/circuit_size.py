@@ -6,14 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from grokinterp.experiments.curve_cells import cell_of
 from grokinterp.experiments.experiment import PlannedRun
 from grokinterp.fields import Number
-from grokinterp.runs.network import Network
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from grokinterp.circuits import Snapshot
     from grokinterp.runs.run import Run
 
@@ -83,6 +83,14 @@ def _correct_logit(logits: Tensor, snapshot: Snapshot) -> float:
 
 def _scaled_logits(run: Run, snapshot: Snapshot) -> list[tuple[float, float]]:
     """Factors on all trained weights, and the correct logits that they give."""
+    from grokinterp.errors import ConfigError
+    from grokinterp.models import MlpSpec, ModelSpec
+    from grokinterp.runs.network import Network
+
+    if not isinstance(run.spec, ModelSpec | MlpSpec):
+        raise ConfigError(
+            "only weights can be scaled. Choose a run of a transformer or perceptron."
+        )
     network = Network(run.spec, run.split.task)
     weights, inputs = run.parameters(snapshot.step), network.inputs
     found = []

@@ -8,7 +8,7 @@ there is more than one way to compare them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -34,7 +34,7 @@ class CriticalSize:
     law: CurvedLaw | None
     """Price of memorizing over that of generalizing, against the number of training pairs, by seed;
     None with too few runs."""
-    by_seed: Mapping[int, float]
+    by_seed: Mapping[Hashable, float]
     """D_crit of the seeds that have one between their smallest and largest size."""
     prices: tuple[tuple[float, float], ...]
     """(training pairs, price over that of generalizing) of every memorizing run."""
