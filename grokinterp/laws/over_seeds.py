@@ -29,11 +29,11 @@ class GeometricMean:
             return f"{self.value:.3g} (one seed)"
         return f"{self.value:.3g} (95 % interval {self.low:.3g} to {self.high:.3g})"
 
-    def is_within(self, low: float, high: float) -> bool:
+    def is_within(self, low: int | float, high: int | float) -> bool:
         """Whether the interval lies between two numbers."""
         return low <= self.low and self.high <= high
 
-    def is_outside(self, low: float, high: float) -> bool:
+    def is_outside(self, low: int | float, high: int | float) -> bool:
         """Whether the interval has nothing in common with that between two numbers."""
         return self.high < low or self.low > high
 
