@@ -100,7 +100,7 @@ def _critical_size(
         rule = rules[run["seed"]]
         value = math.nan if rule is None else price(run, rule)
         if 0 < value < math.inf:
-            found.append((run["n_train"], value, run["seed"]))
+            found.append((float(run["n_train"]), float(value), run["seed"]))
     points = tuple((size, value) for size, value, _ in found)
     try:
         law = (

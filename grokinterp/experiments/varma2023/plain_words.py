@@ -29,13 +29,13 @@ _FORGETTING: Mapping[Verdict, str] = {
 }
 _MATCHED: Mapping[Verdict, str] = {
     "confirmed": "Half of it is forgotten at {forgetting_middle:.0f} examples, near the "
-    "{critical_size:.0f} at which knowing by heart and knowing the rule take equal weights for "
-    "equally confident answers.",
+    "{critical_size:.0f} at which knowing by heart and knowing the rule take weights of the "
+    "same size for equally confident answers.",
     "not confirmed": "Half of it is forgotten at {forgetting_middle:.0f} examples, and not near "
-    "the {critical_size:.0f} at which knowing by heart and knowing the rule take equal weights for "
-    "equally confident answers.",
-    "inconclusive": "Whether it forgets where knowing by heart and knowing the rule take equal "
-    "weights for equally confident answers stays open.",
+    "the {critical_size:.0f} at which knowing by heart and knowing the rule take weights of the "
+    "same size for equally confident answers.",
+    "inconclusive": "Whether it forgets where knowing by heart and knowing the rule take weights of "
+    "the same size for equally confident answers stays open.",
 }
 _PER_NORM: Mapping[Verdict, str] = {
     "confirmed": "The number at which both give equal confidence per weight, {critical_size:.0f}, "
