@@ -352,8 +352,9 @@ def test_logits_of_scaled_weights_are_those_of_the_network_and_grow_with_the_sca
             scales[middle + 1] / scales[middle - 1]
         )
         assert one["logit_degree"] == pytest.approx(degree, rel=1e-2)
-    # Embedding, neurons and unembedding: between two and four layers, and not one.
-    assert (continued["logit_degree"] > 1.5).all() and (np.diff(logits) > 0).all()
+        assert (np.diff(logits) > 0).all()
+    # Six matrices in a row, from the embedding to the unembedding; attention adds a little.
+    assert continued["logit_degree"].between(5, 8).all()
 
 
 def test_random_labels_have_no_sum_and_no_mirrored_pairs(tmp_path):

@@ -34,8 +34,8 @@ _MATCHED: Mapping[Verdict, str] = {
     "not confirmed": "Half of it is forgotten at {forgetting_middle:.0f} examples, and not near "
     "the {critical_size:.0f} at which knowing by heart and knowing the rule take weights of the "
     "same size for equally confident answers.",
-    "inconclusive": "Whether it forgets where knowing by heart and knowing the rule take weights of "
-    "the same size for equally confident answers stays open.",
+    "inconclusive": "Whether it forgets where knowing by heart and knowing the rule take weights "
+    "of the same size for equally confident answers stays open.",
 }
 _PER_NORM: Mapping[Verdict, str] = {
     "confirmed": "The number at which both give equal confidence per weight, {critical_size:.0f}, "
