@@ -114,7 +114,7 @@ def test_a_rule_with_a_larger_logit_moves_each_critical_size_as_its_definition_h
     ):
         findings = judge(rows(logits=(44.0, 55.0), forgets_at=middle), FULL)
         assert [findings.claims[claim].verdict for claim in (BY_NORM, BY_LOGIT)] == expected
-        assert ("and not near the 181 at" in findings.found) == (middle == 105)
+        assert ("and not near the" in findings.found) == (middle == 105)
         assert (", is not near the middle" in findings.found) == (middle == 180)
 
 
