@@ -14,12 +14,12 @@ from grokinterp.experiments.kumar2023 import (
     EXPERIMENT,
     addition_config,
     committee_config,
-    fall_step,
     observe,
     plan,
 )
 from grokinterp.experiments.kumar2023.claims import judge
 from grokinterp.experiments.kumar2023.kernel_regression import KernelRegression
+from grokinterp.experiments.kumar2023.observation import fall_step
 from tests.tolerances import CHAINED64
 
 pytestmark = pytest.mark.long
