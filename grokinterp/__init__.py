@@ -62,6 +62,11 @@ if TYPE_CHECKING:
         Reproduction as Reproduction,
         reproduce as reproduce,
     )
+    from grokinterp.extraction import (
+        ClosedForm as ClosedForm,
+        extract as extract,
+        extraction_curve as extraction_curve,
+    )
     from grokinterp.measures import (
         MEASURES as MEASURES,
         Measure as Measure,
@@ -155,6 +160,9 @@ _HOMES = {
     "circuit_table": "circuits",
     "neuron_table": "circuits",
     "coset_neurons": "circuits",
+    "extract": "extraction",
+    "ClosedForm": "extraction",
+    "extraction_curve": "extraction",
     "Measure": "measures",
     "MEASURES": "measures",
     "measure": "measures",

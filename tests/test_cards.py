@@ -61,7 +61,9 @@ def reproduction(claims=(), failures=()):
 
 GROKKED = synthetic.grokked_analysis(12)
 CLAIM = Claim("slope", "confirmed", "It is -1.", {})
+CLOCK = gi.take_snapshot(kinds.clock())
 OBJECTS = {
+    "closed form": gi.extract(CLOCK, gi.KeyFrequencies.given(13, kinds.KEYS)),
     "config": gi.PRESETS["quick"],
     "imported config": ImportedConfig(gi.TaskSpec(p=59), gi.ModelSpec(), unknown=("model.init",)),
     "run": GROKKED.run,
@@ -429,7 +431,7 @@ def test_cards_take_the_colors_of_the_page_and_fit_a_telephone(tmp_path):
                 assert seen["colors"] == [color]
                 assert seen["backgrounds"] == ["rgba(0, 0, 0, 0)"]
                 assert seen["width"] <= width
-                assert len(seen["pictures"]) == 3 and min(seen["pictures"]) > 200
+                assert len(seen["pictures"]) == 4 and min(seen["pictures"]) > 200
 
 
 class Thing:

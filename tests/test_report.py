@@ -46,6 +46,7 @@ SECTIONS = [
     "further-measures",
     "mirrored-accuracy",
     "circuit",
+    "closed-form",
     "circuit-strength",
     "ablations",
     "not-computed",

@@ -45,6 +45,7 @@ ROOMS = {
     "runs": "Configurations and runs",
     "training": "Training",
     "circuits": "Circuits: one checkpoint",
+    "extraction": "Extraction: a network as a formula",
     "measures": "Measures: a checkpoint in a number",
     "trajectory": "Trajectory: many checkpoints",
     "experiments": "Experiments: questions of the literature",

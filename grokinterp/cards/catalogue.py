@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from grokinterp.cards.configs import imported_config_card, train_config_card
+from grokinterp.cards.formulas import closed_form_card
 from grokinterp.cards.markup import Card, card_html
 from grokinterp.cards.results import analysis_card, comparison_card, reproduction_card
 from grokinterp.cards.runs import run_card
@@ -18,6 +19,7 @@ CARDS: dict[str, Callable[[Any], Card]] = {
     "Run": run_card,
     "Snapshot": snapshot_card,
     "KeyFrequencies": key_frequencies_card,
+    "ClosedForm": closed_form_card,
     "Analysis": analysis_card,
     "Comparison": comparison_card,
     "Reproduction": reproduction_card,

@@ -34,6 +34,7 @@ from grokinterp.figures.comparison import (
 from grokinterp.figures.coset_neurons import plot_coset_neurons
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
+from grokinterp.figures.extraction_curve import plot_extraction_curve
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
 from grokinterp.figures.live import LiveFigure, live_figure as live_figure
 from grokinterp.figures.neuron_phases import plot_neuron_phases
@@ -58,6 +59,7 @@ __all__ = [
     "plot_embedding_heatmap",
     "plot_embedding_spectrum",
     "plot_excluded_loss_by_frequency",
+    "plot_extraction_curve",
     "plot_further_measures",
     "plot_gini",
     "plot_grokking_steps",

@@ -32,6 +32,8 @@ _FILES = {
     "ablations.csv": "the last checkpoint with one part or another taken out",
     "circuit.csv": "the circuit of the last checkpoint, stage by stage",
     "neurons.csv": "a row per neuron of the last checkpoint",
+    "closed_form.csv": "how well the closed forms of the last checkpoint do",
+    "closed_form_terms.csv": "what these closed forms are made of",
     "summary.json": "key frequencies with the evidence, milestones, phases, reasons",
     "report.html": "the whole analysis in one file",
 }

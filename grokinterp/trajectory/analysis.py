@@ -94,6 +94,11 @@ class Analysis:
     neurons: pd.DataFrame = field(default_factory=pd.DataFrame)
     """One row per neuron of the last checkpoint; see
     :func:`~grokinterp.circuits.neuron_polynomials.neuron_table`."""
+    closed_form: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """How well each closed form of the last checkpoint does, a row per level; see
+    :func:`~grokinterp.extract`. Empty where there is none."""
+    closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What these closed forms are made of, a row per wave or neuron."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
 
@@ -196,8 +201,9 @@ def analyze_run(
     every
         Take every k-th checkpoint; the last is always taken.
     deep
-        Also follow the circuit through the last checkpoint, ablate all of its parts and list
-        its neurons: some ten seconds at p = 113. Otherwise only the logits are ablated.
+        Also follow the circuit through the last checkpoint, ablate all of its parts, list
+        its neurons and extract its closed forms: some ten seconds at p = 113. Otherwise only
+        the logits are ablated.
     thresholds
         What counts as memorized and as generalized.
     cache_folder
@@ -265,6 +271,8 @@ def analyze_run(
         ablations=tables.ablations,
         circuit=tables.circuit,
         neurons=tables.neurons,
+        closed_form=tables.closed_form,
+        closed_form_terms=tables.closed_form_terms,
         phases=no_phases(run)
         if run.doubts
         else find_phases(losses, along.trajectory, thresholds=limits),

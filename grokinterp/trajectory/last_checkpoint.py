@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache as once
 
 import pandas as pd
 
@@ -20,6 +21,8 @@ from grokinterp.circuits.ablations import full_network
 from grokinterp.circuits.components import SITES
 from grokinterp.circuits.evidence import CIRCUIT_COLUMNS
 from grokinterp.errors import CheckpointError
+from grokinterp.extraction.closed_form import ClosedForm
+from grokinterp.extraction.tables import WHOLE_TERMS, closed_forms, scores_table, terms_table
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_key
 
@@ -38,6 +41,10 @@ class CheckpointTables:
     """Rows of circuit.csv; empty without key frequencies of a cyclic task."""
     neurons: pd.DataFrame
     """Rows of neurons.csv; empty where they were not asked for."""
+    closed_form: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Rows of closed_form.csv; empty without key frequencies, or where they were not asked for."""
+    closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Rows of closed_form_terms.csv; empty where those of closed_form.csv are."""
 
 
 def last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
@@ -122,6 +129,13 @@ def look_into(
     if not deep:
         at_logits = ablation_table(snapshot, key_frequencies)
         return CheckpointTables(at_logits, pd.DataFrame(), pd.DataFrame())
+
+    @once
+    def forms() -> list[ClosedForm]:
+        return closed_forms(snapshot.without_cache(), key_frequencies)
+
+    # Without key frequencies there are no columns, and nothing that takes time to find that again.
+    terms = remembered("closed_form_terms", lambda: terms_table(forms()), "level")
     return CheckpointTables(
         remembered(
             "ablations",
@@ -141,4 +155,6 @@ def look_into(
             "neuron",
             *(("loss_zero", "loss_mean") if snapshot.has("readout") else ()),
         ),
+        remembered("closed_form", lambda: scores_table(forms()), "level", "accuracy"),
+        terms.astype({name: "Int64" for name in WHOLE_TERMS if name in terms}),
     )

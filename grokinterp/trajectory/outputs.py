@@ -16,7 +16,9 @@ from grokinterp.trajectory.analysis import Analysis
 
 
 def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
-    """Write measures.csv, by_frequency.csv, ablations.csv, circuit.csv, neurons.csv, summary.json.
+    """Write the tables of an analysis, measures.csv and others, and summary.json.
+
+    A table without rows is not written.
 
     Numbers read back as the same floats; a value that is not known is an empty cell or null.
 
@@ -36,6 +38,8 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
         "ablations.csv": analysis.ablations,
         "circuit.csv": analysis.circuit,
         "neurons.csv": analysis.neurons,
+        "closed_form.csv": analysis.closed_form,
+        "closed_form_terms.csv": analysis.closed_form_terms,
     }
     written = []
     for name, table in tables.items():
