@@ -48,6 +48,7 @@ REPLACED_BY_PAGE = {
         "hf://owner/name": "low_precision_mod_addition.pth",
     },
     "sharing.md": {'gi.load_run("ckpts/quick")': "run"},
+    "which_function.md": {'gi.load_run("ckpts/")': "run"},
     "report.md": {'gi.load_run("ckpts/quick")': "run"},
     "comparing.md": {
         '["runs/wd0.25_seed0", "runs/wd0.25_seed1", "runs/wd1_seed0"]': "[run, other()]",

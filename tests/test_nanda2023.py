@@ -110,7 +110,7 @@ def test_runs_without_random_frequencies_are_not_compared():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "moved before the loss on new examples did in 4 of 4 networks"),
+        ({}, "moved before the loss on new examples fell in 4 of 4 networks"),
         ({"n_random_excluded": 2}, "nothing of the kind only in 0 of 4 networks"),
         ({"cleanup_weight_ratio": 1.2}, "were there only in 0 of 4 networks"),
         ({"cleanup_weight_ratio": 0.99}, "stays open"),

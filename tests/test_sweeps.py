@@ -265,6 +265,12 @@ def test_a_run_is_finished_in_the_way_in_which_it_was_begun(begun_batched, plann
     assert set(is_batched.values()) == {not begun_batched}
 
 
+def test_a_sweep_whose_runs_were_all_begun_one_by_one_is_read_with_batched_too(planned, swept):
+    again = sweep(planned, swept[0], batched=True)
+    assert not again.failures
+    assert_same_tables(swept[1].table, again.table)
+
+
 def test_what_fails_in_a_batch_fails_alone_with_its_reason(planned, tmp_path):
     foreign = tmp_path / planned[1].config.hash()
     foreign.mkdir()

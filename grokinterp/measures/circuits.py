@@ -39,7 +39,9 @@ def restricted_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict
     split_columns=("excluded_loss_train",),
     misleads=(
         "It is high at the start as well (log p, before anything is learned), so only a rise "
-        "after a fall shows a circuit; and a key frequency that the rule missed stays in it."
+        "after a fall shows a circuit; and a key frequency that the rule missed stays in it. "
+        "Nor is it early for certain: in the network of Nanda et al. it is half way up 800 steps "
+        "after the test loss is half way down."
     ),
 )
 def excluded_loss(snapshot: Snapshot, key_frequencies: KeyFrequencies) -> dict[str, float]:

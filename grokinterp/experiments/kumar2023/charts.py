@@ -21,6 +21,7 @@ def lazy_charts(committee: Mapping[float, list[Record]]) -> tuple[Chart, ...]:
         return ()
     return (
         _delays(committee),
+        _floors(committee),
         _losses(committee),
         _kernel(committee, "kernel-drift", "Drift of the kernel", "|K - K_0| / |K_0|", 1),
         _kernel(committee, "alignment", "Alignment of the kernel", "alignment with the targets", 2),
@@ -31,22 +32,51 @@ def lazy_charts(committee: Mapping[float, list[Record]]) -> tuple[Chart, ...]:
 def _delays(committee: Mapping[float, list[Record]]) -> Chart:
     runs = [run for at in committee.values() for run in at]
     alphas = [run["output_scale"] for run in runs]
-    fallen = [run["fall_step"] is None for run in runs]
+    fallen = [run["test_fall_step"] is None for run in runs]
     return Chart(
         "fall-against-alpha",
         "When the losses fall, by output scale",
         "output scale alpha",
         "steps",
-        "Every run. Open triangles: the test loss has not fallen by that step.",
+        "Every run: its losses fall below 10 % of their first values. Open triangles: the test "
+        "loss has not by that step.",
         (
-            Series("training loss", alphas, [run["fit_step"] for run in runs], role="train"),
+            Series("training loss", alphas, [run["train_fall_step"] for run in runs], role="train"),
             Series(
                 "test loss",
                 alphas,
-                [run["fall_step"] or run["last_step"] for run in runs],
+                [run["test_fall_step"] or run["last_step"] for run in runs],
                 is_censored=fallen,
                 role="test",
             ),
+        ),
+        is_x_log=True,
+        is_y_log=True,
+    )
+
+
+def _floors(committee: Mapping[float, list[Record]]) -> Chart:
+    runs = [run for at in committee.values() for run in at]
+    alphas = [run["output_scale"] for run in runs]
+
+    def shares(column: str) -> list[float | None]:
+        return [
+            run[column] / run["first_test_loss"]
+            if run[column] is not None and run["first_test_loss"]
+            else None
+            for run in runs
+        ]
+
+    return Chart(
+        "end-against-kernel",
+        "Where the test loss ends, and where the first kernel does",
+        "output scale alpha",
+        "last test loss / first test loss",
+        "Every run. Regression with the kernel of its initial weights, stopped at the run's last "
+        "step: what a network that stays lazy ends at.",
+        (
+            Series("network", alphas, shares("test_loss"), role="test"),
+            Series("regression with the first kernel", alphas, shares("kernel_loss")),
         ),
         is_x_log=True,
         is_y_log=True,

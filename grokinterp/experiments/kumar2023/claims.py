@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from statistics import median
 
 import pandas as pd
 
@@ -19,6 +18,17 @@ from grokinterp.experiments.claims import (
 )
 from grokinterp.experiments.experiment import Scale
 from grokinterp.experiments.kumar2023.charts import ADDITION, COMMITTEE, lazy_charts
+from grokinterp.experiments.kumar2023.delays import (
+    Committee,
+    addition_table,
+    committee_table,
+    has_fallen,
+    is_lower_bound,
+    median_delay,
+    median_ratio,
+    median_share,
+)
+from grokinterp.experiments.kumar2023.plain_words import found_by
 from grokinterp.experiments.records import (
     Record,
     Runs,
@@ -31,13 +41,16 @@ from grokinterp.experiments.records import (
     records_of,
     where,
 )
-from grokinterp.fields import Number
 
-RICH, GROWING, LATE, LAZY = 0.1, 1.0, 5.0, 20.0
+RICH, LATE, LAZY = 0.1, 5.0, 20.0
 """Output scales that the claims name."""
 NO_DELAY, SOME_DELAY, LATE_DELAY = 1.5, 3.0, 3.0
-HIGH_SHARE = 0.25
 TREND_SLACK = 0.9
+NEAR_FLOOR, FAR_FROM_FLOOR = 1.25, 1.5
+"""Factors between the last test loss and that of regression with the first kernel."""
+MIN_LAZY_SCALES = 3
+GROWING_DELAY = 2.0
+"""Median delay from which on there is one in which a norm can grow."""
 MOVEMENT_RATIO, ALIGNMENT_GAIN = 3.0, 0.10
 GROWTH = 1.05
 ADDITION_DELAY = 1.5
@@ -53,61 +66,130 @@ def judge(table: pd.DataFrame, scale: Scale) -> Findings:
     addition = by(others, "init_scale", "output_scale")
     claims = (
         _judge_delay(committee),
+        _judge_floor(committee),
+        _judge_limit(committee),
         _judge_kernel(committee),
-        _judge_growth(committee.get(GROWING, [])),
+        _judge_growth(committee),
         _judge_addition(addition),
     )
-    summaries = {COMMITTEE: _committee_table(committee), ADDITION: _addition_table(addition)}
+    summaries = {COMMITTEE: committee_table(committee), ADDITION: addition_table(addition)}
     tables = {name: rows for name, rows in summaries.items() if len(rows)}
-    return Findings(claims, tables, lazy_charts(committee), _NOTES)
+    return Findings(claims, tables, lazy_charts(committee), _NOTES, found_by(claims))
 
 
-def _judge_delay(committee: dict[float, list[Record]]) -> Claim:
+def _judge_delay(committee: Committee) -> Claim:
     name = "the lazier, the later the test loss falls"
-    lacking = _lacking(name, committee, (RICH, LATE, LAZY))
+    lacking = _lacking(name, committee, (RICH, LATE))
     if lacking:
         return lacking
-    delays = {alpha: _median_delay(runs) for alpha, runs in committee.items()}
-    share = median(_last_share(run) for run in committee[LAZY])
-    n_fallen = count(committee[LAZY], _has_fallen)
+    delays = {alpha: median_delay(runs) or math.nan for alpha, runs in committee.items()}
     # A lower bound cannot show that the delay falls.
     is_rising = all(
-        _is_lower_bound(committee[after]) or delays[after] >= TREND_SLACK * delays[before]
+        is_lower_bound(committee[after]) or delays[after] >= TREND_SLACK * delays[before]
         for before, after in pairwise(delays)
     )
     # Where half of the runs have not fallen, the delay is a lower bound of a larger one.
-    late = math.inf if _is_lower_bound(committee[LATE]) else delays[LATE]
+    late = math.inf if is_lower_bound(committee[LATE]) else delays[LATE]
     verdict: Verdict = "inconclusive"
-    if delays[RICH] >= min(late, SOME_DELAY) or at_least_half(n_fallen, len(committee[LAZY])):
+    if delays[RICH] >= min(late, SOME_DELAY):
         verdict = "not confirmed"
     elif (
         delays[RICH] <= NO_DELAY
-        and not _is_lower_bound(committee[RICH])
+        and not is_lower_bound(committee[RICH])
         and delays[LATE] >= LATE_DELAY
-        and share >= HIGH_SHARE
         and is_rising
     ):
         verdict = "confirmed"
     shown = ", ".join(
-        f"{'> ' if _is_lower_bound(committee[alpha]) else ''}{delay:.2f} at alpha {alpha:g}"
+        f"{'> ' if is_lower_bound(committee[alpha]) else ''}{delay:.2f} at alpha {alpha:g}"
         for alpha, delay in delays.items()
     )
-    numbers: dict[str, Number] = {f"delay_alpha_{a:g}": d for a, d in delays.items()}
-    if not math.isfinite(share):
-        reason = f"The last test loss of half of the runs at alpha {LAZY:g} is not finite."
-        return Claim(name, "inconclusive", reason, numbers)
     return Claim(
         name,
         verdict,
-        f"The test loss falls {shown} times as late as the training loss (medians; > where half of "
-        f"the runs have not fallen by their last step). At alpha {LAZY:g} it ends at {share:.0%} "
-        f"of its largest value, {n_fallen} of {len(committee[LAZY])} fallen by step "
-        f"{last_step_of(committee[LAZY]):,}.",
-        numbers | {"last_over_largest_at_lazy": share, "n_fallen_at_lazy": n_fallen},
+        f"The test loss falls below 10 % of its first value {shown} times as late as the training "
+        "loss does (medians; > where half of the runs have not fallen by their last step).",
+        {f"delay_alpha_{alpha:g}": delay for alpha, delay in delays.items()},
     )
 
 
-def _judge_kernel(committee: dict[float, list[Record]]) -> Claim:
+def _judge_floor(committee: Committee) -> Claim:
+    name = f"at alpha {LAZY:g} a network ends where its first kernel does"
+    lacking = _lacking(name, {LAZY: committee.get(LAZY, [])}, (LAZY,))
+    if lacking:
+        return lacking
+    runs = committee[LAZY]
+    ratio, n_fallen = median_ratio(runs), count(runs, has_fallen)
+    if ratio is None:
+        return Claim(name, "inconclusive", "Half of the last test losses are not finite.")
+    verdict: Verdict = "inconclusive"
+    if _is_far(ratio):
+        verdict = "not confirmed"
+    elif _is_near(ratio):
+        verdict = "confirmed"
+    shares = {
+        name: median_share(runs, column)
+        for name, column in (
+            ("end", "test_loss"),
+            ("kernel", "kernel_loss"),
+            ("kernel_limit", "kernel_loss_limit"),
+            ("kernel_least", "kernel_loss_least"),
+        )
+    }
+    shown = {name: "unknown" if share is None else f"{share:.0%}" for name, share in shares.items()}
+    return Claim(
+        name,
+        verdict,
+        f"By step {last_step_of(runs):,} the test loss is at {shown['end']} of its first value; "
+        f"regression with the first kernel, stopped at the same step, is at {shown['kernel']} "
+        f"({shown['kernel_limit']} not stopped, {shown['kernel_least']} at its best stop), and the "
+        f"ratio of the two is {ratio:.2f} (medians). {n_fallen} of {len(runs)} test losses have "
+        "fallen below 10 %.",
+        {"ratio": ratio, "n_fallen": n_fallen}
+        | {f"{name}_share": share for name, share in shares.items()},
+    )
+
+
+def _judge_limit(committee: Committee) -> Claim:
+    name = "the lazier, the nearer to the regression with the first kernel"
+    lazy = {alpha: runs for alpha, runs in committee.items() if alpha >= LATE}
+    if LATE not in lazy or len(lazy) < MIN_LAZY_SCALES:
+        reason = f"{len(lazy)} of alpha {LATE:g} and above; {MIN_LAZY_SCALES} are needed."
+        return Claim(name, "inconclusive", reason)
+    lacking = _lacking(name, lazy, tuple(lazy))
+    if lacking:
+        return lacking
+    found = {alpha: median_ratio(runs) for alpha, runs in lazy.items()}
+    ratios = {alpha: ratio for alpha, ratio in found.items() if ratio is not None and ratio > 0}
+    if len(ratios) < len(lazy):
+        reason = "At some alpha half of the last test losses are not finite."
+        return Claim(name, "inconclusive", reason)
+    distances = [abs(math.log(ratio)) for ratio in ratios.values()]
+    last = ratios[max(ratios)]
+    verdict: Verdict = "inconclusive"
+    if _is_far(last) or distances[-1] >= distances[0]:
+        verdict = "not confirmed"
+    elif _is_near(last) and all(a > b for a, b in pairwise(distances)):
+        verdict = "confirmed"
+    shown = ", ".join(f"{ratio:.2f} at alpha {alpha:g}" for alpha, ratio in ratios.items())
+    return Claim(
+        name,
+        verdict,
+        f"The last test loss is {shown} times that of regression with the first kernel (medians).",
+        {f"ratio_alpha_{alpha:g}": ratio for alpha, ratio in ratios.items()}
+        | {"largest_alpha": max(ratios)},
+    )
+
+
+def _is_near(ratio: float) -> bool:
+    return 1 / NEAR_FLOOR <= ratio <= NEAR_FLOOR
+
+
+def _is_far(ratio: float) -> bool:
+    return not 1 / FAR_FROM_FLOOR <= ratio <= FAR_FROM_FLOOR
+
+
+def _judge_kernel(committee: Committee) -> Claim:
     name = "kernel and weights move less the lazier the network"
     lacking = _lacking(name, committee, (RICH, LAZY))
     if lacking:
@@ -146,27 +228,38 @@ def _judge_kernel(committee: dict[float, list[Record]]) -> Claim:
     )
 
 
-def _judge_growth(runs: Runs) -> Claim:
+def _judge_growth(committee: Committee) -> Claim:
     name = "the norm grows while it groks, without decay"
-    lacking = _lacking(name, {GROWING: list(runs)}, (GROWING,))
+    lacking = _lacking(name, committee, ())
     if lacking:
         return lacking
-    fallen = where(runs, _has_fallen)
-    growth, end = median_of(fallen, "norm_ratio_at_fall"), median_of(runs, "norm_ratio")
+    late = {
+        alpha: runs
+        for alpha, runs in committee.items()
+        if (median_delay(runs) or 0) >= GROWING_DELAY
+        and at_least_half(count(runs, has_fallen), len(runs))
+    }
+    if not late:
+        reason = (
+            f"At no alpha does the test loss fall at least {GROWING_DELAY:g} times as late as the "
+            "training loss, in half of the runs, so there is no delay in which a norm could grow."
+        )
+        return Claim(name, "inconclusive", reason)
+    found = {alpha: median_of(runs, "norm_growth_in_delay") for alpha, runs in late.items()}
+    growths = {alpha: growth for alpha, growth in found.items() if growth is not None}
     verdict: Verdict = "inconclusive"
-    if at_least_half(len(fallen), len(runs)) and growth is not None:
-        if growth > GROWTH:
-            verdict = "confirmed"
-        elif growth <= 1:
-            verdict = "not confirmed"
-    at_fall = "unknown" if growth is None else f"{growth:.2f}"
+    if any(growth <= 1 for growth in growths.values()):
+        verdict = "not confirmed"
+    elif len(growths) == len(late) and all(growth > GROWTH for growth in growths.values()):
+        verdict = "confirmed"
+    shown = ", ".join(f"{growth:.2f} at alpha {alpha:g}" for alpha, growth in growths.items())
     return Claim(
         name,
         verdict,
-        f"At alpha {GROWING:g} the test loss has fallen in {len(fallen)} of {len(runs)} runs by "
-        f"step {last_step_of(runs):,}; the norm of the weights is then {at_fall} times the first, "
-        f"and {end or 0:.2f} times at the end (medians).",
-        {"n_fallen": len(fallen), "norm_ratio_at_fall": growth, "norm_ratio_at_end": end},
+        f"From the fall of the training loss to that of the test loss the norm of the weights "
+        f"becomes {shown} times as large (medians, where the delay is at least "
+        f"{GROWING_DELAY:g}).",
+        {f"growth_alpha_{alpha:g}": growth for alpha, growth in growths.items()},
     )
 
 
@@ -228,101 +321,32 @@ def _not_by(runs: Runs) -> str:
     return f" (not by {last_step_of(late):,} steps{seen})"
 
 
-def _lacking(
-    name: str, committee: dict[float, list[Record]], wanted: Sequence[float]
-) -> Claim | None:
+def _lacking(name: str, committee: Committee, wanted: Sequence[float]) -> Claim | None:
     """Why nothing can be said: too few runs of a condition, or half of them do not fit."""
     fewest = min(
-        [len(committee.get(alpha, [])) for alpha in wanted] + list(map(len, committee.values()))
+        [len(committee.get(alpha, [])) for alpha in wanted] + list(map(len, committee.values())),
+        default=0,
     )
     if fewest < MIN_SEEDS:
         return too_few(name, fewest)
     for alpha, runs in committee.items():
-        n_fit = count(runs, has("fit_step"))
+        n_fit = count(runs, has("train_fall_step"))
         if at_least_half(len(runs) - n_fit, len(runs)):
             reason = (
-                f"Only {n_fit} of {len(runs)} runs at alpha {alpha:g} fit by step "
-                f"{last_step_of(runs):,}, so there is nothing to compare."
+                f"The training loss of only {n_fit} of {len(runs)} runs at alpha {alpha:g} has "
+                f"fallen by step {last_step_of(runs):,}, so there is nothing to compare."
             )
             return Claim(name, "inconclusive", reason)
     return None
-
-
-def _has_fallen(run: Record) -> bool:
-    return run["fall_step"] is not None
-
-
-def _delay(run: Record) -> float:
-    """Step at which the test loss fell, or the last, over that of the training loss."""
-    return (run["fall_step"] or run["last_step"]) / max(run["fit_step"], 1)
-
-
-def _median_delay(runs: Runs) -> float:
-    """Median over the runs that fit their training points; the others have no delay."""
-    return median([_delay(run) for run in where(runs, has("fit_step"))] or [1.0])
-
-
-def _last_share(run: Record) -> float:
-    """Last test loss over the largest; infinite where a loss is not finite."""
-    if run["test_loss"] is None or not run["max_test_loss"]:
-        return math.inf
-    return run["test_loss"] / run["max_test_loss"]
-
-
-def _is_lower_bound(runs: Runs) -> bool:
-    """Whether half of the runs or more have not fallen, so that the median is a lower bound."""
-    return at_least_half(len(runs) - count(runs, _has_fallen), len(runs))
 
 
 def _list(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3g}" for value in values)
 
 
-def _committee_table(committee: dict[float, list[Record]]) -> pd.DataFrame:
-    columns = (
-        "fit_step",
-        "fall_step",
-        "max_test_loss",
-        "test_loss",
-        "kernel_drift",
-        "kernel_cosine",
-        "first_alignment",
-        "last_alignment",
-        "weight_movement",
-        "norm_ratio",
-    )
-    rows = [
-        {
-            "output_scale": alpha,
-            "n_runs": len(runs),
-            "n_not_fallen": len(runs) - count(runs, _has_fallen),
-            "median_delay": _median_delay(runs),
-            **{column: median_of(runs, column) for column in columns},
-            "last_step": last_step_of(runs),
-        }
-        for alpha, runs in committee.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-def _addition_table(addition: dict[tuple[float, float], list[Record]]) -> pd.DataFrame:
-    columns = ("fit_step", "first_crossing_step", "test_accuracy", "test_accuracy_unmirrored")
-    rows = [
-        {
-            "init_scale": first,
-            "output_scale": output,
-            "n_runs": len(runs),
-            "n_not_by_last_step": count(runs, lacks("first_crossing_step")),
-            **{column: median_of(runs, column) for column in columns},
-            "norm_ratio": median_of(runs, "norm_ratio"),
-            "last_step": last_step_of(runs),
-        }
-        for (first, output), runs in addition.items()
-    ]
-    return pd.DataFrame(rows)
-
-
 _NOTES = (
+    "The learning rate is that of the paper's large alpha at every alpha, so a step is the same "
+    "time for the linearized network; where features move, the network is faster than that.",
     "In a committee of linear and quadratic neurons the kernel of the initial weights is mostly "
     "linear, and a large cosine with it says little; drift and alignment are read instead.",
     "The test loss of a network without decay can only fall to what its training points "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import torch
@@ -17,9 +17,13 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from grokinterp.errors import ConfigError
+from grokinterp.experiments.kumar2023.kernel_regression import KernelRegression
 from grokinterp.models import MlpSpec
 from grokinterp.models.mlp import mlp_outputs
+from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.network import Network
+from grokinterp.runs.optimizer import OptimizerSpec
+from grokinterp.runs.pressures import PressureSpec
 
 if TYPE_CHECKING:
     from grokinterp.runs.run import Run
@@ -132,9 +136,7 @@ def kernel_path(run: Run, *, n_points: int, n_checkpoints: int) -> KernelPath:
     ConfigError
         If the run is of a transformer or has classes instead of targets.
     """
-    if not isinstance(run.spec, MlpSpec) or run.split.task.is_classification:
-        raise ConfigError("only a perceptron on a regression has this path. Choose such a run.")
-    network = Network(run.spec, run.split.task)
+    spec, network = _regressor(run)
     rows = torch.as_tensor(np.asarray(run.split.test[:n_points]))
     inputs, targets = network.inputs[rows].double(), network.targets[rows].double()
     chosen = np.unique(np.linspace(0, len(run.steps) - 1, n_checkpoints).round().astype(int))
@@ -143,7 +145,7 @@ def kernel_path(run: Run, *, n_points: int, n_checkpoints: int) -> KernelPath:
     flat = [
         torch.cat([w.flatten() for n, w in ws.items() if network.is_trained(n)]) for ws in weights
     ]
-    kernels = [tangent_kernel(ws, inputs, run.spec) for ws in weights]
+    kernels = [tangent_kernel(ws, inputs, spec) for ws in weights]
     k0, w0 = kernels[0], flat[0]
     return KernelPath(
         steps=steps,
@@ -153,3 +155,52 @@ def kernel_path(run: Run, *, n_points: int, n_checkpoints: int) -> KernelPath:
         movement=tuple(float((w - w0).norm() / w0.norm()) for w in flat),
         norm_ratio=tuple(float(w.norm() / w0.norm()) for w in flat),
     )
+
+
+def first_kernel_regression(run: Run) -> KernelRegression:
+    """Return the regression with the kernel of the initial weights, on a run's training points.
+
+    Its steps are those of the run: the linearized network at the same learning rate. A network
+    that begins at zero and stays lazy has the losses of this regression.
+
+    Raises
+    ------
+    ConfigError
+        If the run is of a transformer, has classes instead of targets, or was not trained by plain
+        gradient descent from zero.
+    """
+    spec, network = _regressor(run)
+    if not _is_plain_descent(run.config) or not spec.is_centered or network.targets.shape[1] > 1:
+        raise ConfigError(
+            "only plain full-batch gradient descent on the mean squared error of one output that "
+            "begins at zero follows its kernel. Choose such a run."
+        )
+    optimizer = run.config.optimizer
+    rows = torch.as_tensor(np.concatenate([run.split.train, run.split.test]))
+    weights = {name: weight.double() for name, weight in run.parameters(run.steps[0]).items()}
+    n_train = len(run.split.train)
+    return KernelRegression.of(
+        tangent_kernel(weights, network.inputs[rows].double(), spec).numpy(),
+        network.targets[rows, 0].double().numpy(),
+        n_train=n_train,
+        rate=2 * optimizer.learning_rate / n_train,
+    )
+
+
+def _regressor(run: Run) -> tuple[MlpSpec, Network]:
+    if not isinstance(run.spec, MlpSpec) or run.split.task.is_classification:
+        raise ConfigError("only a perceptron on a regression has this path. Choose such a run.")
+    return run.spec, Network(run.spec, run.split.task)
+
+
+def _is_plain_descent(config: TrainConfig | ImportedConfig) -> TypeGuard[TrainConfig]:
+    if not isinstance(config, TrainConfig) or config.batch_size or config.parent is not None:
+        return False
+    plain = OptimizerSpec(
+        algorithm="sgd",
+        learning_rate=config.optimizer.learning_rate,
+        weight_decay=0.0,
+        warmup_steps=0,
+    )
+    is_plain = replace(config.optimizer, betas=plain.betas, eps=plain.eps) == plain
+    return is_plain and config.pressures == PressureSpec() and config.loss == "mse"

@@ -24,24 +24,23 @@ def _of(claim: Claim) -> str:
 
 def _ahead(claim: Claim) -> str:
     measures = (
-        "Two measures made from the circuit that a network ends with, what it loses without the "
-        "circuit and what the circuit does alone,"
+        "Two progress measures are made from the circuit that a network ends with: the loss "
+        "without that circuit, and the loss of that circuit alone. Both moved before the loss on "
+        "new examples fell"
     )
     if claim.verdict == "confirmed":
-        return f"{measures} moved before the loss on new examples did {_of(claim)}."
+        return f"{measures} {_of(claim)}."
     if claim.verdict == "not confirmed":
         return (
-            f"{measures} both moved before the loss on new examples only {_of(claim)}: they tell "
-            "no earlier than that loss itself that a network will generalize."
+            f"{measures} only {_of(claim)}: they tell no earlier than that loss itself that a "
+            "network will generalize."
         )
-    return f"Whether {measures[0].lower()}{measures[1:]} move before the loss on new examples " + (
-        f"stays open: they did {_of(claim)}."
-    )
+    return f"{measures} {_of(claim)}: whether they do so in general stays open."
 
 
 def _random(claim: Claim) -> str:
     if claim.verdict == "confirmed":
-        return f"Random frequencies showed nothing of the kind {_of(claim)}."
+        return f"Random frequencies showed nothing of the kind, {_of(claim)}."
     if claim.verdict == "not confirmed":
         return f"Random frequencies showed nothing of the kind only {_of(claim)}."
     return "How random frequencies compare stays open."
@@ -58,7 +57,7 @@ def _phases(claim: Claim) -> str:
 
 def _sparse(claim: Claim) -> str:
     if claim.verdict == "confirmed":
-        return f"A few frequencies explain nearly all of what the network computes {_of(claim)}."
+        return f"A few frequencies explain nearly all of what a network computes, {_of(claim)}."
     if claim.verdict == "not confirmed":
         return f"A few frequencies explain what the network computes only {_of(claim)}."
     return "Whether a few frequencies explain what the network computes stays open."

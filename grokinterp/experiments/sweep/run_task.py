@@ -62,8 +62,10 @@ class RunResult:
 
 def finish_runs(tasks: tuple[RunTask, ...]) -> list[RunResult]:
     """Train some runs, together where they can be, and make the rows of each."""
-    if len(tasks) > 1:
-        _train_together([task for task in tasks if _goes_batched(task)])
+    together = [task for task in tasks if _goes_batched(task)]
+    # None of them, where each was begun with a step of its own.
+    if len(together) > 1:
+        _train_together(together)
     return [finish_run(task) for task in tasks]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from grokinterp.experiments.chart import Chart, Mark, Series
 from grokinterp.experiments.records import Runs, by, where
 from grokinterp.experiments.varma2023.circuit_comparison import Circuits, column_of
@@ -9,8 +11,11 @@ from grokinterp.experiments.varma2023.circuit_comparison import Circuits, column
 
 def circuit_charts(runs: Runs, circuits: Circuits) -> tuple[Chart, ...]:
     """Draw norms, logits per norm and accuracies against the number of training pairs."""
-    critical = circuits.critical_size
-    marks = () if critical is None else (Mark("x", critical, f"D_crit {critical:.0f}"),)
+    marks = tuple(
+        Mark("x", critical.mean.value, f"D_crit by {reading} {critical.mean.value:.0f}")
+        for reading, critical in circuits.critical.items()
+        if critical.mean is not None
+    )
     groups = (
         ("memorizing, at rest", circuits.memorizing, 0),
         ("memorizing, not converged", circuits.unconverged, 2),
@@ -32,24 +37,26 @@ def circuit_charts(runs: Runs, circuits: Circuits) -> tuple[Chart, ...]:
             "training pairs D",
             "norm of all trained weights",
             "The memorizing circuit weighs more the more pairs it knows; the generalizing one "
-            "the same for any number. They meet at D_crit.",
+            "the same for any number. Where training rests their logits differ, so the D_crit of "
+            "equal norms is not that of equal norms at a matched logit.",
             (*points["norm"], *_law_lines(circuits)),
             is_x_log=True,
             is_y_log=True,
             marks=marks,
         ),
+        _price_chart(circuits),
         Chart(
             "logit-per-norm",
             "Logit per norm",
             "training pairs D",
             "correct logit minus mean logit, per norm",
-            "A cruder efficiency: networks of this kind are not homogeneous, so logits do not "
-            "grow in proportion to the norm.",
+            "Efficiency where training comes to rest. Networks of this kind are not homogeneous "
+            "and rest at different logits, so it is no price of an equal logit.",
             points["logit_per_norm"],
             is_x_log=True,
             marks=marks,
         ),
-        _forgetting_chart(runs, marks),
+        _forgetting_chart(runs, circuits, marks),
     )
 
 
@@ -66,7 +73,31 @@ def _law_lines(circuits: Circuits) -> tuple[Series, ...]:
     return tuple(lines)
 
 
-def _forgetting_chart(runs: Runs, marks: tuple[Mark, ...]) -> Chart:
+def _price_chart(circuits: Circuits) -> Chart:
+    return Chart(
+        "price-of-memorizing",
+        "What memorizing costs, relative to generalizing",
+        "training pairs D",
+        "price / price of the generalizing circuit",
+        "Every memorizing run against the generalizing ones of its seed. Both are equally "
+        "efficient where the price is 1.",
+        tuple(
+            Series(
+                reading,
+                [size for size, _ in critical.prices],
+                [price for _, price in critical.prices],
+                color_index=index,
+            )
+            for index, (reading, critical) in enumerate(circuits.critical.items())
+            if critical.prices
+        ),
+        is_x_log=True,
+        is_y_log=True,
+        marks=(Mark("y", 1.0, "equally efficient"),),
+    )
+
+
+def _forgetting_chart(runs: Runs, circuits: Circuits, marks: tuple[Mark, ...]) -> Chart:
     continued = where(runs, lambda run: run["circuit"] != "memorizing")
     groups = by(continued, "circuit", "weight_decay")
     series = []
@@ -81,6 +112,11 @@ def _forgetting_chart(runs: Runs, marks: tuple[Mark, ...]) -> Chart:
                 high=column_of(rows, "highest_accuracy") if is_scratch else None,
             )
         )
+    curve, sizes = circuits.curve, column_of(circuits.continued, "n_train")
+    if curve is not None:
+        x = np.geomspace(min(sizes), max(sizes), 100)
+        label = f"fitted: half forgotten at {curve.middle.value:.0f}"
+        series.append(Series(label, x, [curve.at(size) for size in x], kind="line", is_dashed=True))
     return Chart(
         "accuracy-against-size",
         "Ungrokking",

@@ -8,11 +8,21 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-import numpy as np
-
-from grokinterp.errors import ConfigError
-from grokinterp.experiments.records import Record, Runs, by, is_above, is_below, where
+from grokinterp.errors import ConfigError, FitError
+from grokinterp.experiments.records import (
+    Record,
+    Runs,
+    by,
+    has,
+    is_above,
+    is_below,
+    median_of,
+    where,
+)
+from grokinterp.experiments.varma2023.efficiency import COLUMN_NAMES, CriticalSize, critical_sizes
 from grokinterp.fields import Number, plain_number
+from grokinterp.laws.logistic import Logistic, fit_logistic
+from grokinterp.laws.over_seeds import GeometricMean, geometric_mean
 from grokinterp.laws.power_law import PowerLaw, fit_power_law
 
 CONVERGED_LOSS, CONVERGED_DRIFT = 1e-5, 0.03
@@ -20,6 +30,8 @@ CONVERGED_LOSS, CONVERGED_DRIFT = 1e-5, 0.03
 HELD_ACCURACY, SHARE_OF_SUM = 0.95, 0.95
 """A generalizing run is nothing but the circuit above these."""
 FORGOTTEN_ACCURACY = 0.5
+CHANCE = 1 / 37
+"""Accuracy of a guess among the answers."""
 MIN_POINTS = 4
 MIN_SIZES = {"memorizing": 3, "generalizing": 2}
 
@@ -39,8 +51,10 @@ class Circuits:
     """The others."""
     laws: Mapping[str, PowerLaw | None]
     """Norm against size, of ``memorizing`` and of ``generalizing``; None with too few points."""
-    critical_sizes: Mapping[int, float]
-    """By seed: size at which both circuits have the same norm."""
+    critical: Mapping[str, CriticalSize]
+    """D_crit by each reading of efficiency."""
+    curve: Logistic | None
+    """Accuracy of the continued runs against size; None where no seed passes half-way."""
 
     @classmethod
     def of(cls, runs: Runs, weight_decay: float) -> Circuits:
@@ -48,27 +62,24 @@ class Circuits:
         random = where(runs, circuit="memorizing", weight_decay=weight_decay)
         continued = where(runs, circuit="generalizing", weight_decay=weight_decay)
         memorizing, held = where(random, _is_at_rest), where(continued, _held)
-        law = _law(memorizing, "memorizing")
         return cls(
             weight_decay,
             memorizing,
             where(random, lambda run: not _is_at_rest(run)),
             held,
             where(continued, lambda run: not _held(run)),
-            {"memorizing": law, "generalizing": _law(held, "generalizing")},
-            _critical_sizes(law, held),
+            {
+                "memorizing": _law(memorizing, "memorizing"),
+                "generalizing": _law(held, "generalizing"),
+            },
+            critical_sizes(memorizing, held),
+            _forgetting_curve(continued),
         )
 
     @property
     def continued(self) -> list[Record]:
         """All continued runs, whether they held their answers or not."""
         return [*self.held, *self.lost]
-
-    @property
-    def critical_size(self) -> float | None:
-        """D_crit: geometric mean over seeds; None where no seed has both circuits."""
-        sizes = list(self.critical_sizes.values())
-        return math.exp(float(np.mean(np.log(sizes)))) if sizes else None
 
     @property
     def forgetting(self) -> tuple[int | None, int | None]:
@@ -83,22 +94,13 @@ class Circuits:
         high = [size for i, size in enumerate(sizes) if all(keeps[i:])]
         return max(low, default=None), min(high, default=None)
 
-    @property
-    def logit_crossing(self) -> float | None:
-        """Size at which both circuits give the same logit per norm, by a power law."""
-        if not self.held or len(self.memorizing) < MIN_POINTS:
+    def middle_over_critical(self, reading: str) -> GeometricMean | None:
+        """Size at which half is forgotten over D_crit, over the seeds that have both."""
+        if self.curve is None:
             return None
-        try:
-            law = fit_power_law(
-                column_of(self.memorizing, "n_train"),
-                column_of(self.memorizing, "logit_per_norm"),
-                ["all"] * len(self.memorizing),
-            )
-        except ConfigError:
-            return None
-        if law.exponent >= 0:
-            return None
-        return law.crossing("all", median(column_of(self.held, "logit_per_norm")))
+        critical = self.critical[reading].by_seed
+        ratios = [size / critical[s] for s, size in self.curve.middles.items() if s in critical]
+        return geometric_mean(ratios) if ratios else None
 
     def row(self) -> dict[str, Number]:
         """Return the figures of the comparison as a row of a table."""
@@ -114,16 +116,23 @@ class Circuits:
                 f"{name}_exponent_high": law and law.high,
                 f"n_{name}": law and law.n,
             }
-        row |= {
-            "generalizing_norm": median(column_of(self.held, "norm")) if self.held else None,
-            "critical_size": self.critical_size,
-            "critical_size_lowest_seed": min(self.critical_sizes.values(), default=None),
-            "critical_size_highest_seed": max(self.critical_sizes.values(), default=None),
-            "forgets_up_to": low,
-            "keeps_from": high,
-            "logit_per_norm_crossing": self.logit_crossing,
-        }
+        row["generalizing_norm"] = median(column_of(self.held, "norm")) if self.held else None
+        for circuit, runs in (("memorizing", self.memorizing), ("generalizing", self.held)):
+            for column in ("correct_logit", "logit_degree"):
+                row[f"{circuit}_{column}"] = median_of(runs, column)
+        for reading, critical in self.critical.items():
+            row |= _interval(f"critical_size_{COLUMN_NAMES[reading]}", critical.mean)
+        row |= _interval("forgetting_middle", self.curve and self.curve.middle)
+        row |= {"steepness": self.curve and self.curve.steepness}
+        row |= {"forgets_up_to": low, "keeps_from": high}
         return {name: plain_number(value) for name, value in row.items()}
+
+
+def _interval(name: str, mean: GeometricMean | None) -> dict[str, float | None]:
+    """Return a mean with its interval as three columns; no end that is not finite."""
+    low = None if mean is None or mean.low == 0 else mean.low
+    high = None if mean is None or math.isinf(mean.high) else mean.high
+    return {name: mean and mean.value, f"{name}_low": low, f"{name}_high": high}
 
 
 def has_settled(run: Record) -> bool:
@@ -150,14 +159,13 @@ def _law(rows: list[Record], circuit: str) -> PowerLaw | None:
         return None
 
 
-def _critical_sizes(law: PowerLaw | None, held: list[Record]) -> dict[int, float]:
-    if law is None or law.exponent <= 0:
-        return {}
-    return {
-        seed: law.crossing(seed, median(column_of(runs, "norm")))
-        for seed, runs in by(held, "seed").items()
-        if seed in law.intercepts
-    }
+def _forgetting_curve(continued: Runs) -> Logistic | None:
+    known = where(continued, has("late_accuracy"))
+    sizes, accuracies = (column_of(known, name) for name in ("n_train", "late_accuracy"))
+    try:
+        return fit_logistic(sizes, accuracies, [run["seed"] for run in known], floor=CHANCE)
+    except FitError:  # no seed forgets on some sizes and keeps on others
+        return None
 
 
 def column_of(runs: Runs, name: str) -> list[float]:

@@ -21,7 +21,10 @@ def _law(claim: Claim) -> str:
             "weight decay, the pressure that shrinks its weights."
         )
     power = f"as the weight decay to the power {n['slope']:.2f} ({n['low']:.2f} to {n['high']:.2f})"
-    seen = f"The time until a network generalizes, and not only memorizes, goes {power}."
+    seen = (
+        "Weight decay shrinks the weights of a network while it trains. The time until the network "
+        f"generalizes, and not only memorizes, goes {power}."
+    )
     if claim.verdict == "confirmed":
         return f"{seen} So half the weight decay takes about twice as long, as predicted."
     if claim.verdict == "not confirmed":
