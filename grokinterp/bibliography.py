@@ -15,7 +15,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
-_ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "à": r"{\`a}"}
+_ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "à": r"{\`a}", "ø": r"{\o}"}
 MOST_NAMES = 5
 """Authors that a reference names; of more it names the first."""
 
@@ -200,6 +200,12 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         "Grokfast: Accelerated Grokking by Amplifying Slow Gradients",
         2024,
         arxiv="2405.20233",
+    ),
+    "tveit2025muon": Paper(
+        ("Tveit, Amund", "Remseth, Bjørn", "Skogvold, Arve"),
+        "Muon Optimizer Accelerates Grokking",
+        2025,
+        arxiv="2504.16041",
     ),
     "gromov2023grokking": Paper(
         ("Gromov, Andrey",), "Grokking modular arithmetic", 2023, arxiv="2301.02679"

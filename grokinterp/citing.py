@@ -29,6 +29,7 @@ _VARMA = "varma2023explaining"
 _LIU = "liu2022omnigrok"
 _KUMAR = "kumar2023grokking"
 _LEE = "lee2024grokfast"
+_TVEIT = "tveit2025muon"
 _PRIETO = "prieto2025grokking"
 _GROMOV = "gromov2023grokking"
 _CHAN = "chan2022causal"
@@ -193,6 +194,8 @@ def _sources_of_config(config: TrainConfig | ImportedConfig) -> Iterator[str]:
             yield PRESSURE_SOURCES[name]
     if config.loss == "stable_max":
         yield _PRIETO
+    if config.optimizer.algorithm == "muon":
+        yield _TVEIT
     if config.parent is not None:
         yield from _sources_of_config(config.parent)
 

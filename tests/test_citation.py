@@ -79,7 +79,7 @@ def test_the_paper_of_every_experiment_is_in_the_bibliography(name):
 def test_every_other_source_that_can_be_cited_is_in_the_bibliography():
     named = {name: value for name, value in vars(citing).items() if re.fullmatch("_[A-Z]+", name)}
     keys = {**named, **PRESET_SOURCES, **PRESSURE_SOURCES}
-    assert len(named) == 14
+    assert len(named) == 15
     for name, key in keys.items():
         assert key in BIBLIOGRAPHY, name
     assert set(PRESET_SOURCES) <= set(PRESETS)
@@ -217,6 +217,9 @@ def test_pressures_losses_and_parents_are_cited():
     config = tiny.config(loss="stable_max", parent=parent)
     keys = keys_of(cite(fake_run(config)))
     assert keys == ["grokinterp", "power2022grokking", "prieto2025grokking", "lee2024grokfast"]
+    muon = tiny.config(optimizer=dataclasses.replace(tiny.config().optimizer, algorithm="muon"))
+    assert keys_of(cite(fake_run(muon))) == ["grokinterp", "power2022grokking", "tveit2025muon"]
+    assert "Bj{\\o}rn" in cite(fake_run(muon))
     labels = dataclasses.replace(tiny.config(), task=TaskSpec("random_labels", p=13))
     assert keys_of(cite(fake_run(labels))) == ["grokinterp"]
 
