@@ -16,7 +16,7 @@ from grokinterp.extraction.formulas import Formula
 from grokinterp.extraction.scores import portions_of_formula
 from grokinterp.reprs import card_repr, in_lines, listed
 
-FITTED_ON: dict[AccuracyOn, str] = {
+FITTED_ON: dict[str, str] = {
     "unmirrored_test": "test pairs whose mirror image is not trained",
     "test": "test pairs",
     "all": "all pairs, since no test pairs are known: what is memorized enters too",

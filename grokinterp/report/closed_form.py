@@ -63,7 +63,7 @@ def _scores(scores: pd.DataFrame) -> str:
 
 
 def _fitted_on(name: str) -> str:
-    return "read off the weights" if name == "weights" else FITTED_ON.get(name, name)  # type: ignore[arg-type]
+    return "read off the weights" if name == "weights" else FITTED_ON.get(name, name)
 
 
 def _not_rebuilt(analysis: Analysis) -> list[str]:
