@@ -39,7 +39,7 @@ _LIMIT: Mapping[Verdict, str] = {
 _GROWTH: Mapping[Verdict, str] = {
     "confirmed": "Between the two falls the weights grew, so it takes no shrinking of weights to "
     "learn a rule late",
-    "not confirmed": "The weights did not always grow between the two falls, as the paper has it",
+    "not confirmed": "The weights did not always grow between the two falls, unlike in the paper",
     "inconclusive": "Whether weights grow between the two falls stays open",
 }
 _ADDITION: Mapping[Verdict, str] = {
@@ -49,7 +49,7 @@ _ADDITION: Mapping[Verdict, str] = {
     "inconclusive": "what lazy initial weights do on addition stays open.",
 }
 _KERNEL: Mapping[Verdict, str] = {
-    "confirmed": "the lazier, the less weights and kernel moved",
+    "confirmed": "the lazier the network, the less weights and kernel moved",
     "not confirmed": "lazier networks did not move less",
     "inconclusive": "whether lazier networks move less stays open",
 }

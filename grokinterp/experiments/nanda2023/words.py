@@ -32,7 +32,7 @@ def _ahead(claim: Claim) -> str:
         return f"{measures} {_of(claim)}."
     if claim.verdict == "not confirmed":
         return (
-            f"{measures} only {_of(claim)}: they tell no earlier than that loss itself that a "
+            f"{measures} only {_of(claim)}: they show no earlier than that loss itself that a "
             "network will generalize."
         )
     return f"{measures} {_of(claim)}: whether they do so in general stays open."

@@ -35,7 +35,7 @@ _LANDSCAPE: dict[Verdict, str] = {
     "together (the norm) held fixed, did best at a middle size: smaller ones could not learn "
     "their examples, larger ones learned them and did worse on new images.",
     "not confirmed": "Networks that read handwritten digits, with the size of all their weights "
-    "together (the norm) held fixed, did not show what was claimed, a middle size that is best for "
+    "together (the norm) held fixed, did not show what was claimed: a middle size that is best for "
     "new images while every larger one still learns its examples.",
     "inconclusive": "Whether networks that read handwritten digits do best at a middle size of "
     "their weights (the norm) stayed open.",
@@ -97,5 +97,5 @@ _KEPT = {
     "were late too, but not exponentially.",
     "no delay": "With an optimizer whose updates do not fade with the gradient, larger norms were "
     "not seen to be later.",
-    "open": "How it is with an optimizer whose updates do not fade with the gradient stayed open.",
+    "open": "The effect of an optimizer whose updates do not fade with the gradient stayed open.",
 }

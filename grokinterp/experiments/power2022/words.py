@@ -22,7 +22,7 @@ def _plateau(claim: Claim) -> str:
         f"{n['median_memorization_step']:,.0f} and answer new ones {n['ratio']:.1f} times later"
     )
     if claim.verdict == "confirmed":
-        return f"{seen}, at once after a long time of no progress: they grok."
+        return f"{seen}, suddenly, after a long time without progress: they grok."
     return f"{seen}, which is not the long wait and sudden change of grokking."
 
 
@@ -52,4 +52,4 @@ def _cubic(claim: Claim) -> str:
         )
     if claim.verdict == "not confirmed":
         return f"A cubic polynomial was learned, in {n['n_cubic_crossed']} of {n['n_cubic']} runs."
-    return "What becomes of cubic polynomials stays open."
+    return "Whether cubic polynomials are learned stays open."

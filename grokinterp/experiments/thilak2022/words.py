@@ -29,9 +29,9 @@ def in_plain_words(claims: Sequence[Claim]) -> str:
 
 def _cycles(claim: Claim) -> str:
     if claim.verdict == "confirmed":
-        return " Each time the weights of the last layer grow and then rest, as the paper has it."
+        return " Each time the weights of the last layer grow and then rest, as in the paper."
     if claim.verdict == "not confirmed":
-        return " The weights of the last layer do not grow in steps with it, against the paper."
+        return " The weights of the last layer do not grow in steps with it, unlike in the paper."
     return ""
 
 

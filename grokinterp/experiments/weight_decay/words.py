@@ -23,7 +23,7 @@ def _law(claim: Claim) -> str:
     power = f"as the weight decay to the power {n['slope']:.2f} ({n['low']:.2f} to {n['high']:.2f})"
     seen = (
         "Weight decay shrinks the weights of a network while it trains. The time until the network "
-        f"generalizes, and not only memorizes, goes {power}."
+        f"generalizes, and not only memorizes, varies {power}."
     )
     if claim.verdict == "confirmed":
         return f"{seen} So half the weight decay takes about twice as long, as predicted."
