@@ -120,7 +120,7 @@ EXPERIMENT = Experiment(
     "arXiv:2210.01117",
     claim="The time to generalize goes as 1/λ in the weight decay λ, until λ is too strong to "
     "memorize; without weight decay it was not seen to come.",
-    minutes_quick=2.0,
+    minutes_quick=2.5,
     minutes_full=15.0,
     plan=plan,
     judge=judge,
