@@ -37,7 +37,7 @@ def _cycles(claim: Claim) -> str:
 
 def _removed(claim: Claim, by: str) -> str:
     if claim.verdict == "confirmed":
-        return f"With {by} this never happened."
+        return f"With {by} this did not happen within the steps of these runs."
     if claim.verdict == "not confirmed":
         return f"With {by} it still happened."
     return f"Whether {by} prevents it stays open."
@@ -45,9 +45,15 @@ def _removed(claim: Claim, by: str) -> str:
 
 def _generalization(claim: Claim) -> str:
     if claim.verdict == "confirmed":
-        return "Networks came to answer new examples after such jumps, and without them did not."
+        return (
+            "Networks came to answer new examples after such jumps; without them, not within the "
+            "steps of these runs."
+        )
     if claim.verdict == "not confirmed" and claim.numbers["n_generalized_without_slingshots"]:
         return "Networks without such jumps came to answer new examples as well."
     if claim.verdict == "not confirmed":
-        return "Not even many of them brought a network to answer new examples."
+        return (
+            "Not even many of them brought a network to answer new examples within the steps of "
+            "these runs."
+        )
     return "Whether they bring a network to answer new examples stays open."

@@ -121,7 +121,12 @@ def judge_too_much(runs: Runs) -> Claim:
         sentence += f" by step {last_step:,.0f}"
     if accuracy is not None:
         sentence += f"; their training accuracy ends at {accuracy:.0%} on average"
-    numbers = {"n_runs": len(runs), "n_did_not_fit": n_unfit, "mean_train_accuracy": accuracy}
+    numbers = {
+        "n_runs": len(runs),
+        "n_did_not_fit": n_unfit,
+        "last_step": last_step,
+        "mean_train_accuracy": accuracy,
+    }
     name = f"λ = {TOO_STRONG:g} is too strong to memorize within the steps"
     return Claim(name, verdict, sentence + ".", numbers)
 

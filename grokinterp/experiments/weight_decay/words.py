@@ -63,7 +63,10 @@ def _too_much(claim: Claim) -> str:
     if not n["n_runs"]:
         return "The strongest weight decay was not tried."
     if claim.verdict == "confirmed":
-        return "With the strongest weight decay none learned even its training examples."
+        return (
+            "With the strongest weight decay none learned even its training examples within "
+            f"{n['last_step']:,.0f} steps."
+        )
     if claim.verdict == "not confirmed":
         return "Even with the strongest weight decay networks learned their training examples."
     return "Whether the strongest weight decay prevents all learning stays open."
