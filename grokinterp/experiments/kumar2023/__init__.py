@@ -235,7 +235,7 @@ EXPERIMENT = Experiment(
     claim="Without weight decay, the lazier a network begins the later it generalizes; its kernel "
     "then moves and its norm grows.",
     minutes_quick=1.5,
-    minutes_full=10.0,
+    minutes_full=4.0,
     plan=plan,
     judge=judge,
     observe=observe,

@@ -356,7 +356,7 @@ EXPERIMENT = Experiment(
     claim="Training loss is L-shaped and test loss U-shaped in the norm of the weights; a norm "
     "that begins too large delays generalization, and one that is held removes the delay.",
     minutes_quick=2.5,
-    minutes_full=25.0,
+    minutes_full=15.0,
     plan=plan,
     judge=judge,
     observe=observe,

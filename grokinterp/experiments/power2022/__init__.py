@@ -177,7 +177,7 @@ EXPERIMENT = Experiment(
     claim="Networks memorize, stay at chance, and generalize much later; later with fewer training "
     "pairs and for asymmetric operations, and not within 10^5 steps for x^3 + xy^2 + y.",
     minutes_quick=2.5,
-    minutes_full=15.0,
+    minutes_full=6.0,
     plan=plan,
     judge=judge,
 )

@@ -228,7 +228,7 @@ EXPERIMENT = Experiment(
     claim="Without weight decay, cycles of norm growth and loss spikes set in, and generalization "
     "comes with them.",
     minutes_quick=1.5,
-    minutes_full=25.0,
+    minutes_full=16.0,
     plan=plan,
     judge=judge,
     observe=observe,

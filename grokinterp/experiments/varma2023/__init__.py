@@ -195,7 +195,7 @@ EXPERIMENT = Experiment(
     claim="A memorizing circuit needs more weight for more pairs and a generalizing one does "
     "not, so below the size where they meet a grokked network forgets.",
     minutes_quick=1.5,
-    minutes_full=25.0,
+    minutes_full=14.0,
     plan=plan,
     judge=judge,
     observe=observe_circuit,
