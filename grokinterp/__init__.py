@@ -67,6 +67,12 @@ if TYPE_CHECKING:
         extract as extract,
         extraction_curve as extraction_curve,
     )
+    from grokinterp.leagues import (
+        League as League,
+        WatchedCurve as WatchedCurve,
+        judge_curves as judge_curves,
+        league as league,
+    )
     from grokinterp.measures import (
         MEASURES as MEASURES,
         Measure as Measure,
@@ -182,6 +188,10 @@ _HOMES = {
     "Comparison": "comparison",
     "comparison_of": "comparison",
     "compare_settings": "comparison",
+    "league": "leagues",
+    "League": "leagues",
+    "WatchedCurve": "leagues",
+    "judge_curves": "leagues",
     "write_report": "report",
     "write_images": "report",
     "write_comparison": "report",
@@ -208,6 +218,7 @@ _HOMES = {
 # What methods of lower rooms call in higher ones.
 register("card", "grokinterp.cards:card_of")
 register("plot of an analysis", "grokinterp.figures.story:plot_story")
+register("plot of a league", "grokinterp.figures.league:plot_league")
 
 if not TYPE_CHECKING:  # which would take any misspelled name for one of these
     __all__ = [*_HOMES, "figures"]

@@ -36,6 +36,7 @@ from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrore
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.extraction_curve import plot_extraction_curve
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.league import plot_league
 from grokinterp.figures.live import LiveFigure, live_figure as live_figure
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
@@ -64,6 +65,7 @@ __all__ = [
     "plot_gini",
     "plot_grokking_steps",
     "plot_key_frequency_evidence",
+    "plot_league",
     "plot_logits_explained",
     "plot_losses",
     "plot_mirrored_accuracies",
