@@ -220,6 +220,8 @@ def parse_words(command, words):
             raise GrokinterpError(f"no question {parsed.name}")
     elif command == "benchmark":
         parse_command(module.Benchmark, None, list(words), "grokinterp.benchmark")
+    elif command == "league":
+        parse_command(module.LeagueCommand, None, list(words), "grokinterp.league")
     else:
         # Help ends the command, after every flag before it was read.
         ends = pytest.raises(SystemExit) if "--help" in words else contextlib.nullcontext()

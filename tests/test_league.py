@@ -53,6 +53,8 @@ def planted_table(n=12, n_steps=20):
         loss = 3.0 + row + 5.0 * (steps >= 200)
         columns = {
             "test_loss": np.where(groks & (steps >= 1400), 0.5 * loss, loss),
+            "spectral_entropy_logits": np.ones(n_steps),
+            "excluded_loss_all": np.where(groks & (steps >= 1000), 1.0, np.nan),
             "restricted_loss_test": np.full(n_steps, np.nan),
         }
         parts.append(pd.DataFrame({"run": row, "step": steps, **columns}))
@@ -189,6 +191,20 @@ def test_runs_without_delay_are_not_judged():
     assert ending_of(config, "groks", "grokked", 1000) == "groks"
     assert ending_of(config, "groks", "memorized", None) == "censored"
     assert ending_of(config, "cannot", "memorized", None) == "cannot"
+
+
+def test_a_run_without_key_frequencies_is_one_without_an_alarm():
+    """Left out, the false alarms of measures of keys would be counted where there are keys."""
+    table = planted_table()
+    curves = _curves_of(table, "excluded_loss_all")
+    assert len(curves) == len(table.runs)
+    found = gi.judge_curves({"excluded_loss_all": curves}).table.iloc[0]
+    assert (found["n_groks"], found["n_cannot"]) == (6, 6)
+    assert found["warned"] == 1.0 and found["lead"] == 900 and found["false_alarms_cannot"] == 0
+    # Where there is no group the measure has no meaning, and the run is left out.
+    table = planted_table()
+    table.trajectory.loc[table.trajectory["run"] == 11, "spectral_entropy_logits"] = np.nan
+    assert len(_curves_of(table, "excluded_loss_all")) == len(table.runs) - 1
 
 
 def test_own_measures_stand_beside_those_of_the_same_runs(folder):

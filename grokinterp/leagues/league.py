@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 OVER_MAXIMUM = "_over_maximum"
 """Ends the columns that are divided by their largest value so far."""
+HAS_SPECTRUM = "spectral_entropy_logits"
+"""Column that has values wherever frequencies, or representations, have a meaning."""
+_OF_KEYS = {column for one in MEASURES if "key_frequencies" in one.needs for column in one.columns}
 _DIVIDED = ("test_loss", "sum_squared_weights", "effective_rank_W_E")
 MeasureLike = Measure | Callable[..., Any]
 
@@ -292,13 +295,13 @@ _ALWAYS = tuple(
 
 def _curves_of(table: BankTable, column: str) -> list[WatchedCurve]:
     """One column along every run that memorized; empty where it has no value anywhere."""
-    source = column.removesuffix(OVER_MAXIMUM)
-    found = []
+    source = column.removesuffix(OVER_MAXIMUM).removesuffix(LOOKING_AHEAD)
+    found, has_values = [], False
     for record, trajectory in table.trajectories():
         if record["ending"] == "no_delay" or np.isnan(record["memorization_step"]):
             continue
-        values = trajectory[source].to_numpy(dtype=float)
-        if column != source:
+        values = trajectory[column.removesuffix(OVER_MAXIMUM)].to_numpy(dtype=float)
+        if column.endswith(OVER_MAXIMUM):
             values = values / np.fmax.accumulate(values)
         grokking = record["grokking_step"]
         curve = WatchedCurve(
@@ -308,10 +311,13 @@ def _curves_of(table: BankTable, column: str) -> list[WatchedCurve]:
             values,
             int(record["memorization_step"]),
             None if np.isnan(grokking) else int(grokking),
+            # Without key frequencies there is nothing to warn of, but without a group no measure.
+            source in _OF_KEYS and bool(trajectory[HAS_SPECTRUM].notna().any()),
         )
-        if not np.isnan(values).all():
+        has_values |= not np.isnan(values).all()
+        if not np.isnan(curve.extreme(1)):
             found.append(curve)
-    return found
+    return found if has_values else []
 
 
 def _frame(scores: Mapping[str, Score]) -> pd.DataFrame:

@@ -46,6 +46,9 @@ class WatchedCurve:
     memorization_step: int
     grokking_step: int | None = None
     """None unless it groks."""
+    is_silent_where_missing: bool = False
+    """Whether a run without a value had nothing to warn of, such as no key frequency, and counts
+    as one without an alarm; otherwise it is left out."""
 
     @property
     def before_jump(self) -> Float[np.ndarray, " m"]:
@@ -60,10 +63,12 @@ class WatchedCurve:
         return is_watched
 
     def extreme(self, direction: Direction) -> float:
-        """Return the largest of direction times value; NaN where there is no value."""
+        """Return the largest of direction times value; NaN without a value, -inf if silent."""
         values = direction * self.before_jump
         known = values[~np.isnan(values)]
-        return float(known.max()) if len(known) else np.nan
+        if len(known):
+            return float(known.max())
+        return -np.inf if self.is_silent_where_missing else np.nan
 
     def alarm(self, threshold: float, direction: Direction) -> int | None:
         """Return the first watched step with direction times value above the threshold."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -52,22 +52,14 @@ class BankTable:
 
     def trajectories(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
         """Go through the runs: the row of each and its trajectory."""
-        parts = dict(iter(self.trajectory.groupby("run", sort=False)))
+        parts = self._by_run
         for row, record in enumerate(self.runs.to_dict(orient="records")):
             if row in parts:
                 yield {str(k): v for k, v in record.items()}, parts[row]
 
-    def only(self, names: Sequence[str]) -> BankTable:
-        """Return the runs of these hashes, as far as there are any."""
-        kept = self.runs.index[self.runs["run"].isin(names)]
-        rows = {old: new for new, old in enumerate(kept)}
-
-        def of_kept(table: pd.DataFrame) -> pd.DataFrame:
-            found = table.loc[table["run"].isin(kept)].copy()
-            return found.assign(run=found["run"].map(rows)).reset_index(drop=True)
-
-        runs = self.runs.loc[kept].reset_index(drop=True)
-        return BankTable(runs, of_kept(self.trajectory), of_kept(self.curves))
+    @cached_property
+    def _by_run(self) -> dict[Any, pd.DataFrame]:
+        return dict(iter(self.trajectory.groupby("run", sort=False)))
 
 
 def write_table(table: BankTable, file: Path) -> None:
