@@ -86,7 +86,7 @@ def ablate(
             circuit the restricted logits. At ``neurons``: the 3 x 3 block of each frequency
             in the last block's activations. At ``embedding``: cosine and sine of each
             frequency in the rows of W_E; the network is run again. In other groups
-            ``representation_sign`` and matrix elements in the place of the waves.
+            ``representation_sign`` and matrix elements in place of the waves.
         ``neuron_17``, ``neurons_of_9``, ``unexplained_neurons``, ``mlp``
             One neuron; those with over 85 % of their variance in frequency 9; those with no
             such frequency; all.
