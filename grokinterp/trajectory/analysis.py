@@ -30,11 +30,14 @@ from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.circuit_steps import CircuitSteps, find_circuit_steps
 from grokinterp.trajectory.doubted import no_algorithm, no_keys, no_phases
+from grokinterp.trajectory.events import Event
+from grokinterp.trajectory.frequency_events import LifeRule
 from grokinterp.trajectory.last_checkpoint import (
     choose_key_frequencies,
     last_readable,
     look_into,
 )
+from grokinterp.trajectory.life import Story, events_of, spectra_of
 from grokinterp.trajectory.measuring import Progress, measure_run, n_to_measure
 from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases, find_phases
@@ -99,6 +102,8 @@ class Analysis:
     :func:`~grokinterp.extract`. Empty where there is none."""
     closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What these closed forms are made of, a row per wave or neuron."""
+    events: tuple[Event, ...] = ()
+    """What happened along the run, in order of steps; see :func:`~grokinterp.find_events`."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
 
@@ -131,6 +136,18 @@ class Analysis:
     def citations(self) -> dict[str, str]:
         """Where phases, algorithm and measures come from, by name, each in a line."""
         return sources_of(self.measures, self.trajectory)
+
+    def story(self, rule: LifeRule | None = None) -> Story:
+        """Return what events are found in, by a rule or by the usual one."""
+        spectra = spectra_of(self.run, self.by_frequency, self.by_representation)
+        return Story(
+            self.run,
+            self.trajectory,
+            self.milestones,
+            spectra,
+            self.thresholds,
+            rule or LifeRule(),
+        )
 
     def plot(self) -> go.Figure:
         """Draw the one figure that says most about the run.
@@ -262,7 +279,7 @@ def analyze_run(
     del last
     cache.save()
     losses, accuracies = known_curves(run)
-    return Analysis(
+    found = Analysis(
         run=run,
         key_frequencies=keys,
         trajectory=along.trajectory,
@@ -283,6 +300,7 @@ def analyze_run(
         measures=catalogue,
         failures={**failures, **along.failures},
     )
+    return replace(found, events=events_of(found.story()))
 
 
 def _require_arguments(
