@@ -38,6 +38,7 @@ SECTIONS = [
     "loss-and-accuracy",
     "embedding-spectrum",
     "key-frequencies",
+    "events",
     "restricted-and-excluded-loss",
     "neurons",
     "logits-explained",

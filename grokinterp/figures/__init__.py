@@ -41,6 +41,7 @@ from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrore
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.embedding_circles import plot_embedding_circles
 from grokinterp.figures.extraction_curve import plot_extraction_curve
+from grokinterp.figures.frequency_life import plot_frequency_life
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
 from grokinterp.figures.live import LiveFigure, live_figure as live_figure
 from grokinterp.figures.neuron_phases import plot_neuron_phases
@@ -74,6 +75,7 @@ __all__ = [
     "plot_embedding_spectrum",
     "plot_excluded_loss_by_frequency",
     "plot_extraction_curve",
+    "plot_frequency_life",
     "plot_further_measures",
     "plot_gini",
     "plot_grokking_steps",

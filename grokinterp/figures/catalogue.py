@@ -22,6 +22,7 @@ from grokinterp.figures.circuit_strength import plot_circuit_strength, plot_comp
 from grokinterp.figures.coset_neurons import plot_coset_neurons
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
+from grokinterp.figures.frequency_life import plot_frequency_life
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
@@ -37,6 +38,7 @@ FIGURES: dict[str, Plot] = {
     "embedding-spectrum": plot_embedding_spectrum,
     "embedding-heatmap": plot_embedding_heatmap,
     "key-frequencies": plot_key_frequency_evidence,
+    "frequency-life": plot_frequency_life,
     "restricted-and-excluded-loss": plot_restricted_and_excluded_loss,
     "excluded-loss-by-frequency": plot_excluded_loss_by_frequency,
     "neurons": plot_neurons,

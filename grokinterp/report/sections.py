@@ -8,6 +8,7 @@ from grokinterp.report.algorithm import algorithm_section
 from grokinterp.report.circuit import ablation_section, circuit_section, strength_section
 from grokinterp.report.closed_form import closed_form_section
 from grokinterp.report.cosets import coset_section
+from grokinterp.report.events import events_section
 from grokinterp.report.losses import (
     loss_and_accuracy_section,
     mirrored_accuracy_section,
@@ -37,6 +38,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         loss_and_accuracy_section(analysis),
         embedding_spectrum_section(analysis),
         key_frequencies_section(analysis),
+        events_section(analysis),
         restricted_and_excluded_section(analysis),
         neuron_section(analysis),
         coset_section(analysis),

@@ -86,7 +86,7 @@ def spike_words(event: Event) -> str:
     else:
         said += "; no rise of the norm of W_U goes with it"
     if lowest is not None:
-        said += f". Meanwhile the test accuracy is {lowest:.1%} at its lowest"
+        said += f". The lowest test accuracy recorded meanwhile is {lowest:.1%}"
     if isinstance(shift, float) and shift >= _LEAST_SHIFT:
         said += f". After it {shift:.0%} of the power of the logits lies elsewhere in the spectrum"
     return f"{said}."
