@@ -304,7 +304,8 @@ def test_a_death_has_its_numbers_and_its_sentence():
     assert (event.evidence["n_neurons_before"], event.evidence["n_neurons_after"]) == (10, 0)
     assert set(event.evidence) <= set(EVIDENCE)
     assert event.sentence.startswith("Frequency 3 is gone at step 8,000. While it was there, it")
-    assert "coefficient of 10 logits; after, the coefficient is 0.02" in event.sentence
+    size = f"{event.evidence['coefficient_before']:.2g}"
+    assert f"coefficient of {size} logits; after, the coefficient is 0.02" in event.sentence
 
 
 def test_swaps_and_second_circuits_name_what_they_are_of():
