@@ -131,6 +131,6 @@ def _mark_whole_network(figure: go.Figure, events: Sequence[Event]) -> None:
                 x=event.step,
                 line={"color": color, "width": 1.2, "dash": dash},
                 name=f"{name} at step {event.step:,}",
-                row="all",  # pyright: ignore
-                col=1,
+                row="all",
+                col="all",
             )

@@ -41,7 +41,7 @@ from grokinterp.trajectory.slingshots import (
     find_spikes,
     slingshots_of,
 )
-from grokinterp.trajectory.switches import find_switches
+from grokinterp.trajectory.switches import Switch, find_switches
 from grokinterp.trajectory.thresholds import Thresholds
 
 LEAST_CHECKPOINTS = 5
@@ -122,15 +122,16 @@ def spectra_of(
     """
     is_group = run.task.has_representations
     table, noun = (by_representation, "representation") if is_group else (by_frequency, "frequency")
-    if noun not in table or table["step"].nunique() < LEAST_CHECKPOINTS:
+    steps = np.unique(table["step"].to_numpy(dtype=np.int64)) if noun in table else ()
+    if len(steps) < LEAST_CHECKPOINTS:
         return None
-    labels = tuple(dict.fromkeys(table[noun]))
+    known = dict.fromkeys(table[noun])
+    labels = tuple(map(str, known)) if is_group else tuple(map(int, known))
 
     def wide(column: str) -> np.ndarray:
         cells = table.pivot(index="step", columns=noun, values=column)
         return cells[list(labels)].to_numpy(dtype=float)
 
-    steps = np.unique(table["step"].to_numpy(dtype=np.int64))
     view = run.task.group_view
     n_waves = [1 if view is not None and 2 * label == view.order else 2 for label in labels]
     if is_group:
@@ -145,7 +146,7 @@ def spectra_of(
 
 def why_no_events(story: Story) -> str:
     """Say what was looked at where nothing has happened; or why nothing could be seen."""
-    steps = story.trajectory["step"] if "step" in story.trajectory else ()
+    steps = story.trajectory["step"].tolist() if "step" in story.trajectory else []
     if len(steps) < LEAST_CHECKPOINTS:
         return f"changes along a run take {LEAST_CHECKPOINTS} checkpoints, and it has {len(steps)}"
     seen = "the test accuracy and the training loss"
@@ -153,7 +154,7 @@ def why_no_events(story: Story) -> str:
         seen = f"the {story.spectra.plural} of the logits, {seen}"
     return (
         f"nothing that lasts has changed in {seen} in {len(steps):,} checkpoints up to step "
-        f"{int(max(steps)):,}"
+        f"{max(steps):,}"
     )
 
 
@@ -215,16 +216,18 @@ def _evidence(spectra: Spectra, before: Change, after: Change) -> dict[str, Numb
     }
     if spectra.n_neurons is not None:
         rows = np.searchsorted(spectra.powers.steps, [before.start_step, after.step])
-        numbers["n_neurons_before"] = int(spectra.n_neurons[rows[0], before.component])
-        numbers["n_neurons_after"] = int(spectra.n_neurons[rows[1], after.component])
+        counts = (
+            spectra.n_neurons[row, change.component]
+            for row, change in zip(rows, (before, after), strict=True)
+        )
+        for name, count in zip(("n_neurons_before", "n_neurons_after"), counts, strict=True):
+            numbers[name] = int(count) if np.isfinite(count) else None
     return numbers
 
 
 def _labels(spectra: Spectra, components: Sequence[int]) -> tuple[int, ...] | tuple[str, ...]:
     chosen = [spectra.labels[component] for component in components]
-    if spectra.noun == "frequency":
-        return tuple(int(label) for label in chosen)
-    return tuple(str(label) for label in chosen)
+    return tuple(map(str, chosen)) if spectra.noun == "representation" else tuple(map(int, chosen))
 
 
 def _collapses(story: Story) -> list[Event]:
@@ -240,12 +243,13 @@ def _collapses(story: Story) -> list[Event]:
         low=limits.grokking - limits.dip_depth,
         patience=story.patience,
     )
+    falls: list[tuple[int, int | None]]
     falls = [(one.step, _next(switches, i)) for i, one in enumerate(switches) if not one.is_rise]
     lost = follow(steps, accuracies, limits.grokking, limits).lost
     if lost is not None:
         # At the step that the outcome of the run names.
         falls = [*(fall for fall in falls if fall[1] is not None), (lost, None)]
-    return [_collapse(steps, accuracies, *fall) for fall in falls]
+    return [_collapse(steps, accuracies, fell, regained) for fell, regained in falls]
 
 
 def _collapse(steps: np.ndarray, accuracies: np.ndarray, step: int, regained: int | None) -> Event:
@@ -271,7 +275,7 @@ def _tested(story: Story) -> tuple[np.ndarray, np.ndarray]:
     return known["step"].to_numpy(np.int64), known[column].to_numpy(float)
 
 
-def _next(switches: Sequence, i: int) -> int | None:
+def _next(switches: Sequence[Switch], i: int) -> int | None:
     return switches[i + 1].step if i + 1 < len(switches) else None
 
 
@@ -301,7 +305,7 @@ def _norms(story: Story, since: int) -> tuple[np.ndarray, np.ndarray]:
     table = story.trajectory
     if _NORM not in table:
         return np.empty(0, np.int64), np.empty(0)
-    known = table[table[_NORM].notna() & (table["step"] >= since)]
+    known = table.dropna(subset=[_NORM]).query("step >= @since")
     return known["step"].to_numpy(np.int64), np.sqrt(known[_NORM].to_numpy(float))
 
 
