@@ -122,7 +122,9 @@ def spectra_of(
     """
     is_group = run.task.has_representations
     table, noun = (by_representation, "representation") if is_group else (by_frequency, "frequency")
-    steps = np.unique(table["step"].to_numpy(dtype=np.int64)) if noun in table else ()
+    if noun not in table:
+        return None
+    steps = np.unique(table["step"].to_numpy(dtype=np.int64))
     if len(steps) < LEAST_CHECKPOINTS:
         return None
     known = dict.fromkeys(table[noun])
