@@ -56,7 +56,7 @@ def find_events(analysis: Analysis, rule: LifeRule | None = None) -> tuple[Event
     >>> [(event.kind, event.frequencies) for event in gi.find_events(analysis)]
     [('birth', (2,)), ('birth', (3,))]
     >>> print(analysis.events[0].sentence)
-    Frequency 2 is born at step ...: while it is there it holds ...
+    Frequency 2 is born at step ... While it is there, it holds ... of the power of the logits, ...
     """
     checked("analysis", analysis, Analysis, "Make it of a run: gi.analyze_run(run).")
     checked("rule", rule, LifeRule | None, "Make one: gi.LifeRule(over_rest=4.0).")
