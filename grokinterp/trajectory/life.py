@@ -156,7 +156,7 @@ def why_no_events(story: Story) -> str:
         seen = f"the {story.spectra.plural} of the logits, {seen}"
     return (
         f"nothing that lasts has changed in {seen} in {len(steps):,} checkpoints up to step "
-        f"{max(steps):,}"
+        f"{int(max(steps)):,}"
     )
 
 
