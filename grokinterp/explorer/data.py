@@ -15,6 +15,7 @@ from grokinterp.errors import CheckpointError, ConfigError
 from grokinterp.explorer.hands import hands_of, in_short_integers
 from grokinterp.explorer.network import network_data
 from grokinterp.explorer.packing import packed
+from grokinterp.runs.record import ForeignNetworks
 from grokinterp.trajectory.analysis import Analysis
 
 MOST_BYTES = 3 * 2**20
@@ -38,7 +39,7 @@ def why_no_explorer(analysis: Analysis) -> str | None:
     True
     """
     task = analysis.run.task
-    if not analysis.key_frequencies:
+    if not analysis.key_frequencies.frequencies:
         known = analysis.why("key_frequencies", "key_representations")
         return known or "there are no key frequencies"
     n_logits = task.n_pairs * task.n_classes
@@ -67,8 +68,10 @@ def explorer_json(analysis: Analysis) -> str:
     reason = why_no_explorer(analysis)
     if reason is not None:
         raise ConfigError(f"there is no circuit to explore: {reason}.")
-    keys = analysis.key_frequencies
-    snapshot = take_snapshot(analysis.run, keys.step)
+    keys, run = analysis.key_frequencies, analysis.run
+    if not isinstance(run.checkpoints, ForeignNetworks) and not run.parameters(keys.step):
+        raise ConfigError("there is no circuit to explore: no weights are kept.")
+    snapshot = take_snapshot(run, keys.step)
     alone, together = _ranked(snapshot, list(keys.frequencies))
     data = {
         **_task_data(analysis, snapshot),
@@ -122,9 +125,7 @@ def _components(
     keys = analysis.key_frequencies
     names = dict(zip(keys.frequencies, keys.names or keys.frequencies, strict=True))
     kind = "frequency" if keys.names is None else "representation"
-    parts = [
-        _component(snapshot, f"{kind}_{names[k]}", f"{kind} {names[k]}", [k]) for k in alone
-    ]
+    parts = [_component(snapshot, f"{kind}_{names[k]}", f"{kind} {names[k]}", [k]) for k in alone]
     if together:
         plural = "frequencies" if keys.names is None else "representations"
         label = f"the other {len(together)} key {plural}"
@@ -132,9 +133,7 @@ def _components(
     return parts
 
 
-def _component(
-    snapshot: Snapshot, name: str, label: str, frequencies: list[int]
-) -> dict[str, Any]:
+def _component(snapshot: Snapshot, name: str, label: str, frequencies: list[int]) -> dict[str, Any]:
     waves = snapshot.harmonics.waves(torch.tensor(frequencies, dtype=torch.long))
     has_hands = snapshot.require_view().is_cyclic and len(frequencies) == 1
     return {

@@ -12,7 +12,7 @@
     return made;
   }
 
-  function percent(x) { return (100 * x).toFixed(x === 1 || x === 0 ? 0 : 2) + " %"; }
+  function percent(x) { return (100 * x).toFixed(x === 1 || x === 0 ? 0 : 2) + "%"; }
 
   function nats(x) { return x === 0 || (x >= 0.001 && x < 1e4) ? x.toPrecision(3) : x.toExponential(2); }
 
@@ -93,8 +93,11 @@
     var strips = parts.map(buildStrip);
     var sumTop = element("path", { class: "x-whole" }), sumLine = element("path", { class: "x-sum" });
     var sumMark = element("line", { class: "x-mark" });
-    var key = element("p", { class: "x-key" }, [swatch("x-right-test", "right"),
-      swatch("x-wrong", "wrong")].concat(data.train ? [swatch("x-right-train", "right, trained on")] : []));
+    var key = element("p", { class: "x-key" }, [
+      swatch("x-right-test", data.train ? "right, test" : "right")]
+      .concat(data.train ? [swatch("x-right-train", "right, train")] : [], [swatch("x-wrong", "wrong")]));
+    var nClocks = Math.max.apply(null, strips.map(function (strip) { return strip.clocks.length; }));
+    root.style.setProperty("--clocks", 5.9 * nClocks + "rem");
     root.append(
       element("div", { class: "x-top" }, [
         element("div", { class: "x-left" }, [
@@ -119,7 +122,7 @@
     }
     function axis() {
       return element("p", { class: "x-axis", "aria-hidden": "true" }, [element("span", {}, "c = " + data.classes[0]),
-        element("span", {}, "answers c; the dashed line is the right one"),
+        element("span", {}, "dashed: the answer"),
         element("span", {}, "c = " + data.classes[n - 1])]);
     }
     function buildStrip(part, k) {
@@ -257,7 +260,7 @@
       var degrees = Math.round(Math.atan2(at[1], at[0]) * 180 / Math.PI);
       one.text.textContent = name + " = " + token;
       one.face.setAttribute("aria-label", "hand of " + name + " = " + token + ": " + degrees +
-        " degrees, length " + Math.round(100 * Math.hypot(at[0], at[1]) / size) + " % of the longest");
+        " degrees, length " + Math.round(100 * Math.hypot(at[0], at[1]) / size) + "% of the longest");
     }
     function line(values, size) {
       return values.map(function (value, x) {

@@ -88,9 +88,7 @@ def _perceptron(snapshot: Snapshot, spec: MlpSpec) -> dict[str, Any]:
     }
 
 
-def _before_neurons(
-    parameters: dict[str, Tensor], a: Tensor, b: Tensor, spec: MlpSpec
-) -> Tensor:
+def _before_neurons(parameters: dict[str, Tensor], a: Tensor, b: Tensor, spec: MlpSpec) -> Tensor:
     kept: list[Tensor] = []
 
     def keep(name: str, activation: Tensor) -> Tensor:

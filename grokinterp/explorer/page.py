@@ -124,10 +124,10 @@ def explore(analysis: Analysis) -> Explorer:
     --------
     >>> import grokinterp as gi
     >>> print(gi.explore(analysis))
-    The circuit of addition modulo 13, to be changed...
+    The circuit of addition modulo 13...
     """
     checked("analysis", analysis, Analysis, "Make it of a run: gi.analyze_run(run).")
-    title = f"The circuit of {analysis.run.task.spec.in_words}, to be changed"
+    title = f"The circuit of {analysis.run.task.spec.in_words}"
     return Explorer(title, explorer_block(analysis))
 
 
