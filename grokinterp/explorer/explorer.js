@@ -284,6 +284,11 @@
       var hand = handAt("answer", k, s, state.step), turn = 2 * Math.PI * part.frequency / n;
       return answers.map(function (c) { return hand[0] * Math.cos(turn * c) + hand[1] * Math.sin(turn * c); });
     }
+    function added(waves) {
+      return answers.map(function (c) {
+        return waves.reduce(function (all, wave) { return all + wave[c]; }, 0);
+      });
+    }
     function mark(shape, s) {
       var x = 1000 * (s + 0.5) / n;
       Object.entries({ x1: x, x2: x, y1: 0, y2: 100 }).forEach(function (pair) {
@@ -297,10 +302,12 @@
       var waves = parts.map(function (part, k) {
         return waveOf(part, k, s, isLast).map(function (x) { return active[k] * x; });
       });
-      var size = waves.reduce(function (most, wave) { return Math.max(most, largest(wave)); }, 1e-9);
-      var sum = answers.map(function (c) {
-        return waves.reduce(function (all, wave) { return all + wave[c]; }, 0);
-      });
+      // At least the scale of the whole circuit, so that waves are seen to grow and to shrink.
+      var wholeWaves = parts.map(function (part, k) { return waveOf(part, k, s, true); });
+      var size = waves.concat(wholeWaves).reduce(function (most, wave) {
+        return Math.max(most, largest(wave));
+      }, 1e-9);
+      var sum = added(waves);
       strips.forEach(function (strip, k) {
         strip.block.classList.toggle("x-off", active[k] === 0);
         strip.wave.setAttribute("d", line(waves[k], size));
@@ -308,7 +315,7 @@
         strip.clocks.forEach(function (one) { drawClock(one, k, s); });
       });
       var row = circuit.row(pair, found.shift, state.rest), logits = ofClasses(row);
-      var top = Math.max(largest(sum), isLast ? largest(logits) : 0);
+      var top = Math.max(largest(sum), largest(added(wholeWaves)), isLast ? largest(logits) : 0);
       sumLine.setAttribute("d", line(sum, top));
       sumTop.setAttribute("d", isLast ? line(logits, top) : "");
       mark(sumMark, s);

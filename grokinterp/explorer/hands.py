@@ -70,9 +70,8 @@ def _of_answers(snapshot: Snapshot, k: int) -> Float[Tensor, "s 2"]:
     means = snapshot.mean_logits_by_sum[:, snapshot.class_tokens]
     waves = _waves(len(means), k)
     along = waves.T @ (waves @ means)
-    # The waves have norm one: a wave of amplitude A has the coefficient A sqrt(n / 2).
-    size = (waves.square().amax(dim=1)).sqrt()
-    return along @ waves.T * size
+    # Of norm one, a wave is largest at 0, as a cosine: that is what it lacks to amplitude one.
+    return along @ waves.T * waves[0, 0]
 
 
 def _waves(n: int, k: int) -> Float[Tensor, "2 x"]:
