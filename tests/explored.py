@@ -66,6 +66,6 @@ def of_group(base, name="S4"):
     n = split.task.n_pairs
     logits = torch.randn(n, split.task.n_classes, generator=generator, dtype=torch.float64)
     logits[torch.arange(n), torch.tensor(split.task.labels)] += 2.0
-    run = Run.from_logits({0: logits}, task=split.task, train_pairs=split.task.pairs[split.train])
+    run = Run.from_logits({0: logits}, task=split.task.spec, train_pairs=split.train)
     names = gi.take_snapshot(run).harmonics.representation_names
     return analysis_of(base, run, [names[2], names[3]])

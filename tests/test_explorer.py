@@ -79,7 +79,7 @@ def test_a_page_loads_nothing_and_a_notebook_shuts_it_in(keyed, tmp_path):
     assert repr(explorer).startswith("The circuit of addition modulo 13")
 
 
-def test_a_title_and_data_cannot_end_their_elements(keyed, monkeypatch):
+def test_a_title_and_data_cannot_end_their_elements(keyed):
     evil = gi.explore(keyed)
     evil = dataclasses.replace(evil, title="</title><script>alert(1)</script>")
     assert "<script>alert" not in evil.html
@@ -99,7 +99,7 @@ def test_without_key_frequencies_the_section_says_why_in_a_sentence(keyed):
 
 def test_logits_that_no_page_computes_and_that_are_too_large_are_refused(keyed):
     split = planted.split(97)
-    run = Run.from_logits({0: planted.cosines(split.task, {3: 20.0})}, task=split.task)
+    run = Run.from_logits({0: planted.cosines(split.task, {3: 20.0})}, task=split.task.spec)
     analysis = explored.analysis_of(keyed, run, [3])
     with pytest.raises(ConfigError, match=r"takes 4\.\d MiB, and a page may carry 3"):
         gi.explore(analysis)
@@ -112,7 +112,7 @@ def test_a_run_without_weights_has_no_circuit_to_explore(keyed):
         gi.explore(analysis)
 
 
-def test_what_is_no_analysis_is_refused(tiny_run):
+def test_what_is_no_analysis_is_refused(tiny_run, without_type_checks):
     with pytest.raises(ConfigError, match="gi.analyze_run"):
         gi.explore(tiny_run)
 
@@ -120,7 +120,7 @@ def test_what_is_no_analysis_is_refused(tiny_run):
 def test_many_key_frequencies_share_the_last_control(keyed):
     split = planted.split(23)
     amplitudes = {k: 20.0 - k for k in range(1, 12)}
-    run = Run.from_logits({0: planted.cosines(split.task, amplitudes)}, task=split.task)
+    run = Run.from_logits({0: planted.cosines(split.task, amplitudes)}, task=split.task.spec)
     analysis = explored.analysis_of(keyed, run, list(amplitudes), table=False)
     parts = json.loads(data.explorer_json(analysis))["components"]
     assert [part["frequency"] for part in parts] == [1, 2, 3, 4, 5, 6, 7, None]

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from grokinterp.circuits import Snapshot
 from grokinterp.explorer.packing import packed
-from grokinterp.models import MlpSpec, ModelSpec
+from grokinterp.models import MlpSpec
 from grokinterp.models.mlp import outputs_of_neurons, outputs_of_operands
+from grokinterp.models.mlp_parts import MlpParts
 from grokinterp.models.pair_tables import has_pair_tables, pair_tables
+from grokinterp.models.transformer_parts import TransformerParts
 
 
 def network_data(snapshot: Snapshot) -> dict[str, Any]:
@@ -31,19 +33,22 @@ def network_data(snapshot: Snapshot) -> dict[str, Any]:
     >>> network_data(snapshot)["kind"]
     'attention'
     """
-    if snapshot.has("weights"):
-        spec = snapshot.spec
-        if isinstance(spec, ModelSpec) and has_pair_tables(spec):
-            return _transformer(snapshot, spec)
-        if isinstance(spec, MlpSpec) and len(spec.widths) == 1 and not spec.is_centered:
-            return _perceptron(snapshot, spec)
+    network = snapshot.network
+    if isinstance(network, TransformerParts) and has_pair_tables(network.spec):
+        return _transformer(network, snapshot.logits.shape[1])
+    if isinstance(network, MlpParts) and _is_shallow(network.spec):
+        return _perceptron(network, snapshot.logits.shape[1])
     return {"kind": "logits", "logits": packed(snapshot.logits[snapshot.pair_rows], "<f4")}
 
 
-def _transformer(snapshot: Snapshot, spec: ModelSpec) -> dict[str, Any]:
-    parameters = {name: value.double() for name, value in snapshot.parameters.items()}
+def _is_shallow(spec: MlpSpec) -> bool:
+    return len(spec.widths) == 1 and not spec.is_centered
+
+
+def _transformer(network: TransformerParts, n_outputs: int) -> dict[str, Any]:
+    spec = network.spec
+    parameters = {name: value.double() for name, value in network.parameters.items()}
     tables = pair_tables(parameters, spec)
-    n_outputs = snapshot.logits.shape[1]
     readout = tables.readout[:, : spec.d_mlp + n_outputs]
     arrays = {
         "scores": tables.scores,
@@ -64,11 +69,10 @@ def _transformer(snapshot: Snapshot, spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _perceptron(snapshot: Snapshot, spec: MlpSpec) -> dict[str, Any]:
-    parameters = {name: value.double() for name, value in snapshot.parameters.items()}
-    tables = snapshot.operands
+def _perceptron(network: MlpParts, n_outputs: int) -> dict[str, Any]:
+    spec, tables = network.spec, network.operands
+    parameters = {name: value.double() for name, value in network.parameters.items()}
     a, b = tables.a.double(), tables.b.double()
-    n_outputs = snapshot.logits.shape[1]
     # Before the nonlinearity everything is linear, behind it too: functions of zero are offsets.
     of_nothing = _before_neurons(parameters, a[:1] * 0, b[:1] * 0, spec)
     arrays = {

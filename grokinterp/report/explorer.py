@@ -18,7 +18,7 @@ def explorer_section(analysis: Analysis) -> Section:
         return Section("explorer", title, (paragraph(_sentence(error), kind="note"),))
     waves = "character" if analysis.key_frequencies.names else "clock hands and wave"
     lead = (
-        "This page computes the logits of the last checkpoint from its weights. Choose a and b, or "
+        "The last checkpoint, run in the browser. Choose a and b, or "
         f"click a cell of the table of pairs: each row shows the {waves} of one component, and the "
         "last row their sum, which is largest at the answer. Switch components off or scale them. "
         "Accuracy and loss change at once; they are the numbers of the table of "
