@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         Reproduction as Reproduction,
         reproduce as reproduce,
     )
+    from grokinterp.explorer import Explorer as Explorer, explore as explore
     from grokinterp.extraction import (
         ClosedForm as ClosedForm,
         extract as extract,
@@ -188,6 +189,8 @@ _HOMES = {
     "Comparison": "comparison",
     "comparison_of": "comparison",
     "compare_settings": "comparison",
+    "explore": "explorer",
+    "Explorer": "explorer",
     "write_report": "report",
     "write_images": "report",
     "write_comparison": "report",

@@ -46,6 +46,7 @@ SECTIONS = [
     "gini-and-weights",
     "further-measures",
     "mirrored-accuracy",
+    "explorer",
     "circuit",
     "closed-form",
     "circuit-strength",

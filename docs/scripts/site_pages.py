@@ -49,6 +49,7 @@ ROOMS = {
     "measures": "Measures: a checkpoint in a number",
     "trajectory": "Trajectory: many checkpoints",
     "experiments": "Experiments: questions of the literature",
+    "explorer": "Explorer: a circuit to try out",
     "report": "Reports",
     "errors": "Errors",
 }

@@ -9,6 +9,7 @@ from grokinterp.report.circuit import ablation_section, circuit_section, strengt
 from grokinterp.report.closed_form import closed_form_section
 from grokinterp.report.cosets import coset_section
 from grokinterp.report.events import events_section
+from grokinterp.report.explorer import explorer_section
 from grokinterp.report.losses import (
     loss_and_accuracy_section,
     mirrored_accuracy_section,
@@ -47,6 +48,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         gini_and_weights_section(analysis),
         further_measures_section(analysis),
         mirrored_accuracy_section(analysis),
+        explorer_section(analysis),
         circuit_section(analysis),
         closed_form_section(analysis),
         strength_section(analysis),
