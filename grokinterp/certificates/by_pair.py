@@ -242,9 +242,7 @@ def _sum_of_bases(splits: Sequence[_Split], operations: Operations) -> Ball:
     return total
 
 
-def _count_pairs(
-    network: PairNetwork, splits: Sequence[_Split], operations: Operations
-) -> None:
+def _count_pairs(network: PairNetwork, splits: Sequence[_Split], operations: Operations) -> None:
     c = network.n_answers
     per_pair = 2.0 * sum(split.followed.size + split.functions.size for split in splits) + 2 * c
     operations.values += network.n**2 * per_pair

@@ -85,7 +85,7 @@ def token_bounds(
     ranges, ranges_off = (_ranges(r, per_token) for r in (network.readout, off_readout))
     norm, norm_off = (_operator_norm(r, for_all) for r in (network.readout, off_readout))
     of_tokens = np.zeros((2, network.n))
-    largest = np.zeros((2, 2))
+    largest, largest_around = np.zeros((2, 2)), 0.0
     for operand in (0, 1):
         apart = added(inputs[operand], Ball(-near.mid, near.rad), shared).size + deviations[operand]
         apart = up(apart, 4)
@@ -94,13 +94,16 @@ def token_bounds(
         of_tokens[operand] = up(apart @ ranges + near.size @ ranges_off, network.n_neurons + 4)
         per_token.bounds += 4.0 * apart.size
         of_tokens[operand] += around
+        largest_around += float(around.max())
         largest[operand, 0] = norms(apart, for_all).max()
         largest[operand, 1] = norms(near.size, for_all).max()
         largest[operand] = up(largest[operand], 4)
         for_all.bounds += 2.0 * network.n
     of_constant = float(_around_ranges(network, None, shared)[0])
     of_tokens[0] += of_constant
-    around = of_constant + sum(float(_around_ranges(network, i, Operations()).max()) for i in (0, 1))
+    around = of_constant + sum(
+        float(_around_ranges(network, i, Operations()).max()) for i in (0, 1)
+    )
     root = 2**0.5 * 1.0000001
     of_all = root * (largest[:, 0].sum() * norm + largest[:, 1].sum() * norm_off) + around
     base = network.operations.total + shared.total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int
 
@@ -28,6 +29,23 @@ _MORE_FUNCTIONS = (0, 1, 2, 4, 8, 16, 32)
 _IDEAL = "weights and constants exact, real arithmetic"
 _ELEMENTARY = f"{_IDEAL}; exp, erf, tanh and cos within 32 roundings"
 _AS_COMPUTED = "the logits as the network computed them"
+
+
+WHOLE_ROWS = ("unexplained_dimension", "n_functions")
+"""Columns of :func:`certificate_table` that hold whole numbers."""
+
+
+def certificate_table(closed_forms: list[ClosedForm]) -> pd.DataFrame:
+    """Certify the snapshot of the last of some closed forms; no rows without any.
+
+    Examples
+    --------
+    >>> len(certificate_table([gi.extract(snapshot, keys)])), len(certificate_table([]))
+    (5, 0)
+    """
+    if not closed_forms:
+        return pd.DataFrame()
+    return certify(closed_forms[-1].snapshot, closed_forms[-1]).strategies
 
 
 def certify(snapshot: Snapshot, closed_form: ClosedForm) -> Certificate:
@@ -129,9 +147,7 @@ def _row(
     return Strategy(name, bound, cost, bound - cost, proved.unexplained, n_functions, assumes)
 
 
-def _functions(
-    snapshot: Snapshot, closed_form: ClosedForm
-) -> dict[int, Float[np.ndarray, "c r"]]:
+def _functions(snapshot: Snapshot, closed_form: ClosedForm) -> dict[int, Float[np.ndarray, "c r"]]:
     """Functions of the answer that each frequency, or representation, of the closed form has."""
     harmonics = snapshot.harmonics
     found = {}
@@ -217,9 +233,7 @@ def _frequency_of_neurons(
     return np.array(list(functions))[np.argmax(power, axis=0)]
 
 
-def _by_token(
-    network: PairNetwork, snapshot: Snapshot, closed_form: ClosedForm
-) -> list[Strategy]:
+def _by_token(network: PairNetwork, snapshot: Snapshot, closed_form: ClosedForm) -> list[Strategy]:
     names = STRATEGIES[3:]
     why = None
     if not snapshot.require_view().is_cyclic:

@@ -39,11 +39,11 @@ class Operations:
 class Ball:
     """An array that is known to lie within `rad` of `mid`, entry by entry."""
 
-    mid: Float[np.ndarray, "..."]
-    rad: Float[np.ndarray, "..."]
+    mid: Float[np.ndarray, ...]
+    rad: Float[np.ndarray, ...]
 
     @classmethod
-    def exact(cls, value: Float[np.ndarray, "..."]) -> Ball:
+    def exact(cls, value: Float[np.ndarray, ...]) -> Ball:
         """Take float64 numbers for what they are."""
         mid = np.asarray(value, dtype=np.float64)
         return cls(mid, np.zeros_like(mid))
@@ -52,7 +52,7 @@ class Ball:
         return Ball(self.mid[index], self.rad[index])
 
     @property
-    def size(self) -> Float[np.ndarray, "..."]:
+    def size(self) -> Float[np.ndarray, ...]:
         """The largest absolute value that each entry can have."""
         return up(np.abs(self.mid) + self.rad, 2)
 
@@ -73,7 +73,7 @@ def gamma(n: int) -> float:
     return float(np.nextafter(n * UNIT / (1 - n * UNIT), 1)) * (1 + 4 * UNIT)
 
 
-def up(bound: Float[np.ndarray, "..."] | float, n_operations: int) -> Float[np.ndarray, "..."]:
+def up(bound: Float[np.ndarray, ...] | float, n_operations: int) -> Float[np.ndarray, ...]:
     """Make a bound that took so many operations on numbers of one sign larger than their error."""
     return np.asarray(bound) * (1 + 2 * gamma(n_operations + 4)) + _UNDERFLOW
 
@@ -114,8 +114,8 @@ def scaled(ball: Ball, factor: float, operations: Operations) -> Ball:
 
 
 def norms(
-    sizes: Float[np.ndarray, "..."], operations: Operations, axis: int = -1
-) -> Float[np.ndarray, "..."]:
+    sizes: Float[np.ndarray, ...], operations: Operations, axis: int = -1
+) -> Float[np.ndarray, ...]:
     """Bound Euclidean norms along an axis from above."""
     operations.bounds += 2.0 * sizes.size
     return up(np.sqrt(np.square(sizes).sum(axis=axis)), sizes.shape[axis] + 2)

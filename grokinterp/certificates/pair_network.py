@@ -14,8 +14,9 @@ in the view of the group; answers that no pair of the view has come last.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -46,6 +47,12 @@ ELEMENTARY = 32 * UNIT
 """Assumed error of exp, erf and tanh: relative, or absolute below 1. Their libraries state less."""
 _SLOPES = {"relu": 1.0, "tanh": 1.0, "gelu": 1.13, "gelu_new": 1.13, "silu": 1.1}
 """Largest slope of an activation; those that square have none."""
+
+
+_MOST_KEPT = 2**24
+"""Numbers of all pairs that are kept while several strategies are tried: 128 MiB."""
+Block = tuple[int, Float[np.ndarray, "n neuron"], Float[np.ndarray, "n c"]]
+"""An a, and of each b the neurons and the logits that are read around them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +142,16 @@ class PairNetwork:
             errors[operand] += norms(sizes, operations) if is_norm else sizes.max(axis=1)
         return up(errors, len(terms) + 1)
 
-    def blocks(self) -> Iterator[tuple[int, Float[np.ndarray, "n neuron"], Float[np.ndarray, "n c"]]]:
-        """Yield the neurons and the logits around them, one a after another, all b at a time."""
+    def blocks(self) -> Iterable[Block]:
+        """Neurons and the logits around them, one a after another, all b at a time."""
+        is_small = self.n**2 * (self.n_neurons + self.n_answers) <= _MOST_KEPT
+        return self._kept_blocks if is_small else self._computed_blocks()
+
+    @cached_property
+    def _kept_blocks(self) -> list[Block]:
+        return list(self._computed_blocks())
+
+    def _computed_blocks(self) -> Iterator[Block]:
         m = self.n_neurons
         for a in range(self.n):
             weights = self._weights(a)
@@ -187,7 +202,9 @@ class PairNetwork:
         """Bound on every neuron's input on every pair."""
         m = self.n_neurons
         sizes = [table.size[:, :m].max(axis=0) for _, table in self.rows]
-        return float(up(np.sum(sizes, axis=0) + self.constant.size[:m], len(sizes) + 2).max()) * 1.01
+        return (
+            float(up(np.sum(sizes, axis=0) + self.constant.size[:m], len(sizes) + 2).max()) * 1.01
+        )
 
     def _weights(self, a: int) -> list[Float[np.ndarray, " n"] | None]:
         if self.attention is None:
@@ -250,7 +267,9 @@ def _perceptron(
 ) -> PairNetwork:
     spec, w = network.spec, _exact(network.weights)
     tables = (network.operands.a, network.operands.b)
-    rows = [Ball.exact(_float64(table)[chosen]) for table, chosen in zip(tables, tokens, strict=True)]
+    rows = [
+        Ball.exact(_float64(table)[chosen]) for table, chosen in zip(tables, tokens, strict=True)
+    ]
     scale = 0.5**0.5
     if spec.is_embedded:
         W, d = w["layers.0.W"], spec.d_embed

@@ -99,6 +99,9 @@ class Analysis:
     :func:`~grokinterp.extract`. Empty where there is none."""
     closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What these closed forms are made of, a row per wave or neuron."""
+    certificate: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Proved lower bounds on the accuracy of the last checkpoint, a row per strategy; see
+    :func:`~grokinterp.certify`. Empty where there is no closed form."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
 
@@ -273,6 +276,7 @@ def analyze_run(
         neurons=tables.neurons,
         closed_form=tables.closed_form,
         closed_form_terms=tables.closed_form_terms,
+        certificate=tables.certificate,
         phases=no_phases(run)
         if run.doubts
         else find_phases(losses, along.trajectory, thresholds=limits),
