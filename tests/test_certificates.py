@@ -91,7 +91,7 @@ def test_no_bound_is_above_the_accuracy_of_a_planted_or_damaged_network(name, le
     generator = torch.Generator().manual_seed(len(name) + level)
     used = [2, 5] if "squares" not in name else range(1, whole.view.order // 2 + 1)
     n_between = n_proved = 0
-    for size in (0, 0.001, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 2):
+    for size in (0, 0.003, 0.03, 0.1, 0.3, 0.5, 0.7, 1):
         snapshot = damaged(whole, size, generator) if size else whole
         truth = true_accuracy(snapshot)
         try:
@@ -178,7 +178,7 @@ def memorizing(p=23, n_neurons=1500):
 def test_what_costs_less_than_checking_memorized_pairs_proves_nothing_of_them(frequencies):
     snapshot = memorizing()
     truth = true_accuracy(snapshot)
-    assert 0.5 <= truth < 0.7
+    assert 0.45 < truth < 0.6
     certificate = certified(snapshot, frequencies, level=2)
     table = certificate.strategies.set_index("strategy").loc[list(CHEAP)]
     cheaper = table[table.relative_cost < truth]
@@ -323,13 +323,9 @@ def test_deeper_and_centered_networks_say_why():
         assert all(why in reason for reason in reasons[1:])
 
 
-def test_wrong_arguments_are_refused():
+def test_the_closed_form_of_another_step_is_refused():
     snapshot = planted.pizza_snapshot(13, [2, 5])
     form = gi.extract(snapshot, keys(13, [2, 5]), n_shuffled=0)
-    with pytest.raises(gi.ConfigError, match="snapshot='run' is of the wrong type"):
-        gi.certify("run", form)
-    with pytest.raises(gi.ConfigError, match="Extract one: gi.extract"):
-        gi.certify(snapshot, keys(13, [2, 5]))
     with pytest.raises(gi.ConfigError, match="closed_form is of addition modulo 13 at step 0"):
         gi.certify(dataclasses.replace(snapshot, step=7), form)
 
@@ -342,7 +338,7 @@ def test_unknown_splits_do_not_matter():
 
 def test_initial_networks_are_proved_nothing_about():
     spec = ModelSpec(d_model=16, n_heads=2, d_head=8, d_mlp=32)
-    weights = initial_parameters(spec, 14, 3, 13)
+    weights = initial_parameters(spec, d_vocab=14, n_ctx=3, d_vocab_out=13)
     snapshot = Snapshot.from_parameters(weights, planted.split(13), spec)
     table = certified(snapshot, [2, 5]).strategies
     assert (table.accuracy_lower_bound[1:] == 0).all()

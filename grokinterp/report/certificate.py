@@ -58,5 +58,7 @@ def _absent(rows: pd.DataFrame) -> list[str]:
     notes = []
     for reason, some in rows.groupby("reason", sort=False):
         names = ", ".join(some["strategy"])
-        notes.append(paragraph(f"Not tried: {escape(names)}. Reason: {escape(reason)}.", kind="note"))
+        notes.append(
+            paragraph(f"Not tried: {escape(names)}. Reason: {escape(reason)}.", kind="note")
+        )
     return notes
