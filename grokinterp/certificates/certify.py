@@ -86,9 +86,8 @@ def certify(snapshot: Snapshot, closed_form: ClosedForm) -> Certificate:
 
     References
     ----------
-    Gross et al., "Compact proofs of model performance via mechanistic interpretability",
-    NeurIPS 2024, arXiv:2406.11779; Yip et al., "ReLU MLPs can compute numerical integration",
-    arXiv:2412.03773.
+    Gross et al., "Compact Proofs of Model Performance via Mechanistic Interpretability",
+    NeurIPS 2024, arXiv:2406.11779, for accuracy bounds whose length measures understanding.
 
     Examples
     --------
