@@ -315,8 +315,8 @@ def test_every_kind_of_network_has_a_bound_or_a_reason(kind):
 
 
 def test_deeper_and_centered_networks_say_why():
-    for changes, why in (({"widths": (8, 8)}, "2 hidden layers"), ({"is_centered": True}, "init")):
-        spec = MlpSpec(**({"widths": (8,)} | changes))
+    deep, centered = MlpSpec(widths=(8, 8)), MlpSpec(widths=(8,), is_centered=True)
+    for spec, why in ((deep, "2 hidden layers"), (centered, "initial weights are subtracted")):
         weights = first_mlp_parameters(spec, 26, 13)
         snapshot = Snapshot.from_parameters(weights, planted.split(13), spec)
         reasons = certified(snapshot, [2]).strategies.reason

@@ -10,6 +10,7 @@ larger by more than their own rounding.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -48,7 +49,7 @@ class Ball:
         mid = np.asarray(value, dtype=np.float64)
         return cls(mid, np.zeros_like(mid))
 
-    def __getitem__(self, index: object) -> Ball:
+    def __getitem__(self, index: Any) -> Ball:
         return Ball(self.mid[index], self.rad[index])
 
     @property

@@ -25,7 +25,7 @@ def certificate_section(analysis: Analysis) -> Section:
         "the network's structure."
     )
     is_known = rows["reason"].isna()
-    blocks = [paragraph(lead), _bounds(rows[is_known]), *_absent(rows[~is_known])]
+    blocks = [paragraph(lead), _bounds(rows.loc[is_known]), *_absent(rows.loc[~is_known])]
     return Section("certificate", title, tuple(blocks))
 
 
