@@ -18,6 +18,7 @@ from grokinterp.registered import register
 if TYPE_CHECKING:
     # The same names from the same places, for editors and type checkers.
     from grokinterp import figures as figures
+    from grokinterp.certificates import Certificate as Certificate, certify as certify
     from grokinterp.circuits import (
         Algorithm as Algorithm,
         KeyFrequencies as KeyFrequencies,
@@ -164,6 +165,8 @@ _HOMES = {
     "circuit_table": "circuits",
     "neuron_table": "circuits",
     "coset_neurons": "circuits",
+    "certify": "certificates",
+    "Certificate": "certificates",
     "extract": "extraction",
     "ClosedForm": "extraction",
     "extraction_curve": "extraction",

@@ -216,6 +216,22 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         2023,
         arxiv="2311.06597",
     ),
+    "gross2024compact": Paper(
+        (
+            "Gross, Jason",
+            "Agrawal, Rajashree",
+            "Kwa, Thomas",
+            "Ong, Euan",
+            "Yip, Chun Hei",
+            "Gibson, Alex",
+            "Noubir, Soufiane",
+            "Chan, Lawrence",
+        ),
+        "Compact Proofs of Model Performance via Mechanistic Interpretability",
+        2024,
+        arxiv="2406.11779",
+        conference=_NEURIPS,
+    ),
     "hurley2009comparing": Paper(
         ("Hurley, Niall", "Rickard, Scott"),
         "Comparing Measures of Sparsity",

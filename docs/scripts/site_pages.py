@@ -46,6 +46,7 @@ ROOMS = {
     "training": "Training",
     "circuits": "Circuits: one checkpoint",
     "extraction": "Extraction: a network as a formula",
+    "certificates": "Certificates: proofs of accuracy",
     "measures": "Measures: a checkpoint in a number",
     "trajectory": "Trajectory: many checkpoints",
     "experiments": "Experiments: questions of the literature",

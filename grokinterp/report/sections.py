@@ -5,6 +5,7 @@ from __future__ import annotations
 from grokinterp.circuits.cosets import why_no_cosets
 from grokinterp.figures.drawn import why_never_drawn
 from grokinterp.report.algorithm import algorithm_section
+from grokinterp.report.certificate import certificate_section
 from grokinterp.report.circuit import ablation_section, circuit_section, strength_section
 from grokinterp.report.closed_form import closed_form_section
 from grokinterp.report.cosets import coset_section
@@ -51,6 +52,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         explorer_section(analysis),
         circuit_section(analysis),
         closed_form_section(analysis),
+        certificate_section(analysis),
         strength_section(analysis),
         ablation_section(analysis),
     ]

@@ -104,6 +104,9 @@ class Analysis:
     """What these closed forms are made of, a row per wave or neuron."""
     events: tuple[Event, ...] = ()
     """What happened along the run, in order of steps; see :func:`~grokinterp.find_events`."""
+    certificate: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Proved lower bounds on the accuracy of the last checkpoint, a row per strategy; see
+    :func:`~grokinterp.certify`. Empty where there is no closed form."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
 
@@ -290,6 +293,7 @@ def analyze_run(
         neurons=tables.neurons,
         closed_form=tables.closed_form,
         closed_form_terms=tables.closed_form_terms,
+        certificate=tables.certificate,
         phases=no_phases(run)
         if run.doubts
         else find_phases(losses, along.trajectory, thresholds=limits),

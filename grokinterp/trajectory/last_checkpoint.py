@@ -8,6 +8,7 @@ from functools import cache as once
 
 import pandas as pd
 
+from grokinterp.certificates.certify import WHOLE_ROWS, certificate_table
 from grokinterp.circuits import (
     KeyFrequencies,
     Snapshot,
@@ -45,6 +46,8 @@ class CheckpointTables:
     """Rows of closed_form.csv; empty without key frequencies, or where they were not asked for."""
     closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Rows of closed_form_terms.csv; empty where those of closed_form.csv are."""
+    certificate: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Rows of certificate.csv; empty where those of closed_form.csv are."""
 
 
 def last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
@@ -136,6 +139,7 @@ def look_into(
 
     # Without key frequencies there are no columns, and nothing that takes time to find that again.
     terms = remembered("closed_form_terms", lambda: terms_table(forms()), "level")
+    proofs = remembered("certificate", lambda: certificate_table(forms()), "strategy")
     return CheckpointTables(
         remembered(
             "ablations",
@@ -157,4 +161,5 @@ def look_into(
         ),
         remembered("closed_form", lambda: scores_table(forms()), "level", "accuracy"),
         terms.astype({name: "Int64" for name in WHOLE_TERMS if name in terms}),
+        proofs.astype({name: "Int64" for name in WHOLE_ROWS if name in proofs}),
     )

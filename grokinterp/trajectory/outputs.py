@@ -42,6 +42,7 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
         "closed_form.csv": analysis.closed_form,
         "closed_form_terms.csv": analysis.closed_form_terms,
         "events.csv": events_table(analysis.events),
+        "certificate.csv": analysis.certificate,
     }
     written = []
     for name, table in tables.items():
