@@ -28,12 +28,12 @@ from grokinterp.learning_coefficient.singular_models import (
 from tests.tolerances import EXACT64
 
 MODELS = {
-    "quadratic": (quadratic((0.5, 1.0, 4.0)), (3e-4, 1e-3)),
-    "x2y2": (product_of_two(), (3e-4, 1e-3)),
-    "2-1-2": (reduced_rank_at_zero(2, 2), (3e-4, 1e-3)),
-    "3-1-2": (reduced_rank_at_zero(3, 2), (3e-4, 1e-3)),
-    "1-2-1": (reduced_rank_of_two(), (3e-4, 1e-3)),
-    "1-1-1": (reduced_rank_at_one(), (1e-4, 3e-4)),
+    "quadratic": (quadratic((0.5, 1.0, 4.0)), (3e-4, 6e-4)),
+    "x2y2": (product_of_two(), (1e-3, 3e-3)),
+    "2-1-2": (reduced_rank_at_zero(2, 2), (1e-3, 3e-3)),
+    "3-1-2": (reduced_rank_at_zero(3, 2), (1e-3, 3e-3)),
+    "1-2-1": (reduced_rank_of_two(), (1e-3, 3e-3)),
+    "1-1-1": (reduced_rank_at_one(), (3e-4, 1e-3)),
 }
 N_BETA, LOCALIZATION = 100.0, 10.0
 
@@ -110,7 +110,7 @@ def test_r_hat_sees_a_trend_a_shift_and_a_difference_in_spread():
 def test_heavy_tails_do_not_hide_that_chains_differ():
     draws = np.random.default_rng(0).standard_cauchy(size=(4, 1000))
     assert r_hat(draws) < 1.02
-    assert r_hat(draws + np.array([[0], [0], [0], [5]])) > 1.3
+    assert r_hat(draws + np.array([[0], [0], [0], [5]])) > 1.15
 
 
 @pytest.mark.parametrize(
@@ -191,13 +191,13 @@ def test_integrals_approach_the_learning_coefficient(name):
 
 def test_the_product_of_two_is_far_from_its_limit():
     found = [product_of_two().expectation(n_beta, 1.0) for n_beta in (1e2, 1e4, 1e6)]
-    assert found == pytest.approx([0.354, 0.412, 0.442], abs=0.001)
+    assert found == pytest.approx([0.354, 0.412, 0.4375], abs=0.001)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_estimate_is_within_a_tenth_of_the_integral(name):
     model, step_sizes = MODELS[name]
-    settings = Sgld(1.0, 1.0, LOCALIZATION, n_chains=64, n_burn_in=600, n_draws=1200)
+    settings = Sgld(1.0, 1.0, LOCALIZATION, n_chains=64, n_burn_in=1000, n_draws=2000)
     grid = grid_of([N_BETA], step_sizes, settings)
     found = estimate_coefficient(model.loss, model.center, grid)
     exact = model.expectation(N_BETA, LOCALIZATION)

@@ -46,6 +46,7 @@ ROOMS = {
     "training": "Training",
     "circuits": "Circuits: one checkpoint",
     "extraction": "Extraction: a network as a formula",
+    "learning_coefficient": "Learning coefficient: how degenerate a minimum is",
     "measures": "Measures: a checkpoint in a number",
     "trajectory": "Trajectory: many checkpoints",
     "experiments": "Experiments: questions of the literature",

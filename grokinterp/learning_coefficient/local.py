@@ -17,7 +17,7 @@ from grokinterp.fields import checked
 from grokinterp.learning_coefficient.coefficient import LearningCoefficient
 from grokinterp.learning_coefficient.estimate import Acceptable, estimate_coefficient, grid_of
 from grokinterp.learning_coefficient.network_loss import NetworkLoss, network_loss
-from grokinterp.learning_coefficient.sgld import LossOfChains, Sgld
+from grokinterp.learning_coefficient.sgld import Sgld
 
 FRACTIONS_OF_N_BETA = (0.1, 0.3, 1.0)
 """n beta that are tried, as fractions of n / log n."""

@@ -27,7 +27,7 @@ class SingularModel:
     --------
     >>> model = product_of_two()
     >>> f"{model.expectation(1e2, 1.0):.3f}, {model.expectation(1e6, 1.0):.3f}"
-    '0.354, 0.442'
+    '0.354, 0.438'
     """
 
     name: str

@@ -8,6 +8,7 @@ from grokinterp.report.algorithm import algorithm_section
 from grokinterp.report.circuit import ablation_section, circuit_section, strength_section
 from grokinterp.report.closed_form import closed_form_section
 from grokinterp.report.cosets import coset_section
+from grokinterp.report.learning_coefficient import learning_coefficient_sections
 from grokinterp.report.losses import (
     loss_and_accuracy_section,
     mirrored_accuracy_section,
@@ -47,6 +48,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         mirrored_accuracy_section(analysis),
         circuit_section(analysis),
         closed_form_section(analysis),
+        *learning_coefficient_sections(analysis),
         strength_section(analysis),
         ablation_section(analysis),
     ]

@@ -99,6 +99,9 @@ class Analysis:
     :func:`~grokinterp.extract`. Empty where there is none."""
     closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What these closed forms are made of, a row per wave or neuron."""
+    learning_coefficient: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What :func:`~grokinterp.learning_coefficient_curve` found, if it was asked for; see
+    :meth:`with_learning_coefficient`. Otherwise empty."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
 
@@ -131,6 +134,30 @@ class Analysis:
     def citations(self) -> dict[str, str]:
         """Where phases, algorithm and measures come from, by name, each in a line."""
         return sources_of(self.measures, self.trajectory)
+
+    def with_learning_coefficient(self, curve: pd.DataFrame) -> Analysis:
+        """Return the same analysis with a table that costs too much to be made unasked.
+
+        The report then has a section, and ``write_tables`` writes learning_coefficient.csv.
+
+        Raises
+        ------
+        ConfigError
+            If `curve` is not what :func:`~grokinterp.learning_coefficient_curve` returns.
+
+        Examples
+        --------
+        >>> curve = gi.learning_coefficient_curve(run, n_beta=2, step_size=1e-3, every=8, n_draws=50)
+        >>> len(analysis.with_learning_coefficient(curve).learning_coefficient)
+        2
+        """
+        checked("curve", curve, pd.DataFrame, "Make one: gi.learning_coefficient_curve(run, ...).")
+        if not {"step", "value", "reason", "n_beta"} <= set(curve):
+            raise ConfigError(
+                "curve has no columns step, value, reason and n_beta. Pass what "
+                "gi.learning_coefficient_curve(run, ...) returns."
+            )
+        return replace(self, learning_coefficient=curve)
 
     def plot(self) -> go.Figure:
         """Draw the one figure that says most about the run.

@@ -40,6 +40,7 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
         "neurons.csv": analysis.neurons,
         "closed_form.csv": analysis.closed_form,
         "closed_form_terms.csv": analysis.closed_form_terms,
+        "learning_coefficient.csv": analysis.learning_coefficient,
     }
     written = []
     for name, table in tables.items():
