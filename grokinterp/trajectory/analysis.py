@@ -147,7 +147,8 @@ class Analysis:
 
         Examples
         --------
-        >>> curve = gi.learning_coefficient_curve(run, n_beta=2, step_size=1e-3, every=8, n_draws=50)
+        >>> settings = {"n_beta": 2, "step_size": 1e-3, "n_draws": 50}
+        >>> curve = gi.learning_coefficient_curve(run, **settings, every=8)
         >>> len(analysis.with_learning_coefficient(curve).learning_coefficient)
         2
         """
