@@ -164,7 +164,6 @@ def _problem(estimate: float, r_hat_of_losses: float, acceptable: Acceptable) ->
 
 def _most_telling(table: pd.DataFrame) -> int:
     """Row that is shown where no plateau was found: the best mixed one that did not diverge."""
-    usable = table[table["problem"] == ""]
-    known = usable if len(usable) else table
-    order = known["r_hat"].fillna(math.inf)
-    return int(order.idxmin())
+    r_hats = np.nan_to_num(table["r_hat"].to_numpy(dtype=float), nan=math.inf)
+    is_usable = np.asarray(table["problem"] == "")
+    return int(np.lexsort((r_hats, ~is_usable))[0])

@@ -139,7 +139,7 @@ def _of_module(network: ModuleParts) -> _Parts:
     if network.changed is not None:
         raise ConfigError("the embeddings were changed. Take the snapshot of the module itself.")
     forward = network.forward
-    named = dict(forward.module.named_parameters())
+    named: dict[str, Tensor] = dict(forward.module.named_parameters())
     trained = {n: p for n, p in named.items() if p.requires_grad and p.is_floating_point()}
     # A module whose weights were frozen after training has been trained all the same.
     trained = trained or {n: p for n, p in named.items() if p.is_floating_point()}

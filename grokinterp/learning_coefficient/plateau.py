@@ -15,7 +15,7 @@ import pandas as pd
 
 
 def find_plateau(table: pd.DataFrame, tolerance: float) -> list[int]:
-    """Rows of the plateau, that of the chosen estimate first; none if there is no plateau.
+    """Positions of the rows of the plateau, that of the chosen estimate first; none if there is no plateau.
 
     Parameters
     ----------
@@ -34,11 +34,12 @@ def find_plateau(table: pd.DataFrame, tolerance: float) -> list[int]:
     []
     """
     n_betas, step_sizes = (sorted(set(table[name])) for name in ("n_beta", "step_size"))
-    row_of = {(row.n_beta, row.step_size): row.Index for row in table.itertuples()}
+    cells_of_table = zip(table["n_beta"], table["step_size"], strict=True)
+    row_of = {cell: row for row, cell in enumerate(cells_of_table)}
     found: list[tuple[float, float, list[int]]] = []
     for of_n_beta, of_steps in product(_neighbors(n_betas), _neighbors(step_sizes)):
         rows = [row_of[cell] for cell in product(reversed(of_n_beta), of_steps)]
-        cells = table.loc[rows]
+        cells = table.iloc[rows]
         if (cells["problem"] != "").any():
             continue
         spread = float(1 - cells["estimate"].min() / cells["estimate"].max())
