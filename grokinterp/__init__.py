@@ -69,6 +69,11 @@ if TYPE_CHECKING:
         extract as extract,
         extraction_curve as extraction_curve,
     )
+    from grokinterp.learning_coefficient import (
+        LearningCoefficient as LearningCoefficient,
+        learning_coefficient_curve as learning_coefficient_curve,
+        local_learning_coefficient as local_learning_coefficient,
+    )
     from grokinterp.measures import (
         MEASURES as MEASURES,
         Measure as Measure,
@@ -170,6 +175,9 @@ _HOMES = {
     "extract": "extraction",
     "ClosedForm": "extraction",
     "extraction_curve": "extraction",
+    "local_learning_coefficient": "learning_coefficient",
+    "LearningCoefficient": "learning_coefficient",
+    "learning_coefficient_curve": "learning_coefficient",
     "Measure": "measures",
     "MEASURES": "measures",
     "measure": "measures",

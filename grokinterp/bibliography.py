@@ -15,7 +15,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
-_ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "à": r"{\`a}", "ø": r"{\o}"}
+_ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "à": r"{\`a}", "ø": r"{\o}", "ü": r"{\"u}"}
 MOST_NAMES = 5
 """Authors that a reference names; of more it names the first."""
 
@@ -127,6 +127,33 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         2023,
         arxiv="2302.03025",
         conference=_ICML,
+    ),
+    "lau2025local": Paper(
+        (
+            "Lau, Edmund",
+            "Furman, Zach",
+            "Wang, George",
+            "Murfet, Daniel",
+            "Wei, Susan",
+        ),
+        "The Local Learning Coefficient: A Singularity-Aware Complexity Measure",
+        2025,
+        arxiv="2308.12108",
+        conference="International Conference on Artificial Intelligence and Statistics",
+    ),
+    "vehtari2021rank": Paper(
+        (
+            "Vehtari, Aki",
+            "Gelman, Andrew",
+            "Simpson, Daniel",
+            "Carpenter, Bob",
+            "Bürkner, Paul-Christian",
+        ),
+        "Rank-Normalization, Folding, and Localization: An Improved R-hat for Assessing "
+        "Convergence of MCMC",
+        2021,
+        arxiv="1903.08008",
+        journal="Bayesian Analysis",
     ),
     "stander2024grokking": Paper(
         ("Stander, Dashiell", "Yu, Qinan", "Fan, Honglu", "Biderman, Stella"),

@@ -43,6 +43,10 @@ from grokinterp.figures.embedding_circles import plot_embedding_circles
 from grokinterp.figures.extraction_curve import plot_extraction_curve
 from grokinterp.figures.frequency_life import plot_frequency_life
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.learning_coefficient import (
+    plot_learning_coefficient,
+    plot_learning_coefficient_curve,
+)
 from grokinterp.figures.live import LiveFigure, live_figure as live_figure
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.pair import plot_characters, plot_pair_logits, plot_waves
@@ -80,6 +84,8 @@ __all__ = [
     "plot_gini",
     "plot_grokking_steps",
     "plot_key_frequency_evidence",
+    "plot_learning_coefficient",
+    "plot_learning_coefficient_curve",
     "plot_logits_explained",
     "plot_losses",
     "plot_mirrored_accuracies",

@@ -11,6 +11,7 @@ from grokinterp.report.closed_form import closed_form_section
 from grokinterp.report.cosets import coset_section
 from grokinterp.report.events import events_section
 from grokinterp.report.explorer import explorer_section
+from grokinterp.report.learning_coefficient import learning_coefficient_sections
 from grokinterp.report.losses import (
     loss_and_accuracy_section,
     mirrored_accuracy_section,
@@ -53,6 +54,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         circuit_section(analysis),
         closed_form_section(analysis),
         certificate_section(analysis),
+        *learning_coefficient_sections(analysis),
         strength_section(analysis),
         ablation_section(analysis),
     ]

@@ -107,6 +107,9 @@ class Analysis:
     certificate: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Proved lower bounds on the accuracy of the last checkpoint, a row per strategy; see
     :func:`~grokinterp.certify`. Empty where there is no closed form."""
+    learning_coefficient: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What :func:`~grokinterp.learning_coefficient_curve` found, if it was asked for; see
+    :meth:`with_learning_coefficient`. Otherwise empty."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
 
@@ -151,6 +154,31 @@ class Analysis:
             self.thresholds,
             rule or LifeRule(),
         )
+
+    def with_learning_coefficient(self, curve: pd.DataFrame) -> Analysis:
+        """Return the same analysis with a table that costs too much to be made unasked.
+
+        The report then has a section, and ``write_tables`` writes learning_coefficient.csv.
+
+        Raises
+        ------
+        ConfigError
+            If `curve` is not what :func:`~grokinterp.learning_coefficient_curve` returns.
+
+        Examples
+        --------
+        >>> settings = {"n_beta": 2, "step_size": 1e-3, "n_draws": 50}
+        >>> curve = gi.learning_coefficient_curve(run, **settings, every=8)
+        >>> len(analysis.with_learning_coefficient(curve).learning_coefficient)
+        2
+        """
+        checked("curve", curve, pd.DataFrame, "Make one: gi.learning_coefficient_curve(run, ...).")
+        if not {"step", "value", "reason", "n_beta"} <= set(curve):
+            raise ConfigError(
+                "curve has no columns step, value, reason and n_beta. Pass what "
+                "gi.learning_coefficient_curve(run, ...) returns."
+            )
+        return replace(self, learning_coefficient=curve)
 
     def plot(self) -> go.Figure:
         """Draw the one figure that says most about the run.

@@ -43,6 +43,7 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
         "closed_form_terms.csv": analysis.closed_form_terms,
         "events.csv": events_table(analysis.events),
         "certificate.csv": analysis.certificate,
+        "learning_coefficient.csv": analysis.learning_coefficient,
     }
     written = []
     for name, table in tables.items():
