@@ -37,6 +37,7 @@ from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_
 from grokinterp.figures.extraction_curve import plot_extraction_curve
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
 from grokinterp.figures.live import LiveFigure, live_figure as live_figure
+from grokinterp.figures.mode_families import plot_mode_families
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.story import plot_story
@@ -67,6 +68,7 @@ __all__ = [
     "plot_logits_explained",
     "plot_losses",
     "plot_mirrored_accuracies",
+    "plot_mode_families",
     "plot_neuron_phases",
     "plot_neurons",
     "plot_representations",

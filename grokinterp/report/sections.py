@@ -14,6 +14,7 @@ from grokinterp.report.losses import (
     restricted_and_excluded_section,
 )
 from grokinterp.report.measures import further_measures_section, gini_and_weights_section
+from grokinterp.report.mode_families import mode_families_section
 from grokinterp.report.outcome import outcome_section
 from grokinterp.report.page import Section
 from grokinterp.report.provenance import provenance_sections
@@ -47,6 +48,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         mirrored_accuracy_section(analysis),
         circuit_section(analysis),
         closed_form_section(analysis),
+        mode_families_section(analysis),
         strength_section(analysis),
         ablation_section(analysis),
     ]

@@ -40,6 +40,8 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
         "neurons.csv": analysis.neurons,
         "closed_form.csv": analysis.closed_form,
         "closed_form_terms.csv": analysis.closed_form_terms,
+        "two_dimensional_modes.csv": analysis.mode_families,
+        "two_dimensional_spectrum.csv": analysis.mode_spectrum,
     }
     written = []
     for name, table in tables.items():
