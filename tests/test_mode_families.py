@@ -258,10 +258,7 @@ def test_families_of_a_group_are_the_projections_on_their_spaces(name):
     parts = family_parts(torch.tensor(flat), snapshot.products, harmonics)
     power = {name: ((space @ flat) ** 2).sum() for name, space in spaces.items()}
     variance = sum(power.values()) - power["constant"]
-    for family, (of_family, space) in enumerate(
-        (name, spaces[name])
-        for name in ("constant", "product", "same_representation", "a", "b", "generic")
-    ):
+    for family, (of_family, space) in enumerate((name, spaces[name]) for name in GROUP_FAMILIES):
         assert space @ space == pytest.approx(space, **CHAINED64)  # orthogonal projections
         assert table.n_modes[of_family] == pytest.approx(np.trace(space))
         if of_family != "constant":
@@ -274,7 +271,7 @@ def test_families_of_a_group_are_the_projections_on_their_spaces(name):
     "group, representation, overlap",
     [
         ("S3", "sign", 1.0),
-        ("S3", "2d", 1 / 4),
+        ("S3", "standard", 1 / 4),
         ("S4", "standard", 1 / 9),
         ("dicyclic(3)", "freq_3", 0.0),
         ("dicyclic(3)", "freq_1", 1 / 4),
@@ -310,9 +307,10 @@ def test_portions_give_the_same(monkeypatch):
         after = gi.mode_families(one.without_cache())
         for name in ("table", "by_frequency"):
             ours, theirs = getattr(after, name), getattr(before, name)
-            numbers = [c for c in ours if ours[c].dtype.kind == "f" and "loss" not in c]
+            # Where all answers are equally likely, rounding decides which is right.
+            numbers = [c for c in ours if ours[c].dtype.kind == "f" and "accuracy" not in c]
             assert ours[numbers].to_numpy() == pytest.approx(
-                theirs[numbers].to_numpy(), abs=1e-6, nan_ok=True
+                theirs[numbers].to_numpy(), rel=1e-5, abs=1e-6, nan_ok=True
             )
 
 

@@ -12,8 +12,8 @@ from grokinterp.report.text import escape, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
 
 _LEAD = (
-    "Logits and neurons as functions of the pair, split into orthogonal families: functions of "
-    "a+b, of a−b (in other groups what else has one representation), of a alone, of b alone, and "
+    "Logits and neurons as functions of the pair, split into orthogonal families: functions "
+    "of a+b, of a−b (in other groups what else has one representation), of a alone, of b alone, and "
     "generic ones. Shares are of the variance over the pairs. A family is kept beside the mean over "
     "the pairs, or taken out; changed neurons run on through the network."
 )
