@@ -150,7 +150,7 @@ def mode_tables(
     Examples
     --------
     >>> [len(table) for table in mode_tables(snapshot, keys)]
-    [12, 120]
+    [12, 108]
     """
     if snapshot.view is None or snapshot.logits.numel() > MOST_LOGITS:
         return pd.DataFrame(), pd.DataFrame()
