@@ -13,9 +13,9 @@ from grokinterp.trajectory.analysis import Analysis
 
 _LEAD = (
     "Logits and neurons as functions of the pair, split into orthogonal families: functions "
-    "of a+b, of a−b (in other groups what else has one representation), of a alone, of b alone, and "
-    "generic ones. Shares are of the variance over the pairs. A family is kept beside the mean over "
-    "the pairs, or taken out; changed neurons run on through the network."
+    "of a+b, of a−b (in other groups what else has one representation), of a alone, of b "
+    "alone, and generic ones. Shares are of the variance over the pairs. A family is kept beside "
+    "the mean over the pairs, or taken out; changed neurons run on through the network."
 )
 _CAPTION = (
     "Above, the share of the variance by the frequency of a and of b, from 1e-6 (dark) to 1 on a "
