@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from grokinterp.circuits import (
         Algorithm as Algorithm,
         KeyFrequencies as KeyFrequencies,
+        ModeFamilies as ModeFamilies,
         Snapshot as Snapshot,
         ablate as ablate,
         ablate_with_hooks as ablate_with_hooks,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         coset_neurons as coset_neurons,
         find_algorithm as find_algorithm,
         find_key_frequencies as find_key_frequencies,
+        mode_families as mode_families,
         neuron_table as neuron_table,
         take_snapshot as take_snapshot,
     )
@@ -168,6 +170,8 @@ _HOMES = {
     "ablate_with_hooks": "circuits",
     "ablation_table": "circuits",
     "circuit_table": "circuits",
+    "ModeFamilies": "circuits",
+    "mode_families": "circuits",
     "neuron_table": "circuits",
     "coset_neurons": "circuits",
     "certify": "certificates",

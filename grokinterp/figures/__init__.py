@@ -48,6 +48,7 @@ from grokinterp.figures.learning_coefficient import (
     plot_learning_coefficient_curve,
 )
 from grokinterp.figures.live import LiveFigure, live_figure as live_figure
+from grokinterp.figures.mode_families import plot_mode_families
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.pair import plot_characters, plot_pair_logits, plot_waves
 from grokinterp.figures.representations import plot_representations
@@ -89,6 +90,7 @@ __all__ = [
     "plot_logits_explained",
     "plot_losses",
     "plot_mirrored_accuracies",
+    "plot_mode_families",
     "plot_neuron_phases",
     "plot_neurons",
     "plot_representations",

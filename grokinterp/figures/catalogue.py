@@ -24,6 +24,7 @@ from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrore
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
 from grokinterp.figures.frequency_life import plot_frequency_life
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.mode_families import plot_mode_families
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
@@ -50,6 +51,7 @@ FIGURES: dict[str, Plot] = {
     "sum-squared-weights": plot_sum_squared_weights,
     "further-measures": plot_further_measures,
     "mirrored-accuracy": plot_mirrored_accuracies,
+    "mode-families": plot_mode_families,
     "circuit-strength": plot_circuit_strength,
     "ablations": plot_ablations,
     "component-ablations": plot_component_ablations,

@@ -15,7 +15,7 @@ import pandas as pd
 
 
 def find_plateau(table: pd.DataFrame, tolerance: float) -> list[int]:
-    """Positions of the rows of the plateau, that of the chosen estimate first; none if there is no plateau.
+    """Positions of the plateau's rows, that of the chosen estimate first; none without a plateau.
 
     Parameters
     ----------

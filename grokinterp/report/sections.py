@@ -18,6 +18,7 @@ from grokinterp.report.losses import (
     restricted_and_excluded_section,
 )
 from grokinterp.report.measures import further_measures_section, gini_and_weights_section
+from grokinterp.report.mode_families import mode_families_section
 from grokinterp.report.outcome import outcome_section
 from grokinterp.report.page import Section
 from grokinterp.report.provenance import provenance_sections
@@ -55,6 +56,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         closed_form_section(analysis),
         certificate_section(analysis),
         *learning_coefficient_sections(analysis),
+        mode_families_section(analysis),
         strength_section(analysis),
         ablation_section(analysis),
     ]

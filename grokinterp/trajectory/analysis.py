@@ -110,6 +110,11 @@ class Analysis:
     learning_coefficient: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What :func:`~grokinterp.learning_coefficient_curve` found, if it was asked for; see
     :meth:`with_learning_coefficient`. Otherwise empty."""
+    mode_families: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Families of two-dimensional modes of the last checkpoint; see
+    :func:`~grokinterp.mode_families`. Empty where the task has no view of a group."""
+    mode_spectrum: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Their spectrum, a row per part, mode and family."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
 
@@ -249,9 +254,9 @@ def analyze_run(
     every
         Take every k-th checkpoint; the last is always taken.
     deep
-        Also follow the circuit through the last checkpoint, ablate all of its parts, list
-        its neurons and extract its closed forms: some ten seconds at p = 113. Otherwise only
-        the logits are ablated.
+        Also follow the circuit through the last checkpoint, ablate all of its parts, list its
+        neurons, extract its closed forms and split it into families of modes: some ten seconds at p
+        = 113. Otherwise only the logits are ablated.
     thresholds
         What counts as memorized and as generalized.
     cache_folder
@@ -322,6 +327,8 @@ def analyze_run(
         closed_form=tables.closed_form,
         closed_form_terms=tables.closed_form_terms,
         certificate=tables.certificate,
+        mode_families=tables.mode_families,
+        mode_spectrum=tables.mode_spectrum,
         phases=no_phases(run)
         if run.doubts
         else find_phases(losses, along.trajectory, thresholds=limits),

@@ -44,6 +44,8 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
         "events.csv": events_table(analysis.events),
         "certificate.csv": analysis.certificate,
         "learning_coefficient.csv": analysis.learning_coefficient,
+        "two_dimensional_modes.csv": analysis.mode_families,
+        "two_dimensional_spectrum.csv": analysis.mode_spectrum,
     }
     written = []
     for name, table in tables.items():
