@@ -176,7 +176,7 @@ by_heart = gi.train(
         n_steps=400,
         checkpoint_every=100,
     ),
-    Path("ckpts/by_heart"),
+    Path("ckpts/memorized"),
     n_threads=1,
     progress=False,
 )

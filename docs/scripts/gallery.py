@@ -74,6 +74,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "(snapshot, keys)",
         ),
         "plot_key_frequency_evidence": ("Why a frequency is key.", "(analysis)"),
+        "plot_frequency_life": (
+            "Births and deaths of frequencies along training, with the events.",
+            "(analysis)",
+        ),
         "plot_representations": ("Representations along training.", "(group_analysis)"),
     },
     "The circuit": {
@@ -91,9 +95,23 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "plot_coset_neurons": ("Neurons on cosets, against chance.", "(group_analysis)"),
         "plot_logits_explained": ("How much of the logits is waves.", "(analysis)"),
         "plot_correct_logits": ("The right answer's logit under each formula.", "(analysis)"),
+        "plot_mode_families": (
+            "Functions of a + b, of a - b, of one operand, and the rest.",
+            "(analysis)",
+        ),
         "plot_extraction_curve": (
             "When in training the formula exists.",
             "(gi.extraction_curve(run, keys, steps=run.steps[::8]))",
+        ),
+    },
+    "How degenerate the minimum is": {
+        "plot_learning_coefficient": (
+            "Chains, and the plateau over settings.",
+            "(gi.local_learning_coefficient(gi.take_snapshot(first.run), n_draws=500))",
+        ),
+        "plot_learning_coefficient_curve": (
+            "Along a run.",
+            "(gi.learning_coefficient_curve(first.run, n_beta=2, step_size=1e-3))",
         ),
     },
     "Several runs": {
@@ -159,6 +177,7 @@ def make(folder: Path) -> None:
         lines.append(f"## {title}\n")
         for name, (shows, arguments) in section.items():
             line = f"gi.figures.{name}{arguments}"
+            print(line, flush=True)  # noqa: T201
             figure = eval(line, names)
             picture = PICTURES / f"{name.removeprefix('plot_')}.png"
             figure.write_image(picture, width=WIDTH, height=figure.layout.height, scale=1)
