@@ -49,6 +49,7 @@ SECTIONS = [
     "explorer",
     "circuit",
     "closed-form",
+    "certificate",
     "circuit-strength",
     "ablations",
     "not-computed",
