@@ -336,6 +336,14 @@ def test_a_collapse_is_found_whether_or_not_the_accuracy_comes_back():
     assert gi.find_milestones(story(accuracy=accuracy_lost(9000)).run.curves).lost_step == 9000
 
 
+def test_a_slow_collapse_for_good_has_the_step_of_the_outcome():
+    slow = np.interp(np.arange(20_001), [2000, 2001, 9000, 11_000], [0.1, 1.0, 1.0, 0.3])
+    found = story(accuracy=slow)
+    (event,) = events_of(found)
+    # Below the threshold, and not only where it is a tenth below.
+    assert event.step == gi.find_milestones(found.run.curves).lost_step < 9200
+
+
 def test_what_is_no_collapse():
     noise = 0.03 * np.random.default_rng(0).standard_normal(20_001)
     for accuracy in (
