@@ -484,13 +484,6 @@ def test_no_event_is_built_on_a_reading_in_doubt(analysis):
     assert "in doubt" in dataclasses.replace(doubted, events=()).why("events")
 
 
-def test_arguments_are_checked(analysis):
-    with pytest.raises(gi.ConfigError, match="analysis='run' is of the wrong type"):
-        gi.find_events("run")
-    with pytest.raises(gi.ConfigError, match="rule=3 is of the wrong type.*gi.LifeRule"):
-        gi.find_events(analysis, 3)
-
-
 def test_the_published_run_in_low_precision_has_its_36_spikes():
     analysis = gi.analyze_run(gi.load_run(foreign.data_file("nanda_low_precision.pth")), deep=False)
     assert [event.kind for event in analysis.events] == ["spike"] * 36
