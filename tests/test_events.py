@@ -336,6 +336,14 @@ def test_a_collapse_is_found_whether_or_not_the_accuracy_comes_back():
     assert gi.find_milestones(story(accuracy=accuracy_lost(9000)).run.curves).lost_step == 9000
 
 
+def test_a_slow_collapse_for_good_has_the_step_of_the_outcome():
+    slow = np.interp(np.arange(20_001), [2000, 2001, 9000, 11_000], [0.1, 1.0, 1.0, 0.3])
+    found = story(accuracy=slow)
+    (event,) = events_of(found)
+    # Below the threshold, and not only where it is a tenth below.
+    assert event.step == gi.find_milestones(found.run.curves).lost_step < 9200
+
+
 def test_what_is_no_collapse():
     noise = 0.03 * np.random.default_rng(0).standard_normal(20_001)
     for accuracy in (
@@ -474,13 +482,6 @@ def test_no_event_is_built_on_a_reading_in_doubt(analysis):
     )
     assert gi.find_events(doubted) == ()
     assert "in doubt" in dataclasses.replace(doubted, events=()).why("events")
-
-
-def test_arguments_are_checked(analysis):
-    with pytest.raises(gi.ConfigError, match="analysis='run' is of the wrong type"):
-        gi.find_events("run")
-    with pytest.raises(gi.ConfigError, match="rule=3 is of the wrong type.*gi.LifeRule"):
-        gi.find_events(analysis, 3)
 
 
 def test_the_published_run_in_low_precision_has_its_36_spikes():
