@@ -39,8 +39,9 @@ import torch
 import grokinterp as gi
 
 # %% [markdown]
-# The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same folder, and
-# its key frequencies are found as there. `snapshot` is the last checkpoint, run once on all pairs.
+# The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same folder,
+# and its key frequencies are found as there. `snapshot` is the last checkpoint, run once on all
+# pairs.
 
 # %%
 config = gi.TrainConfig(

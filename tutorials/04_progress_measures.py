@@ -41,7 +41,7 @@ from grokinterp.experiments import Chart, Series
 from grokinterp.experiments.nanda2023.progress_steps import half_way_steps
 
 # %% [markdown]
-# The network is that of [tutorial 01](01_watch_it_grok.ipynb), in the same folder.
+# The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same folder.
 
 # %%
 config = gi.TrainConfig(

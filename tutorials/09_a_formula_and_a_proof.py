@@ -34,8 +34,9 @@ from pathlib import Path
 import grokinterp as gi
 
 # %% [markdown]
-# The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same folder. One
-# checkpoint is of its end. The other is of step 150, where it has memorized and not generalized.
+# The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same folder.
+# One checkpoint is of its end. The other is of step 150, where it has memorized and not
+# generalized.
 
 # %%
 config = gi.TrainConfig(
@@ -53,9 +54,9 @@ print("key frequencies:", keys.frequencies)
 # %% [markdown]
 # ## Level one: the logits as waves
 #
-# For every pair (a, b) the network has a logit for each answer c. If it adds with waves, these are
-# nearly a sum of A cos(w(a+b-c) + φ), one wave for each key frequency. `gi.extract` fits amplitude A and
-# phase φ on **held-out pairs**, which the network cannot have memorized.
+# For every pair (a, b) the network has a logit for each answer c. If it adds with waves, these
+# are nearly a sum of A cos(w(a+b-c) + φ), one wave for each key frequency. `gi.extract` fits
+# amplitude A and phase φ on **held-out pairs**, which the network cannot have memorized.
 
 # %%
 form = gi.extract(end, keys)
@@ -72,10 +73,10 @@ assert form.accuracy == 1 and form.loss < 10 * form.network_loss, "the formula i
 assert form.variance_explained > 0.9, "the logits are something else as well"
 
 # %% [markdown]
-# A few numbers answer every pair, with a loss no larger than the network's. But look at the accuracy
-# with suspicion. Any sum of such waves with positive amplitudes is largest at c = a+b, so it is right
-# everywhere, whatever network it was fitted to. The variance that it explains says how much of *this*
-# network it is. The same on the plateau:
+# A few numbers answer every pair, with a loss no larger than the network's. But look at the
+# accuracy with suspicion. Any sum of such waves with positive amplitudes is largest at c = a+b,
+# so it is right everywhere, whatever network it was fitted to. The variance that it explains says
+# how much of *this* network it is. The same on the plateau:
 
 # %%
 early = gi.extract(plateau, keys)
@@ -87,8 +88,8 @@ assert early.variance_explained < 0.2, "the formula exists on the plateau alread
 # ## Level two: the neurons
 #
 # The formula so far says what the network computes, not how. Level two rebuilds every neuron from
-# a few numbers: its frequency, what it reads of a and b, and the wave that it writes. Nothing else of
-# the network is kept.
+# a few numbers: its frequency, what it reads of a and b, and the wave that it writes. Nothing
+# else of the network is kept.
 
 # %%
 rebuilt = gi.extract(end, keys, level=2)
@@ -101,15 +102,15 @@ assert rebuilt.accuracy > 0.99 and rebuilt.variance_explained > 0.9, "the neuron
 assert rebuilt.shuffled.largest_accuracy < 0.5, "phases do not matter"
 
 # %% [markdown]
-# Shuffled phases are the control: the same neurons, frequencies and amplitudes, with phases that fit
-# nothing. If they did as well, the agreement would be luck.
+# Shuffled phases are the control: the same neurons, frequencies and amplitudes, with phases that
+# fit nothing. If they did as well, the agreement would be luck.
 #
 # ## A proof
 #
-# That a formula fits says nothing certain about the network: the rest, small as it is, might spoil any
-# answer. `gi.certify` closes the gap. It computes the margin by which the formula is right and a bound
-# on how much everything else can do against it. Where the margin is larger, the pair is **proved**,
-# and the network was not run on it.
+# That a formula fits says nothing certain about the network: the rest, small as it is, might
+# spoil any answer. `gi.certify` closes the gap. It computes the margin by which the formula is
+# right and a bound on how much everything else can do against it. Where the margin is larger, the
+# pair is **proved**, and the network was not run on it.
 
 # %%
 certificate = gi.certify(end, rebuilt)
@@ -117,11 +118,12 @@ columns = ["strategy", "accuracy_lower_bound", "relative_cost", "bound_minus_cos
 certificate.strategies[columns].round(3)
 
 # %% [markdown]
-# Each row is a way to prove. *Every pair* is to run the network everywhere, at a cost of 1: certain, and
-# no insight needed. To check a third of the pairs proves a third, at a third of the cost. So a proof is
-# worth what its bound exceeds its cost by, the last column. The best here computes all neurons and
-# follows the readout along a few waves only; the rest of the readout is bounded by its norm.
-# Proofs that compute nothing for a pair are far cheaper and prove nothing about this network.
+# Each row is a way to prove. *Every pair* is to run the network everywhere, at a cost of 1:
+# certain, and no insight needed. To check a third of the pairs proves a third, at a third of the
+# cost. So a proof is worth what its bound exceeds its cost by, the last column. The best here
+# computes all neurons and follows the readout along a few waves only; the rest of the readout is
+# bounded by its norm. Proofs that compute nothing for a pair are far cheaper and prove nothing
+# about this network.
 
 # %%
 best = certificate.strategies.set_index("strategy")["bound_minus_cost"].drop("every pair").max()
@@ -146,9 +148,11 @@ assert cheaper.fillna(0).max() < 0.05, "memorized pairs were proved without chec
 # %% [markdown]
 # ## Exercises
 #
-# 1. Take one frequency away: `gi.extract(end, gi.KeyFrequencies.given(p, ...))`. Which of accuracy, loss
-#    and variance explained tells you that the formula is now incomplete?
+# 1. Take one frequency away: `gi.extract(end, gi.KeyFrequencies.given(p, ...))`. Which of
+#    accuracy, loss and variance explained tells you that the formula is now incomplete?
 # 2. `gi.extraction_curve(run, keys)` follows both levels along training, and
-#    `gi.figures.plot_extraction_curve` draws them. Which comes first, the formula or the test accuracy?
-# 3. [A proof of its accuracy](../docs/certificate.md) lists what each strategy assumes and leaves. Why
-#    can a planted network be proved without computing a single neuron, and a trained one not?
+#    `gi.figures.plot_extraction_curve` draws them. Which comes first, the formula or the test
+# accuracy?
+# 3. [A proof of its accuracy](../docs/certificate.md) lists what each strategy assumes and
+#    leaves. Why can a planted network be proved without computing a single neuron, and a trained
+#    one not?
