@@ -106,8 +106,8 @@ def sample_chains(
 
     >>> center, sgld = torch.zeros(3).double(), Sgld(1e-3, 100.0, n_draws=4000)
     >>> chains = sample_chains(lambda w: w.square().sum(dim=1) / 2, center, sgld)
-    >>> f"{100 * chains.losses.mean():.1f}"
-    '1.5'
+    >>> abs(100 * float(chains.losses.mean()) - 1.5) < 0.2
+    True
     """
     generator = torch.Generator(device=center.device).manual_seed(sgld.seed)
     weights = center.expand(sgld.n_chains, -1).clone()
