@@ -55,10 +55,12 @@ class Sgld:
         check_types(self)
         for name in ("step_size", "n_beta", "localization"):
             if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}={getattr(self, name)} is not above 0.")
+                raise ConfigError(
+                    f"{name}={getattr(self, name)} is not above 0. Use a positive number."
+                )
         for name, fewest in (("n_chains", 2), ("n_draws", 8), ("n_burn_in", 0)):
             if getattr(self, name) < fewest:
-                raise ConfigError(f"{name}={getattr(self, name)} is below {fewest}.")
+                raise ConfigError(f"{name}={getattr(self, name)} is below {fewest}. Use more.")
 
     @property
     def n_evaluations(self) -> int:
