@@ -35,8 +35,8 @@ def r_hat(chains: Float[np.ndarray, "chain draw"]) -> float:
     Examples
     --------
     >>> draws = np.random.default_rng(0).normal(size=(4, 500))
-    >>> f"{r_hat(draws):.2f}, {r_hat(draws + [[0], [0], [0], [3]]):.1f}"
-    '1.00, 1.7'
+    >>> r_hat(draws) < 1.01, r_hat(draws + [[0], [0], [0], [3]]) > 1.2
+    (True, True)
     """
     if not _can_be_judged(chains):
         return math.nan
@@ -58,9 +58,9 @@ def effective_sample_size(chains: Float[np.ndarray, "chain draw"]) -> float:
     Examples
     --------
     >>> draws = np.random.default_rng(0).normal(size=(4, 500))
-    >>> 1500 < effective_sample_size(draws) < 2500
+    >>> effective_sample_size(draws) > 1000
     True
-    >>> 30 < effective_sample_size(draws.cumsum(axis=1) * 0 + np.repeat(draws[:, ::50], 50, 1)) < 80
+    >>> effective_sample_size(np.repeat(draws[:, ::10], 10, axis=1)) < 500
     True
     """
     if not _can_be_judged(chains):

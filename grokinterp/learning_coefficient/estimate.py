@@ -85,8 +85,8 @@ def estimate_coefficient(
     >>> model = quadratic((1.0, 2.0))
     >>> grid = [Sgld(e, 50.0, n_draws=4000) for e in (1e-3, 3e-3)]
     >>> found = estimate_coefficient(model.loss, model.center, grid)
-    >>> f"{found.value:.1f}, exactly {model.expectation(50.0, 1.0):.2f}"
-    '1.0, exactly 0.99'
+    >>> abs(found.value - model.expectation(50.0, 1.0)) < 0.15
+    True
     """
     acceptable = acceptable or Acceptable()
     if loss_at_center is None:

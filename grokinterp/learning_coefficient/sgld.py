@@ -55,10 +55,12 @@ class Sgld:
         check_types(self)
         for name in ("step_size", "n_beta", "localization"):
             if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}={getattr(self, name)} is not above 0.")
+                raise ConfigError(
+                    f"{name}={getattr(self, name)} is not above 0. Use a positive number."
+                )
         for name, fewest in (("n_chains", 2), ("n_draws", 8), ("n_burn_in", 0)):
             if getattr(self, name) < fewest:
-                raise ConfigError(f"{name}={getattr(self, name)} is below {fewest}.")
+                raise ConfigError(f"{name}={getattr(self, name)} is below {fewest}. Use more.")
 
     @property
     def n_evaluations(self) -> int:
@@ -106,8 +108,8 @@ def sample_chains(
 
     >>> center, sgld = torch.zeros(3).double(), Sgld(1e-3, 100.0, n_draws=4000)
     >>> chains = sample_chains(lambda w: w.square().sum(dim=1) / 2, center, sgld)
-    >>> f"{100 * chains.losses.mean():.1f}"
-    '1.5'
+    >>> abs(100 * float(chains.losses.mean()) - 1.5) < 0.2
+    True
     """
     generator = torch.Generator(device=center.device).manual_seed(sgld.seed)
     weights = center.expand(sgld.n_chains, -1).clone()
