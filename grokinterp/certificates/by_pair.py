@@ -10,7 +10,7 @@ feels), a pair with the right answer s is proved where for every other c
     \ell = \sum_G N_G P_G B_G^T + v^T R + \ldots
 
 The dots are the constants, and the logits that a transformer reads around its neurons. For each
-pair this costs a few numbers per neuron in the place of one for each neuron and answer.
+pair this costs a few numbers per neuron in place of one for each neuron and answer.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -27,6 +28,9 @@ _RULES = {
     "spike": ("spike", MARK_COLOR, "dot"),
 }
 _SHARE, _COEFFICIENT = "logit_power_share", "logit_coefficient"
+
+MAX_STEPS = 400
+"""Checkpoints that are drawn, evenly spaced, beside those of events: two panels of many lines."""
 
 
 def plot_frequency_life(analysis: Analysis) -> go.Figure:
@@ -57,7 +61,8 @@ def plot_frequency_life(analysis: Analysis) -> go.Figure:
     absent = (f"No {spectrum.noun} was followed", *FIELDS_OF_FIGURES["frequency-life"])
     if not {"step", spectrum.noun, _SHARE, _COEFFICIENT} <= set(spectrum.table.columns):
         raise nothing_to_draw(analysis, *absent)
-    shares, sizes = (_wide(spectrum, column) for column in (_SHARE, _COEFFICIENT))
+    marked = [event.step for event in analysis.events]
+    shares, sizes = (_wide(spectrum, column, marked) for column in (_SHARE, _COEFFICIENT))
     lines = _lines(analysis, spectrum, shares)
     panels = (
         Panel("share of logit power<br>(fraction)", shares, lines, is_log=True),
@@ -70,11 +75,13 @@ def plot_frequency_life(analysis: Analysis) -> go.Figure:
     return figure
 
 
-def _wide(spectrum: Spectrum, column: str) -> pd.DataFrame:
-    """One column per component over the steps."""
+def _wide(spectrum: Spectrum, column: str, marked: Sequence[int]) -> pd.DataFrame:
+    """One column per component over the steps: some hundred of them, and those of events."""
     wide = spectrum.table.pivot_table(column, "step", spectrum.noun, aggfunc="last")
     wide.columns = [key_name(label) for label in wide.columns]
-    return wide.reset_index()
+    is_drawn = wide.index.isin(marked)
+    is_drawn[np.linspace(0, len(wide) - 1, min(len(wide), MAX_STEPS)).round().astype(int)] = True
+    return wide[is_drawn].reset_index()
 
 
 def _lines(analysis: Analysis, spectrum: Spectrum, shares: pd.DataFrame) -> tuple[Line, ...]:
