@@ -101,7 +101,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "plot_extraction_curve": (
             "When in training the formula exists.",
-            "(gi.extraction_curve(run, keys, steps=run.steps[::8]))",
+            "(gi.extraction_curve(run, keys, every=4))",
         ),
     },
     "How degenerate the minimum is": {

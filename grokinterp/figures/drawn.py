@@ -54,7 +54,7 @@ FIELDS_OF_FIGURES: dict[str, tuple[str, ...]] = {
         "final.circularity",
     ),
     "mirrored-accuracy": ("final.test_accuracy_mirrored", "final.test_accuracy_unmirrored"),
-    "mode-families": ("modes.logits", "modes.neurons"),
+    "mode-families": ("two_dimensional_modes.logits", "two_dimensional_modes.neurons"),
     "circuit-strength": (
         "final.trigonometric_logit_train",
         "final.held_out_restricted_accuracy",

@@ -29,9 +29,9 @@ from grokinterp.learning_coefficient.sgld import Chains, LossOfChains, Sgld, sam
 class Acceptable:
     """What an estimate must meet to count."""
 
-    largest_r_hat: float = 1.1
+    largest_r_hat: int | float = 1.1
     """R-hat above which the chains have not mixed."""
-    tolerance: float = 0.1
+    tolerance: int | float = 0.1
     """Largest difference between estimates of a plateau, as a fraction of the largest."""
 
     def __post_init__(self) -> None:
@@ -121,7 +121,9 @@ def estimate_coefficient(
     )
 
 
-def grid_of(n_betas: Sequence[float], step_sizes: Sequence[float], settings: Sgld) -> list[Sgld]:
+def grid_of(
+    n_betas: Sequence[int | float], step_sizes: Sequence[int | float], settings: Sgld
+) -> list[Sgld]:
     """Return the settings for every n beta and step size, in ascending order."""
     return [
         replace(settings, n_beta=n_beta, step_size=step_size)

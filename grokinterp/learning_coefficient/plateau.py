@@ -14,7 +14,7 @@ from itertools import product
 import pandas as pd
 
 
-def find_plateau(table: pd.DataFrame, tolerance: float) -> list[int]:
+def find_plateau(table: pd.DataFrame, tolerance: int | float) -> list[int]:
     """Positions of the plateau's rows, that of the chosen estimate first; none without a plateau.
 
     Parameters
@@ -48,7 +48,7 @@ def find_plateau(table: pd.DataFrame, tolerance: float) -> list[int]:
     return min(found)[2] if found else []
 
 
-def why_no_plateau(table: pd.DataFrame, tolerance: float) -> str:
+def why_no_plateau(table: pd.DataFrame, tolerance: int | float) -> str:
     """Say what stands in the way: no usable cells, or neighbors that disagree."""
     usable = table[table["problem"] == ""]
     if len(table) == 1:

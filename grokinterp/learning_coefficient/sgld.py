@@ -36,11 +36,11 @@ class Sgld:
     4000
     """
 
-    step_size: float
+    step_size: int | float
     """epsilon: the variance of the noise of a step, in squared units of the weights."""
-    n_beta: float
+    n_beta: int | float
     """n beta: how strongly the mean loss counts; n / log n for the WBIC's temperature."""
-    localization: float = 1.0
+    localization: int | float = 1.0
     """gamma: strength of the pull toward the weights that the chains begin at."""
     n_chains: int = 4
     """Chains, which differ in their noise."""

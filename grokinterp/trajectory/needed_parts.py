@@ -73,7 +73,7 @@ def needed_parts(measures: Sequence[Measure] = MEASURES) -> dict[str, tuple[Part
     neurons |= {f"neurons.{column}": parts for column, parts in _OF_NEURONS.items()}
     stages = {f"circuit.{stage}": parts for stage, parts in PARTS_OF_STAGES.items()}
     sites = {f"ablations.{site}": parts for site, parts in PARTS_AT.items()}
-    modes = {f"modes.{part}": parts for part, parts in PARTS_OF_PLACES.items()}
+    modes = {f"two_dimensional_modes.{part}": parts for part, parts in PARTS_OF_PLACES.items()}
     return {**of_measures, **of_tables, **evidence, **neurons, **stages, **sites, **modes}
 
 
