@@ -414,6 +414,8 @@ def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
         ablations=removed,
         circuit=pd.DataFrame(),
         neurons=neurons_on_cosets(),
+        mode_families=pd.DataFrame(),
+        mode_spectrum=pd.DataFrame(),
         milestones=dataclasses.replace(base.milestones, plateau_transition_width=None),
         algorithm=Algorithm("none", "permutations are no sums in a cyclic group"),
     )
@@ -565,6 +567,8 @@ def empty_analysis() -> Analysis:
         by_frequency=frequency,
         neurons=base.neurons.assign(phase_sum=np.nan, phase_out=np.nan, phase_error=np.nan),
         ablations=base.ablations.assign(loss_all=np.nan, loss_train=np.nan, loss_test=np.nan),
+        mode_families=pd.DataFrame(),
+        mode_spectrum=pd.DataFrame(),
     )
 
 

@@ -60,6 +60,8 @@ def plot_mode_families(found: ModeFamilies | Analysis) -> go.Figure:
     """
     table, spectrum = _tables(found)
     parts = [part for part in _PARTS if (table["part"] == part).any()]
+    is_cyclic = all(isinstance(label, int | np.integer) for label in spectrum["first"])
+    noun, unit = ("frequency", " (cycles)") if is_cyclic else ("representation", "")
     figure = make_subplots(
         2, len(parts), column_titles=parts, row_heights=[0.6, 0.4], vertical_spacing=0.16
     )
@@ -67,9 +69,9 @@ def plot_mode_families(found: ModeFamilies | Analysis) -> go.Figure:
         figure.add_trace(_map(spectrum.loc[spectrum["part"] == part]), row=1, col=column)
         for bar in _bars(table.loc[table["part"] == part], is_first=column == 1):
             figure.add_trace(bar, row=2, col=column)
-        figure.update_xaxes(title_text="of b", row=1, col=column)
-        figure.update_yaxes(title_text="of a", row=1, col=column)
-    figure.update_yaxes(title_text="fraction", range=[0, 1.02], row=2)
+        figure.update_xaxes(title_text=f"{noun} of b{unit}", row=1, col=column)
+        figure.update_yaxes(title_text=f"{noun} of a{unit}", row=1, col=column)
+    figure.update_yaxes(title_text="share, accuracy (fraction)", range=[0, 1.02], row=2)
     figure.update_layout(barmode="group")
     return decorate(
         figure, "Families of two-dimensional modes", plot_height=640, above=TOP_BARE + 20, below=110
@@ -129,6 +131,7 @@ def _bars(table: pd.DataFrame, *, is_first: bool) -> list[go.Bar]:
             legendgroup=words,
             showlegend=is_first,
             marker={"color": color},
+            hovertemplate="%{x}<br>%{y:.3g}",
         )
         for column, (words, color) in shown.items()
         if column in table and table[column].notna().any()

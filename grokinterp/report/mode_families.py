@@ -18,7 +18,7 @@ _LEAD = (
     "the mean over the pairs, or taken out; changed neurons run on through the network."
 )
 _CAPTION = (
-    "Above, the share of the variance by the frequency of a and of b, from 1e-6 (dark) to 1 on a "
+    "Above, the share of the variance by the {noun} of a and of b, from 1e-6 (dark) to 1 on a "
     "logarithmic scale. The diagonal has a+b and a−b together. Below, each family: its share, the "
     "share that its modes are of all modes, and the accuracy on all pairs with it alone and "
     "without it."
@@ -32,9 +32,10 @@ def mode_families_section(analysis: Analysis) -> Section:
         figure = figures.plot_mode_families(analysis)
     except FitError as error:
         return Section("mode-families", title, (paragraph(escape(error), kind="note"),))
+    noun = "representation" if analysis.run.task.has_representations else "frequency"
     blocks = (
         paragraph(_LEAD),
-        figure_block("figure-mode-families", figure, _CAPTION),
+        figure_block("figure-mode-families", figure, _CAPTION.format(noun=noun)),
         _table(analysis.mode_families),
     )
     return Section("mode-families", title, blocks)

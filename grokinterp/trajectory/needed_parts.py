@@ -120,6 +120,7 @@ def _asked(analysis: Analysis) -> set[str]:
     if has_spectrum(run.task):
         asked |= {f"{table}.{column}" for column in BY_FREQUENCY_COLUMNS}
         asked |= {f"evidence.{column}" for column in (*PART_OF_COLUMNS, "W_L_norm")}
+        asked |= {f"two_dimensional_modes.{part}" for part in PARTS_OF_PLACES}
     asked |= {f"ablations.{site}" for site in PARTS_AT} | {"neurons"}
     has_phases = has_frequencies(run.task)
     if "neurons" not in run.missing_parts:
