@@ -76,6 +76,12 @@ if TYPE_CHECKING:
         learning_coefficient_curve as learning_coefficient_curve,
         local_learning_coefficient as local_learning_coefficient,
     )
+    from grokinterp.leagues import (
+        League as League,
+        WatchedCurve as WatchedCurve,
+        judge_curves as judge_curves,
+        league as league,
+    )
     from grokinterp.measures import (
         MEASURES as MEASURES,
         Measure as Measure,
@@ -206,6 +212,10 @@ _HOMES = {
     "compare_settings": "comparison",
     "explore": "explorer",
     "Explorer": "explorer",
+    "league": "leagues",
+    "League": "leagues",
+    "WatchedCurve": "leagues",
+    "judge_curves": "leagues",
     "write_report": "report",
     "write_images": "report",
     "write_comparison": "report",
@@ -232,6 +242,7 @@ _HOMES = {
 # What methods of lower rooms call in higher ones.
 register("card", "grokinterp.cards:card_of")
 register("plot of an analysis", "grokinterp.figures.story:plot_story")
+register("plot of a league", "grokinterp.figures.league:plot_league")
 
 if not TYPE_CHECKING:  # which would take any misspelled name for one of these
     __all__ = [*_HOMES, "figures"]

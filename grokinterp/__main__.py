@@ -9,6 +9,7 @@ COMMANDS = {
     "train": "train a network and keep its checkpoints",
     "analyze": "explain the checkpoints of a run, or other people's, in a report",
     "reproduce": "ask a question of the literature: predictions, runs, a verdict",
+    "league": "train the runs that progress measures are judged on",
     "benchmark": "measure how fast training and analysis are on this machine",
 }
 """What each command is for. Nothing is imported to list them."""

@@ -53,9 +53,9 @@ def test_it_imports_nothing_heavy():
     [
         ("train", "Run python -m grokinterp.train."),
         ("trian", "Did you mean python -m grokinterp.train?"),
-        ("--preset", "with one of train, analyze, reproduce, benchmark."),
-        ("\x1b[31m\nred", "with one of train, analyze, reproduce, benchmark."),
-        ("x" * 5000, "with one of train, analyze, reproduce, benchmark."),
+        ("--preset", "with one of train, analyze, reproduce, league, benchmark."),
+        ("\x1b[31m\nred", "with one of train, analyze, reproduce, league, benchmark."),
+        ("x" * 5000, "with one of train, analyze, reproduce, league, benchmark."),
     ],
 )
 def test_a_word_that_it_does_not_know_is_answered_in_one_line(word, remedy):

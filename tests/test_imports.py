@@ -10,7 +10,7 @@ import pytest
 
 import grokinterp
 
-COMMANDS = ("train", "analyze", "reproduce", "benchmark")
+COMMANDS = ("train", "analyze", "reproduce", "league", "benchmark")
 
 
 def loaded_after(script):
@@ -58,11 +58,12 @@ def test_a_command_refuses_to_be_imported_and_names_what_is_meant(command):
     (line,) = result.stdout.splitlines()
     assert f"python -m grokinterp.{command}" in line
     functions = {"train": "gi.train(", "analyze": "gi.analyze_run(", "reproduce": "gi.reproduce("}
+    functions |= {"league": "gi.league("}
     named = [command for command, function in functions.items() if function in line]
     assert named == ([] if command == "benchmark" else [command])
 
 
-@pytest.mark.parametrize("command", ["train", "reproduce"])
+@pytest.mark.parametrize("command", ["train", "reproduce", "league"])
 def test_importing_the_command_does_not_take_the_function_away(command):
     script = f"import grokinterp as gi\ntry: import grokinterp.{command}\nexcept ImportError: pass"
     script += f"\nprint(type(gi.{command}).__name__)"

@@ -119,6 +119,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "plot_compared_accuracies": ("Accuracies of several runs.", "([first, second, third])"),
         "plot_compared": ("One measure of several runs.", '([first, second, third], "gini_W_E")'),
         "plot_grokking_steps": ("When each run memorized and grokked.", "([first, second, third])"),
+        "plot_league": ("How early each measure warns, and how often in vain.", "(gi.league())"),
         "plot_chart": (
             "The chart of an experiment, from plain data.",
             '(Chart("t", "A law", "λ", "T (steps)", "", (Series("runs", [0.5, 1], [40, 20]),)))',
@@ -169,18 +170,18 @@ def subjects(folder: Path) -> dict[str, Any]:
     }
 
 
-def make(folder: Path) -> None:
-    """Draw every picture and write the page."""
+def make(folder: Path, *, keep: bool) -> None:
+    """Draw every picture and write the page; those that exist may be kept."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     names, lines = subjects(folder), [OPENING]
     for title, section in SECTIONS.items():
         lines.append(f"## {title}\n")
         for name, (shows, arguments) in section.items():
             line = f"gi.figures.{name}{arguments}"
-            print(line, flush=True)  # noqa: T201
-            figure = eval(line, names)
             picture = PICTURES / f"{name.removeprefix('plot_')}.png"
-            figure.write_image(picture, width=WIDTH, height=figure.layout.height, scale=1)
+            if not (keep and picture.exists()):
+                figure = eval(line, names)
+                figure.write_image(picture, width=WIDTH, height=figure.layout.height, scale=1)
             lines.append(f"### {name}\n\n{shows}\n\n    {line}\n")
             lines.append(f"![{shows}](figures/gallery/{picture.name})\n")
     PAGE.write_text("\n".join(lines), encoding="utf-8")
@@ -191,11 +192,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("make", "check"))
     parser.add_argument("runs", type=Path, nargs="?", default=Path("ckpts/gallery"))
+    parser.add_argument("--keep", action="store_true", help="draw only what is missing")
     arguments = parser.parse_args()
     if lacking():
         sys.exit(f"not in the gallery, or not in gi.figures: {', '.join(lacking())}")
     if arguments.what == "make":
-        make(arguments.runs)
+        make(arguments.runs, keep=arguments.keep)
 
 
 if __name__ == "__main__":

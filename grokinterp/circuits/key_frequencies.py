@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -278,12 +279,51 @@ def _choose(snapshot: Snapshot, rule: KeyFrequencyRule, evidence: pd.DataFrame) 
     if not accuracy.is_solution:
         return _Choice((), _no_solution(snapshot, accuracy), accuracy_on=accuracy.on)
     power_shares = torch.tensor(evidence["logit_power_share"].tolist(), dtype=torch.float64)
-    null_share = evidence["null_share"].iloc[0]
+    found, is_dense = _by_power(snapshot, power_shares, evidence["null_share"].iloc[0])
+    reason = None if found else _nothing_stands_out(snapshot)
+    return _Choice(found, reason, is_dense, accuracy.on)
+
+
+def _by_power(
+    snapshot: Snapshot, power_shares: Float[Tensor, " freq"], null_share: float
+) -> tuple[tuple[int, ...], bool]:
+    """Return components that hold power, and whether these are nearly all of them."""
     dense = dense_components(power_shares, snapshot.harmonics, null_share=null_share)
     if dense:
-        return _Choice(dense, is_dense=True, accuracy_on=accuracy.on)
-    found = frequencies_above(power_shares, min_share=MIN_SHARE, null_share=null_share)
-    return _Choice(found, None if found else _nothing_stands_out(snapshot), accuracy_on=accuracy.on)
+        return dense, True
+    return frequencies_above(power_shares, min_share=MIN_SHARE, null_share=null_share), False
+
+
+def strongest_key_frequencies(snapshot: Snapshot) -> KeyFrequencies:
+    """Find key frequencies by the power of the logits, whatever the accuracy is.
+
+    The rule ``logit_power`` of :func:`find_key_frequencies` without its condition that the network
+    generalizes, and with the chance level that is computed rather than drawn. What it finds before
+    generalization may be noise: it is for measures that must not know how a run ends.
+
+    Examples
+    --------
+    >>> run = gi.load_run("ckpts/")
+    >>> strongest_key_frequencies(gi.take_snapshot(run)).frequencies
+    (2, 3)
+    """
+    if snapshot.view is None:
+        reason = f"{snapshot.task.spec.in_words} has no cyclic view, hence no frequencies"
+        return KeyFrequencies(snapshot.task.n_classes, (), step=snapshot.step, reason=reason)
+    power = _logit_power(snapshot)
+    null_share = _null_power(snapshot, 0, 0) / power.sum().item() if power.sum() > 0 else math.nan
+    found, is_dense = _by_power(snapshot, shares(power), null_share)
+    names = snapshot.harmonics.names
+    return KeyFrequencies(
+        snapshot.view.order,
+        found,
+        "logit_power",
+        snapshot.step,
+        reason=None if found else _nothing_stands_out(snapshot),
+        names=None if names is None else tuple(names[k] for k in found),
+        n_permutations=0,
+        is_dense=is_dense,
+    )
 
 
 def _no_solution(snapshot: Snapshot, accuracy: GeneralizationAccuracy) -> str:

@@ -47,6 +47,7 @@ from grokinterp.figures.learning_coefficient import (
     plot_learning_coefficient,
     plot_learning_coefficient_curve,
 )
+from grokinterp.figures.league import plot_league
 from grokinterp.figures.live import LiveFigure, live_figure as live_figure
 from grokinterp.figures.mode_families import plot_mode_families
 from grokinterp.figures.neuron_phases import plot_neuron_phases
@@ -87,6 +88,7 @@ __all__ = [
     "plot_key_frequency_evidence",
     "plot_learning_coefficient",
     "plot_learning_coefficient_curve",
+    "plot_league",
     "plot_logits_explained",
     "plot_losses",
     "plot_mirrored_accuracies",

@@ -94,12 +94,19 @@ def bootstrap_over_groups(
         )
     is_had = ~np.isnan(values)
     every = np.repeat(values[is_had], counts[is_had])
-    tail = _tail(len(names))
+    tail = expanded_tail(len(names))
     low, high = np.quantile(every, [tail, 1 - tail])
     return BootstrapInterval(float(low), float(high), len(names), n_draws, n_failed)
 
 
-def _tail(n_groups: int) -> float:
+def expanded_tail(n_groups: int) -> float:
+    """Part of the draws below the lower end of an expanded 95 % percentile interval.
+
+    Examples
+    --------
+    >>> round(expanded_tail(5), 4), round(expanded_tail(1000), 4)
+    (0.001, 0.0248)
+    """
     quantile = stats.t.ppf(0.975, n_groups - 1) * np.sqrt(n_groups / (n_groups - 1))
     return float(stats.norm.cdf(-quantile))
 
