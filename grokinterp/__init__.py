@@ -71,16 +71,16 @@ if TYPE_CHECKING:
         extract as extract,
         extraction_curve as extraction_curve,
     )
-    from grokinterp.learning_coefficient import (
-        LearningCoefficient as LearningCoefficient,
-        learning_coefficient_curve as learning_coefficient_curve,
-        local_learning_coefficient as local_learning_coefficient,
-    )
     from grokinterp.leagues import (
         League as League,
         WatchedCurve as WatchedCurve,
         judge_curves as judge_curves,
         league as league,
+    )
+    from grokinterp.learning_coefficient import (
+        LearningCoefficient as LearningCoefficient,
+        learning_coefficient_curve as learning_coefficient_curve,
+        local_learning_coefficient as local_learning_coefficient,
     )
     from grokinterp.measures import (
         MEASURES as MEASURES,

@@ -106,12 +106,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "How degenerate the minimum is": {
         "plot_learning_coefficient": (
-            "Chains, and the plateau over settings.",
-            "(gi.local_learning_coefficient(gi.take_snapshot(first.run), n_draws=500))",
+            "Chains, and the estimates of the settings that were tried.",
+            "(gi.local_learning_coefficient(snapshot, n_betas=[2], step_sizes=[1e-4, 1e-3]))",
         ),
         "plot_learning_coefficient_curve": (
             "Along a run.",
-            "(gi.learning_coefficient_curve(first.run, n_beta=2, step_size=1e-3))",
+            "(gi.learning_coefficient_curve(first.run, n_beta=2, step_size=1e-3, n_draws=100))",
         ),
     },
     "Several runs": {

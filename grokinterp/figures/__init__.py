@@ -43,11 +43,11 @@ from grokinterp.figures.embedding_circles import plot_embedding_circles
 from grokinterp.figures.extraction_curve import plot_extraction_curve
 from grokinterp.figures.frequency_life import plot_frequency_life
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.league import plot_league
 from grokinterp.figures.learning_coefficient import (
     plot_learning_coefficient,
     plot_learning_coefficient_curve,
 )
-from grokinterp.figures.league import plot_league
 from grokinterp.figures.live import LiveFigure, live_figure as live_figure
 from grokinterp.figures.mode_families import plot_mode_families
 from grokinterp.figures.neuron_phases import plot_neuron_phases
