@@ -18,9 +18,11 @@ from grokinterp.registered import register
 if TYPE_CHECKING:
     # The same names from the same places, for editors and type checkers.
     from grokinterp import figures as figures
+    from grokinterp.certificates import Certificate as Certificate, certify as certify
     from grokinterp.circuits import (
         Algorithm as Algorithm,
         KeyFrequencies as KeyFrequencies,
+        ModeFamilies as ModeFamilies,
         Snapshot as Snapshot,
         ablate as ablate,
         ablate_with_hooks as ablate_with_hooks,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         coset_neurons as coset_neurons,
         find_algorithm as find_algorithm,
         find_key_frequencies as find_key_frequencies,
+        mode_families as mode_families,
         neuron_table as neuron_table,
         take_snapshot as take_snapshot,
     )
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
         Reproduction as Reproduction,
         reproduce as reproduce,
     )
+    from grokinterp.explorer import Explorer as Explorer, explore as explore
     from grokinterp.extraction import (
         ClosedForm as ClosedForm,
         extract as extract,
@@ -72,6 +76,11 @@ if TYPE_CHECKING:
         WatchedCurve as WatchedCurve,
         judge_curves as judge_curves,
         league as league,
+    )
+    from grokinterp.learning_coefficient import (
+        LearningCoefficient as LearningCoefficient,
+        learning_coefficient_curve as learning_coefficient_curve,
+        local_learning_coefficient as local_learning_coefficient,
     )
     from grokinterp.measures import (
         MEASURES as MEASURES,
@@ -117,11 +126,14 @@ if TYPE_CHECKING:
     from grokinterp.trajectory import (
         Analysis as Analysis,
         CircuitSteps as CircuitSteps,
+        Event as Event,
+        LifeRule as LifeRule,
         Milestones as Milestones,
         Phases as Phases,
         Thresholds as Thresholds,
         analyze_run as analyze_run,
         find_circuit_steps as find_circuit_steps,
+        find_events as find_events,
         find_milestones as find_milestones,
         find_phases as find_phases,
         write_tables as write_tables,
@@ -164,11 +176,18 @@ _HOMES = {
     "ablate_with_hooks": "circuits",
     "ablation_table": "circuits",
     "circuit_table": "circuits",
+    "ModeFamilies": "circuits",
+    "mode_families": "circuits",
     "neuron_table": "circuits",
     "coset_neurons": "circuits",
+    "certify": "certificates",
+    "Certificate": "certificates",
     "extract": "extraction",
     "ClosedForm": "extraction",
     "extraction_curve": "extraction",
+    "local_learning_coefficient": "learning_coefficient",
+    "LearningCoefficient": "learning_coefficient",
+    "learning_coefficient_curve": "learning_coefficient",
     "Measure": "measures",
     "MEASURES": "measures",
     "measure": "measures",
@@ -181,6 +200,9 @@ _HOMES = {
     "find_milestones": "trajectory",
     "CircuitSteps": "trajectory",
     "find_circuit_steps": "trajectory",
+    "Event": "trajectory",
+    "LifeRule": "trajectory",
+    "find_events": "trajectory",
     "Analysis": "trajectory",
     "analyze_run": "trajectory",
     "write_tables": "trajectory",
@@ -188,6 +210,8 @@ _HOMES = {
     "Comparison": "comparison",
     "comparison_of": "comparison",
     "compare_settings": "comparison",
+    "explore": "explorer",
+    "Explorer": "explorer",
     "league": "leagues",
     "League": "leagues",
     "WatchedCurve": "leagues",

@@ -15,7 +15,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
-_ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "à": r"{\`a}", "ø": r"{\o}"}
+_ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "à": r"{\`a}", "ø": r"{\o}", "ü": r"{\"u}"}
 MOST_NAMES = 5
 """Authors that a reference names; of more it names the first."""
 
@@ -128,6 +128,33 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         arxiv="2302.03025",
         conference=_ICML,
     ),
+    "lau2025local": Paper(
+        (
+            "Lau, Edmund",
+            "Furman, Zach",
+            "Wang, George",
+            "Murfet, Daniel",
+            "Wei, Susan",
+        ),
+        "The Local Learning Coefficient: A Singularity-Aware Complexity Measure",
+        2025,
+        arxiv="2308.12108",
+        conference="International Conference on Artificial Intelligence and Statistics",
+    ),
+    "vehtari2021rank": Paper(
+        (
+            "Vehtari, Aki",
+            "Gelman, Andrew",
+            "Simpson, Daniel",
+            "Carpenter, Bob",
+            "Bürkner, Paul-Christian",
+        ),
+        "Rank-Normalization, Folding, and Localization: An Improved R-hat for Assessing "
+        "Convergence of MCMC",
+        2021,
+        arxiv="1903.08008",
+        journal="Bayesian Analysis",
+    ),
     "stander2024grokking": Paper(
         ("Stander, Dashiell", "Yu, Qinan", "Fan, Honglu", "Biderman, Stella"),
         "Grokking Group Multiplication with Cosets",
@@ -215,6 +242,22 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         "Understanding Grokking Through A Robustness Viewpoint",
         2023,
         arxiv="2311.06597",
+    ),
+    "gross2024compact": Paper(
+        (
+            "Gross, Jason",
+            "Agrawal, Rajashree",
+            "Kwa, Thomas",
+            "Ong, Euan",
+            "Yip, Chun Hei",
+            "Gibson, Alex",
+            "Noubir, Soufiane",
+            "Chan, Lawrence",
+        ),
+        "Compact Proofs of Model Performance via Mechanistic Interpretability",
+        2024,
+        arxiv="2406.11779",
+        conference=_NEURIPS,
     ),
     "hurley2009comparing": Paper(
         ("Hurley, Niall", "Rickard, Scott"),

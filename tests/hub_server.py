@@ -19,7 +19,7 @@ class Repository:
     """Whoever does not send it sees no such repository."""
     is_gated: bool = False
     sizes: dict[str, int] = field(default_factory=dict)
-    """What the listing says of some files in the place of their sizes."""
+    """What the listing says of some files in place of their sizes."""
 
     @property
     def commit(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from grokinterp.circuits.algorithm import Algorithm
 from grokinterp.circuits.evidence import CIRCUIT_COLUMNS
 from grokinterp.circuits.gradients import GradientSymmetricity
 from grokinterp.circuits.key_frequencies import KeyFrequencies
+from grokinterp.circuits.mode_families import mode_tables
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run, WeightsInMemory
 from grokinterp.tasks import Task, TaskSpec, draw_split
@@ -19,6 +21,7 @@ from grokinterp.trajectory.analysis import Analysis
 from grokinterp.trajectory.circuit_steps import CircuitSteps
 from grokinterp.trajectory.milestones import Milestones
 from grokinterp.trajectory.phases import Phases
+from tests import planted
 
 KEYS = (14, 35, 41, 42, 52)
 NANDA_STEPS = 25_000
@@ -301,6 +304,13 @@ CIRCUIT_STEPS = CircuitSteps(
 )
 
 
+@lru_cache
+def modes() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Families of the modes of a planted network, which is smaller than the run."""
+    snapshot = planted.trigonometric_snapshot(13, [2, 5])
+    return mode_tables(snapshot, KeyFrequencies.given(13, [2, 5]))
+
+
 def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
     """A run like the one of Nanda et al.: memorizes at 230, groks at 8,310."""
     keys = KEYS if p == 113 else tuple(k for k in (2, 5, p // 2) if k <= p // 2)
@@ -309,6 +319,7 @@ def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
         TrainConfig(task=TaskSpec(p=p)), curves(p), steps, "Trained by grokinterp in ckpts/."
     )
     table = trajectory(steps, p)
+    families, spectrum = modes()
     return Analysis(
         run=run,
         key_frequencies=KeyFrequencies(
@@ -319,6 +330,8 @@ def grokked_analysis(n_checkpoints: int = 250, *, p: int = 113) -> Analysis:
         ablations=ablations(keys),
         circuit=circuit(keys),
         neurons=neurons(keys),
+        mode_families=families,
+        mode_spectrum=spectrum,
         phases=Phases((0, 1_400), (1_400, 8_550), (8_550, 14_600)),
         milestones=MILESTONES,
         circuit_steps=CIRCUIT_STEPS,
@@ -401,6 +414,8 @@ def permutation_analysis(n_checkpoints: int = 60) -> Analysis:
         ablations=removed,
         circuit=pd.DataFrame(),
         neurons=neurons_on_cosets(),
+        mode_families=pd.DataFrame(),
+        mode_spectrum=pd.DataFrame(),
         milestones=dataclasses.replace(base.milestones, plateau_transition_width=None),
         algorithm=Algorithm("none", "permutations are no sums in a cyclic group"),
     )
@@ -552,6 +567,8 @@ def empty_analysis() -> Analysis:
         by_frequency=frequency,
         neurons=base.neurons.assign(phase_sum=np.nan, phase_out=np.nan, phase_error=np.nan),
         ablations=base.ablations.assign(loss_all=np.nan, loss_train=np.nan, loss_test=np.nan),
+        mode_families=pd.DataFrame(),
+        mode_spectrum=pd.DataFrame(),
     )
 
 

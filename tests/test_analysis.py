@@ -292,6 +292,8 @@ def test_tables_round_trip(tiny_analysis, tmp_path):
         "by_frequency.csv",
         "ablations.csv",
         "neurons.csv",
+        "two_dimensional_modes.csv",
+        "two_dimensional_spectrum.csv",
         "summary.json",
     }
     text = (tmp_path / "out" / "measures.csv").read_text().splitlines()

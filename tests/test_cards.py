@@ -71,6 +71,9 @@ OBJECTS = {
     "analysis": GROKKED,
     "comparison": comparison_of([GROKKED, synthetic.memorized_analysis(12)]),
     "reproduction": reproduction([CLAIM]),
+    "learning coefficient": gi.local_learning_coefficient(
+        CLOCK, n_betas=[2], step_sizes=[1e-3], n_burn_in=20, n_draws=20
+    ),
 }
 
 

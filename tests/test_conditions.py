@@ -290,7 +290,7 @@ def test_what_was_found_follows_the_verdicts():
     assert "do not agree" not in found and "leave open" not in found
     assert "too few examples (no: 0 of 12 grokked)" in found
     assert "undecided, 16 of 16 networks grokked" in found
-    assert "could not even learn these by heart (12 of 12)" in found
+    assert "could not even memorize these (12 of 12)" in found
     assert 2 <= found.count(". ") + 1 <= 5
 
 

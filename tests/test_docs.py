@@ -262,6 +262,16 @@ def test_the_table_of_published_figures_is_in_step_with_what_was_measured():
     assert [keys.agrees(one, keys.ours(one)) for one in (same, other)] == [True, False]
 
 
+def test_the_gallery_has_every_figure():
+    gallery = script("gallery")
+    assert gallery.lacking() == []
+    page = (DOCS / "gallery.md").read_text(encoding="utf-8")
+    for section in gallery.SECTIONS.values():
+        for name, (_, arguments) in section.items():
+            assert f"gi.figures.{name}{arguments}" in page, "run docs/scripts/gallery.py make"
+            assert (DOCS / "figures" / "gallery" / f"{name.removeprefix('plot_')}.png").exists()
+
+
 def test_the_table_of_measures_is_in_step_with_the_catalogue_and_the_costs():
     import grokinterp as gi
 

@@ -1,4 +1,4 @@
-"""First weights: the published ones, their sizes, and no global randomness."""
+"""Initial weights: the published ones, their sizes, and no global randomness."""
 
 import math
 

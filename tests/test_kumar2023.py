@@ -527,7 +527,7 @@ def test_kernel_and_weights_move_less_the_lazier_and_the_norm_grows(tiny_runs):
 
 
 def test_laziness_switches_the_claims_off(tiny_runs):
-    """With lazy runs in the places of the rich ones, and large first weights in those of small."""
+    """With lazy runs in place of the rich ones, and large initial weights in those of small."""
     rows = {name: row for name, (_, row) in tiny_runs.items()}
 
     def found(rich, between, small):

@@ -161,7 +161,7 @@ def test_leads_of_a_planted_trajectory_are_those_that_were_planted():
             "step": steps,
             "test_accuracy": np.where(steps >= 2500, 1.0, 0.55),
             "test_accuracy_unmirrored": np.where(steps >= 3000, 1.0, 0.02),
-            # High at first, as the loss of any first weights is.
+            # High at first, as the loss of any initial weights is.
             "excluded_loss_train": np.where((steps < 200) | (steps >= 2200), 4.0, 0.01),
             "restricted_loss_test": np.where(steps < 1400, 5.0, 0.1),
             "held_out_restricted_loss": np.where(steps < 3300, 5.0, 0.1),

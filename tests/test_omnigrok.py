@@ -82,8 +82,8 @@ def planted(n_seeds=3, **changes):
     for seed in range(n_seeds):
         for norm, (train, test) in landscape.items():
             rows.append(row("landscape", norm, seed, train_loss=train, test_loss=test))
-        rows.append(row("large first weights", 1.0, seed, **changes.get("standard", {})))
-        rows.append(row("large first weights", 8.0, seed, **large))
+        rows.append(row("large initial weights", 1.0, seed, **changes.get("standard", {})))
+        rows.append(row("large initial weights", 8.0, seed, **large))
         rows += held("norm held", RHO, seed, **changes.get("usual", {}))
         rows += held("norm held, small epsilon", RHO, seed, **changes.get("kept", {}))
         stable = {"rate": 2.5, "start": 500} | changes.get("stable", {})
@@ -114,7 +114,7 @@ def test_a_world_as_the_papers_have_it_is_confirmed_in_every_main_claim():
     assert findings.claims[OTHER_LOSS].verdict == "confirmed"
     assert [chart.name for chart in findings.charts] == [
         "landscape",
-        "large-first-weights",
+        "large-initial-weights",
         "time-against-norm",
     ]
 
@@ -330,7 +330,7 @@ def test_squared_error_is_a_remark_beside_the_verdict():
     others = table[table["arm"] == "landscape"].assign(arm="landscape mse", test_loss=0.1)
     late = pd.DataFrame(
         [
-            row("large first weights mse", 8.0, seed, accuracy_at_fit=0.2, crossing_80_step=9000)
+            row("large initial weights mse", 8.0, seed, accuracy_at_fit=0.2, crossing_80_step=9000)
             for seed in (0, 1)
         ]
     )
@@ -409,8 +409,8 @@ def tiny_rows(tmp_path_factory):
         for w in (0.4, 2.0, 10.0)
     }
     return landscape | {
-        "large": observed(digits(8.0, 1500, weight_decay=0.3), "large first weights", 8.0),
-        "standard": observed(digits(1.0, 250, weight_decay=0.3), "large first weights", 1.0),
+        "large": observed(digits(8.0, 1500, weight_decay=0.3), "large initial weights", 8.0),
+        "standard": observed(digits(1.0, 250, weight_decay=0.3), "large initial weights", 1.0),
         "held": observed(small, "norm held", 1.0),
         "free": observed(free, "weight decay", 1.0),
     }

@@ -100,6 +100,7 @@ def rows_of(analysis):
     if len(analysis.neurons):
         rows |= {"neurons.csv", *(f"neurons.csv: {column}" for column in analysis.neurons)}
     rows |= {f"circuit.csv: {stage}" for stage in analysis.circuit["stage"]}
+    rows |= {f"two_dimensional_modes.csv: {part}" for part in set(analysis.mode_families["part"])}
     places = analysis.ablations["intervention"].str.extract(r"^(?:removed from|kept in) ([\w ]+)")
     words = {"attention": "heads", "residual stream": "paths"}
     at = {place.strip() for place in places[0].dropna()}

@@ -425,7 +425,7 @@ def test_training_pairs_of_a_file_show_the_reading_of_what_only_memorized(
     assert run.spec.act_fn == "tanh" and run.steps == (100,) and not run.doubts
     assert "100.00% of the training pairs" in run.origin
     assert sorted(run.split.train.tolist()) == sorted(ROWS.tolist())
-    # Pairs that the user gives are asked in the place of those in the file.
+    # Pairs that the user gives are asked in place of those in the file.
     torch.save(layout(memorized, OTHERS), tmp_path / "net.pth")
     assert gi.load_run(tmp_path / "net.pth", train_pairs=ROWS).spec.act_fn == "tanh"
 

@@ -36,7 +36,7 @@ N_STEPS = 120
 """Enough for the training accuracy to stay up for 50 steps, which it has to at the end of a run."""
 
 
-FOUND = "The <small> networks learned their examples by heart."
+FOUND = "The <small> networks memorized their examples."
 
 
 def plan(scale: Scale):

@@ -33,12 +33,9 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 import grokinterp as gi
 from grokinterp.experiments import Chart, Mark, Series
-from grokinterp.figures.style import decorate
 
 # %% [markdown]
 # ## The task is a table
@@ -63,6 +60,7 @@ config = gi.TrainConfig(
     checkpoint_every=50,
 )
 task = gi.task_of(config.task)
+p = task.n_classes
 split = gi.draw_split(task)
 print(f"{task.n_pairs} pairs: {len(split.train)} to train on, {len(split.test)} to test with")
 
@@ -71,16 +69,7 @@ print(f"{task.n_pairs} pairs: {len(split.train)} to train on, {len(split.test)} 
 # colors run in a circle, because after p-1 comes 0 again.
 
 # %%
-p = task.n_classes
-answers = task.labels.reshape(p, p).astype(float)
-shown = np.where(split.is_train.reshape(p, p), answers, np.nan)
-
-figure = make_subplots(1, 2, subplot_titles=("all pairs", "train pairs"), shared_yaxes=True)
-for column, table in enumerate((answers, shown), start=1):
-    figure.add_trace(go.Heatmap(z=table, colorscale="Phase", showscale=False), 1, column)
-figure.update_xaxes(title_text="b", constrain="domain")
-figure.update_yaxes(title_text="a", autorange="reversed", scaleanchor="x", col=1)
-decorate(figure, f"a + b modulo {p}", plot_height=330).update_layout(showlegend=False)
+gi.figures.plot_answer_table(task, split)
 
 # %% [markdown]
 # Left, the stripes of a + b: every answer stands on a diagonal, once in each row and once in each

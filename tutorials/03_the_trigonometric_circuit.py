@@ -34,19 +34,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import torch
-from plotly.subplots import make_subplots
 
 import grokinterp as gi
-from grokinterp.experiments import Chart, Mark, Series
-from grokinterp.figures.style import TOP_BARE, decorate, key_color
-from grokinterp.spectra import to_fourier
 
 # %% [markdown]
-# The network is that of [tutorial 01](01_watch_it_grok.ipynb), in the same folder, and its key
-# frequencies are found as in [tutorial 02](02_spectra_and_key_frequencies.ipynb). `snapshot` is
-# the last checkpoint, run once on all pairs.
+# The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same folder,
+# and its key frequencies are found as there. `snapshot` is the last checkpoint, run once on all
+# pairs.
 
 # %%
 config = gi.TrainConfig(
@@ -114,28 +109,25 @@ assert margin(total) > 5 * single, "more frequencies do not help"
 
 # %%
 one, other = 15, 20
-first = keys.frequencies[0]
-candidates = np.arange(p)
-gi.figures.plot_chart(
-    Chart(
-        "scores",
-        f"Scores of all answers to {one} + {other}",
-        "candidate answer c",
-        "score",
-        "One cosine, and the mean of all.",
-        (
-            Series(f"k = {first} alone", candidates, scores[first][one, other], kind="line"),
-            Series("mean of all keys", candidates, total[one, other] / len(scores), kind="line"),
-        ),
-        marks=(Mark("x", (one + other) % p, f"the answer, {(one + other) % p}"),),
-    )
-)
+gi.figures.plot_waves(p, keys.frequencies, answer=(one + other) % p)
 
 # %% [markdown]
 # One cosine is 1 at the right answer and nearly 1 at some wrong ones. Another frequency is nearly
 # 1 at other wrong ones. Added up, the wrong ones cancel and the right one stays: **constructive
 # interference**.
 #
+# Does the network do this? These are its own logits for the same pair: what each key frequency
+# adds to them, the sum of these, and what the network computes.
+
+# %%
+figure = gi.figures.plot_pair_logits(snapshot, keys, one, other)
+shown = {trace.name: np.asarray(trace.y) for trace in figure.data}
+away = np.abs(shown["network"] - shown["sum of these"])
+assert shown["sum of these"].argmax() == (one + other) % p, "the waves have another answer"
+assert away.max() < 0.25 * shown["network"].max(), "the logits of this pair are no such sum"
+figure
+
+# %% [markdown]
 # ## Circles in the embedding
 #
 # A network that works like this must know cos wa and sin wa. Its embedding W_E has two directions
@@ -143,31 +135,15 @@ gi.figures.plot_chart(
 # embeddings along these two, for each key frequency.
 
 # %%
-W_E = snapshot.weight("W_E")[:p].double()
-components = to_fourier(W_E)
-names = [f"k = {k}" for k in keys.frequencies]
-figure = make_subplots(1, len(names), subplot_titles=names, horizontal_spacing=0.06)
-for column, k in enumerate(keys.frequencies, start=1):
-    cosine, sine = components[2 * k - 1], components[2 * k]
-    across = (W_E @ (cosine / cosine.norm())).numpy()
-    up = (W_E @ (sine / sine.norm())).numpy()
-    radius = np.hypot(across, up)
+figure = gi.figures.plot_embedding_circles(snapshot, keys)
+for k, ring in zip(keys.frequencies, figure.data, strict=True):
+    radius = np.hypot(ring.x, ring.y)
     assert radius.std() < 0.25 * radius.mean(), f"frequency {k} is no ring in the embedding"
-    # A hand of frequency k comes to the residues in this order: each is 1/k after the last.
-    order = np.arange(p + 1) * pow(k, -1, p) % p
-    ring = go.Scatter(x=across[order], y=up[order], mode="lines+markers", hovertext=order)
-    ring.update(marker={"color": key_color(column - 1), "size": 5}, line={"width": 1})
-    figure.add_trace(ring, 1, column)
-    named = order[:-1:6]
-    words = go.Scatter(x=1.25 * across[named], y=1.25 * up[named], mode="text", text=named)
-    figure.add_trace(words, 1, column)
-    figure.update_yaxes(scaleanchor=f"x{column}", showticklabels=False, col=column)
-    figure.update_xaxes(showticklabels=False, col=column)
-decorate(figure, "The residues in the embedding", plot_height=230).update_layout(showlegend=False)
+figure
 
 # %% [markdown]
 # Each panel is a clock face: the residues stand on a ring, in the order in which a hand of that
-# frequency meets them (every sixth is named). Nothing in the data says that the tokens have an
+# frequency meets them (some are named). Nothing in the data says that the tokens have an
 # order. But a ring in the embedding proves nothing yet: something may be there and not be used.
 #
 # ## Follow the circuit
@@ -182,13 +158,7 @@ losses = circuit.loc[is_whole, ["stage", "quantity", "value"]].reset_index(drop=
 losses
 
 # %%
-labels = losses["quantity"].str.removeprefix("loss, ")
-figure = go.Figure(go.Bar(x=losses["value"], y=labels, orientation="h", marker_color="#0072B2"))
-figure.add_vline(x=np.log(p), line={"dash": "dash", "color": "#808080"})
-figure.update_xaxes(type="log", exponentformat="power", title_text="loss on all pairs (nats)")
-figure.update_yaxes(autorange="reversed")
-decorate(figure, "Loss after each replacement", plot_height=330, above=TOP_BARE)
-figure.update_layout(showlegend=False)
+gi.figures.plot_circuit_stages(circuit, n_classes=p)
 
 # %% [markdown]
 # The dashed line is log p, the loss of guessing. What to see, from top to bottom: the attention

@@ -41,7 +41,7 @@ from grokinterp.experiments import Chart, Series
 from grokinterp.experiments.nanda2023.progress_steps import half_way_steps
 
 # %% [markdown]
-# The network is that of [tutorial 01](01_watch_it_grok.ipynb), in the same folder.
+# The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same folder.
 
 # %%
 config = gi.TrainConfig(
@@ -144,7 +144,7 @@ assert weights.asof(found["jump_step"]) > 0.7 * weights.max(), "they had fallen 
 # AdamW multiplies every weight by 1 - ηλ in every step, with learning rate η and weight decay λ.
 # Left alone, a weight shrinks like exp(-ηλt). The stored pairs hold their ground as long as the
 # gradient repairs what decay takes away; but the network that generalizes has a smaller norm, and
-# it is decay that moves the one towards the other. To shrink the sum of squared weights from
+# it is decay that moves the one toward the other. To shrink the sum of squared weights from
 # V_peak, its largest value, when the train pairs are stored, to V_grok, when the test pairs are
 # right, decay alone takes
 #

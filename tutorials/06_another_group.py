@@ -55,11 +55,7 @@ spec = gi.TaskSpec(operation="permutation_composition", degree=4, train_fraction
 task = gi.Task(spec)
 products = torch.tensor(task.group_view.products)  # [a, b] is the number of ab
 
-heatmap = go.Heatmap(z=products, colorscale="Viridis", colorbar_title="ab")
-figure = go.Figure(heatmap).update_layout(template=TEMPLATE, width=520, height=470)
-figure.update_layout(title="Which permutation is ab", xaxis_title="b", yaxis_title="a")
-figure.update_xaxes(constrain="domain")
-figure.update_yaxes(autorange="reversed", scaleanchor="x", constrain="domain")
+gi.figures.plot_answer_table(task)
 
 # %% [markdown]
 # Every row and every column holds each of the 24 answers once, as in a table of addition. But the
@@ -120,15 +116,11 @@ assert sum(r.dimension**2 for r in representations.values()) == 24, "they do not
 a, b = 7, 9
 answer = int(products[a, b])
 inverse = torch.tensor(task.group_view.inverses)
-figure = go.Figure().update_layout(template=TEMPLATE, height=360, barmode="group")
-for name, color in (("sign", KEY_COLORS[0]), ("standard", KEY_COLORS[1])):
-    character = representations[name].character[products[answer, inverse]]  # of ab, then 1/c
-    figure.add_trace(go.Bar(y=character, name=name, marker_color=color))
-figure.update_layout(title=f"Characters for the answers c of ({a}, {b})")
-figure.update_layout(xaxis_title=f"c (the answer is {answer})", yaxis_title="character")
-largest = (character > character.max() - 1e-9).nonzero().flatten().tolist()  # of the standard one
+character = representations["standard"].character[products[answer, inverse]]  # of ab, then 1/c
+largest = (character > character.max() - 1e-9).nonzero().flatten().tolist()
 assert largest == [answer], "the right answer is not the only largest one"
-figure
+
+gi.figures.plot_characters(task, ["sign", "standard"], a, b)
 
 # %% [markdown]
 # The sign alone only tells even from odd: it halves the answers. The standard character is

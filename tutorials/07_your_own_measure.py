@@ -115,31 +115,13 @@ columns = ["step", "train_accuracy", "test_accuracy_unmirrored", "agreement"]
 print(table[columns][::4].round(3).to_string())
 
 # %% [markdown]
-# A figure of your own next to the losses takes a few lines of plotly. `gi.figures.style` has the
-# library's template and colors, so that it looks like its neighbors.
+# Below the losses it is drawn by one line. `gi.figures.style` has the library's template and colors
+# for a figure that needs more.
 
 # %%
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
-
-from grokinterp.figures.style import KEY_COLORS, SPLIT_COLORS, TEMPLATE
-
-figure = make_subplots(2, 1, shared_xaxes=True, vertical_spacing=0.06)
-for side in ("train", "test"):
-    losses = run.curves[["step", f"{side}_loss"]].dropna()
-    line = go.Scatter(x=losses["step"], y=losses[f"{side}_loss"], name=f"{side} loss")
-    figure.add_trace(line.update(line_color=SPLIT_COLORS[side]), row=1, col=1)
-for column, color in (
-    ("agreement", KEY_COLORS[0]),
-    ("test_accuracy_unmirrored", SPLIT_COLORS["test"]),
-):
-    line = go.Scatter(x=table["step"], y=table[column], name=column.replace("_", " "))
-    figure.add_trace(line.update(line_color=color, line_dash="dash"), row=2, col=1)
-figure.update_yaxes(title_text="loss (nats)", type="log", row=1, col=1)
-figure.update_yaxes(title_text="between 0 and 1", row=2, col=1)
-figure.update_xaxes(title_text="step (updates)", row=2, col=1)
-figure.update_layout(template=TEMPLATE, height=560, title="Agreement beside the losses")
-figure
+gi.figures.plot_columns(
+    analysis, ["agreement", "test_accuracy_unmirrored"], y_title="between 0 and 1"
+)
 
 # %% [markdown]
 # The test pairs agree with each other while the test loss is still high and few of them are
@@ -194,7 +176,7 @@ by_heart = gi.train(
         n_steps=400,
         checkpoint_every=100,
     ),
-    Path("ckpts/by_heart"),
+    Path("ckpts/memorized"),
     n_threads=1,
     progress=False,
 )

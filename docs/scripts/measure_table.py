@@ -63,7 +63,7 @@ def needs(measure: gi.Measure) -> str:
 
 
 def short(source: str) -> str:
-    """Return a source with first author and year in the place of authors, title and venue."""
+    """Return a source with first author and year in place of authors, title and venue."""
     for paper in BIBLIOGRAPHY.values():
         authors = [name.partition(",")[0] for name in paper.authors]
         who = " and ".join(authors) if len(authors) < 3 else f"{authors[0]} et al."

@@ -46,9 +46,12 @@ ROOMS = {
     "training": "Training",
     "circuits": "Circuits: one checkpoint",
     "extraction": "Extraction: a network as a formula",
+    "certificates": "Certificates: proofs of accuracy",
+    "learning_coefficient": "Learning coefficient: how degenerate a minimum is",
     "measures": "Measures: a checkpoint in a number",
     "trajectory": "Trajectory: many checkpoints",
     "experiments": "Experiments: questions of the literature",
+    "explorer": "Explorer: a circuit to try out",
     "report": "Reports",
     "errors": "Errors",
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from grokinterp.cards.configs import imported_config_card, train_config_card
 from grokinterp.cards.formulas import closed_form_card
+from grokinterp.cards.learning_coefficient import learning_coefficient_card
 from grokinterp.cards.markup import Card, card_html
 from grokinterp.cards.results import analysis_card, comparison_card, reproduction_card
 from grokinterp.cards.runs import run_card
@@ -20,6 +21,7 @@ CARDS: dict[str, Callable[[Any], Card]] = {
     "Snapshot": snapshot_card,
     "KeyFrequencies": key_frequencies_card,
     "ClosedForm": closed_form_card,
+    "LearningCoefficient": learning_coefficient_card,
     "Analysis": analysis_card,
     "Comparison": comparison_card,
     "Reproduction": reproduction_card,

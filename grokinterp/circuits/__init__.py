@@ -6,6 +6,7 @@ from grokinterp.circuits.cosets import coset_neurons
 from grokinterp.circuits.evidence import circuit_table
 from grokinterp.circuits.key_frequencies import KeyFrequencies, find_key_frequencies
 from grokinterp.circuits.memorization import excluded_loss
+from grokinterp.circuits.mode_families import ModeFamilies, mode_families
 from grokinterp.circuits.neuron_polynomials import neuron_table
 from grokinterp.circuits.snapshot import Snapshot, take_snapshot
 from grokinterp.circuits.task_pairs import has_frequencies, has_spectrum
@@ -15,6 +16,7 @@ __all__ = [
     "Ablation",
     "Algorithm",
     "KeyFrequencies",
+    "ModeFamilies",
     "Snapshot",
     "ablate",
     "ablate_with_hooks",
@@ -26,6 +28,7 @@ __all__ = [
     "find_key_frequencies",
     "has_frequencies",
     "has_spectrum",
+    "mode_families",
     "neuron_table",
     "restricted_loss",
     "take_snapshot",

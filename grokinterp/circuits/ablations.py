@@ -86,7 +86,7 @@ def ablate(
             circuit the restricted logits. At ``neurons``: the 3 x 3 block of each frequency
             in the last block's activations. At ``embedding``: cosine and sine of each
             frequency in the rows of W_E; the network is run again. In other groups
-            ``representation_sign`` and matrix elements in the place of the waves.
+            ``representation_sign`` and matrix elements in place of the waves.
         ``neuron_17``, ``neurons_of_9``, ``unexplained_neurons``, ``mlp``
             One neuron; those with over 85 % of their variance in frequency 9; those with no
             such frequency; all.
@@ -147,7 +147,7 @@ def _after(
     found = components_of(snapshot, intervention.component, key_frequencies)
     labels = () if found is None else found.names or found.frequencies
     name, what = str(intervention.component), intervention.describe()
-    return _evaluate(snapshot, logits, name, what, labels)
+    return evaluate_logits(snapshot, logits, name, what, labels)
 
 
 def ablate_with_hooks(
@@ -193,7 +193,7 @@ def ablate_with_hooks(
         logits = logits[:, : snapshot.task.n_classes]
     points = ", ".join(str(point) for point, _ in fwd_hooks)
     of_pairs = [logits[evaluated_rows(snapshot)]]
-    return _evaluate(snapshot, of_pairs, name, f"hooks at {points}", ())
+    return evaluate_logits(snapshot, of_pairs, name, f"hooks at {points}", ())
 
 
 def ablation_table(
@@ -309,10 +309,12 @@ def full_network(snapshot: Snapshot) -> Ablation:
     """How the network does when nothing is touched."""
     rows = evaluated_rows(snapshot)
     parts = portions(len(rows), 8 * snapshot.logits.shape[1])
-    return _evaluate(snapshot, (snapshot.logits[rows[part]] for part in parts), "full", "none", ())
+    return evaluate_logits(
+        snapshot, (snapshot.logits[rows[part]] for part in parts), "full", "none", ()
+    )
 
 
-def _evaluate(
+def evaluate_logits(
     snapshot: Snapshot,
     logits: Iterable[Float[Tensor, "row c"]],
     component: str,

@@ -71,7 +71,7 @@ class Profiles:
         return torch.where(total > 0, fits, torch.zeros_like(fits)), H, K
 
     def drawn(self, first: Tensor, second: Tensor) -> Profiles:
-        """Other profiles in the place of these, each with the power of the one it replaces."""
+        """Other profiles in place of these, each with the power of the one it replaces."""
         old, new = (self.first, self.second), (first, second)
         scaled = [
             theirs * (ours.norm(dim=0) / theirs.norm(dim=0).clamp_min(_TINY))

@@ -80,14 +80,32 @@ def embedding_circles(
     norms = norms_by_frequency(rows)
     with_sine = norms[: (n - 1) // 2]
     largest = with_sine.argsort(descending=True, stable=True)[:n_circles] + 1
-    basis, centered = fourier_basis(n), rows - rows.mean(dim=0)
-    circles = {}
-    for k in sorted(largest.tolist()):
-        cosine, sine = basis[2 * k - 1] @ rows, basis[2 * k] @ rows
-        first = torch.nn.functional.normalize(cosine, dim=0)
-        second = torch.nn.functional.normalize(sine - (sine @ first) * first, dim=0)
-        circles[k] = centered @ torch.stack([first, second], dim=1)
+    circles = {k: circle_of_rows(rows, k) for k in sorted(largest.tolist())}
     return EmbeddingCircles(norms, circles)
+
+
+def circle_of_rows(rows: Float[Tensor, "x d"], frequency: int) -> Float[Tensor, "x 2"]:
+    """Centered rows in the plane of one frequency's cosine and sine.
+
+    Parameters
+    ----------
+    rows
+        Of the elements, in the order of a cyclic view.
+    frequency
+        One that has a sine: below n / 2.
+
+    Examples
+    --------
+    >>> x = torch.arange(5) * 2 * torch.pi / 5
+    >>> points = circle_of_rows(torch.stack([x.cos(), x.sin()], dim=1).double(), 1)
+    >>> points.norm(dim=1).round(decimals=3).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    rows, basis = rows.double(), fourier_basis(len(rows))
+    cosine, sine = basis[2 * frequency - 1] @ rows, basis[2 * frequency] @ rows
+    first = torch.nn.functional.normalize(cosine, dim=0)
+    second = torch.nn.functional.normalize(sine - (sine @ first) * first, dim=0)
+    return (rows - rows.mean(dim=0)) @ torch.stack([first, second], dim=1)
 
 
 def _rows(W_E: Tensor, task: Task, spec: ModelSpec) -> Float[Tensor, "x d"]:

@@ -51,7 +51,7 @@ def losses_without_each(
         Of a network with neurons and a linear readout. With a norm before the logits, its scale is
         frozen while a neuron changes.
     fills
-        Values to put in the place of each neuron.
+        Values to put in place of each neuron.
 
     Returns
     -------

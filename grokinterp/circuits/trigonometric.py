@@ -7,7 +7,7 @@ n rows hold it. What is left of the logits without it is the business of
 :mod:`grokinterp.circuits.memorization`.
 
 In a group that is not cyclic the same code takes matrix elements of key representations,
-:math:`\rho_{ij}(ab)`, in the place of the waves, and characters :math:`\chi_\rho(abc^{-1})` in
+:math:`\rho_{ij}(ab)`, in place of the waves, and characters :math:`\chi_\rho(abc^{-1})` in
 that of :math:`\cos w_k(a+b-c)` (Chughtai et al., ICML 2023, arXiv:2302.03025); "the sum of a
 pair's indices" is then the product of its elements.
 

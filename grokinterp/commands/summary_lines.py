@@ -9,8 +9,12 @@ if TYPE_CHECKING:
     from grokinterp.trajectory import Analysis
 
 
+MOST_EVENTS = 6
+"""Events that are printed."""
+
+
 def summary_lines(analysis: Analysis) -> list[str]:
-    """Return the short summary: outcome, key frequencies, steps, algorithm, phases, ablations."""
+    """Return the short summary: outcome, key frequencies, steps, phases, events, ablations."""
     found, algorithm = analysis.key_frequencies, analysis.algorithm
     lines = [_without_doubts(analysis, analysis.outcome)]
     is_group = analysis.run.task.has_representations
@@ -36,10 +40,34 @@ def summary_lines(analysis: Analysis) -> list[str]:
     for name, span in analysis.phases.as_dict().items():
         text = f"steps {span[0]:,} to {span[1]:,}" if span else ""
         lines.append(_line(analysis, f"phases.{name}", text, width))
+    lines += _event_lines(analysis, width)
     lines += _ablation_lines(analysis, width)
     for name, reason in analysis.failures.items():
         lines.append(f"{'left out':{width}}{name}: {reason}")
     return lines
+
+
+def _event_lines(analysis: Analysis, width: int) -> list[str]:
+    """The first events after the network generalized; of those before, how many there are."""
+    from grokinterp.trajectory.event_words import condensed
+
+    if not analysis.events:
+        return [_line(analysis, "events", "", width)]
+    grokked = analysis.milestones.grokking_step
+    after = [event for event in analysis.events if grokked is None or event.step > grokked]
+    n_before, told = len(analysis.events) - len(after), condensed(after)
+    n_left = max(len(told) - MOST_EVENTS, 0)
+    texts = [event.sentence for event in told[:MOST_EVENTS]]
+    if n_left:
+        texts.append(f"and {n_left} more (events.csv)")
+    if n_before:
+        also = " also" if after else ""
+        texts.append(f"{n_before}{also} up to the grokking step (events.csv)")
+    return [f"{label:{width}}{text}" for label, text in zip(_labels(texts), texts, strict=True)]
+
+
+def _labels(texts: list[str]) -> list[str]:
+    return ["events", *("" for _ in texts[1:])]
 
 
 def _ablation_lines(analysis: Analysis, width: int) -> list[str]:

@@ -15,7 +15,7 @@ SeriesRole = Literal["train", "test"]
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Points of a chart that belong together and share a name and a colour.
+    """Points of a chart that belong together and share a name and a color.
 
     Examples
     --------
@@ -39,10 +39,10 @@ class Series:
     high: Any = None
     """(n,) upper ends."""
     color_index: int | None = None
-    """Which colour; None: by position among the series of the chart. A fit has that of its
+    """Which color; None: by position among the series of the chart. A fit has that of its
     points."""
     role: SeriesRole | None = None
-    """``train`` or ``test``: the house's colours for the two, instead of a number."""
+    """``train`` or ``test``: the house's colors for the two, instead of a number."""
     is_dashed: bool = False
 
     def __post_init__(self) -> None:

@@ -22,7 +22,9 @@ from grokinterp.figures.circuit_strength import plot_circuit_strength, plot_comp
 from grokinterp.figures.coset_neurons import plot_coset_neurons
 from grokinterp.figures.curves import plot_accuracies, plot_losses, plot_mirrored_accuracies
 from grokinterp.figures.embedding import plot_embedding_heatmap, plot_embedding_spectrum
+from grokinterp.figures.frequency_life import plot_frequency_life
 from grokinterp.figures.key_frequencies import plot_key_frequency_evidence
+from grokinterp.figures.mode_families import plot_mode_families
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
@@ -37,6 +39,7 @@ FIGURES: dict[str, Plot] = {
     "embedding-spectrum": plot_embedding_spectrum,
     "embedding-heatmap": plot_embedding_heatmap,
     "key-frequencies": plot_key_frequency_evidence,
+    "frequency-life": plot_frequency_life,
     "restricted-and-excluded-loss": plot_restricted_and_excluded_loss,
     "excluded-loss-by-frequency": plot_excluded_loss_by_frequency,
     "neurons": plot_neurons,
@@ -48,6 +51,7 @@ FIGURES: dict[str, Plot] = {
     "sum-squared-weights": plot_sum_squared_weights,
     "further-measures": plot_further_measures,
     "mirrored-accuracy": plot_mirrored_accuracies,
+    "mode-families": plot_mode_families,
     "circuit-strength": plot_circuit_strength,
     "ablations": plot_ablations,
     "component-ablations": plot_component_ablations,

@@ -22,7 +22,7 @@ from grokinterp.trajectory.analysis import Analysis
 _TRAIN, _TEST, _ALL = (SPLIT_COLORS[name] for name in ("train", "test", "all"))
 _SYMBOLS = {"mean": "circle", "zero": "x", "resample": "diamond"}
 FILL_COLORS = {"mean": "#009E73", "zero": "#CC79A7", "resample": "#E69F00"}
-"""Color of what stands in the place of an ablated part."""
+"""Color of what stands in place of an ablated part."""
 
 
 def plot_circuit_strength(analysis: Analysis) -> go.Figure:

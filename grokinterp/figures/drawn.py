@@ -24,6 +24,10 @@ FIELDS_OF_FIGURES: dict[str, tuple[str, ...]] = {
         "evidence.n_neurons",
         "evidence.W_L_norm",
     ),
+    "frequency-life": (
+        "by_frequency.logit_power_share",
+        "by_representation.logit_power_share",
+    ),
     "restricted-and-excluded-loss": ("final.restricted_loss_all", "final.excluded_loss_all"),
     "excluded-loss-by-frequency": ("by_frequency.excluded_loss_train",),
     "neurons": (
@@ -50,6 +54,7 @@ FIELDS_OF_FIGURES: dict[str, tuple[str, ...]] = {
         "final.circularity",
     ),
     "mirrored-accuracy": ("final.test_accuracy_mirrored", "final.test_accuracy_unmirrored"),
+    "mode-families": ("two_dimensional_modes.logits", "two_dimensional_modes.neurons"),
     "circuit-strength": (
         "final.trigonometric_logit_train",
         "final.held_out_restricted_accuracy",

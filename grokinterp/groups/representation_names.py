@@ -6,7 +6,7 @@ r"""Names of the irreducible representations of a group, as the literature has t
     ``sign`` is 1 on rotations and -1 on reflections. ``freq_k`` turns the plane by 2πk/n with r.
     At even n, ``sign_a`` is -1 on r and 1 on s, ``sign_b`` is -1 on both.
 ``dicyclic(n)``, ``quaternion``
-    The same with a in the place of r and x in that of s; ``freq_k`` turns by πk/n, and at odd n
+    The same with a in place of r and x in that of s; ``freq_k`` turns by πk/n, and at odd n
     the complex pair that is -1 on a is ``freq_n``.
 ``symmetric(n)``, ``alternating(n)``
     ``standard`` are the permutation matrices without their mean, ``standard_sign`` its product with

@@ -1,7 +1,7 @@
 r"""Laws of grokking times of which some are known only to lie above the last step.
 
 A run that has not grokked by its last step has a time all the same; it is right-censored. To
-drop such runs, or to enter their last step as the time, bends every slope towards zero, since it
+drop such runs, or to enter their last step as the time, bends every slope toward zero, since it
 is the slow ones that are cut off.
 """
 

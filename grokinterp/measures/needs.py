@@ -93,7 +93,7 @@ def _without_representations(task: Task, keys: KeyFrequencies, split_is_known: b
         return None
     words = task.spec.in_words
     if has_spectrum(task):
-        return f"{words} has frequencies in the place of representations"
+        return f"{words} has frequencies in place of representations"
     return f"{words} is no product in a group, so there are no representations"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from grokinterp.errors import ConfigError, GrokinterpError, ShapeError, one_line
 from grokinterp.fields import shown
@@ -83,10 +84,25 @@ class ModuleForward:
         outputs = self._outputs(pairs)
         return answers_of(outputs, self.n_answers, "outputs of the module").float().cpu()
 
-    def _outputs(self, pairs: Int[Tensor, "row 2"]) -> Float[Tensor, "row output"]:
+    def logits_with(
+        self, weights: Mapping[str, Tensor], pairs: Int[Tensor, "row 2"]
+    ) -> Float[Tensor, "row c"]:
+        """Logits with other values of some parameters, by name; differentiable in them.
+
+        The caller holds the module in eval mode (:func:`undisturbed`).
+        """
+        outputs = self._outputs(pairs, weights)
+        return answers_of(outputs, self.n_answers, "outputs of the module")
+
+    def _outputs(
+        self, pairs: Int[Tensor, "row 2"], weights: Mapping[str, Tensor] | None = None
+    ) -> Float[Tensor, "row output"]:
         arguments, named = self._arguments(pairs)
         try:
-            output = self.module(*arguments, **named)
+            if weights is None:
+                output = self.module(*arguments, **named)
+            else:
+                output = functional_call(self.module, dict(weights), arguments, named)
         except GrokinterpError:
             raise
         except Exception as error:

@@ -35,7 +35,7 @@ class NeuronPlace:
         return value[:, -1] if self.has_positions else value
 
     def handler(self, neurons: Float[Tensor, "row neuron"]) -> tuple[Place, Handler]:
-        """Return the hook that puts other neurons in the place of those of some rows."""
+        """Return the hook that puts other neurons in place of those of some rows."""
 
         def change(value: Tensor) -> Tensor:
             given = neurons.to(device=value.device, dtype=value.dtype)

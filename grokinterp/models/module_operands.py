@@ -93,7 +93,7 @@ class OperandPlaces:
     def handlers(
         self, a: Float[Tensor, "row d"], b: Float[Tensor, "row e"]
     ) -> list[tuple[Place, Handler]]:
-        """Return the hooks that put other operands in the place of those of some rows."""
+        """Return the hooks that put other operands in place of those of some rows."""
         if self.kind == "sum":
             return [self._put(self.a, a + b, None)]
         of_a, of_b = self.columns or (None, None)

@@ -138,7 +138,7 @@ class ModuleParts(NetworkParts):
     def logits_from_operands(
         self, a: Float[Tensor, "row d"], b: Float[Tensor, "row e"], rows: Int[Tensor, " row"]
     ) -> Float[Tensor, "row c"]:
-        """Logits of some pairs with other operands in the place of theirs."""
+        """Logits of some pairs with other operands in place of theirs."""
         self.require("way_from_operands")
         return self.run_from_operands(a, b, rows)
 
@@ -161,7 +161,7 @@ class ModuleParts(NetworkParts):
     def logits_from_neurons(
         self, neurons: Float[Tensor, "row neuron"], rows: Int[Tensor, " row"]
     ) -> Float[Tensor, "row c"]:
-        """Logits of some pairs with other activations in the place of their neurons."""
+        """Logits of some pairs with other activations in place of their neurons."""
         self.require("way_from_neurons")
         return self.run_from_neurons(neurons, rows)
 
@@ -203,7 +203,7 @@ def _of_changed(
     changed: Operands | None,
     pairs: Int[Tensor, "row 2"],
 ) -> list[tuple[Place, Handler]]:
-    """Hooks that put other tables in the place of the module's own."""
+    """Hooks that put other tables in place of the module's own."""
     if changed is None or places.operands is None:
         return []
     return places.operands.handlers(changed.a[pairs[:, 0]], changed.b[pairs[:, 1]])

@@ -38,9 +38,9 @@ class PairTables:
     """The parameters as tables over tokens, and the products of matrices behind them."""
 
     scores: Float[Tensor, "2 token head"]
-    """Scaled attention scores of ``=`` towards each token as a and as b."""
+    """Scaled attention scores of ``=`` toward each token as a and as b."""
     score_equals: Float[Tensor, " head"]
-    """Scaled attention score of ``=`` towards itself."""
+    """Scaled attention score of ``=`` toward itself."""
     values: Float[Tensor, "2 token head d_head"]
     """Values of each token as a and as b."""
     value_equals: Float[Tensor, "head d_head"]

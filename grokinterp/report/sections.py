@@ -5,15 +5,20 @@ from __future__ import annotations
 from grokinterp.circuits.cosets import why_no_cosets
 from grokinterp.figures.drawn import why_never_drawn
 from grokinterp.report.algorithm import algorithm_section
+from grokinterp.report.certificate import certificate_section
 from grokinterp.report.circuit import ablation_section, circuit_section, strength_section
 from grokinterp.report.closed_form import closed_form_section
 from grokinterp.report.cosets import coset_section
+from grokinterp.report.events import events_section
+from grokinterp.report.explorer import explorer_section
+from grokinterp.report.learning_coefficient import learning_coefficient_sections
 from grokinterp.report.losses import (
     loss_and_accuracy_section,
     mirrored_accuracy_section,
     restricted_and_excluded_section,
 )
 from grokinterp.report.measures import further_measures_section, gini_and_weights_section
+from grokinterp.report.mode_families import mode_families_section
 from grokinterp.report.outcome import outcome_section
 from grokinterp.report.page import Section
 from grokinterp.report.provenance import provenance_sections
@@ -37,6 +42,7 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         loss_and_accuracy_section(analysis),
         embedding_spectrum_section(analysis),
         key_frequencies_section(analysis),
+        events_section(analysis),
         restricted_and_excluded_section(analysis),
         neuron_section(analysis),
         coset_section(analysis),
@@ -45,8 +51,12 @@ def analysis_sections(analysis: Analysis) -> list[Section]:
         gini_and_weights_section(analysis),
         further_measures_section(analysis),
         mirrored_accuracy_section(analysis),
+        explorer_section(analysis),
         circuit_section(analysis),
         closed_form_section(analysis),
+        certificate_section(analysis),
+        *learning_coefficient_sections(analysis),
+        mode_families_section(analysis),
         strength_section(analysis),
         ablation_section(analysis),
     ]

@@ -102,7 +102,7 @@ class Fetched:
     path: Path
     """File or folder in the cache of the Hub."""
     address: str
-    """With the commit in the place of the revision."""
+    """With the commit in place of the revision."""
     is_of_cache: bool
     """Whether the Hub was not reached, so that only what the cache has was seen."""
     folder: Path | None

@@ -54,7 +54,7 @@ def load_run(
         ``grokking_demo``, ``nanda2023``, ``transformer_lens``, ``state_dicts``, ``other_names``.
         None: whichever recognizes it.
     task
-        What the network of a foreign file learned, in the place of what the file shows; its
+        What the network of a foreign file learned, in place of what the file shows; its
         split settings are ignored. None: found from its answers.
     model
         Its shape, where weights do not show it. None: found from weights and answers.

@@ -50,7 +50,7 @@ class OptimizerSpec:
     matrices, AdamW for all other weights (embeddings, positions, readout, biases, norms);
     needs torch 2.9."""
     decay_towards: DecayTarget = "zero"
-    """What weights decay towards: zero, or the weights that the run began with."""
+    """What weights decay toward: zero, or the weights that the run began with."""
     momentum: float = 0.0
     """Momentum of ``sgd``; ``muon`` has ``muon_momentum``."""
     schedule: Schedule = later_field("constant")

@@ -59,7 +59,7 @@ def holds_tables(path: Path, config: TrainConfig | ImportedConfig) -> bool:
 
 
 def put_tables(values: dict[str, Any], path: Path) -> None:
-    """Put tables of answers in the place of their names, in the table of a config.json.
+    """Put tables of answers in place of their names, in the table of a config.json.
 
     They are read from the file beside it and nowhere else, whatever config.json says.
 

@@ -142,7 +142,7 @@ class PerpGrad(Modifier):
 
 
 class DecayTowardsInit(Modifier):
-    """Weight decay towards the weights that the run began with (Power et al. 2022).
+    """Weight decay toward the weights that the run began with (Power et al. 2022).
 
     It acts on the weights that `initial` has.
     """
@@ -198,7 +198,7 @@ def modifiers_of(config: TrainConfig, initial: Mapping[str, Tensor]) -> list[Mod
         pieces.append(GrokfastMa(pressures.grokfast_strength, pressures.grokfast_window))
     if pressures.perp_grad:
         pieces.append(PerpGrad())
-    # After filter and projection, as the optimizer's own decay towards zero is.
+    # After filter and projection, as the optimizer's own decay toward zero is.
     if optimizer.decay_towards == "init" and optimizer.weight_decay:
         is_decoupled = optimizer.algorithm in ("adamw", "muon")
         decayed = optimizer.decayed_names(list(initial), list(initial))

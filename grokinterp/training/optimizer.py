@@ -15,7 +15,7 @@ from grokinterp.training.muon import MuonWithAdamW
 
 
 def build_optimizer(spec: OptimizerSpec, parameters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
-    """Make the optimizer; a decay towards the initial weights is a modifier, not its own.
+    """Make the optimizer; a decay toward the initial weights is a modifier, not its own.
 
     Parameters
     ----------

@@ -30,11 +30,14 @@ from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_context
 from grokinterp.trajectory.circuit_steps import CircuitSteps, find_circuit_steps
 from grokinterp.trajectory.doubted import no_algorithm, no_keys, no_phases
+from grokinterp.trajectory.events import Event
+from grokinterp.trajectory.frequency_events import LifeRule
 from grokinterp.trajectory.last_checkpoint import (
     choose_key_frequencies,
     last_readable,
     look_into,
 )
+from grokinterp.trajectory.life import Story, events_of, spectra_of
 from grokinterp.trajectory.measuring import Progress, measure_run, n_to_measure
 from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases, find_phases
@@ -99,6 +102,19 @@ class Analysis:
     :func:`~grokinterp.extract`. Empty where there is none."""
     closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What these closed forms are made of, a row per wave or neuron."""
+    events: tuple[Event, ...] = ()
+    """What happened along the run, in order of steps; see :func:`~grokinterp.find_events`."""
+    certificate: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Proved lower bounds on the accuracy of the last checkpoint, a row per strategy; see
+    :func:`~grokinterp.certify`. Empty where there is no closed form."""
+    learning_coefficient: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What :func:`~grokinterp.learning_coefficient_curve` found, if it was asked for; see
+    :meth:`with_learning_coefficient`. Otherwise empty."""
+    mode_families: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Families of two-dimensional modes of the last checkpoint; see
+    :func:`~grokinterp.mode_families`. Empty where the task has no view of a group."""
+    mode_spectrum: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Their spectrum, a row per part, mode and family."""
     failures: dict[str, str] = field(default_factory=dict)
     """Checkpoints that were left out, by name, and why."""
 
@@ -131,6 +147,43 @@ class Analysis:
     def citations(self) -> dict[str, str]:
         """Where phases, algorithm and measures come from, by name, each in a line."""
         return sources_of(self.measures, self.trajectory)
+
+    def story(self, rule: LifeRule | None = None) -> Story:
+        """Return what events are found in, by a rule or by the usual one."""
+        spectra = spectra_of(self.run, self.by_frequency, self.by_representation)
+        return Story(
+            self.run,
+            self.trajectory,
+            self.milestones,
+            spectra,
+            self.thresholds,
+            rule or LifeRule(),
+        )
+
+    def with_learning_coefficient(self, curve: pd.DataFrame) -> Analysis:
+        """Return the same analysis with a table that costs too much to be made unasked.
+
+        The report then has a section, and ``write_tables`` writes learning_coefficient.csv.
+
+        Raises
+        ------
+        ConfigError
+            If `curve` is not what :func:`~grokinterp.learning_coefficient_curve` returns.
+
+        Examples
+        --------
+        >>> settings = {"n_beta": 2, "step_size": 1e-3, "n_draws": 50}
+        >>> curve = gi.learning_coefficient_curve(run, **settings, every=8)
+        >>> len(analysis.with_learning_coefficient(curve).learning_coefficient)
+        2
+        """
+        checked("curve", curve, pd.DataFrame, "Make one: gi.learning_coefficient_curve(run, ...).")
+        if not {"step", "value", "reason", "n_beta"} <= set(curve):
+            raise ConfigError(
+                "curve has no columns step, value, reason and n_beta. Pass what "
+                "gi.learning_coefficient_curve(run, ...) returns."
+            )
+        return replace(self, learning_coefficient=curve)
 
     def plot(self) -> go.Figure:
         """Draw the one figure that says most about the run.
@@ -201,9 +254,9 @@ def analyze_run(
     every
         Take every k-th checkpoint; the last is always taken.
     deep
-        Also follow the circuit through the last checkpoint, ablate all of its parts, list
-        its neurons and extract its closed forms: some ten seconds at p = 113. Otherwise only
-        the logits are ablated.
+        Also follow the circuit through the last checkpoint, ablate all of its parts, list its
+        neurons, extract its closed forms and split it into families of modes: some ten seconds at p
+        = 113. Otherwise only the logits are ablated.
     thresholds
         What counts as memorized and as generalized.
     cache_folder
@@ -262,7 +315,7 @@ def analyze_run(
     del last
     cache.save()
     losses, accuracies = known_curves(run)
-    return Analysis(
+    found = Analysis(
         run=run,
         key_frequencies=keys,
         trajectory=along.trajectory,
@@ -273,6 +326,9 @@ def analyze_run(
         neurons=tables.neurons,
         closed_form=tables.closed_form,
         closed_form_terms=tables.closed_form_terms,
+        certificate=tables.certificate,
+        mode_families=tables.mode_families,
+        mode_spectrum=tables.mode_spectrum,
         phases=no_phases(run)
         if run.doubts
         else find_phases(losses, along.trajectory, thresholds=limits),
@@ -283,6 +339,7 @@ def analyze_run(
         measures=catalogue,
         failures={**failures, **along.failures},
     )
+    return replace(found, events=events_of(found.story()))
 
 
 def _require_arguments(

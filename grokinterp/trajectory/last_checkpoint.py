@@ -8,6 +8,7 @@ from functools import cache as once
 
 import pandas as pd
 
+from grokinterp.certificates.certify import WHOLE_ROWS, certificate_table
 from grokinterp.circuits import (
     KeyFrequencies,
     Snapshot,
@@ -20,6 +21,7 @@ from grokinterp.circuits import (
 from grokinterp.circuits.ablations import full_network
 from grokinterp.circuits.components import SITES
 from grokinterp.circuits.evidence import CIRCUIT_COLUMNS
+from grokinterp.circuits.mode_families import mode_tables
 from grokinterp.errors import CheckpointError
 from grokinterp.extraction.closed_form import ClosedForm
 from grokinterp.extraction.tables import WHOLE_TERMS, closed_forms, scores_table, terms_table
@@ -45,6 +47,13 @@ class CheckpointTables:
     """Rows of closed_form.csv; empty without key frequencies, or where they were not asked for."""
     closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Rows of closed_form_terms.csv; empty where those of closed_form.csv are."""
+    certificate: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Rows of certificate.csv; empty where those of closed_form.csv are."""
+    mode_families: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Rows of two_dimensional_modes.csv; empty where the task has no view of a group, or where they
+    were not asked for."""
+    mode_spectrum: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Rows of two_dimensional_spectrum.csv; empty where those of two_dimensional_modes.csv are."""
 
 
 def last_readable(run: Run, failures: dict[str, str]) -> Snapshot:
@@ -134,8 +143,13 @@ def look_into(
     def forms() -> list[ClosedForm]:
         return closed_forms(snapshot.without_cache(), key_frequencies)
 
+    @once
+    def families() -> tuple[pd.DataFrame, pd.DataFrame]:
+        return mode_tables(snapshot.without_cache(), key_frequencies)
+
     # Without key frequencies there are no columns, and nothing that takes time to find that again.
     terms = remembered("closed_form_terms", lambda: terms_table(forms()), "level")
+    proofs = remembered("certificate", lambda: certificate_table(forms()), "strategy")
     return CheckpointTables(
         remembered(
             "ablations",
@@ -157,4 +171,7 @@ def look_into(
         ),
         remembered("closed_form", lambda: scores_table(forms()), "level", "accuracy"),
         terms.astype({name: "Int64" for name in WHOLE_TERMS if name in terms}),
+        proofs.astype({name: "Int64" for name in WHOLE_ROWS if name in proofs}),
+        remembered("mode_families", lambda: families()[0], "part", "share_by_chance"),
+        remembered("mode_spectrum", lambda: families()[1], "part", "share"),
     )

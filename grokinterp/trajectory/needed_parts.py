@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from grokinterp.circuits.ablations import PARTS_AT
 from grokinterp.circuits.evidence import PARTS_OF_STAGES
+from grokinterp.circuits.mode_families import PARTS_OF_PLACES
 from grokinterp.circuits.task_pairs import has_frequencies, has_spectrum
 from grokinterp.measures import BY_FREQUENCY_COLUMNS, MEASURES, Measure
 from grokinterp.measures.by_frequency import PART_OF_COLUMNS
@@ -72,7 +73,8 @@ def needed_parts(measures: Sequence[Measure] = MEASURES) -> dict[str, tuple[Part
     neurons |= {f"neurons.{column}": parts for column, parts in _OF_NEURONS.items()}
     stages = {f"circuit.{stage}": parts for stage, parts in PARTS_OF_STAGES.items()}
     sites = {f"ablations.{site}": parts for site, parts in PARTS_AT.items()}
-    return {**of_measures, **of_tables, **evidence, **neurons, **stages, **sites}
+    modes = {f"two_dimensional_modes.{part}": parts for part, parts in PARTS_OF_PLACES.items()}
+    return {**of_measures, **of_tables, **evidence, **neurons, **stages, **sites, **modes}
 
 
 def parts_among(needs: Sequence[str]) -> tuple[PartName, ...]:
@@ -118,6 +120,7 @@ def _asked(analysis: Analysis) -> set[str]:
     if has_spectrum(run.task):
         asked |= {f"{table}.{column}" for column in BY_FREQUENCY_COLUMNS}
         asked |= {f"evidence.{column}" for column in (*PART_OF_COLUMNS, "W_L_norm")}
+        asked |= {f"two_dimensional_modes.{part}" for part in PARTS_OF_PLACES}
     asked |= {f"ablations.{site}" for site in PARTS_AT} | {"neurons"}
     has_phases = has_frequencies(run.task)
     if "neurons" not in run.missing_parts:

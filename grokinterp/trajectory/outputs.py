@@ -13,6 +13,7 @@ from grokinterp.fields import checked
 from grokinterp.runs.atomic import make_folder, remove_leftovers, write_atomically
 from grokinterp.runs.store import write_json
 from grokinterp.trajectory.analysis import Analysis
+from grokinterp.trajectory.events import events_table
 
 
 def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
@@ -40,6 +41,11 @@ def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
         "neurons.csv": analysis.neurons,
         "closed_form.csv": analysis.closed_form,
         "closed_form_terms.csv": analysis.closed_form_terms,
+        "events.csv": events_table(analysis.events),
+        "certificate.csv": analysis.certificate,
+        "learning_coefficient.csv": analysis.learning_coefficient,
+        "two_dimensional_modes.csv": analysis.mode_families,
+        "two_dimensional_spectrum.csv": analysis.mode_spectrum,
     }
     written = []
     for name, table in tables.items():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from grokinterp.circuits.cosets import why_no_cosets
 from grokinterp.trajectory.circuit_steps import why_never
 from grokinterp.trajectory.doubted import why_no_verdict
+from grokinterp.trajectory.life import why_no_events
 from grokinterp.trajectory.milestones import Milestones
 from grokinterp.trajectory.needed_parts import of_missing_parts
 
@@ -58,6 +59,7 @@ def find_reasons(analysis: Analysis) -> dict[str, str]:
         **({"algorithm": algorithm.reason} if algorithm.verdict == "none" else {}),
         **_of_spectrum(analysis),
         **_of_circuits(analysis),
+        **_of_events(analysis),
         **of_missing_parts(analysis),
         **_of_runs_from_elsewhere(analysis),
     }
@@ -114,6 +116,12 @@ def _of_spectrum(analysis: Analysis) -> dict[str, str]:
             f"{task.spec.in_words} has no cyclic view, so there are no trigonometric columns"
         )
     return reasons
+
+
+def _of_events(analysis: Analysis) -> dict[str, str]:
+    if analysis.events:
+        return {}
+    return {"events": why_no_verdict(analysis.run) or why_no_events(analysis.story())}
 
 
 def _of_circuits(analysis: Analysis) -> dict[str, str]:

@@ -43,6 +43,7 @@ def summarize(analysis: Analysis) -> dict[str, Any]:
         "circuits": circuit_steps.as_dict() if circuit_steps else None,
         "outcome_kind": analysis.milestones.outcome_kind,
         "outcome": analysis.outcome,
+        "events": [event.to_dict() for event in analysis.events],
         "algorithm": analysis.algorithm.to_dict(),
         "final": dict(analysis.final),
         "n_pairs_left_out": view.n_left_out if view is not None else 0,

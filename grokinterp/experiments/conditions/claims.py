@@ -84,11 +84,11 @@ _AGREEMENT: Mapping[Verdict, str] = {
 
 _REASON_FOUND: Mapping[str, Mapping[Verdict, str]] = {
     TOO_SMALL: {
-        "confirmed": "As the literature says, networks with too few examples could not even learn "
-        "these by heart ({n_not_fitted} of {n_conclusive}).",
+        "confirmed": "As the literature says, networks with too few examples could not even "
+        "memorize these ({n_not_fitted} of {n_conclusive}).",
         "not confirmed": "The literature's reason for too few examples, that a network cannot even "
-        "learn these by heart, does not hold here: {n_fitted} of {n_conclusive} did.",
-        "inconclusive": "Whether a network cannot even learn too few examples by heart, which is "
+        "memorize these, does not hold here: {n_fitted} of {n_conclusive} did.",
+        "inconclusive": "Whether a network cannot even memorize too few examples, which is "
         "the literature's reason, is left open.",
     },
     VERY_HIGH: {

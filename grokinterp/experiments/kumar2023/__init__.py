@@ -3,7 +3,7 @@
 Kumar, Bordelon, Gershman and Pehlevan, "Grokking as the transition from lazy to rich training
 dynamics", 2023, arXiv:2310.06110: a network that is lazy at first fits its training points with
 the kernel of its initial weights, which generalizes badly, and generalizes late, when its features
-move towards the target. A large output scale alpha makes it lazy, a small one rich from the
+move toward the target. A large output scale alpha makes it lazy, a small one rich from the
 start. No decay is needed, and the norm of the weights grows while it groks. A committee of
 neurons is trained by gradient descent on a squared projection, and a two-layer perceptron on
 addition modulo 23.

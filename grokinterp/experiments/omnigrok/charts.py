@@ -14,7 +14,7 @@ from grokinterp.experiments.records import Record
 from grokinterp.laws.survival import CensoredFit
 
 LANDSCAPE, LANDSCAPE_MSE = "landscape", "landscape mse"
-DELAY, DELAY_MSE = "large first weights", "large first weights mse"
+DELAY, DELAY_MSE = "large initial weights", "large initial weights mse"
 CLAMPED, DECAYED = "norm held", "weight decay"
 KEPT, STABLE = "norm held, small epsilon", "norm held, stable max"
 """Values of the column ``arm``."""

@@ -305,7 +305,7 @@ def _fraction_chart(fractions: Runs) -> Chart:
 
 
 def _operation_chart(operations: Runs) -> Chart:
-    """T against the memorization step, one colour for each operation."""
+    """T against the memorization step, one color for each operation."""
     memorized = where(operations, has("memorization_step"))
     series = tuple(
         Series(

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from grokinterp.experiments.claims import Claim, Verdict
 
 _MEMORY: Mapping[Verdict, str] = {
-    "confirmed": "A network that can only learn its examples by heart needs larger weights the "
-    "more of them there are",
-    "not confirmed": "A network that can only learn its examples by heart did not need larger "
-    "weights for more of them",
-    "inconclusive": "Whether a network that can only learn its examples by heart needs larger "
-    "weights for more of them stays open",
+    "confirmed": "A network that can only memorize its examples needs larger weights the more "
+    "of them there are",
+    "not confirmed": "A network that can only memorize its examples did not need larger weights "
+    "for more of them",
+    "inconclusive": "Whether a network that can only memorize its examples needs larger weights "
+    "for more of them stays open",
 }
 _RULE: Mapping[Verdict, str] = {
     "confirmed": "one that knows the rule needs the same for any number.",
@@ -29,12 +29,12 @@ _FORGETTING: Mapping[Verdict, str] = {
 }
 _MATCHED: Mapping[Verdict, str] = {
     "confirmed": "Half of it is forgotten at {forgetting_middle:.0f} examples, near the "
-    "{critical_size:.0f} at which knowing by heart and knowing the rule take weights of the "
+    "{critical_size:.0f} at which memorizing and knowing the rule take weights of the "
     "same size for equally confident answers.",
     "not confirmed": "Half of it is forgotten at {forgetting_middle:.0f} examples, and not near "
-    "the {critical_size:.0f} at which knowing by heart and knowing the rule take weights of the "
+    "the {critical_size:.0f} at which memorizing and knowing the rule take weights of the "
     "same size for equally confident answers.",
-    "inconclusive": "Whether it forgets where knowing by heart and knowing the rule take weights "
+    "inconclusive": "Whether it forgets where memorizing and knowing the rule take weights "
     "of the same size for equally confident answers stays open.",
 }
 _PER_NORM: Mapping[Verdict, str] = {
