@@ -16,7 +16,7 @@ from tests import planted, recorded_wandb, tiny, toy_experiment
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = {page.relative_to(DOCS).as_posix(): page for page in sorted(DOCS.glob("*.md"))}
-COMMANDS = ("train", "analyze", "reproduce", "benchmark")
+COMMANDS = ("train", "analyze", "reproduce", "league", "benchmark")
 
 NOT_EXECUTED = re.compile(r"<!-- not executed: (.+?) -->\s*\Z", flags=re.DOTALL)
 BLOCK = re.compile(r"^```python\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)

@@ -64,7 +64,9 @@ def plot_league(league: League) -> go.Figure:
     for trace in _share_traces(table):
         figure.add_trace(trace, 1, 1)
     figure.add_trace(_lead_trace(table), 1, 2)
-    figure.add_vline(league.most_false_alarms, line={"dash": "dot", "color": MARK_COLOR}, col=1)
+    allowed = league.most_false_alarms
+    line = {"dash": "dot", "color": MARK_COLOR}
+    figure.add_shape(type="line", x0=allowed, x1=allowed, y0=0, y1=1, yref="y domain", line=line)
     figure.update_xaxes(title="share of runs", range=[-0.02, 1.02], col=1)
     figure.update_xaxes(title=_LEAD[1], range=[-0.02, 1.02], col=2)
     decorate(
@@ -76,7 +78,7 @@ def plot_league(league: League) -> go.Figure:
 
 def _share_traces(table: pd.DataFrame) -> Iterator[go.Scatter]:
     for column, (name, color, symbol) in _SHARES.items():
-        if table[column].notna().any():
+        if len(table[column].dropna()):
             yield _trace(table, column, ("_low", "_high"), name, color, symbol)
 
 

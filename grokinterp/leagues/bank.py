@@ -18,6 +18,7 @@ import numpy as np
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import PRESETS, OptimizerSpec, TrainConfig
 from grokinterp.tasks import TaskSpec
+from grokinterp.tasks.operations import OperationName
 
 Kind = Literal["groks", "cannot", "censored"]
 SEEDS = range(3)
@@ -34,13 +35,23 @@ class Setting:
     kind: Kind
     config: TrainConfig
 
+    @property
+    def p(self) -> int:
+        """Modulus."""
+        return _task_of(self.config).p
+
     def with_seed(self, seed: int) -> TrainConfig:
         """Return the config in which a seed draws weights and split, and random answers."""
-        task = dataclasses.replace(self.config.task, split_seed=seed)
+        task = dataclasses.replace(_task_of(self.config), split_seed=seed)
         if task.operation == "random_labels":
             task = dataclasses.replace(task, label_seed=seed)
         model = dataclasses.replace(self.config.model, init_seed=seed)
         return dataclasses.replace(self.config, task=task, model=model)
+
+
+def _task_of(config: TrainConfig) -> TaskSpec:
+    assert isinstance(config.task, TaskSpec)  # all runs of the bank are of pairs of residues
+    return config.task
 
 
 def _transformer(width: int = 32) -> ModelSpec:
@@ -72,7 +83,7 @@ def _setting(
 
 
 def _name(kind: Kind, config: TrainConfig) -> str:
-    task, optimizer = config.task, config.optimizer
+    task, optimizer = _task_of(config), config.optimizer
     network = "T" if isinstance(config.model, ModelSpec) else "P"
     if isinstance(config.model, MlpSpec) and config.model.embedding != "shared":
         network += f"-{config.model.embedding}"
@@ -85,7 +96,7 @@ def _name(kind: Kind, config: TrainConfig) -> str:
 
 
 # (operation, p, fraction of the pairs)
-_BY_TRANSFORMERS = (
+_BY_TRANSFORMERS: tuple[tuple[OperationName, int, float], ...] = (
     ("addition", 23, 0.8),
     ("addition", 29, 0.7),
     ("addition", 31, 0.6),
@@ -104,7 +115,7 @@ _BY_TRANSFORMERS = (
     ("sum_of_squares", 31, 0.75),
     ("sum_of_squares", 37, 0.65),
 )
-_BY_PERCEPTRONS = (
+_BY_PERCEPTRONS: tuple[tuple[OperationName, int, float], ...] = (
     ("addition", 23, 0.7),
     ("addition", 23, 0.8),
     ("addition", 29, 0.65),
@@ -175,25 +186,29 @@ def _that_cannot() -> Iterator[Setting]:
             yield _setting("cannot", model, task, n_steps=1500, rate=rate)
 
 
+_WITHOUT_DECAY: tuple[tuple[OperationName, int, float], ...] = (
+    ("addition", 23, 0.6),
+    ("addition", 31, 0.6),
+    ("addition", 37, 0.6),
+    ("subtraction", 31, 0.6),
+    ("multiplication", 37, 0.5),
+)
+_ON_LITTLE_DATA: tuple[tuple[OperationName, int, float], ...] = (
+    ("addition", 23, 0.3),
+    ("addition", 31, 0.25),
+    ("addition", 37, 0.2),
+    ("subtraction", 31, 0.25),
+    ("multiplication", 31, 0.25),
+)
+
+
 def _that_are_censored() -> Iterator[Setting]:
     networks = ((_transformer(), 3e-3), (_perceptron(), 3e-3))
-    for operation, p, fraction in (
-        ("addition", 23, 0.6),
-        ("addition", 31, 0.6),
-        ("addition", 37, 0.6),
-        ("subtraction", 31, 0.6),
-        ("multiplication", 37, 0.5),
-    ):
+    for operation, p, fraction in _WITHOUT_DECAY:
         task = TaskSpec(operation, p=p, train_fraction=fraction)
         for model, rate in networks:
             yield _setting("censored", model, task, n_steps=1500, decay=0.0, rate=rate)
-    for operation, p, fraction in (
-        ("addition", 23, 0.3),
-        ("addition", 31, 0.25),
-        ("addition", 37, 0.2),
-        ("subtraction", 31, 0.25),
-        ("multiplication", 31, 0.25),
-    ):
+    for operation, p, fraction in _ON_LITTLE_DATA:
         task = TaskSpec(operation, p=p, train_fraction=fraction)
         for model, rate in networks:
             yield _setting("censored", model, task, n_steps=1500, rate=rate)
@@ -222,8 +237,8 @@ def planned_settings(is_small: bool = False) -> list[tuple[Setting, int]]:
     chosen: list[tuple[Setting, int]] = []
     for kind, n_wanted in N_SMALL.items():
         # The smallest first, since these train in seconds.
-        of_kind = [s for s in SETTINGS if s.kind == kind and s.config.task.p <= SMALL_P]
-        of_kind.sort(key=lambda setting: setting.config.task.p)
+        of_kind = [s for s in SETTINGS if s.kind == kind and s.p <= SMALL_P]
+        of_kind.sort(key=lambda setting: setting.p)
         runs = [(setting, seed) for seed in SEEDS for setting in of_kind]
         chosen += runs[:n_wanted]
     return chosen

@@ -76,7 +76,7 @@ def _see_as_addition(task: Any) -> None:
     nobody could count its false alarms.
     """
     if isinstance(task, Task) and task.spec.operation in ("random_labels", "table"):
-        task.__dict__["group_view"] = Task(TaskSpec(p=task.spec.p)).group_view
+        vars(task)["group_view"] = Task(TaskSpec(p=task.spec.p)).group_view
 
 
 def _row(

@@ -64,7 +64,7 @@ class BankTable:
 
 def write_table(table: BankTable, file: Path) -> None:
     """Write a table, compressed; floats as float32."""
-    columns = {"runs": np.frombuffer(table.runs.to_json(orient="records").encode(), np.uint8)}
+    columns = {"runs": np.frombuffer(str(table.runs.to_json(orient="records")).encode(), np.uint8)}
     for name in ("trajectory", "curves"):
         part: pd.DataFrame = getattr(table, name)
         columns |= {f"{name}/{column}": part[column].to_numpy() for column in part}
@@ -125,7 +125,7 @@ def table_of_folder(folder: Path) -> BankTable:
     for place in sorted(folder.glob(f"*/{TRAJECTORY_FILE}")):
         run = load_run(place.parent)
         row = len(runs)
-        runs.append(_row_of(run, planned.get(run.config.hash(), {})))
+        runs.append(_row_of(run, planned))
         with np.load(place, allow_pickle=False) as stored:
             trajectory = {name: stored[name] for name in stored.files}
         trajectories.append(pd.DataFrame({"run": row, **trajectory}))
@@ -156,11 +156,12 @@ def known_runs() -> Mapping[str, dict[str, Any]]:
     }
 
 
-def _row_of(run: Any, planned: Mapping[str, Any]) -> dict[str, Any]:
+def _row_of(run: Any, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     from grokinterp.trajectory.run_milestones import milestones_of
 
     found = milestones_of(run)
-    labels = planned or {"setting": setting_of(run.config), "kind": None, "seed": None}
+    own = {"setting": setting_of(run.config), "kind": None, "seed": None}
+    labels = known.get(run.config.hash(), own)
     return {
         "run": run.config.hash(),
         **labels,
