@@ -11,19 +11,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.runs.config import PRESETS, OptimizerSpec, TrainConfig
 from grokinterp.tasks import TaskSpec
+from grokinterp.tasks.operations import OperationName
 
 Kind = Literal["groks", "cannot", "censored"]
 SEEDS = range(3)
 CHECKPOINT_EVERY = 25
 """Steps between checkpoints: the leads of a league are known to this."""
 _FOLLOWED = {"stop_accuracy": 0.95, "stop_patience": 200}
+
+
+def task_on_pairs(config: TrainConfig) -> TaskSpec:
+    """Return the task of a config of the bank, which is always one on pairs of tokens."""
+    assert isinstance(config.task, TaskSpec)
+    return config.task
 
 
 @dataclass(frozen=True)
@@ -34,9 +41,14 @@ class Setting:
     kind: Kind
     config: TrainConfig
 
+    @property
+    def task(self) -> TaskSpec:
+        """The task of its config, which is always one on pairs."""
+        return task_on_pairs(self.config)
+
     def with_seed(self, seed: int) -> TrainConfig:
         """Return the config in which a seed draws weights and split, and random answers."""
-        task = dataclasses.replace(self.config.task, split_seed=seed)
+        task = dataclasses.replace(self.task, split_seed=seed)
         if task.operation == "random_labels":
             task = dataclasses.replace(task, label_seed=seed)
         model = dataclasses.replace(self.config.model, init_seed=seed)
@@ -72,7 +84,7 @@ def _setting(
 
 
 def _name(kind: Kind, config: TrainConfig) -> str:
-    task, optimizer = config.task, config.optimizer
+    task, optimizer = task_on_pairs(config), config.optimizer
     network = "T" if isinstance(config.model, ModelSpec) else "P"
     if isinstance(config.model, MlpSpec) and config.model.embedding != "shared":
         network += f"-{config.model.embedding}"
@@ -126,10 +138,10 @@ _BY_PERCEPTRONS = (
 
 def _that_grok() -> Iterator[Setting]:
     for operation, p, fraction in _BY_TRANSFORMERS:
-        task = TaskSpec(operation, p=p, train_fraction=fraction)
+        task = TaskSpec(cast(OperationName, operation), p=p, train_fraction=fraction)
         yield _setting("groks", _transformer(), task, n_steps=3000)
     for operation, p, fraction in _BY_PERCEPTRONS:
-        task = TaskSpec(operation, p=p, train_fraction=fraction)
+        task = TaskSpec(cast(OperationName, operation), p=p, train_fraction=fraction)
         yield _setting("groks", _perceptron(), task, n_steps=3000, rate=1e-2)
     for p, fraction in ((31, 0.75), (37, 0.7)):
         task = TaskSpec(p=p, train_fraction=fraction, split_unit="unordered_pairs")
@@ -184,7 +196,7 @@ def _that_are_censored() -> Iterator[Setting]:
         ("subtraction", 31, 0.6),
         ("multiplication", 37, 0.5),
     ):
-        task = TaskSpec(operation, p=p, train_fraction=fraction)
+        task = TaskSpec(cast(OperationName, operation), p=p, train_fraction=fraction)
         for model, rate in networks:
             yield _setting("censored", model, task, n_steps=1500, decay=0.0, rate=rate)
     for operation, p, fraction in (
@@ -194,7 +206,7 @@ def _that_are_censored() -> Iterator[Setting]:
         ("subtraction", 31, 0.25),
         ("multiplication", 31, 0.25),
     ):
-        task = TaskSpec(operation, p=p, train_fraction=fraction)
+        task = TaskSpec(cast(OperationName, operation), p=p, train_fraction=fraction)
         for model, rate in networks:
             yield _setting("censored", model, task, n_steps=1500, rate=rate)
 
@@ -222,8 +234,8 @@ def planned_settings(is_small: bool = False) -> list[tuple[Setting, int]]:
     chosen: list[tuple[Setting, int]] = []
     for kind, n_wanted in N_SMALL.items():
         # The smallest first, since these train in seconds.
-        of_kind = [s for s in SETTINGS if s.kind == kind and s.config.task.p <= SMALL_P]
-        of_kind.sort(key=lambda setting: setting.config.task.p)
+        of_kind = [s for s in SETTINGS if s.kind == kind and s.task.p <= SMALL_P]
+        of_kind.sort(key=lambda setting: setting.task.p)
         runs = [(setting, seed) for seed in SEEDS for setting in of_kind]
         chosen += runs[:n_wanted]
     return chosen

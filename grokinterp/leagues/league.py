@@ -75,7 +75,7 @@ class League:
     @cached_property
     def n_configurations(self) -> int:
         """Configurations whose runs were judged."""
-        return int(self.runs["setting"].nunique())
+        return len(set(self.runs["setting"]))
 
     def plot(self) -> go.Figure:
         """Draw the table; see :func:`grokinterp.figures.plot_league`.

@@ -53,7 +53,7 @@ BANK = Experiment(
     minutes_quick=10,
     minutes_full=60,
     plan=lambda scale: planned_bank(scale.is_quick),
-    judge=lambda table, scale: Findings("inconclusive", ""),
+    judge=lambda table, scale: Findings(()),
     observe=measure_beside,
 )
 

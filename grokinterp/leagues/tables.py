@@ -64,7 +64,9 @@ class BankTable:
 
 def write_table(table: BankTable, file: Path) -> None:
     """Write a table, compressed; floats as float32."""
-    columns = {"runs": np.frombuffer(table.runs.to_json(orient="records").encode(), np.uint8)}
+    columns = {
+        "runs": np.frombuffer((table.runs.to_json(orient="records") or "").encode(), np.uint8)
+    }
     for name in ("trajectory", "curves"):
         part: pd.DataFrame = getattr(table, name)
         columns |= {f"{name}/{column}": part[column].to_numpy() for column in part}
@@ -129,8 +131,8 @@ def table_of_folder(folder: Path) -> BankTable:
         with np.load(place, allow_pickle=False) as stored:
             trajectory = {name: stored[name] for name in stored.files}
         trajectories.append(pd.DataFrame({"run": row, **trajectory}))
-        tested = run.curves.dropna(subset=["test_accuracy"])
-        curves.append(tested[[*CURVES]].assign(run=row))
+        tested = pd.DataFrame(run.curves.dropna(subset=["test_accuracy"]))
+        curves.append(pd.DataFrame(tested[[*CURVES]]).assign(run=row))
     if not runs:
         raise RunFolderError(
             f"{folder} has no run with a {TRAJECTORY_FILE}. Make a bank there with python -m "
