@@ -26,6 +26,7 @@ from grokinterp.leagues.making import TRAJECTORY_FILE
 from grokinterp.leagues.measuring import packed_columns
 from grokinterp.leagues.scores import Ending
 from grokinterp.runs.atomic import write_atomically
+from grokinterp.runs.config import TrainConfig
 
 SHIPPED = "bank.npz"
 CURVES = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
@@ -127,6 +128,7 @@ def table_of_folder(folder: Path) -> BankTable:
     for place in sorted(folder.glob(f"*/{TRAJECTORY_FILE}")):
         run = load_run(place.parent)
         row = len(runs)
+        assert isinstance(run.config, TrainConfig)
         runs.append(_row_of(run, planned.get(run.config.hash(), {})))
         with np.load(place, allow_pickle=False) as stored:
             trajectory = {name: stored[name] for name in stored.files}
