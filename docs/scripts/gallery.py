@@ -111,7 +111,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "plot_learning_coefficient_curve": (
             "Along a run.",
-            "(gi.learning_coefficient_curve(first.run, n_beta=2, step_size=1e-3, n_draws=100))",
+            "(gi.learning_coefficient_curve(first.run, n_beta=2, step_size=1e-3, every=40))",
         ),
     },
     "Several runs": {

@@ -62,10 +62,10 @@ def plot_embedding_circles(snapshot: Snapshot, key_frequencies: KeyFrequencies) 
         points = circle_of_rows(snapshot.operand_rows, k).numpy()
         order = _order_of_hand(n, k)
         axis = "" if index == 0 else str(index + 1)
-        place = {"row": index // n_columns + 1, "col": index % n_columns + 1}
-        figure.add_trace(_ring(points, order, index), **place)
-        figure.update_yaxes(scaleanchor=f"x{axis}", showticklabels=False, **place)
-        figure.update_xaxes(showticklabels=False, **place)
+        row, column = index // n_columns + 1, index % n_columns + 1
+        figure.add_trace(_ring(points, order, index), row=row, col=column)
+        figure.update_yaxes(scaleanchor=f"x{axis}", showticklabels=False, row=row, col=column)
+        figure.update_xaxes(showticklabels=False, row=row, col=column)
     figure.update_xaxes(ticks="", showgrid=False)
     figure.update_yaxes(ticks="", showgrid=False)
     title = f"The residues in the embedding, step {snapshot.step:,}"

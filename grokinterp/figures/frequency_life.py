@@ -79,7 +79,7 @@ def _wide(spectrum: Spectrum, column: str, marked: Sequence[int]) -> pd.DataFram
     """One column per component over the steps: some hundred of them, and those of events."""
     wide = spectrum.table.pivot_table(column, "step", spectrum.noun, aggfunc="last")
     wide.columns = [key_name(label) for label in wide.columns]
-    is_drawn = wide.index.isin(marked)
+    is_drawn = wide.index.isin(list(marked))
     is_drawn[np.linspace(0, len(wide) - 1, min(len(wide), MAX_STEPS)).round().astype(int)] = True
     return wide[is_drawn].reset_index()
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from grokinterp.errors import FitError
 from grokinterp.fields import checked
+from grokinterp.figures.lines import numbers
 from grokinterp.figures.style import MARK_COLOR, TOP_BARE, decorate
 from grokinterp.leagues.league import League
 
@@ -64,9 +66,8 @@ def plot_league(league: League) -> go.Figure:
     for trace in _share_traces(table):
         figure.add_trace(trace, 1, 1)
     figure.add_trace(_lead_trace(table), 1, 2)
-    allowed = league.most_false_alarms
-    line = {"dash": "dot", "color": MARK_COLOR}
-    figure.add_shape(type="line", x0=allowed, x1=allowed, y0=0, y1=1, yref="y domain", line=line)
+    level = {"dash": "dot", "color": MARK_COLOR}
+    figure.add_vline(league.most_false_alarms, line=level, col=cast(Any, 1))
     figure.update_xaxes(title="share of runs", range=[-0.02, 1.02], col=1)
     figure.update_xaxes(title=_LEAD[1], range=[-0.02, 1.02], col=2)
     decorate(
@@ -78,7 +79,7 @@ def plot_league(league: League) -> go.Figure:
 
 def _share_traces(table: pd.DataFrame) -> Iterator[go.Scatter]:
     for column, (name, color, symbol) in _SHARES.items():
-        if len(table[column].dropna()):
+        if bool(np.isfinite(numbers(table, column)).any()):
             yield _trace(table, column, ("_low", "_high"), name, color, symbol)
 
 

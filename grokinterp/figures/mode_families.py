@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 
 from grokinterp.circuits.mode_families import ModeFamilies
 from grokinterp.errors import ConfigError, FitError
+from grokinterp.figures.lines import numbers
 from grokinterp.figures.style import KEY_COLORS, MARK_COLOR, OTHER_COLOR, TOP_BARE, decorate
 from grokinterp.trajectory.analysis import Analysis
 
@@ -59,7 +60,7 @@ def plot_mode_families(found: ModeFamilies | Analysis) -> go.Figure:
     ['heatmap', 'bar']
     """
     table, spectrum = _tables(found)
-    parts = [part for part in _PARTS if (table["part"] == part).any()]
+    parts = [part for part in _PARTS if part in set(table["part"])]
     is_cyclic = all(isinstance(label, int | np.integer) for label in spectrum["first"])
     noun, unit = ("frequency", " (cycles)") if is_cyclic else ("representation", "")
     figure = make_subplots(
@@ -99,7 +100,7 @@ def _map(spectrum: pd.DataFrame) -> go.Heatmap:
     labels = list(dict.fromkeys([*spectrum["first"], *spectrum["second"]]))
     if all(isinstance(label, int | np.integer) for label in labels):
         labels.sort()
-    cells = spectrum.groupby(["first", "second"], sort=False)["share"].sum().unstack()
+    cells = spectrum.pivot_table("share", "first", "second", aggfunc="sum", sort=False)
     shares = cells.reindex(index=labels, columns=labels).to_numpy(float)
     return go.Heatmap(
         x=labels,
@@ -134,5 +135,5 @@ def _bars(table: pd.DataFrame, *, is_first: bool) -> list[go.Bar]:
             hovertemplate="%{x}<br>%{y:.3g}",
         )
         for column, (words, color) in shown.items()
-        if column in table and table[column].notna().any()
+        if column in table and bool(np.isfinite(numbers(table, column)).any())
     ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -27,6 +27,12 @@ CHECKPOINT_EVERY = 25
 _FOLLOWED = {"stop_accuracy": 0.95, "stop_patience": 200}
 
 
+def task_on_pairs(config: TrainConfig) -> TaskSpec:
+    """Return the task of a config of the bank, which is always one on pairs of tokens."""
+    assert isinstance(config.task, TaskSpec)
+    return config.task
+
+
 @dataclass(frozen=True)
 class Setting:
     """A configuration of the bank, whose runs differ in their seeds."""
@@ -36,22 +42,17 @@ class Setting:
     config: TrainConfig
 
     @property
-    def p(self) -> int:
-        """Modulus."""
-        return _task_of(self.config).p
+    def task(self) -> TaskSpec:
+        """The task of its config, which is always one on pairs."""
+        return task_on_pairs(self.config)
 
     def with_seed(self, seed: int) -> TrainConfig:
         """Return the config in which a seed draws weights and split, and random answers."""
-        task = dataclasses.replace(_task_of(self.config), split_seed=seed)
+        task = dataclasses.replace(self.task, split_seed=seed)
         if task.operation == "random_labels":
             task = dataclasses.replace(task, label_seed=seed)
         model = dataclasses.replace(self.config.model, init_seed=seed)
         return dataclasses.replace(self.config, task=task, model=model)
-
-
-def _task_of(config: TrainConfig) -> TaskSpec:
-    assert isinstance(config.task, TaskSpec)  # all runs of the bank are of pairs of residues
-    return config.task
 
 
 def _transformer(width: int = 32) -> ModelSpec:
@@ -83,7 +84,7 @@ def _setting(
 
 
 def _name(kind: Kind, config: TrainConfig) -> str:
-    task, optimizer = _task_of(config), config.optimizer
+    task, optimizer = task_on_pairs(config), config.optimizer
     network = "T" if isinstance(config.model, ModelSpec) else "P"
     if isinstance(config.model, MlpSpec) and config.model.embedding != "shared":
         network += f"-{config.model.embedding}"
@@ -96,7 +97,7 @@ def _name(kind: Kind, config: TrainConfig) -> str:
 
 
 # (operation, p, fraction of the pairs)
-_BY_TRANSFORMERS: tuple[tuple[OperationName, int, float], ...] = (
+_BY_TRANSFORMERS = (
     ("addition", 23, 0.8),
     ("addition", 29, 0.7),
     ("addition", 31, 0.6),
@@ -115,7 +116,7 @@ _BY_TRANSFORMERS: tuple[tuple[OperationName, int, float], ...] = (
     ("sum_of_squares", 31, 0.75),
     ("sum_of_squares", 37, 0.65),
 )
-_BY_PERCEPTRONS: tuple[tuple[OperationName, int, float], ...] = (
+_BY_PERCEPTRONS = (
     ("addition", 23, 0.7),
     ("addition", 23, 0.8),
     ("addition", 29, 0.65),
@@ -137,10 +138,10 @@ _BY_PERCEPTRONS: tuple[tuple[OperationName, int, float], ...] = (
 
 def _that_grok() -> Iterator[Setting]:
     for operation, p, fraction in _BY_TRANSFORMERS:
-        task = TaskSpec(operation, p=p, train_fraction=fraction)
+        task = TaskSpec(cast(OperationName, operation), p=p, train_fraction=fraction)
         yield _setting("groks", _transformer(), task, n_steps=3000)
     for operation, p, fraction in _BY_PERCEPTRONS:
-        task = TaskSpec(operation, p=p, train_fraction=fraction)
+        task = TaskSpec(cast(OperationName, operation), p=p, train_fraction=fraction)
         yield _setting("groks", _perceptron(), task, n_steps=3000, rate=1e-2)
     for p, fraction in ((31, 0.75), (37, 0.7)):
         task = TaskSpec(p=p, train_fraction=fraction, split_unit="unordered_pairs")
@@ -186,30 +187,26 @@ def _that_cannot() -> Iterator[Setting]:
             yield _setting("cannot", model, task, n_steps=1500, rate=rate)
 
 
-_WITHOUT_DECAY: tuple[tuple[OperationName, int, float], ...] = (
-    ("addition", 23, 0.6),
-    ("addition", 31, 0.6),
-    ("addition", 37, 0.6),
-    ("subtraction", 31, 0.6),
-    ("multiplication", 37, 0.5),
-)
-_ON_LITTLE_DATA: tuple[tuple[OperationName, int, float], ...] = (
-    ("addition", 23, 0.3),
-    ("addition", 31, 0.25),
-    ("addition", 37, 0.2),
-    ("subtraction", 31, 0.25),
-    ("multiplication", 31, 0.25),
-)
-
-
 def _that_are_censored() -> Iterator[Setting]:
     networks = ((_transformer(), 3e-3), (_perceptron(), 3e-3))
-    for operation, p, fraction in _WITHOUT_DECAY:
-        task = TaskSpec(operation, p=p, train_fraction=fraction)
+    for operation, p, fraction in (
+        ("addition", 23, 0.6),
+        ("addition", 31, 0.6),
+        ("addition", 37, 0.6),
+        ("subtraction", 31, 0.6),
+        ("multiplication", 37, 0.5),
+    ):
+        task = TaskSpec(cast(OperationName, operation), p=p, train_fraction=fraction)
         for model, rate in networks:
             yield _setting("censored", model, task, n_steps=1500, decay=0.0, rate=rate)
-    for operation, p, fraction in _ON_LITTLE_DATA:
-        task = TaskSpec(operation, p=p, train_fraction=fraction)
+    for operation, p, fraction in (
+        ("addition", 23, 0.3),
+        ("addition", 31, 0.25),
+        ("addition", 37, 0.2),
+        ("subtraction", 31, 0.25),
+        ("multiplication", 31, 0.25),
+    ):
+        task = TaskSpec(cast(OperationName, operation), p=p, train_fraction=fraction)
         for model, rate in networks:
             yield _setting("censored", model, task, n_steps=1500, rate=rate)
 
@@ -237,8 +234,8 @@ def planned_settings(is_small: bool = False) -> list[tuple[Setting, int]]:
     chosen: list[tuple[Setting, int]] = []
     for kind, n_wanted in N_SMALL.items():
         # The smallest first, since these train in seconds.
-        of_kind = [s for s in SETTINGS if s.kind == kind and s.p <= SMALL_P]
-        of_kind.sort(key=lambda setting: setting.p)
+        of_kind = [s for s in SETTINGS if s.kind == kind and s.task.p <= SMALL_P]
+        of_kind.sort(key=lambda setting: setting.task.p)
         runs = [(setting, seed) for seed in SEEDS for setting in of_kind]
         chosen += runs[:n_wanted]
     return chosen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -76,7 +76,7 @@ def _see_as_addition(task: Any) -> None:
     nobody could count its false alarms.
     """
     if isinstance(task, Task) and task.spec.operation in ("random_labels", "table"):
-        vars(task)["group_view"] = Task(TaskSpec(p=task.spec.p)).group_view
+        cast(dict[str, Any], vars(task))["group_view"] = Task(TaskSpec(p=task.spec.p)).group_view
 
 
 def _row(

@@ -26,6 +26,7 @@ from grokinterp.leagues.making import TRAJECTORY_FILE
 from grokinterp.leagues.measuring import packed_columns
 from grokinterp.leagues.scores import Ending
 from grokinterp.runs.atomic import write_atomically
+from grokinterp.runs.config import TrainConfig
 
 SHIPPED = "bank.npz"
 CURVES = ("step", "train_loss", "test_loss", "train_accuracy", "test_accuracy")
@@ -64,7 +65,9 @@ class BankTable:
 
 def write_table(table: BankTable, file: Path) -> None:
     """Write a table, compressed; floats as float32."""
-    columns = {"runs": np.frombuffer(str(table.runs.to_json(orient="records")).encode(), np.uint8)}
+    columns = {
+        "runs": np.frombuffer((table.runs.to_json(orient="records") or "").encode(), np.uint8)
+    }
     for name in ("trajectory", "curves"):
         part: pd.DataFrame = getattr(table, name)
         columns |= {f"{name}/{column}": part[column].to_numpy() for column in part}
@@ -125,12 +128,13 @@ def table_of_folder(folder: Path) -> BankTable:
     for place in sorted(folder.glob(f"*/{TRAJECTORY_FILE}")):
         run = load_run(place.parent)
         row = len(runs)
-        runs.append(_row_of(run, planned))
+        assert isinstance(run.config, TrainConfig)
+        runs.append(_row_of(run, planned.get(run.config.hash(), {})))
         with np.load(place, allow_pickle=False) as stored:
             trajectory = {name: stored[name] for name in stored.files}
         trajectories.append(pd.DataFrame({"run": row, **trajectory}))
-        tested = run.curves.dropna(subset=["test_accuracy"])
-        curves.append(tested[[*CURVES]].assign(run=row))
+        tested = pd.DataFrame(run.curves.dropna(subset=["test_accuracy"]))
+        curves.append(pd.DataFrame(tested[[*CURVES]]).assign(run=row))
     if not runs:
         raise RunFolderError(
             f"{folder} has no run with a {TRAJECTORY_FILE}. Make a bank there with python -m "
@@ -156,12 +160,11 @@ def known_runs() -> Mapping[str, dict[str, Any]]:
     }
 
 
-def _row_of(run: Any, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _row_of(run: Any, planned: Mapping[str, Any]) -> dict[str, Any]:
     from grokinterp.trajectory.run_milestones import milestones_of
 
     found = milestones_of(run)
-    own = {"setting": setting_of(run.config), "kind": None, "seed": None}
-    labels = known.get(run.config.hash(), own)
+    labels = planned or {"setting": setting_of(run.config), "kind": None, "seed": None}
     return {
         "run": run.config.hash(),
         **labels,
