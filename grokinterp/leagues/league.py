@@ -47,7 +47,7 @@ class League:
     Examples
     --------
     >>> league = gi.league(gi.MEASURES)
-    >>> league.table.loc["test_loss", "n_groks"] >= 20
+    >>> bool(league.table.loc["test_loss", "n_groks"] >= 20)
     True
     """
 
