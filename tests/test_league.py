@@ -117,22 +117,32 @@ def test_steps_are_log_spaced_with_both_ends():
     assert (late[1:] / late[:-1]).max() < 1.2
 
 
-def test_a_checkpoint_is_measured_with_its_own_keys(folder):
-    """What a later checkpoint has changes nothing earlier; the last one's keys stand apart."""
+def test_a_checkpoint_is_measured_with_its_own_keys(folder, monkeypatch):
+    """The last checkpoint has other keys; they reach the columns that say so, and no others."""
     run = gi.load_run(table_run(folder, 0))
+    last = run.steps[-1]
+
+    def planted(snapshot):
+        return gi.KeyFrequencies.given(7, [1] if snapshot.step == last else [2, 3])
+
+    monkeypatch.setattr("grokinterp.leagues.measuring.strongest_key_frequencies", planted)
     whole = measure_along(run, PLAIN, steps=run.steps)
+    restricted = next(one for one in PLAIN if one.name == "restricted_loss")
     for row in whole.to_dict(orient="records"):
         snapshot = gi.take_snapshot(run, int(row["step"]))
-        for keys, end in (
-            (strongest_key_frequencies(snapshot), ""),
-            (strongest_key_frequencies(gi.take_snapshot(run)), LOOKING_AHEAD),
-        ):
-            one = next(m for m in gi.MEASURES if m.name == "restricted_loss")
-            expected = one.values(snapshot, keys) if keys.frequencies else {}
-            for column, value in expected.items():
-                assert row[column + end] == value
-            if not keys.frequencies:
-                assert np.isnan(row["restricted_loss_all" + end])
+        own = restricted.values(snapshot, planted(snapshot))
+        ahead = restricted.values(snapshot, gi.KeyFrequencies.given(7, [1]))
+        assert {column: row[column] for column in own} == own
+        assert {column: row[column + LOOKING_AHEAD] for column in ahead} == ahead
+        assert (own == ahead) == (row["step"] == last)
+
+
+def test_keys_are_found_whatever_the_accuracy_is(folder):
+    """The rule of the library asks for a network that generalizes; this one must not know."""
+    run = gi.load_run(table_run(folder, 0))
+    snapshot = gi.take_snapshot(run)
+    assert not gi.find_key_frequencies(snapshot).frequencies
+    assert "not above" not in (strongest_key_frequencies(snapshot).reason or "")
 
 
 def test_random_answers_are_seen_as_addition(folder):
