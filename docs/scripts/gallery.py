@@ -106,11 +106,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "How degenerate the minimum is": {
         "plot_learning_coefficient": (
-            "Chains, and the estimates of the settings that were tried.",
+            "Chains, and the estimates of the settings that were tried. These chains have not mixed.",
             "(gi.local_learning_coefficient(snapshot, n_betas=[2], step_sizes=[1e-4, 1e-3]))",
         ),
         "plot_learning_coefficient_curve": (
-            "Along a run.",
+            "Along a run, where a checkpoint has a value. These two have none.",
             "(gi.learning_coefficient_curve(first.run, n_beta=2, step_size=1e-3, every=40))",
         ),
     },
