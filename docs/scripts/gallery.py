@@ -106,7 +106,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "How degenerate the minimum is": {
         "plot_learning_coefficient": (
-            "Chains, and the estimates of the settings that were tried. These chains have not mixed.",
+            "Chains, and the settings that were tried. These chains have not mixed.",
             "(gi.local_learning_coefficient(snapshot, n_betas=[2], step_sizes=[1e-4, 1e-3]))",
         ),
         "plot_learning_coefficient_curve": (
