@@ -27,6 +27,8 @@ from grokinterp.learning_coefficient.singular_models import (
 )
 from tests.tolerances import EXACT64
 
+pytestmark = pytest.mark.long  # Chains take seconds each.
+
 MODELS = {
     "quadratic": (quadratic((0.5, 1.0, 4.0)), (3e-4, 6e-4)),
     "x2y2": (product_of_two(), (1e-3, 3e-3)),

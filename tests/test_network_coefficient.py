@@ -17,6 +17,8 @@ from grokinterp.models.loss import cross_entropy
 from grokinterp.report.sections import analysis_sections
 from tests import kinds
 
+pytestmark = pytest.mark.long  # Chains take seconds each.
+
 WITH_WEIGHTS = [name for name in kinds.KINDS if name != "logits alone"]
 FEW = {"n_burn_in": 4, "n_draws": 8, "n_chains": 2}
 SPEC = gi.MlpSpec(widths=(16,), embedding="shared", d_embed=8, biases=True)

@@ -284,5 +284,4 @@ assert "gini_W_E" not in lstm_analysis.trajectory, "the LSTM's embedding was not
 # - Save the state dicts as files and analyze them from the command line with `--module`
 #   ([your own module](https://github.com/grokinterp/grokinterp/blob/main/docs/importing.md#your-own-module)).
 #
-# This is the last walkthrough. What is measured on whole families of runs is in
-# [experiments](https://github.com/grokinterp/grokinterp/blob/main/docs/experiments.md).
+# Next: [a formula and a proof](09_a_formula_and_a_proof.ipynb), for a network that adds.

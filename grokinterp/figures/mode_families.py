@@ -73,10 +73,11 @@ def plot_mode_families(found: ModeFamilies | Analysis) -> go.Figure:
         figure.update_xaxes(title_text=f"{noun} of b{unit}", row=1, col=column)
         figure.update_yaxes(title_text=f"{noun} of a{unit}", row=1, col=column)
     figure.update_yaxes(title_text="share, accuracy (fraction)", range=[0, 1.02], row=2)
+    # Words of a family are long: upright they need the same room at every width.
+    figure.update_xaxes(tickangle=-90, row=2)
     figure.update_layout(barmode="group")
-    return decorate(
-        figure, "Families of two-dimensional modes", plot_height=640, above=TOP_BARE + 20, below=110
-    )
+    title = "Families of two-dimensional modes"
+    return decorate(figure, title, plot_height=640, above=TOP_BARE + 20, below=190)
 
 
 def _tables(found: ModeFamilies | Analysis) -> tuple[pd.DataFrame, pd.DataFrame]:
