@@ -40,11 +40,11 @@ def plot_mode_families(found: ModeFamilies | Analysis) -> go.Figure:
     Returns
     -------
     plotly.graph_objects.Figure
-        A column for the logits, and one for the neurons if there are any. Above, the share of the
-        variance by the frequency of a and that of b, on a logarithmic scale: the diagonal has (k,
-        k) and (k, -k) together, the edges have a alone and b alone, all else is generic. Below,
+        A column for the logits, and one for the neurons if there are any. Above,
         bars by family: its share, the share that it would have by chance, the accuracy on all pairs
-        with it alone, and the accuracy without it.
+        with it alone, and the accuracy without it. Below, the share of the variance by the
+        frequency of a and that of b, on a logarithmic scale: the diagonal has (k, k) and (k, -k)
+        together, the edges have a alone and b alone, all else is generic.
 
     Raises
     ------
@@ -64,20 +64,20 @@ def plot_mode_families(found: ModeFamilies | Analysis) -> go.Figure:
     is_cyclic = all(isinstance(label, int | np.integer) for label in spectrum["first"])
     noun, unit = ("frequency", " (cycles)") if is_cyclic else ("representation", "")
     figure = make_subplots(
-        2, len(parts), column_titles=parts, row_heights=[0.6, 0.4], vertical_spacing=0.16
+        2, len(parts), column_titles=parts, row_heights=[0.4, 0.6], vertical_spacing=0.27
     )
     for column, part in enumerate(parts, start=1):
-        figure.add_trace(_map(spectrum.loc[spectrum["part"] == part]), row=1, col=column)
+        figure.add_trace(_map(spectrum.loc[spectrum["part"] == part]), row=2, col=column)
         for bar in _bars(table.loc[table["part"] == part], is_first=column == 1):
-            figure.add_trace(bar, row=2, col=column)
-        figure.update_xaxes(title_text=f"{noun} of b{unit}", row=1, col=column)
-        figure.update_yaxes(title_text=f"{noun} of a{unit}", row=1, col=column)
-    figure.update_yaxes(title_text="share, accuracy (fraction)", range=[0, 1.02], row=2)
+            figure.add_trace(bar, row=1, col=column)
+        figure.update_xaxes(title_text=f"{noun} of b{unit}", row=2, col=column)
+        figure.update_yaxes(title_text=f"{noun} of a{unit}", row=2, col=column)
+    figure.update_yaxes(title_text="share, accuracy (fraction)", range=[0, 1.02], row=1)
     # Words of a family are long: upright they need the same room at every width.
-    figure.update_xaxes(tickangle=-90, row=2)
+    figure.update_xaxes(tickangle=-90, row=1)
     figure.update_layout(barmode="group")
     title = "Families of two-dimensional modes"
-    return decorate(figure, title, plot_height=640, above=TOP_BARE + 20, below=190)
+    return decorate(figure, title, plot_height=720, above=TOP_BARE + 20)
 
 
 def _tables(found: ModeFamilies | Analysis) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -18,10 +18,10 @@ _LEAD = (
     "the mean over the pairs, or taken out; changed neurons run on through the network."
 )
 _CAPTION = (
-    "Above, the share of the variance by the {noun} of a and of b, from 1e-6 (dark) to 1 on a "
-    "logarithmic scale. The diagonal has a+b and a−b together. Below, each family: its share, the "
-    "share that its modes are of all modes, and the accuracy on all pairs with it alone and "
-    "without it."
+    "Above, each family: its share, the share that its modes are of all modes, and the accuracy "
+    "on all pairs with it alone and without it. Below, the share of the variance by the {noun} of "
+    "a and of b, from 1e-6 (dark) to 1 on a logarithmic scale. The diagonal has a+b and a−b "
+    "together."
 )
 
 
