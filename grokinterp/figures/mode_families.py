@@ -74,7 +74,7 @@ def plot_mode_families(found: ModeFamilies | Analysis) -> go.Figure:
         figure.update_yaxes(title_text=f"{noun} of a{unit}", row=2, col=column)
     figure.update_yaxes(title_text="share, accuracy (fraction)", range=[0, 1.02], row=1)
     # Words of a family are long: upright they need the same room at every width.
-    figure.update_xaxes(tickangle=-90, row=1)
+    figure.update_xaxes(tickangle=-90, automargin=False, row=1)
     figure.update_layout(barmode="group")
     title = "Families of two-dimensional modes"
     return decorate(figure, title, plot_height=720, above=TOP_BARE + 20)
