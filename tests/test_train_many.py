@@ -227,7 +227,10 @@ def test_on_a_device_all_networks_but_those_with_dropout_are_batched(tmp_path, m
     assert steps[:4] == ["autograd, many at once"] * 4
     assert steps[4] == "autograd (no pair tables: dropout=0.1)"
     for run in runs[:4]:
-        assert same_bits(run, trained_alone(run.config, tmp_path))
+        # A device chooses its products by the size of the batch, and so may this processor's
+        # library: equal bits are promised for the steps of the CPU alone, not for this one.
+        alone = trained_alone(run.config, tmp_path).curves["train_loss"]
+        np.testing.assert_allclose(run.curves["train_loss"], alone, rtol=1e-4)
         ordinary = train(run.config, tmp_path / run.folder.name, progress=False)
         losses = [one.curves["train_loss"][:4] for one in (run, ordinary)]
         np.testing.assert_allclose(*losses, rtol=1e-4)
