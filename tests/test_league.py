@@ -30,8 +30,9 @@ from grokinterp.leagues.tables import (
     table_of_folder,
     write_table,
 )
+from tests.foreign import DATA
 
-OTHERS = Path("/work/shared/data/league")
+OTHERS = DATA / "league"
 PLAIN = [one for one in gi.MEASURES if one.name in ("test_loss", "restricted_loss", "gini_W_E")]
 
 
