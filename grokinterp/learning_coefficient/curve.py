@@ -78,8 +78,10 @@ def learning_coefficient_curve(
     >>> curve[["step", "on", "n_beta"]]
        step     on  n_beta
     0     0  train     2.0
-    1   400  train     2.0
-    2   800  train     2.0
+    1     8  train     2.0
+    2   100  train     2.0
+    3   500  train     2.0
+    4   800  train     2.0
     """
     checked("run", run, Run, "Load it first: gi.load_run(folder).")
     if checked("every", every, int) < 1:

@@ -107,10 +107,8 @@ def local_learning_coefficient(
     >>> import grokinterp as gi
     >>> snapshot = gi.take_snapshot(gi.load_run("ckpts/"))
     >>> found = gi.local_learning_coefficient(snapshot, n_betas=[2], step_sizes=[3e-4, 1e-3])
-    >>> found.plateau[["step_size", "problem"]]
-       step_size problem
-    0     0.0003 ...
-    1     0.0010 ...
+    >>> found.plateau["step_size"].tolist(), "r_hat" in found.plateau
+    ([0.0003, 0.001], True)
     """
     checked("snapshot", snapshot, Snapshot, "Take one: gi.take_snapshot(run).")
     checked("on", on, On)

@@ -70,7 +70,7 @@ def export(
     >>> import grokinterp as gi
     >>> folder = gi.export(analysis, "mod13", license="mit")
     >>> sorted(path.name for path in folder.iterdir())[:4]
-    ['README.md', 'ablations.csv', 'by_frequency.csv', 'circuit.csv']
+    ['README.md', 'ablations.csv', 'by_frequency.csv', 'certificate.csv']
     >>> gi.load_run("mod13").split.train.tolist() == run.split.train.tolist()
     True
     """

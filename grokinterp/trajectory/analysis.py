@@ -175,7 +175,7 @@ class Analysis:
         >>> settings = {"n_beta": 2, "step_size": 1e-3, "n_draws": 50}
         >>> curve = gi.learning_coefficient_curve(run, **settings, every=8)
         >>> len(analysis.with_learning_coefficient(curve).learning_coefficient)
-        2
+        3
         """
         checked("curve", curve, pd.DataFrame, "Make one: gi.learning_coefficient_curve(run, ...).")
         if not {"step", "value", "reason", "n_beta"} <= set(curve):
