@@ -25,7 +25,7 @@ TOTAL = SLOW + FAST + HOLD
 
 LEFT, TOP, WIDTH, HEIGHT = 52, 112, 328, 206
 """The plot of the losses, in units of the picture, which is 640 wide."""
-CENTER_X, CENTER_Y, RADIUS = 514, 217, 88
+CENTER_X, CENTER_Y, RADIUS = 508, 216, 79
 
 STYLE = """
 svg { --card: #ffffff; --edge: #d0d7de; --text: #1f2328; --faint: #59636e; --grid: #59636e33;
@@ -74,8 +74,8 @@ def main(folder: str, path: str) -> None:
     motion = "\n".join(rule for rule in rules if rule)
     words = (
         "The loss on the training pairs falls at once. The loss on the test pairs rises, stays "
-        "high for two thousand steps and then falls. Meanwhile the numbers in the embedding move "
-        "from disorder onto a circle."
+        "high for more than a thousand steps and then falls. Meanwhile the numbers in the "
+        "embedding move from disorder onto a circle."
     )
     lines = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 368" width="960" height="552" '
@@ -138,15 +138,19 @@ def _numbers(analysis: gi.Analysis, time: Timeline) -> Iterable[tuple[str, str]]
     memorized, grokked = analysis.milestones.memorization_step, analysis.milestones.grokking_step
     assert memorized is not None and grokked is not None, "the preset quick groks"
     forming = analysis.phases.circuit_formation[0]
+    rising = int(curves.index[curves["test_accuracy"] > 0.1][0])
     say = {
         0: "It memorizes the pairs it is trained on.",
-        memorized: "Pairs it has never seen: no better than chance.",
-        forming: "Hidden from the accuracy, a circle forms.",
-        grokked: "It groks: now it adds pairs it has never seen.",
+        memorized: "On other pairs it is no better than chance.",
+        forming: "A circle forms before the accuracy moves.",
+        rising: "It begins to answer the other pairs: it groks.",
+        grokked: "Now it adds pairs it has never seen.",
     }
+    assert list(say) == sorted(say), "the run went in another order than the picture tells"
     for step, words in say.items():
         later = [other for other in say if other > step]
-        yield _frame(step, later[0] if later else None, time, f'<text class="say" x="20" y="36">{words}')
+        text = f'<text class="say" x="20" y="36">{words}'
+        yield _frame(step, later[0] if later else None, time, text)
     shown = [*range(0, 100, 10), *range(100, time.n_steps + 1, 100)]
     for step, until in zip(shown, [*shown[1:], None], strict=True):
         right = {s: f"{100 * curves[f'{s}_accuracy'][step]:.0f} %" for s in ("train", "test")}
@@ -154,8 +158,7 @@ def _numbers(analysis: gi.Analysis, time: Timeline) -> Iterable[tuple[str, str]]
             step,
             until,
             time,
-            f'<text x="20" y="68">step {step:,}'
-            f'<tspan x="152" class="faint">right: </tspan>',
+            f'<text x="20" y="68">step {step:,}<tspan x="152" class="faint">right: </tspan>',
             f'<text class="train" x="204" y="68">{right["train"]} of training pairs</text>'
             f'<text class="test" x="424" y="68">{right["test"]} of test pairs</text>',
         )
@@ -168,7 +171,7 @@ def _frame(
     name = f"f{step}{'s' if 'say' in text else ''}"
     first = time.percent(step)
     last = 100.0 if until is None else time.percent(until)
-    before = f"0% {{ opacity: 0 }} " if step else ""
+    before = "0% { opacity: 0 } " if step else ""
     after = "" if until is None else f" {last:.2f}%, 100% {{ opacity: 0 }}"
     rule = (
         f"@keyframes {name} {{ {before}{first:.2f}% {{ opacity: 1 }}{after} }}\n"
@@ -189,7 +192,8 @@ def _circle(analysis: gi.Analysis, time: Timeline) -> Iterable[tuple[str, str]]:
     n = len(final)
     words = "embedding of 0 to " + str(n - 1)
     yield "", f'<text class="faint middle" x="{CENTER_X}" y="{TOP - 14}">{words}</text>'
-    yield "", f'<text class="faint middle" x="{CENTER_X}" y="{TOP + HEIGHT + 26}">frequency {k}</text>'
+    place = f'x="{CENTER_X}" y="{TOP + HEIGHT + 26}"'
+    yield "", f'<text class="faint middle" {place}>frequency {k}</text>'
     for element in range(n):
         at = {
             time.percent(step): "translate({:.1f}px,{:.1f}px)".format(
