@@ -85,7 +85,7 @@ def verdict_lines(result: Reproduction) -> list[str]:
     if result.findings.found:
         lines.append(f"  {result.findings.found}")
     lines += [
-        f"  {claim.verdict:14}{'' if claim.is_main else '(beside) '}{claim.name}: {claim.sentence}"
+        f"  {claim.verdict:14}{'' if claim.is_main else '(not part of the verdict) '}{claim.name}: {claim.sentence}"
         for claim in result.findings.claims
     ]
     lines.append(f"{len(result.table)} runs, {result.n_censored} censored, {result.seconds:.0f} s")
