@@ -33,9 +33,9 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import plotly.express as px
 
 import grokinterp as gi
-from grokinterp.experiments import Chart, Mark, Series
 
 # %% [markdown]
 # ## The task is a table
@@ -98,25 +98,9 @@ run.curves.query("step in [0, 50, 100, 200, 400, 800, 1200, 1600, 1800]")
 # %%
 tested = run.curves.dropna().query("step > 0")
 chance = float(np.log(p))
-
-
-def curve(name, column, role):
-    return Series(name, tested["step"], tested[column], kind="line", role=role)
-
-
-gi.figures.plot_chart(
-    Chart(
-        "losses",
-        "Loss",
-        "step (updates)",
-        "loss (nats)",
-        "Train and test loss.",
-        (curve("train", "train_loss", "train"), curve("test", "test_loss", "test")),
-        is_x_log=True,
-        is_y_log=True,
-        marks=(Mark("y", chance, f"log p = {chance:.2f}: guessing"),),
-    )
-)
+figure = px.line(tested, x="step", y=["train_loss", "test_loss"], log_x=True, log_y=True)
+figure.add_hline(chance, line_dash="dot", annotation_text="guessing")
+figure.update_layout(yaxis_title="loss (nats)")
 
 # %% [markdown]
 # The train loss falls within a hundred steps: the network has memorized its train pairs. The
@@ -260,26 +244,11 @@ control = gi.train(
 control_analysis = gi.analyze_run(control, deep=False, every=3)
 print(control_analysis.outcome)
 
-assert control_analysis.milestones.outcome_kind == "memorized", "it did not need weight decay"
+kind = control_analysis.milestones.outcome_kind
+assert kind == "memorized", "it did not need weight decay"
 
 # %%
-gi.figures.plot_chart(
-    Chart(
-        "control",
-        "Test accuracy",
-        "step (updates)",
-        "accuracy (fraction)",
-        "With and without weight decay.",
-        tuple(
-            Series(name, table["step"], table["test_accuracy"], kind="line")
-            for name, table in (
-                ("weight decay 1", analysis.trajectory),
-                ("no weight decay", control_analysis.trajectory),
-            )
-        ),
-        marks=(Mark("y", 1 / p, f"chance, 1/{p}"),),
-    )
-)
+gi.figures.plot_compared_accuracies([analysis, control_analysis])
 
 # %% [markdown]
 # Without weight decay the network memorizes its train pairs too, and on the test pairs it stays
@@ -289,10 +258,11 @@ gi.figures.plot_chart(
 
 # %%
 last = control_analysis.trajectory.iloc[-1]
-print(f"without weight decay: train {last['train_accuracy']:.0%}, test {last['test_accuracy']:.1%}")
+train, test = last["train_accuracy"], last["test_accuracy"]
+print(f"without weight decay: train {train:.0%}, test {test:.1%}")
 
-assert last["train_accuracy"] > 0.99 and last["train_loss"] < 1e-4, "it has not memorized"
-assert last["test_accuracy"] < 2 / p, "the control generalizes"
+assert train > 0.99 and last["train_loss"] < 1e-4, "it has not memorized"
+assert test < 2 / p, "the control generalizes"
 
 # %% [markdown]
 # ## What you saw

@@ -33,11 +33,17 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import plotly.express as px
 import torch
 
 import grokinterp as gi
-from grokinterp.experiments import Chart, Series
-from grokinterp.spectra import fourier_basis, norms_by_frequency, power_by_frequency, to_fourier
+from grokinterp.spectra import (
+    fourier_basis,
+    norms_by_frequency,
+    power_by_frequency,
+    to_fourier,
+)
 
 # %% [markdown]
 # The network is that of [tutorial 01](01_watch_it_grok.ipynb), in the same folder: if you have
@@ -64,32 +70,9 @@ p = run.task.n_classes
 # waves are cos(w_k x) and sin(w_k x).
 
 # %%
-x = np.linspace(0, p, 800)
 residues = np.arange(p)
-
-
-def wave(k):
-    """A wave as a line, and its values at the residues as points."""
-    line = Series(f"cos w<sub>{k}</sub> x", x, np.cos(2 * np.pi * k * x / p), kind="line")
-    at_residues = np.cos(2 * np.pi * k * residues / p)
-    points = Series(f"at the residues, k = {k}", residues, at_residues)
-    color = {1: 0, 4: 1}[k]
-    return (
-        dataclasses.replace(line, color_index=color),
-        dataclasses.replace(points, color_index=color),
-    )
-
-
-gi.figures.plot_chart(
-    Chart(
-        "waves",
-        f"Two waves on the residues modulo {p}",
-        "x (residue)",
-        "height",
-        "Frequencies 1 and 4.",
-        (*wave(1), *wave(4)),
-    )
-)
+waves = {f"frequency {k}": np.cos(2 * np.pi * k * residues / p) for k in (1, 4)}
+px.line(waves, x=residues, y=list(waves), markers=True, labels={"x": "x (residue)"})
 
 # %% [markdown]
 # Only the points count: the network sees x at the residues and nowhere else. That is why there
@@ -132,24 +115,11 @@ assert torch.allclose(basis.T @ components, W_E, atol=1e-12), "the waves do not 
 
 # %%
 first, last = gi.take_snapshot(run, 0), gi.take_snapshot(run)
-frequencies = np.arange(1, p // 2 + 1)
-
-
-def spectrum(name, snapshot):
-    norms = norms_by_frequency(snapshot.weight("W_E")[:p]).numpy()
-    return Series(name, frequencies, norms, kind="line")
-
-
-gi.figures.plot_chart(
-    Chart(
-        "spectra",
-        "Spectrum of the embedding",
-        "frequency k (cycles)",
-        "norm (weight units)",
-        "Before and after.",
-        (spectrum("step 0", first), spectrum(f"step {last.step:,}", last)),
-    )
+norms = pd.DataFrame(
+    {f"step {s.step:,}": norms_by_frequency(s.weight("W_E")[:p]) for s in (first, last)},
+    index=pd.RangeIndex(1, p // 2 + 1, name="frequency"),
 )
+px.line(norms, labels={"value": "norm (weight units)", "variable": ""})
 
 # %% [markdown]
 # At initialization the embedding is noise, and noise has a flat spectrum: every frequency has
@@ -207,7 +177,8 @@ gi.figures.plot_key_frequency_evidence(analysis)
 evidence = keys.evidence.set_index("frequency")
 key_share = evidence.loc[list(keys.frequencies), "logit_power_share"]
 next_share = evidence.drop(list(keys.frequencies))["logit_power_share"].max()
-print(f"keys hold {key_share.sum():.1%}; weakest key {key_share.min():.2%}, next {next_share:.2%}")
+print(f"key frequencies hold {key_share.sum():.1%}")
+print(f"weakest key frequency {key_share.min():.2%}, next {next_share:.2%}")
 
 assert key_share.sum() > 0.9, "the key frequencies do not carry the logits"
 assert len(keys.frequencies) <= p // 2 // 3, "these are not a few"
@@ -222,9 +193,8 @@ assert key_share.min() > 5 * next_share, "there is no gap between key and other 
 early = gi.find_key_frequencies(first)
 early_shares = early.evidence["logit_power_share"]
 print(early.frequencies, "because", early.reason)
-print(
-    f"largest share {early_shares.max():.1%}; an equal share would be {1 / len(early_shares):.1%}"
-)
+equal = 1 / len(early_shares)
+print(f"largest share {early_shares.max():.1%}; an equal share would be {equal:.1%}")
 
 assert early.frequencies == () and "accuracy" in early.reason, "a random network has no keys"
 strongest = early_shares.nlargest(len(keys.frequencies)).sum()
@@ -250,12 +220,12 @@ def share_in_keys(snapshot):
 
 at_start, at_end = share_in_keys(first), share_in_keys(last)
 gini = analysis.trajectory["gini_W_E"]
-print(f"share of W_E in the key frequencies: {at_start:.1%} at the start, {at_end:.1%} at the end")
-print(f"Gini coefficient of W_E: {gini.iloc[0]:.2f} at the start, {gini.iloc[-1]:.2f} at the end")
+print(f"share of W_E in the key frequencies: {at_start:.1%}, then {at_end:.1%}")
+print(f"Gini coefficient of W_E: {gini.iloc[0]:.2f}, then {gini.iloc[-1]:.2f}")
 
 assert at_end > 0.7, "the embedding is not concentrated in the key frequencies"
 assert at_end > 2 * at_start, "it was as concentrated before training"
-assert gini.iloc[-1] > gini.iloc[0] + 0.2, "the embedding has not become sparse in frequencies"
+assert gini.iloc[-1] > gini.iloc[0] + 0.2, "the embedding has not become sparse"
 gi.figures.plot_gini(analysis)
 
 # %% [markdown]
@@ -277,7 +247,8 @@ print("seed 0:", keys.frequencies, "  seed 1:", other_keys.frequencies)
 
 assert other_keys.frequencies, other_keys.reason
 assert other_keys.frequencies != keys.frequencies, "both seeds use the same frequencies"
-other_keys.evidence.nlargest(6, "logit_power_share")[["frequency", "logit_power_share", "is_key"]]
+columns = ["frequency", "logit_power_share", "is_key"]
+other_keys.evidence.nlargest(6, "logit_power_share")[columns]
 
 # %% [markdown]
 # That is why the numbers in a paper are not the numbers in your run, and why a rule is worth more

@@ -35,9 +35,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import plotly.express as px
 
 import grokinterp as gi
-from grokinterp.experiments import Chart, Series
 from grokinterp.experiments.nanda2023.progress_steps import half_way_steps
 
 # %% [markdown]
@@ -199,21 +199,8 @@ sweep.round(2)
 # %%
 law = sweep.loc[:1.0, "T times λ"].mean()
 decays = np.geomspace(0.35, 2, 20)
-gi.figures.plot_chart(
-    Chart(
-        "time-against-weight-decay",
-        "Grokking time against weight decay",
-        "weight decay λ",
-        "T (steps)",
-        "Runs, and 1/λ.",
-        (
-            Series("runs", sweep.index, sweep["T"]),
-            Series(f"{law:.0f} / λ", decays, law / decays, kind="line", is_dashed=True),
-        ),
-        is_x_log=True,
-        is_y_log=True,
-    )
-)
+figure = px.scatter(sweep, y="T", log_x=True, log_y=True, labels={"T": "T (steps)"})
+figure.add_scatter(x=decays, y=law / decays, mode="lines", name=f"{law:.0f} / λ")
 
 # %% [markdown]
 # Up to λ = 1 the time falls with λ and the product `T times λ` stays about the same, while λ

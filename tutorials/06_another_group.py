@@ -32,12 +32,11 @@ if importlib.util.find_spec("grokinterp") is None:  # on Colab, for instance
 import dataclasses
 from pathlib import Path
 
-import plotly.graph_objects as go
+import plotly.express as px
 import torch
 
 import grokinterp as gi
 from grokinterp.circuits.trigonometric import trigonometric_component
-from grokinterp.figures.style import KEY_COLORS, OTHER_COLOR, TEMPLATE
 from grokinterp.spectra import symmetric_representations
 
 folder = Path("ckpts/another_group")
@@ -168,18 +167,11 @@ gi.figures.plot_losses(analysis)
 # has the standard one times the sign.
 
 # %%
-evidence = keys.evidence.set_index("representation")
-shares = evidence["logit_power_share"]
-colors = [KEY_COLORS[0] if name in keys.names else OTHER_COLOR for name in shares.index]
-figure = go.Figure(go.Bar(x=shares.index, y=shares, marker_color=colors))
-figure.add_hline(
-    y=evidence["null_share"].iloc[0],
-    line_dash="dot",
-    annotation_text="chance",
-    annotation_position="top left",
-)
-figure.update_layout(template=TEMPLATE, height=340, title="Power of the logits by representation")
-figure.update_layout(yaxis_title="share (fraction)", xaxis_title="representation")
+evidence = keys.evidence
+chance_level = evidence["null_share"].iloc[0]
+figure = px.bar(evidence, x="representation", y="logit_power_share", color="is_key")
+figure.add_hline(chance_level, line_dash="dot", annotation_text="chance")
+figure.update_layout(yaxis_title="share of the logits' power")
 
 # %% [markdown]
 # Green bars are key. Together they hold nearly all of the power. The dotted line is what chance
@@ -191,7 +183,8 @@ figure.update_layout(yaxis_title="share (fraction)", xaxis_title="representation
 # alone.
 
 # %%
-assert shares[list(keys.names)].sum() > 0.9, "the key representations do not carry the logits"
+held = evidence.loc[evidence["is_key"], "logit_power_share"].sum()
+assert held > 0.9, "the key representations do not carry the logits"
 gi.figures.plot_representations(analysis)
 
 # %% [markdown]

@@ -49,8 +49,8 @@ class Analyze:
     """Follow the circuit step by step through the last checkpoint and ablate all of its parts
     (some ten seconds at p = 113)."""
     jobs: int | None = None
-    """Processes that measure checkpoints, with one thread each (default: one for each thread if many
-    checkpoints are new and the memory is free, else one). Numbers do not depend on it."""
+    """Processes that measure checkpoints, with one thread each (default: one for each thread if
+    many checkpoints are new and the memory is free, else one). Numbers do not depend on it."""
     image: Literal["png", "svg", "pdf"] | None = None
     """Also write every figure of the report as a picture into OUT/figures, for several runs those
     of the comparison too. Needs the extra [png] and an installed Chrome or Chromium."""
