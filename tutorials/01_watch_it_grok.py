@@ -38,6 +38,9 @@ import plotly.express as px
 
 import grokinterp as gi
 
+px.defaults.template = "plotly_white"
+px.defaults.color_discrete_sequence = ["#0072B2", "#D55E00"]  # as gi.figures does
+
 # %% [markdown]
 # ## The task is a table
 #

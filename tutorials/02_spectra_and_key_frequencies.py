@@ -45,6 +45,9 @@ from grokinterp.spectra import (
     to_fourier,
 )
 
+px.defaults.template = "plotly_white"
+px.defaults.color_discrete_sequence = ["#0072B2", "#D55E00"]  # as gi.figures does
+
 # %% [markdown]
 # The network is smaller than that of [tutorial 01](01_watch_it_grok.ipynb): addition modulo 47.
 # Tutorials 03, 04 and 09 use the same network from the same folder, so it is trained only once.

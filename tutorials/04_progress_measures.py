@@ -40,6 +40,9 @@ import plotly.express as px
 import grokinterp as gi
 from grokinterp.experiments.nanda2023.progress_steps import half_way_steps
 
+px.defaults.template = "plotly_white"
+px.defaults.color_discrete_sequence = ["#0072B2", "#D55E00"]  # as gi.figures does
+
 # %% [markdown]
 # The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same folder.
 

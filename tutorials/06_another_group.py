@@ -42,6 +42,9 @@ from grokinterp.spectra import symmetric_representations
 
 folder = Path("ckpts/another_group")
 
+px.defaults.template = "plotly_white"
+px.defaults.color_discrete_sequence = ["#0072B2", "#D55E00"]  # as gi.figures does
+
 # %% [markdown]
 # ## The task
 #
