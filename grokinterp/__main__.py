@@ -8,7 +8,7 @@ import sys
 COMMANDS = {
     "train": "train a network and keep its checkpoints",
     "analyze": "explain the checkpoints of a run, or other people's, in a report",
-    "reproduce": "ask a question of the literature: predictions, runs, a verdict",
+    "reproduce": "test a claim of the literature: prediction, runs, verdict",
     "league": "train the runs that progress measures are judged on",
     "benchmark": "measure how fast training and analysis are on this machine",
 }

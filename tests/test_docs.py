@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -270,6 +271,18 @@ def test_the_gallery_has_every_figure():
         for name, (_, arguments) in section.items():
             assert f"gi.figures.{name}{arguments}" in page, "run docs/scripts/gallery.py make"
             assert (DOCS / "figures" / "gallery" / f"{name.removeprefix('plot_')}.png").exists()
+
+
+def test_the_moving_picture_stands_still_for_who_asks_and_needs_nothing_else():
+    text = (DOCS / "figures" / "grokking.svg").read_text(encoding="utf-8")
+    assert len(text) < 600_000
+    parts = {part.tag.split("}")[1]: part for part in ElementTree.fromstring(text).iter()}
+    assert {"title", "desc"} <= set(parts) and not {"script", "animate", "image"} & set(parts)
+    still, moving = parts["style"].text.split("@media (prefers-reduced-motion: no-preference)")
+    assert "@keyframes" in moving and "keyframes" not in still and "animation" not in still
+    for page in (ROOT / "README.md", DOCS / "index.md"):
+        linked = r"\(\S*figures/grokking\.svg\)\]\(\S*explorer\.md\)"
+        assert re.search(linked, page.read_text("utf-8"))
 
 
 def test_the_table_of_measures_is_in_step_with_the_catalogue_and_the_costs():

@@ -349,7 +349,7 @@ def test_correct_logits_are_the_table_of_the_verdict(grokked):
     assert figure.layout.yaxis.title.text.startswith("a + b")
     assert figure.layout.xaxis.title.text.startswith("a − b")
     unasked = dataclasses.replace(grokked, algorithm=Algorithm("none", "nobody asked"))
-    with pytest.raises(FitError, match="No algorithm was determined. Reason: nobody asked"):
+    with pytest.raises(FitError, match="no verdict on the algorithm. Reason: nobody asked"):
         figures.plot_correct_logits(unasked)
 
 

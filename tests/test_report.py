@@ -578,8 +578,8 @@ def test_the_key_frequencies_stand_with_what_they_hold_and_what_they_are_worth()
     held = evidence["logit_power_share"][evidence["is_key"]].sum()
     said = what_keys_hold(analysis)
     assert f"{held:.2%}" in said and "95.00%" in said
-    # Without their part, with it alone, and whole.
-    losses = [said.index(shown(value)) for value in (8.3, 5.5e-8, 2.4e-7)]
+    # Whole, with their part alone, and without it.
+    losses = [said.index(shown(value)) for value in (2.4e-7, 5.5e-8, 8.3)]
     assert losses == sorted(losses)
     # The fraction is that of the step at which they were found.
     earlier = dataclasses.replace(

@@ -20,6 +20,8 @@ COLAB = "https://colab.research.google.com/github/grokinterp/grokinterp/blob/mai
 EXECUTED = "GROKINTERP_EXECUTED_TUTORIALS"
 """Names a folder for the executed notebooks, so that the documentation need not run them again."""
 FEWEST_ASSERTS = 3
+WIDEST_LINE = 88
+"""Characters of code that a page of the site shows without a scroll bar."""
 FIGURE = re.compile(r"\bfigures\.|\bgo\.Figure|\bpx\.|^figure\b")
 
 _spec = importlib.util.spec_from_file_location("tutorials", ROOT / "docs/scripts/tutorials.py")
@@ -124,6 +126,12 @@ def test_every_figure_is_followed_by_prose(script):
     assert figures
     for place in figures:
         assert kinds[place + 1 : place + 2] == ["markdown"], notebook.cells[place].source
+
+
+@every_tutorial
+def test_the_code_of_a_tutorial_fits_the_page(script):
+    lines = "\n".join(cells_of(script, "code")).splitlines()
+    assert [line for line in lines if len(line) > WIDEST_LINE] == []
 
 
 @every_tutorial

@@ -13,9 +13,9 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/02_spectra_and_key_frequencies.ipynb)
 #
-# You take a grokked network apart into waves, without knowing any Fourier analysis beforehand,
-# and see that of all waves there are it uses a handful. You learn the rule by which these **key
-# frequencies** are chosen, so that nobody has to pick them by eye.
+# After this tutorial you can take a network apart into waves, and find by a rule the few that
+# it uses: its **key frequencies**. No Fourier analysis is needed beforehand, and nobody has to
+# pick frequencies by eye.
 #
 # It takes about a minute, most of it for two training runs.
 
@@ -33,15 +33,24 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import plotly.express as px
 import torch
 
 import grokinterp as gi
-from grokinterp.experiments import Chart, Series
-from grokinterp.spectra import fourier_basis, norms_by_frequency, power_by_frequency, to_fourier
+from grokinterp.spectra import (
+    fourier_basis,
+    norms_by_frequency,
+    power_by_frequency,
+    to_fourier,
+)
+
+px.defaults.template = "plotly_white"
+px.defaults.color_discrete_sequence = ["#0072B2", "#D55E00"]  # as gi.figures does
 
 # %% [markdown]
-# The network is that of [tutorial 01](01_watch_it_grok.ipynb), in the same folder: if you have
-# run that one here, nothing is trained again.
+# The network is smaller than that of [tutorial 01](01_watch_it_grok.ipynb): addition modulo 47.
+# Tutorials 03, 04 and 09 use the same network from the same folder, so it is trained only once.
 
 # %%
 config = gi.TrainConfig(
@@ -58,48 +67,25 @@ p = run.task.n_classes
 # ## Waves on a clock face
 #
 # Put the residues 0, 1, ..., p-1 around a clock face, so that after p-1 comes 0 again. A hand
-# that moves on by 1/p of a turn for each residue shows x at the angle 2πx/p. Its height is a
-# cosine of x and its sideways place a sine: **frequency** 1, one turn while x runs through all
-# residues. A hand that moves k times as far has frequency k. In formulas, with w_k = 2πk/p, the
-# waves are cos(w_k x) and sin(w_k x).
+# that moves by 1/p of a turn for each residue points to x at the angle 2πx/p. Its height is the
+# cosine of this angle, and its distance to the side the sine. This is **frequency** 1: one turn
+# while x runs through all residues. A hand that moves k times as far has frequency k. In
+# formulas, with w_k = 2πk/p, the waves are cos(w_k x) and sin(w_k x).
 
 # %%
-x = np.linspace(0, p, 800)
 residues = np.arange(p)
-
-
-def wave(k):
-    """A wave as a line, and its values at the residues as points."""
-    line = Series(f"cos w<sub>{k}</sub> x", x, np.cos(2 * np.pi * k * x / p), kind="line")
-    at_residues = np.cos(2 * np.pi * k * residues / p)
-    points = Series(f"at the residues, k = {k}", residues, at_residues)
-    color = {1: 0, 4: 1}[k]
-    return (
-        dataclasses.replace(line, color_index=color),
-        dataclasses.replace(points, color_index=color),
-    )
-
-
-gi.figures.plot_chart(
-    Chart(
-        "waves",
-        f"Two waves on the residues modulo {p}",
-        "x (residue)",
-        "height",
-        "Frequencies 1 and 4.",
-        (*wave(1), *wave(4)),
-    )
-)
+waves = {f"frequency {k}": np.cos(2 * np.pi * k * residues / p) for k in (1, 4)}
+px.line(waves, x=residues, y=list(waves), markers=True, labels={"x": "x (residue)"})
 
 # %% [markdown]
-# Only the points count: the network sees x at the residues and nowhere else. That is why there
-# are no more than p // 2 frequencies. A hand that goes p - k steps of 1/p forward each time is,
-# at the residues, the mirror image of one that goes k steps, as a wheel in a film seems to turn
-# backwards.
+# Only the points count, because the network sees x at the residues and nowhere else. That is
+# why there are no more than p // 2 frequencies. At the residues, a hand that goes p - k steps
+# forward each time is the mirror image of one that goes k steps, as a wheel in a film seems to
+# turn backward.
 #
-# Why should one care? Every function on the residues, whatever it is, is a sum of a constant and
-# of these waves, in exactly one way. Scaled to length one they are an **orthonormal basis**: p
-# functions, at right angles to each other. `fourier_basis(p)` has them as rows.
+# Why do waves matter? Every function on the residues is a sum of a constant and of these waves,
+# in exactly one way. Scaled to length one they are an **orthonormal basis**: p functions at
+# right angles to each other. `fourier_basis(p)` has them as rows.
 
 # %%
 basis = fourier_basis(p)
@@ -107,9 +93,10 @@ print(basis.shape, "largest deviation from a right angle:")
 print(float((basis @ basis.T - torch.eye(p)).abs().max()))
 
 # %% [markdown]
-# So taking a function apart into waves is a rotation of coordinates. Nothing gets lost, and the
-# sum of squares, the **power**, is the same before and after: **Parseval's identity**. We check
-# it on the network's own embedding W_E: column by column, it is a function on the residues.
+# So taking a function apart into waves is a rotation of coordinates. Nothing is lost, and the
+# sum of squares, the **power**, is the same before and after. That is **Parseval's identity**.
+# We check it on the network's own embedding W_E, each column of which is a function on the
+# residues.
 
 # %%
 W_E = run.parameters()["embed.W_E"][:p].double()
@@ -120,57 +107,51 @@ by_frequency = float(power_by_frequency(W_E).sum())
 print(before, after, constant + by_frequency)
 
 assert abs(after - before) < 1e-12 * before, "the transform changed the sum of squares"
-assert abs(constant + by_frequency - before) < 1e-12 * before, "power by frequency lost some"
-assert torch.allclose(basis.T @ components, W_E, atol=1e-12), "the waves do not add up to W_E"
+assert abs(constant + by_frequency - before) < 1e-12 * before, (
+    "power by frequency lost some"
+)
+assert torch.allclose(basis.T @ components, W_E, atol=1e-12), (
+    "the waves do not add up to W_E"
+)
 
 # %% [markdown]
 # ## The spectrum of the embedding
 #
-# How much power does each frequency hold in W_E? That list is its **spectrum**. For each
+# How much power does each frequency have in W_E? This list is the **spectrum** of W_E. For each
 # frequency we take the norm of its cosine and sine components over all dimensions of the
 # embedding, once before training and once after.
 
 # %%
 first, last = gi.take_snapshot(run, 0), gi.take_snapshot(run)
-frequencies = np.arange(1, p // 2 + 1)
-
-
-def spectrum(name, snapshot):
-    norms = norms_by_frequency(snapshot.weight("W_E")[:p]).numpy()
-    return Series(name, frequencies, norms, kind="line")
-
-
-gi.figures.plot_chart(
-    Chart(
-        "spectra",
-        "Spectrum of the embedding",
-        "frequency k (cycles)",
-        "norm (weight units)",
-        "Before and after.",
-        (spectrum("step 0", first), spectrum(f"step {last.step:,}", last)),
-    )
+norms = pd.DataFrame(
+    {
+        f"step {s.step:,}": norms_by_frequency(s.weight("W_E")[:p])
+        for s in (first, last)
+    },
+    index=pd.RangeIndex(1, p // 2 + 1, name="frequency"),
 )
+px.line(norms, labels={"value": "norm (weight units)", "variable": ""})
 
 # %% [markdown]
 # At initialization the embedding is noise, and noise has a flat spectrum: every frequency has
-# about the same norm. After grokking a few frequencies stand out and the others have all but
-# vanished. The network has thrown most waves away.
+# about the same norm. After grokking a few frequencies are large, and the others have all but
+# vanished. The network has discarded most waves.
 #
-# A map over time shows when. Bright is a large norm; each row is a frequency.
+# The next figure shows when. Each row is a frequency, and bright is a large norm.
 
 # %%
 analysis = gi.analyze_run(run, deep=False)
 gi.figures.plot_embedding_heatmap(analysis)
 
 # %% [markdown]
-# At step 0 no row stands out. When the train pairs are memorized some are ahead, but the others
-# are still there, and stay for long. They go dark late, while the weights shrink.
+# At step 0 no row is brighter than the rest. When the train pairs are memorized some are ahead,
+# but the others are still there. They fade late, while the weights shrink.
 #
 # ## What the answer is made of
 #
-# Waves in the embedding are a hint, no more: a network may embed a wave and then not use it. What
-# it uses must be seen in its output. Let us average the logits over all pairs with the same sum a
-# + b, which leaves a function of that sum for every logit, and take the spectrum of that.
+# Waves in the embedding are only a hint, because a network may embed a wave and not use it. Its
+# output shows what it uses. We average the logits over all pairs with the same sum a + b. For
+# every logit this leaves a function of the sum, and we take the spectrum of that function.
 
 # %%
 shares = power_by_frequency(last.mean_logits_by_sum)
@@ -179,56 +160,66 @@ for k in shares.argsort(descending=True)[:6].tolist():
     print(f"frequency {k + 1:2}: {float(shares[k]):.2%} of the power")
 
 # %% [markdown]
-# A few large numbers, then a gap. Where to cut? The rule of `gi.find_key_frequencies`:
+# There are a few large numbers, and then a gap. Where to cut? `gi.find_key_frequencies` uses
+# this rule:
 #
-# 1. The network must answer more than 95 % of all pairs. Without a solution there is nothing to
-#    take apart.
-# 2. A frequency is **key** if it holds more than 1.5 % of the power of the averaged logits,
-# 3. and more than chance would give. Chance is measured: deal the pairs at random into groups, as
-#    if those had the same sum, and note the strongest frequency; do it 1,000 times. The 99.9 %
-#    quantile is the **permutation threshold**.
+# 1. The network must answer more than 95 % of the test pairs whose mirror image is not
+#    trained. Without a solution there is nothing to take apart.
+# 2. A frequency is **key** if it has more than 1.5 % of the power of the averaged logits,
+# 3. and more than chance would give. Chance is measured: put the pairs into random groups, as
+#    if those had the same sum, and note the strongest frequency. Repeat this 1,000 times. The
+#    99.9 % quantile is the **permutation threshold**.
 
 # %%
 keys = gi.find_key_frequencies(last)
 print("key frequencies:", keys.frequencies)
-print("share of the power that chance reaches:", f"{keys.evidence['null_share'].iloc[0]:.2%}")
+print(
+    "share of the power that chance reaches:",
+    f"{keys.evidence['null_share'].iloc[0]:.2%}",
+)
 gi.figures.plot_key_frequency_evidence(analysis)
 
 # %% [markdown]
-# Top: the share that decides, with both thresholds. The key frequencies are far above, the rest
-# far below, on a logarithmic axis. Below stands **evidence** that decides nothing: the norm in
-# the embedding, the **neurons** (the hidden units of the MLP) that fire mostly with one frequency,
-# the norm in the map from neurons to logits: views from other places of the network. (Small bars
-# at twice a key frequency, modulo p, are to be expected where neurons square what they receive,
-# roughly: the square of a wave has twice its frequency. The evidence names them in its column
-# `double_of`.)
+# The top panel shows the share that decides, with both thresholds. The key frequencies are far
+# above and the rest far below, on a logarithmic axis. The panels below it show **evidence**
+# that does not count: the norm in the embedding, the number of **neurons** (the hidden units of
+# the MLP) that respond mostly to one frequency, and the norm in the map from neurons to logits.
+# (Expect small bars at twice a key frequency, modulo p. Neurons roughly square what they
+# receive, and the square of a wave has twice its frequency. The column `double_of` of the
+# evidence names them.)
 
 # %%
 evidence = keys.evidence.set_index("frequency")
 key_share = evidence.loc[list(keys.frequencies), "logit_power_share"]
 next_share = evidence.drop(list(keys.frequencies))["logit_power_share"].max()
-print(f"keys hold {key_share.sum():.1%}; weakest key {key_share.min():.2%}, next {next_share:.2%}")
+print(f"key frequencies hold {key_share.sum():.1%}")
+print(f"weakest key frequency {key_share.min():.2%}, next {next_share:.2%}")
 
 assert key_share.sum() > 0.9, "the key frequencies do not carry the logits"
 assert len(keys.frequencies) <= p // 2 // 3, "these are not a few"
-assert key_share.min() > 5 * next_share, "there is no gap between key and other frequencies"
+assert key_share.min() > 5 * next_share, (
+    "there is no gap between key and other frequencies"
+)
 
 # %% [markdown]
 # ## No key frequencies before there is a solution
 #
-# Asked at initialization, the rule gives none, and the reason.
+# At initialization the rule finds none, and it says why.
 
 # %%
 early = gi.find_key_frequencies(first)
 early_shares = early.evidence["logit_power_share"]
 print(early.frequencies, "because", early.reason)
-print(
-    f"largest share {early_shares.max():.1%}; an equal share would be {1 / len(early_shares):.1%}"
-)
+equal = 1 / len(early_shares)
+print(f"largest share {early_shares.max():.1%}; an equal share would be {equal:.1%}")
 
-assert early.frequencies == () and "accuracy" in early.reason, "a random network has no keys"
+assert early.frequencies == () and "accuracy" in early.reason, (
+    "a random network has no keys"
+)
 strongest = early_shares.nlargest(len(keys.frequencies)).sum()
-assert strongest < 0.7 * key_share.sum(), "noise is as concentrated as the grokked network"
+assert strongest < 0.7 * key_share.sum(), (
+    "noise is as concentrated as the grokked network"
+)
 
 # %% [markdown]
 # The first condition is needed. Some frequency is always the strongest, in noise too, and
@@ -236,9 +227,9 @@ assert strongest < 0.7 * key_share.sum(), "noise is as concentrated as the grokk
 #
 # ## Concentration in one number
 #
-# How much of the embedding's power do the key frequencies hold? At the start no more than any
-# others. And the **Gini coefficient**, known from incomes, says how unequal all components are
-# without naming any: 0 if all are equal, near 1 if a few have everything.
+# How much of the embedding's power do the key frequencies have? At the start no more than any
+# others. The **Gini coefficient**, known from incomes, says how unequal all components are
+# without naming any. It is 0 if all are equal, and near 1 if a few have everything.
 
 # %%
 
@@ -250,55 +241,58 @@ def share_in_keys(snapshot):
 
 at_start, at_end = share_in_keys(first), share_in_keys(last)
 gini = analysis.trajectory["gini_W_E"]
-print(f"share of W_E in the key frequencies: {at_start:.1%} at the start, {at_end:.1%} at the end")
-print(f"Gini coefficient of W_E: {gini.iloc[0]:.2f} at the start, {gini.iloc[-1]:.2f} at the end")
+print(f"share of W_E in the key frequencies: {at_start:.1%}, then {at_end:.1%}")
+print(f"Gini coefficient of W_E: {gini.iloc[0]:.2f}, then {gini.iloc[-1]:.2f}")
 
 assert at_end > 0.7, "the embedding is not concentrated in the key frequencies"
 assert at_end > 2 * at_start, "it was as concentrated before training"
-assert gini.iloc[-1] > gini.iloc[0] + 0.2, "the embedding has not become sparse in frequencies"
+assert gini.iloc[-1] > gini.iloc[0] + 0.2, "the embedding has not become sparse"
 gi.figures.plot_gini(analysis)
 
 # %% [markdown]
-# Both curves begin near 0, as noise does, and rise: that of W_E and that of the neuron-logit map
-# W_L = W_out W_U, which turns neurons into logits. (With three frequencies of p // 2 left they
-# cannot reach 1, and what is left of the others keeps them below that.)
+# Both curves begin near 0, as noise does, and rise. One is that of W_E. The other is that of
+# the neuron-logit map W_L = W_out W_U, which turns neurons into logits. (With three of p // 2
+# frequencies left they cannot reach 1, and remains of the others keep them below that.)
 #
 # ## Another seed, other frequencies
 #
-# Nothing in addition prefers one frequency to another: if p is prime, renaming the residues x to
-# kx turns frequency 1 into frequency k and leaves addition as it was. So chance decides, through
-# the initial weights. The same task and the same split with another `init_seed`:
+# Addition prefers no frequency. If p is prime, renaming the residues x to kx turns frequency 1
+# into frequency k and leaves addition as it was. So chance decides, through the initial
+# weights. Here are the same task and the same split with another `init_seed`:
 
 # %%
-other = dataclasses.replace(config, model=dataclasses.replace(config.model, init_seed=1))
+other = dataclasses.replace(
+    config, model=dataclasses.replace(config.model, init_seed=1)
+)
 other_run = gi.train(other, "ckpts/addition_mod_47_seed_1", n_threads=1, progress=False)
 other_keys = gi.find_key_frequencies(gi.take_snapshot(other_run))
 print("seed 0:", keys.frequencies, "  seed 1:", other_keys.frequencies)
 
 assert other_keys.frequencies, other_keys.reason
 assert other_keys.frequencies != keys.frequencies, "both seeds use the same frequencies"
-other_keys.evidence.nlargest(6, "logit_power_share")[["frequency", "logit_power_share", "is_key"]]
+columns = ["frequency", "logit_power_share", "is_key"]
+other_keys.evidence.nlargest(6, "logit_power_share")[columns]
 
 # %% [markdown]
-# That is why the numbers in a paper are not the numbers in your run, and why a rule is worth more
-# than a list.
+# That is why the key frequencies in a paper are not those in your run, and why a rule is worth
+# more than a list.
 #
 # ## What you saw
 #
-# - A function on the residues is a sum of waves; its power by frequency is its spectrum, and
+# - A function on the residues is a sum of waves. Its power by frequency is its spectrum, and
 #   taking it apart loses nothing.
-# - The embedding of a grokked network has power at a few frequencies; at initialization at all.
-# - Key frequencies are chosen from the logits, by a stated threshold and against chance, and only
-#   when there is a solution. What is seen elsewhere is evidence.
+# - At initialization the embedding has power at all frequencies, and after grokking at a few.
+# - A rule chooses the key frequencies from the logits, by a stated threshold and against
+#   chance, and only if there is a solution. Everything else is evidence.
 # - Another seed uses other frequencies for the same task.
 #
 # ## Exercises
 #
-# 1. `gi.find_key_frequencies(last, rule="embedding_norm")` and `rule="neurons"` are the rules of
-#    published code. Do they agree here? Which extra frequencies do they find, and whose doubles
-#    are these?
-# 2. Find the key frequencies of every checkpoint in `run.steps`. When does the set become what it
-#    is at the end? Does it ever change after that?
+# 1. `gi.find_key_frequencies(last, rule="embedding_norm")` and `rule="neurons"` are the rules
+#    of published code. Do they agree here? Which extra frequencies do they find, and of which
+#    are these the doubles?
+# 2. Find the key frequencies of every checkpoint in `run.steps`. From which step on is the
+#    set that of the end? Does it ever change after that?
 #
-# Next: [the trigonometric circuit](03_the_trigonometric_circuit.ipynb), where a few waves turn
-# out to be enough to add.
+# Next: [the trigonometric circuit](03_the_trigonometric_circuit.ipynb), where a few waves are
+# enough to add.

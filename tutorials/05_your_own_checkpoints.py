@@ -13,11 +13,11 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/05_your_own_checkpoints.ipynb)
 #
-# You have a training loop of your own, a TransformerLens model, or a `.pth` file that somebody
-# published, and want to know what its network computes. Here you train a plain PyTorch module,
-# hand its weights over in four ways, and get the same key frequencies and the same logits from
-# each. You also see what an importer infers, what it leaves out because it cannot know it, and
-# why it refuses a file that would run code. About half a minute on two cores.
+# After this tutorial you can analyze networks from your own training loop, from TransformerLens
+# and from published `.pth` files. You train a plain PyTorch module, hand its weights over in
+# four ways, and get the same key frequencies and the same logits from each. You also see what
+# an importer infers, what it leaves out because it cannot know it, and why it refuses a file
+# that would run code. It takes about half a minute on two cores.
 
 # %%
 import importlib.util
@@ -46,9 +46,9 @@ torch.set_num_threads(1)  # so that the numbers do not depend on the cores of a 
 # %% [markdown]
 # ## A network in plain PyTorch
 #
-# Nothing in the next cell knows of this library. It is a one-layer transformer as one would write
-# it with `nn.Linear`: three tokens `a b =`, attention from `=` back to all three, one ReLU layer,
-# and logits for the p answers read at `=`. There is no layer norm, as in the papers on grokking.
+# The next cell uses nothing of this library. It is a one-layer transformer as one would write
+# it with `nn.Linear`: three tokens `a b =`, attention from `=` to all three, one ReLU layer,
+# and logits for the p answers at `=`. As in the papers on grokking, there is no layer norm.
 # Only the last position is read, so only its query is computed.
 
 # %%
@@ -85,10 +85,10 @@ class Adder(nn.Module):
 # %% [markdown]
 # ## The training loop
 #
-# `gi.Task` lists all pairs with their answers and `gi.draw_split` says which are trained on; you
-# can bring your own tensors just as well. The loop is the usual one: all training pairs at every
-# step, AdamW with weight decay 1. Every 50 steps it keeps a copy of the state dict. By **step**
-# we mean the number of updates made so far, so step 0 is the network before any training.
+# `gi.Task` lists all pairs with their answers, and `gi.draw_split` says which are trained on.
+# You can bring your own tensors just as well. The loop is the usual one: all training pairs at
+# every step, AdamW with weight decay 1. Every 50 steps it keeps a copy of the state dict. A
+# **step** is the number of updates so far, so step 0 is the network before training.
 
 # %%
 task = gi.TaskSpec(operation="addition", p=p, train_fraction=0.7)
@@ -97,13 +97,17 @@ pairs, answers = torch.tensor(split.task.pairs), torch.tensor(split.task.labels)
 
 torch.manual_seed(2)
 adder = Adder()
-optimizer = torch.optim.AdamW(adder.parameters(), lr=3e-3, weight_decay=1.0, betas=(0.9, 0.98))
+optimizer = torch.optim.AdamW(
+    adder.parameters(), lr=3e-3, weight_decay=1.0, betas=(0.9, 0.98)
+)
 kept, n_steps = {}, 800
 for step in range(n_steps + 1):
     if step % 50 == 0:
         kept[step] = {name: value.clone() for name, value in adder.state_dict().items()}
     if step < n_steps:
-        logits = adder(pairs[split.train]).double()  # float32 rounds small losses to nothing
+        logits = adder(
+            pairs[split.train]
+        ).double()  # float32 rounds small losses to nothing
         loss = nn.functional.cross_entropy(logits, answers[split.train])
         optimizer.zero_grad()
         loss.backward()
@@ -113,9 +117,9 @@ len(kept), loss.item()
 # %% [markdown]
 # ## Names and axes
 #
-# The library knows weights by the names and axes of **TransformerLens**: a weight acts from the
-# right, so `W_in` is (d_model, d_mlp), and attention has an axis for the heads. `nn.Linear`
-# stores the transpose of that. One function translates; it is all that your own network needs.
+# The library uses the names and axes of **TransformerLens**: a weight acts from the right, so
+# `W_in` is (d_model, d_mlp), and attention has an axis for the heads. `nn.Linear` stores the
+# transpose. One function translates, and your own network needs nothing more.
 
 
 # %%
@@ -148,10 +152,9 @@ run = gi.Run.from_state_dicts(
 print(run.origin)
 
 # %% [markdown]
-# Never trust a translation. `W_O` is square, so a transpose that was forgotten raises no error
-# and gives another network. The check is one line: the logits that the library computes on all
-# pairs must be those of your module. And to see that the check can fail, transpose `W_O` on
-# purpose.
+# Never trust a translation. `W_O` is square, so a forgotten transpose raises no error and gives
+# another network. The check is one line: the library's logits on all pairs must be those of
+# your module. To see that the check can fail, we transpose `W_O` on purpose.
 
 # %%
 with torch.no_grad():
@@ -159,18 +162,19 @@ with torch.no_grad():
 difference = (gi.take_snapshot(run).logits - own_logits).abs().max().item()
 
 wrong = renamed(kept[n_steps])
-wrong["blocks.0.attn.W_O"] = wrong["blocks.0.attn.W_O"].flatten(0, 1).T.unflatten(0, (n_heads, -1))
+wrong["blocks.0.attn.W_O"] = (
+    wrong["blocks.0.attn.W_O"].flatten(0, 1).T.unflatten(0, (n_heads, -1))
+)
 wrong_run = gi.Run.from_state_dicts({n_steps: wrong}, task=task)
 wrong_difference = (gi.take_snapshot(wrong_run).logits - own_logits).abs().max().item()
-print(
-    f"largest difference of a logit: {difference:.1e}; with W_O transposed: {wrong_difference:.1f}"
-)
+print(f"largest difference of a logit: {difference:.1e}")
+print(f"with W_O transposed: {wrong_difference:.1f}")
 assert difference < 1e-3, "the translated network is not the one that was trained"
 assert wrong_difference > 1, "a transposed W_O would have gone unnoticed"
 
 # %% [markdown]
-# From here on nothing is different from a run that the library trained: `gi.analyze_run` finds
-# the key frequencies at the last step and measures every checkpoint.
+# From here on, everything is as for a run that the library trained. `gi.analyze_run` finds the
+# key frequencies at the last step and measures every checkpoint.
 
 # %%
 analysis = gi.analyze_run(run, deep=False)
@@ -181,23 +185,23 @@ assert analysis.milestones.grokking_step is not None, "this network did not gene
 assert 2 <= len(keys) <= 8, "a network that adds holds a few key frequencies"
 
 # %% [markdown]
-# The outcome is called slow and not grokked where the rise of the accuracy takes more than half of
-# the delay: [tutorial 01](01_watch_it_grok.ipynb), the second trap.
+# The outcome is slow convergence and not grokking if the rise of the accuracy takes more than
+# half of the delay ([tutorial 01](01_watch_it_grok.ipynb), the second trap).
 
 # %%
 gi.figures.plot_losses(analysis)
 
 # %% [markdown]
-# Your loop logged no losses, so the curves are those of the checkpoints: the library computed
-# them from the weights. The training loss falls at once; the test loss first rises and takes
-# hundreds of steps more. The marked steps are only as exact as your checkpoints are close.
+# Your loop logged no losses, so the library computed the curves from the weights of the
+# checkpoints. The training loss falls at once. The test loss first rises, and takes hundreds of
+# steps more. The marked steps are only as exact as your checkpoints are close.
 #
 # ## A folder of TransformerLens's files
 #
-# The same network as a model of **TransformerLens**: `gi.to_transformer_lens` builds one, a
+# Now the same network as a model of **TransformerLens**. `gi.to_transformer_lens` builds a
 # `HookedTransformer` under version 3 and a `TransformerBridge` under version 4. We save three
-# state dicts as people do, one file per checkpoint with the step at the end of its name, and load
-# the folder. (Importing TransformerLens takes some seconds.)
+# state dicts as people do, one file per checkpoint with the step at the end of its name, and
+# load the folder. (Importing TransformerLens takes some seconds.)
 
 # %%
 folder = Path("transformer_lens_files")
@@ -208,29 +212,34 @@ for step in (0, 400, n_steps):
 
 from_folder = gi.load_run(folder)
 print(from_folder.origin)
-assert from_folder.steps == (0, 400, n_steps), "steps are read from the names of the files"
+assert from_folder.steps == (0, 400, n_steps), (
+    "steps are read from the names of the files"
+)
 
 # %% [markdown]
-# Read what it says. The files hold numbers and no word of what was learned. So the importer tried
-# the operations it knows on all pairs and took the one that the last network is right on. **Which
-# pairs were trained on is not known**, and nothing is made up for it: `train_loss` and whatever
-# else averages over one side of the split is absent from the table, not guessed and not zero.
+# Read what it says. The files contain numbers and not a word about what was learned. So the
+# importer tried the operations it knows on all pairs, and took the one that the last network is
+# right on. **It does not know which pairs were trained on**, and it makes nothing up.
+# `train_loss`, and whatever else averages over one side of the split, is absent from the table:
+# neither guessed nor zero.
 
 # %%
 without_split = gi.analyze_run(from_folder, deep=False)
 absent = sorted(set(analysis.trajectory) - set(without_split.trajectory))
 print("absent:", ", ".join(absent))
 assert not from_folder.split.is_known, "no file says what was trained on"
-assert {"train_loss", "excluded_loss_train"} <= set(absent), "an unknown split was made up"
+assert {"train_loss", "excluded_loss_train"} <= set(absent), (
+    "an unknown split was made up"
+)
 assert "restricted_loss_all" in without_split.trajectory, "what needs no split is there"
 
 # %% [markdown]
 # ## Published files
 #
-# Two layouts are met again and again. The files of Nanda et al. 2023 (`saved_runs/*.pth`) store
-# every weight transposed, have an output too many (for the token `=`) and carry the logged losses
-# beside the weights. The dictionary of the `Grokking_Demo` notebook has a list of checkpoints and
-# the rows of the pairs trained on. Where you have such a file, either line does it:
+# Two layouts are common. The files of Nanda et al. 2023 (`saved_runs/*.pth`) store every weight
+# transposed, have one output too many (for the token `=`), and contain the logged losses beside
+# the weights. The dictionary of the `Grokking_Demo` notebook has a list of checkpoints and the
+# rows of the training pairs. If you have such a file, one line analyzes it:
 #
 # ```bash
 # python -m grokinterp.analyze saved_runs/low_precision_mod_addition.pth
@@ -247,12 +256,16 @@ def as_nanda_wrote_it(weights):
     for name in ("embed.W_E", "blocks.0.mlp.W_in", "blocks.0.mlp.W_out"):
         state[name] = weights[name].T
     for letter in "QKV":
-        state[f"blocks.0.attn.W_{letter}"] = weights[f"blocks.0.attn.W_{letter}"].transpose(1, 2)
+        state[f"blocks.0.attn.W_{letter}"] = weights[
+            f"blocks.0.attn.W_{letter}"
+        ].transpose(1, 2)
     state["blocks.0.attn.W_O"] = weights["blocks.0.attn.W_O"].flatten(0, 1).T
     for letter in "QKVO":
         state.pop(f"blocks.0.attn.b_{letter}", None)
     state.pop("unembed.b_U", None)
-    state["unembed.W_U"] = torch.cat([weights["unembed.W_U"], torch.zeros(d_model, 1)], dim=1)
+    state["unembed.W_U"] = torch.cat(
+        [weights["unembed.W_U"], torch.zeros(d_model, 1)], dim=1
+    )
     return state
 
 
@@ -272,21 +285,23 @@ for other in published.values():
     print(other.origin, "\n")
 
 # %% [markdown]
-# The first file was recognized by its orientation and turned, and its extra output was cut. It
-# does not say what was trained on. But a network is surer of the pairs it was trained on, and
-# among the splits of the published runs there is one on whose pairs this network is surer by far
-# more than chance allows; so the split was **inferred**, and the account says from what. The
-# second file names its pairs. (It numbers epochs from 0 and stores weights after the update:
+# The importer recognized the first file by its orientation, turned it, and cut its extra
+# output. The file does not say what was trained on. But a network is surer of the pairs it was
+# trained on, and on the pairs of one of the published splits this network is surer by far more
+# than chance allows. So the split was **inferred**, and `origin` says from what. The second
+# file names its pairs. (It numbers epochs from 0 and stores weights after the update, so its
 # epoch 0 is step 1 here.)
 
 # %%
 for name, other in published.items():
-    assert np.array_equal(np.sort(other.split.train), np.sort(split.train)), f"{name}: other pairs"
+    assert np.array_equal(np.sort(other.split.train), np.sort(split.train)), (
+        f"{name}: other pairs"
+    )
 
 # %% [markdown]
 # ## The same network by every way
 #
-# Now compare: key frequencies and logits, through all four ways.
+# Now compare key frequencies and logits over all four ways.
 
 # %%
 runs = {"own loop": run, "folder of .pt": from_folder, **published}
@@ -302,16 +317,16 @@ for name, other in runs.items():
 gi.figures.plot_key_frequency_evidence(analysis)
 
 # %% [markdown]
-# The frequencies were found by a rule and not by eye: in the first panel the colored points hold
-# the logits' power, and all others lie below both lines, the smallest share that counts and what
-# permuted pairs reach. The panels below were not asked and agree. A different seed gives other
-# frequencies; four ways of storing one network do not.
+# A rule found the frequencies, not an eye. In the first panel the colored points hold the
+# logits' power. All others lie below both lines, the smallest share that counts and the level
+# that permuted pairs reach. The panels below do not count, and they agree. A different seed
+# gives other frequencies; four ways of storing one network do not.
 #
 # ## Why nothing is unpickled
 #
-# A `.pt` file is a **pickle**, and a pickle is a program: it may name any function to be called
-# while it is read. Here is a harmless one that only makes an empty folder. First we read it the
-# careless way, to see that it works, then with `gi.load_run`.
+# A `.pt` file is a **pickle**, and a pickle is a program: while it is read, it may call any
+# function by name. Here is a harmless one that only makes an empty folder. First we read it the
+# careless way, to see that it works, and then with `gi.load_run`.
 
 
 # %%
@@ -338,19 +353,20 @@ assert "would run code" in refused, "the file was not refused"
 assert sorted(Path().iterdir()) == before, "a refused file left something behind"
 
 # %% [markdown]
-# One line: what the file holds, why that is a danger, and what to do. The file's code did not run
-# and nothing was left behind. Checkpoints that the library writes itself are **safetensors**
-# files, which can hold nothing but tensors.
+# The answer is one line: what is in the file, why that is a danger, and what to do. The file's
+# code did not run, and nothing was left behind. The library's own checkpoints are
+# **safetensors** files, which can contain nothing but tensors.
 #
 # ## What you saw
 #
-# - Any loop will do: keep state dicts by step, rename them once, `gi.Run.from_state_dicts`.
-# - A translation of weights is checked by comparing logits, since a square matrix hides its
+# - Any loop works. Keep state dicts by step, rename them once, and call
+#   `gi.Run.from_state_dicts`.
+# - Check a translation of weights by comparing logits, since a square matrix hides its
 #   transpose.
-# - Importers say in `run.origin` what they read, inferred and passed over. What they cannot know
+# - Importers say in `run.origin` what they read, inferred and skipped. What they cannot know
 #   is absent from the tables.
 # - One network has the same logits and key frequencies by every way in.
-# - Files are read without running anything that is in them.
+# - Files are read without running code in them.
 #
 # ## Exercises
 #

@@ -13,11 +13,12 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/06_another_group.ipynb)
 #
-# Networks that add modulo p compute with waves on a clock. What do they compute with when the
-# task is to compose permutations, where there is no clock and the order of the two matters? You
-# see what takes the place of a frequency, which of them a trained network uses, and what is left
-# when they are removed. Then you see the same on the symmetries of a polygon, where there is a
-# clock again and half of the elements reverse it. A little over a minute on two cores.
+# After this tutorial you know what replaces a frequency if the task has no clock. Networks that
+# add modulo p compute with waves on a clock. You train one to compose permutations, where there
+# is no clock and the order of the two matters. You see which **representations** it uses, and
+# what is left without them. Then you see the same on the symmetries of a polygon, where there
+# is a clock again and half of the elements reverse it. It takes a little over a minute on two
+# cores.
 
 # %%
 import importlib.util
@@ -32,15 +33,17 @@ if importlib.util.find_spec("grokinterp") is None:  # on Colab, for instance
 import dataclasses
 from pathlib import Path
 
-import plotly.graph_objects as go
+import plotly.express as px
 import torch
 
 import grokinterp as gi
 from grokinterp.circuits.trigonometric import trigonometric_component
-from grokinterp.figures.style import KEY_COLORS, OTHER_COLOR, TEMPLATE
 from grokinterp.spectra import symmetric_representations
 
 folder = Path("ckpts/another_group")
+
+px.defaults.template = "plotly_white"
+px.defaults.color_discrete_sequence = ["#0072B2", "#D55E00"]  # as gi.figures does
 
 # %% [markdown]
 # ## The task
@@ -51,7 +54,9 @@ folder = Path("ckpts/another_group")
 # Every permutation is a token, and nothing about a token says which permutation it is.
 
 # %%
-spec = gi.TaskSpec(operation="permutation_composition", degree=4, train_fraction=0.9, split_seed=6)
+spec = gi.TaskSpec(
+    operation="permutation_composition", degree=4, train_fraction=0.9, split_seed=6
+)
 task = gi.Task(spec)
 products = torch.tensor(task.group_view.products)  # [a, b] is the number of ab
 
@@ -93,9 +98,13 @@ representations = {r.name: r for r in symmetric_representations(4)}
 for name, representation in representations.items():
     matrices = representation.matrices
     both = torch.einsum("aij,bjk->abik", matrices, matrices)
-    assert torch.allclose(both, matrices[products], atol=1e-12), f"{name} does not multiply"
+    assert torch.allclose(both, matrices[products], atol=1e-12), (
+        f"{name} does not multiply"
+    )
     print(f"{name:14} dimension {representation.dimension}")
-assert sum(r.dimension**2 for r in representations.values()) == 24, "they do not fill the table"
+assert sum(r.dimension**2 for r in representations.values()) == 24, (
+    "they do not fill the table"
+)
 
 # %% [markdown]
 # The squares of the dimensions add up to 24. That is no accident: the $d^2$ entries of all the
@@ -116,7 +125,9 @@ assert sum(r.dimension**2 for r in representations.values()) == 24, "they do not
 a, b = 7, 9
 answer = int(products[a, b])
 inverse = torch.tensor(task.group_view.inverses)
-character = representations["standard"].character[products[answer, inverse]]  # of ab, then 1/c
+character = representations["standard"].character[
+    products[answer, inverse]
+]  # of ab, then 1/c
 largest = (character > character.max() - 1e-9).nonzero().flatten().tolist()
 assert largest == [answer], "the right answer is not the only largest one"
 
@@ -168,37 +179,31 @@ gi.figures.plot_losses(analysis)
 # has the standard one times the sign.
 
 # %%
-evidence = keys.evidence.set_index("representation")
-shares = evidence["logit_power_share"]
-colors = [KEY_COLORS[0] if name in keys.names else OTHER_COLOR for name in shares.index]
-figure = go.Figure(go.Bar(x=shares.index, y=shares, marker_color=colors))
-figure.add_hline(
-    y=evidence["null_share"].iloc[0],
-    line_dash="dot",
-    annotation_text="chance",
-    annotation_position="top left",
-)
-figure.update_layout(template=TEMPLATE, height=340, title="Power of the logits by representation")
-figure.update_layout(yaxis_title="share (fraction)", xaxis_title="representation")
+evidence = keys.evidence
+chance_level = evidence["null_share"].iloc[0]
+figure = px.bar(evidence, x="representation", y="logit_power_share", color="is_key")
+figure.add_hline(chance_level, line_dash="dot", annotation_text="chance")
+figure.update_layout(yaxis_title="share of the logits' power")
 
 # %% [markdown]
-# Green bars are key. Together they hold nearly all of the power. The dotted line is what chance
-# reaches, far lower than in the smaller group S_3: with its 36 pairs almost any representation
-# could be chance.
+# The bars of the key representations hold nearly all of the power. The dotted line is what
+# chance reaches. It is far lower than in the smaller group S_3: with its 36 pairs almost any
+# representation could be chance.
 #
-# How did they come about? For every representation: its share of the logits' power, its size in
-# the embedding, the loss on the training pairs without it, and how many neurons belong to it
-# alone.
+# How did they form? The next figure has four panels for every representation: its share of the
+# logits' power, its size in the embedding, the loss on the training pairs without it, and how
+# many neurons belong to it alone.
 
 # %%
-assert shares[list(keys.names)].sum() > 0.9, "the key representations do not carry the logits"
+held = evidence.loc[evidence["is_key"], "logit_power_share"].sum()
+assert held > 0.9, "the key representations do not carry the logits"
 gi.figures.plot_representations(analysis)
 
 # %% [markdown]
-# The first panel: the representation that is not key loses its share in the logits early and,
-# below, slowly leaves the embedding. The third panel: without a
-# representation of dimension 3 the network cannot answer the very pairs that it was trained on,
-# so it computes them and does not look them up.
+# In the first panel, the representation that is not key loses its share of the logits early. In
+# the panel below, it slowly leaves the embedding. The third panel shows that without a
+# representation of dimension 3 the network cannot answer the very pairs that it was trained on.
+# So it computes them and does not look them up.
 #
 # ## The proof by removal
 #
@@ -215,7 +220,9 @@ def accuracies(component):
     return gi.ablate(snapshot, keys, component=component).accuracies
 
 
-full = {"train": snapshot.are_correct[snapshot.pair_mask("train")].double().mean().item()}
+full = {
+    "train": snapshot.are_correct[snapshot.pair_mask("train")].double().mean().item()
+}
 full["test"] = snapshot.are_correct[snapshot.pair_mask("test")].double().mean().item()
 without = accuracies("trigonometric_circuit")
 alone = accuracies("memorization_circuit")
@@ -236,9 +243,13 @@ print(f"{'chance':26} {chance:.3f}")
 # representations that are not key costs nothing.
 
 # %%
-assert without["train"] < 3 * chance and without["test"] < 3 * chance, "it still answers"
+assert without["train"] < 3 * chance and without["test"] < 3 * chance, (
+    "it still answers"
+)
 assert alone["test"] > 0.95, "the key representations are not enough"
-assert all(c["test"] > full["test"] - 0.05 for c in control.values()), "the control costs too much"
+assert all(c["test"] > full["test"] - 0.05 for c in control.values()), (
+    "the control costs too much"
+)
 gi.figures.plot_ablations(analysis)
 
 # %% [markdown]
@@ -254,15 +265,20 @@ gi.figures.plot_ablations(analysis)
 
 # %%
 table = analysis.trajectory
-columns = ["step", "test_accuracy", "restricted_loss_test", "held_out_restricted_accuracy"]
+columns = [
+    "step",
+    "test_accuracy",
+    "restricted_loss_test",
+    "held_out_restricted_accuracy",
+]
 print(table[columns][::3].round(3).to_string())
 early = table[table["step"] == 200].iloc[0]
 lead = early["held_out_restricted_accuracy"] - early["test_accuracy"]
 assert lead > 0.3, "the circuit is not ahead of the network"
 
 # %% [markdown]
-# So this circuit is no shadow of the training pairs: at step 200, as the test pairs alone show
-# it, it answers most of them, and the network, which still relies on what it has memorized,
+# So this circuit is not an effect of memorized pairs. At step 200, as the test pairs alone show
+# it, it answers most of them. The network still relies on what it has memorized, and answers
 # few.
 #
 # ## A clock that can be reversed
@@ -273,7 +289,9 @@ assert lead > 0.3, "the circuit is not ahead of the network"
 # `dihedral` trains a perceptron on half of the products. A thousand steps are enough here.
 
 # %%
-dihedral = dataclasses.replace(gi.PRESETS["dihedral"], n_steps=1000, checkpoint_every=100)
+dihedral = dataclasses.replace(
+    gi.PRESETS["dihedral"], n_steps=1000, checkpoint_every=100
+)
 run = gi.train(dihedral, Path("ckpts/dihedral"), n_threads=1, progress=False)
 analysis = gi.analyze_run(run, deep=False)
 keys = analysis.key_frequencies
@@ -281,9 +299,13 @@ commute = (run.task.labels.reshape(58, 58) == run.task.labels.reshape(58, 58).T)
 print(f"ab = ba for {commute:.1%} of the pairs")
 print(analysis.outcome)
 print("key representations:", ", ".join(keys.names))
-assert abs(commute - 16 / 58) < 1e-12, "sixteen classes of conjugate elements, 58 elements"
+assert abs(commute - 16 / 58) < 1e-12, (
+    "sixteen classes of conjugate elements, 58 elements"
+)
 assert analysis.milestones.outcome_kind == "grokked", "another outcome than in the text"
-assert "sign" in keys.names and len(keys.names) > 3, "this seed took other representations"
+assert "sign" in keys.names and len(keys.names) > 3, (
+    "this seed took other representations"
+)
 gi.figures.plot_representations(analysis)
 
 # %% [markdown]
@@ -327,8 +349,11 @@ def gap(logits):
 
 with_sign = gap(snapshot.logits.double())
 without_sign = gap(snapshot.logits.double() - part[snapshot.labels])
-print(f"right kind above wrong kind: {with_sign:.2f} logits, without the sign {without_sign:.2f}")
-assert with_sign > 2 and abs(without_sign) < 0.01, "something else separates the two kinds"
+print(f"right kind above wrong kind: {with_sign:.2f} logits")
+print(f"without the sign: {without_sign:.2f}")
+assert with_sign > 2 and abs(without_sign) < 0.01, (
+    "something else separates the two kinds"
+)
 
 alone = {
     name: gi.ablate(snapshot, keys, component=f"representation_{name}", keep=True)

@@ -13,10 +13,12 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/07_your_own_measure.ipynb)
 #
-# A progress measure is a function from one checkpoint to a number. Here you write one that needs
-# no Fourier transform and no key frequencies, follow it along a run, see it move before the test
-# accuracy does, and find it in the report, in `measures.csv` and in the cache. At the end you
-# know what to add so that it can join the library's own. About half a minute on two cores.
+# After this tutorial you can write a progress measure of your own, and test whether it means
+# anything. A progress measure is a function from one checkpoint to a number. Yours needs no
+# Fourier transform and no key frequencies. You follow it along a run, see it move before the
+# test accuracy does, and find it in the report, in `measures.csv` and in the cache. At the end
+# you know what to add so that it can join the library's own. It takes about half a minute on
+# two cores.
 
 # %%
 import importlib.util
@@ -42,7 +44,7 @@ folder = Path("ckpts/your_own_measure")
 # ## A run to measure
 #
 # Addition modulo 31 on 70 % of the pairs generalizes in a few seconds. `gi.train` keeps
-# checkpoints in a folder; run the notebook a second time and the finished run is read back
+# checkpoints in a folder. If you run the notebook a second time, the finished run is read
 # instead.
 
 # %%
@@ -60,17 +62,18 @@ len(run.steps), "checkpoints"
 # ## An idea
 #
 # Take two test pairs with the same answer, such as 3 + 4 and 30 + 8 modulo 31. A network that
-# adds has every reason to treat them alike; one that has only memorized its training pairs seems
-# to have none, and whether that is so a control will have to say. So ask how alike the **logits**
-# of such pairs are: their cosine, averaged over all pairs of test pairs with the same answer. We
-# call it **agreement**. It is near 0 for a network at random and 1 for one that sees nothing but
-# the sum.
+# adds has every reason to treat them alike. A network that has only memorized its training
+# pairs seems to have none; a control will have to show whether that is so. So we ask how alike
+# the **logits** of such pairs are: their cosine, averaged over all pairs of test pairs with the
+# same answer. We call it **agreement**. It is near 0 for a random network, and 1 for one that
+# sees nothing but the sum.
 #
-# Notice what it does not ask: whether the answers are right. The network may agree with itself
+# The measure does not ask whether the answers are right. The network may agree with itself
 # before it is right.
 #
-# Nothing has to be compared two by two. With unit vectors $u_i$ and their sum $S_c$ over the
-# $n_c$ test pairs with answer $c$, the cosines of all ordered pairs add up to $|S_c|^2 - n_c$.
+# We need not compare all of these pairs one by one. With unit vectors $u_i$ and their sum $S_c$
+# over the $n_c$ test pairs with answer $c$, the cosines of all ordered pairs add up to $|S_c|^2
+# - n_c$.
 
 
 # %%
@@ -87,10 +90,10 @@ def agreement(snapshot, key_frequencies):
 
 
 # %% [markdown]
-# That is a measure. It takes a **snapshot**, one checkpoint that was run once on all pairs of the
-# task (`snapshot.logits`, `.neurons`, `.pattern`, `.weight("W_E")`, ...), and the key frequencies
-# of the run's end, which this one does not use. Try it on two checkpoints before you measure them
-# all.
+# That is a measure. It takes a **snapshot**, one checkpoint that was run once on all pairs of
+# the task (`snapshot.logits`, `.neurons`, `.pattern`, `.weight("W_E")`, ...), and the key
+# frequencies of the run's end, which this measure does not use. Try it on two checkpoints
+# before you measure all.
 
 # %%
 first, last = gi.take_snapshot(run, 0), gi.take_snapshot(run)
@@ -103,10 +106,10 @@ assert agreement(last, keys) > 0.8, "the trained network does not agree with its
 # %% [markdown]
 # ## Along the run
 #
-# `gi.analyze_run` takes a tuple of measures. The library's own are `gi.MEASURES`; add yours. It
-# is a column of `analysis.trajectory` beside the others. Compare it with
-# `test_accuracy_unmirrored`, the accuracy on the test pairs (a, b) for which (b, a) is no
-# training pair either: the others a network gets right once it has learned that a + b = b + a.
+# `gi.analyze_run` takes a tuple of measures. The library's own are `gi.MEASURES`; add yours,
+# and it becomes a column of `analysis.trajectory`. Compare it with `test_accuracy_unmirrored`,
+# the accuracy on the test pairs (a, b) for which (b, a) is no training pair either. A network
+# is right on the other test pairs as soon as it has learned that a + b = b + a.
 
 # %%
 analysis = gi.analyze_run(run, measures=(*gi.MEASURES, agreement), deep=False)
@@ -115,8 +118,7 @@ columns = ["step", "train_accuracy", "test_accuracy_unmirrored", "agreement"]
 print(table[columns][::4].round(3).to_string())
 
 # %% [markdown]
-# Below the losses it is drawn by one line. `gi.figures.style` has the library's template and colors
-# for a figure that needs more.
+# One line draws it below the losses.
 
 # %%
 gi.figures.plot_columns(
@@ -125,13 +127,13 @@ gi.figures.plot_columns(
 
 # %% [markdown]
 # The test pairs agree with each other while the test loss is still high and few of them are
-# right. To say that in a number, take for each curve the step at which it has made half of its
+# right. To say that in a number, take for each curve the step at which it has gone half of its
 # way. It is tempting to call the result an early sign of generalization.
 
 
 # %%
 def halfway_step(column):
-    """First step at which a column is beyond the middle of its first and its last value."""
+    """First step beyond the middle of a column's first and last value."""
     values = table[column]
     middle = (values.iloc[0] + values.iloc[-1]) / 2
     return int(table["step"][values > middle].iloc[0])
@@ -144,9 +146,9 @@ assert 2 * early < late, "the measure does not move first"
 # %% [markdown]
 # ## Two controls
 #
-# A measure that rises in every run would show nothing. With **random labels** there is nothing to
-# generalize: two pairs with the same answer have only that in common. The same network
-# memorizes them, and the agreement has to stay where it is.
+# A measure that rises in every run would show nothing. With **random labels** there is nothing
+# to generalize, because two pairs with the same answer have nothing else in common. The same
+# network memorizes them, and the agreement must not rise.
 
 # %%
 import dataclasses
@@ -158,18 +160,24 @@ control = gi.train(
     n_threads=1,
     progress=False,
 )
-control_analysis = gi.analyze_run(control, measures=(gi.MEASURES[2], agreement), deep=False)
+control_analysis = gi.analyze_run(
+    control, measures=(gi.MEASURES[2], agreement), deep=False
+)
 print(control_analysis.trajectory.tail(3).round(3).to_string())
-assert control_analysis.trajectory["train_accuracy"].iloc[-1] > 0.99, "it did not memorize"
-assert control_analysis.trajectory["agreement"].iloc[-1] < 0.1, "chance agrees with itself"
+assert control_analysis.trajectory["train_accuracy"].iloc[-1] > 0.99, (
+    "it did not memorize"
+)
+assert control_analysis.trajectory["agreement"].iloc[-1] < 0.1, (
+    "chance agrees with itself"
+)
 
 # %% [markdown]
 # The measure has passed, but the test was too easy: addition has a structure that random labels
-# lack. The control that counts is **the same task, memorized and no more**. Without weight decay
-# this network learns its training pairs and stays there.
+# lack. The control that counts is **the same task, memorized and no more**. Without weight
+# decay this network learns its training pairs and stops there.
 
 # %%
-by_heart = gi.train(
+memorized = gi.train(
     dataclasses.replace(
         config,
         optimizer=dataclasses.replace(config.optimizer, weight_decay=0.0),
@@ -180,36 +188,42 @@ by_heart = gi.train(
     n_threads=1,
     progress=False,
 )
-by_heart_table = gi.analyze_run(by_heart, measures=(*gi.MEASURES, agreement), deep=False).trajectory
-print(by_heart_table[columns].tail(4).round(3).to_string())
-end, plateau = by_heart_table.iloc[-1], table[table["step"] == 200].iloc[0]
-assert end["train_accuracy"] == 1 and end["test_accuracy_unmirrored"] < 0.1, "it generalized"
-assert end["agreement"] > 0.5, "a network that only memorizes does not agree with itself"
+memorized_table = gi.analyze_run(
+    memorized, measures=(*gi.MEASURES, agreement), deep=False
+).trajectory
+print(memorized_table[columns].tail(4).round(3).to_string())
+end, plateau = memorized_table.iloc[-1], table[table["step"] == 200].iloc[0]
+assert end["train_accuracy"] == 1 and end["test_accuracy_unmirrored"] < 0.1, (
+    "it generalized"
+)
+assert end["agreement"] > 0.5, (
+    "a network that only memorizes does not agree with itself"
+)
 assert end["agreement"] < plateau["agreement"] < table["agreement"].iloc[-1] - 0.1, (
     "generalizing adds nothing to what memorizing gives"
 )
 
 # %% [markdown]
-# A network that gets none of these test pairs right by adding agrees with itself to two thirds. So
-# the early rise was **memorization**, and no sign of what was to come: pairs with one answer look
-# alike to a network that has only learned many such pairs. What goes with generalizing is the rest
-# of the way, which the run with weight decay makes together with the accuracy; its plateau already
-# lies a little above the control. Without the second control this tutorial would have drawn
-# a false conclusion. Try every measure on a network that has memorized the same task.
+# A network that answers none of these test pairs by adding agrees with itself to two thirds. So
+# the early rise was **memorization**, and no sign of what was to come: pairs with one answer
+# look alike to a network that has only learned many such pairs. Generalizing adds the rest of
+# the way, which the run with weight decay makes together with the accuracy. Its plateau already
+# lies a little above the control. Without the second control this tutorial would have drawn a
+# false conclusion. Try every measure on a network that has memorized the same task.
 
 # %% [markdown]
 # ## A measure with a name, a source and a version
 #
 # A bare function is computed anew at every analysis, because nobody can tell whether you have
-# changed it. `gi.measure` turns it into a **measure** that says where its definition comes from
-# and which version of it this is; then its numbers are kept in the run folder. It can return
-# several columns at once, as a dictionary, and say what it cannot do without.
+# changed it. `gi.measure` turns it into a **measure** with a source and a version, and then its
+# numbers are kept in the run folder. It can also return several columns at once, as a
+# dictionary, and say what it needs.
 #
-# Take the number of **frequencies in use**: with shares $s_k$ of the power at frequency $k$, the
-# participation ratio $1 / \sum_k s_k^2$ is 1 if all of it is in one frequency and 15 if it is
-# spread evenly over the 15 frequencies of addition modulo 31. Once for the embedding and once for
-# the logits. It has a meaning only where answers are sums on a clock, hence
-# `needs=("frequencies",)`.
+# As an example, take the number of **frequencies in use**. With shares $s_k$ of the power at
+# frequency $k$, the participation ratio $1 / \sum_k s_k^2$ is 1 if all power is in one
+# frequency, and 15 if it is spread evenly over the 15 frequencies of addition modulo 31. We
+# take it once for the embedding and once for the logits. It has a meaning only if answers are
+# sums on a clock, hence `needs=("frequencies",)`.
 
 # %%
 computed = []  # how often the function really ran
@@ -222,11 +236,14 @@ computed = []  # how often the function really ran
     needs=("frequencies",),
 )
 def frequencies_in_use(snapshot, key_frequencies):
-    """Participation ratio of the power by frequency, in the embedding and in the logits."""
+    """Participation ratio of the power by frequency, in embedding and logits."""
     computed.append(snapshot.step)
     embedding = snapshot.weight("W_E")[snapshot.class_tokens]
     found = {}
-    for name, values in (("embedding", embedding), ("logits", snapshot.mean_logits_by_sum)):
+    for name, values in (
+        ("embedding", embedding),
+        ("logits", snapshot.mean_logits_by_sum),
+    ):
         power = snapshot.harmonics.power(values)
         found[f"frequencies_in_{name}"] = power.sum() ** 2 / (power**2).sum()
     return found
@@ -242,38 +259,41 @@ n_second = len(computed) - n_first
 newer = dataclasses.replace(frequencies_in_use, version=2)
 gi.analyze_run(run, measures=(newer,), deep=False)
 n_newer = len(computed) - n_first - n_second
-print(f"computed {n_first} times, then {n_second}, and {n_newer} after the version was raised")
+print(f"computed {n_first} times, then {n_second}, then {n_newer} for the new version")
 assert n_second == 0, "the numbers were not kept"
 assert n_first > 0 and n_newer == n_first, "numbers of an older version were used"
 
 # %% [markdown]
-# (That is one less than there are checkpoints: with the warm-up of the learning rate the first
-# update changes nothing, and equal weights are measured once.) Change the formula and forget to
-# raise the version, and you will be shown the old numbers: the version is a promise. Everything
-# else that a number depends on, the weights, the task, the split and, with `"key_frequencies"`
-# among its `needs`, the key frequencies, is checked for you.
+# (That is one less than there are checkpoints. With the warm-up of the learning rate the first
+# update changes nothing, and equal weights are measured once.) If you change the formula and
+# forget to raise the version, you will see the old numbers: the version is a promise.
+# Everything else that a number depends on is checked for you: the weights, the task, the split
+# and, with `"key_frequencies"` among its `needs`, the key frequencies.
 #
-# The library draws the columns that it does not know in panels of their own.
+# The library draws each column that it does not know in a panel of its own.
 
 # %%
 gi.figures.plot_further_measures(analysis)
 
 # %% [markdown]
-# The three lower panels are yours. The embedding starts with its power spread over all 15
-# frequencies and ends with a few of them; the logits end with as many as there are key
-# frequencies, or fewer where some are stronger than others.
+# The three lower panels are yours. At the start the power of the embedding is spread over all
+# 15 frequencies, and at the end a few hold it. The logits end with as many as there are key
+# frequencies, or fewer if some are stronger than others.
 
 # %%
 final = analysis.trajectory.iloc[-1]
 n_keys = len(analysis.key_frequencies.frequencies)
-print(f"{n_keys} key frequencies; in use in the logits: {final['frequencies_in_logits']:.1f}")
-assert final["frequencies_in_logits"] <= n_keys + 0.5, "the logits use more than the keys"
-assert final["frequencies_in_embedding"] < analysis.trajectory["frequencies_in_embedding"][0] / 2, (
-    "the embedding is spread as widely as at the start"
+print(f"{n_keys} key frequencies; in use: {final['frequencies_in_logits']:.1f}")
+assert final["frequencies_in_logits"] <= n_keys + 0.5, (
+    "the logits use more than the keys"
 )
+assert (
+    final["frequencies_in_embedding"]
+    < analysis.trajectory["frequencies_in_embedding"][0] / 2
+), "the embedding is spread as widely as at the start"
 
 # %% [markdown]
-# For random labels there is no clock. There the columns are **absent**: not zero, not empty.
+# For random labels there is no clock. There the columns are **absent**: neither zero nor empty.
 
 # %%
 without = gi.analyze_run(control, measures=(agreement, frequencies_in_use), deep=False)
@@ -283,7 +303,7 @@ assert list(without.trajectory) == ["step", "agreement"], "a number was made up"
 # %% [markdown]
 # ## In the tables and in the report
 #
-# Nothing more is needed: whatever was measured is written.
+# You need nothing more. Whatever was measured is written.
 
 # %%
 gi.write_tables(analysis, Path("analysis"))
@@ -292,8 +312,12 @@ gi.write_report(analysis, "report.html")
 on_disk = pd.read_csv("analysis/measures.csv")
 report = Path("report.html").read_text(encoding="utf-8")
 print(on_disk[["step", "agreement", "frequencies_in_logits"]].tail(3).to_string())
-assert on_disk["agreement"].equals(analysis.trajectory["agreement"]), "the file says otherwise"
-assert "agreement" in report and "frequencies_in_logits" in report, "the report left it out"
+assert on_disk["agreement"].equals(analysis.trajectory["agreement"]), (
+    "the file says otherwise"
+)
+assert "agreement" in report and "frequencies_in_logits" in report, (
+    "the report left it out"
+)
 
 # %% [markdown]
 # ## Joining the catalogue
@@ -331,20 +355,20 @@ assert abs(none) < 0.05, "logits drawn pair by pair do not agree"
 # %% [markdown]
 # ## What you saw
 #
-# - A measure is a function of a snapshot and the key frequencies; a tuple with it goes to
-#   `gi.analyze_run`, and its column is in the trajectory, the CSV file and the report.
-# - Agreement asks for no Fourier basis and no right answers, and makes half of its way long before
-#   the test accuracy does. That looks like an early sign and is none: a network that has
-#   memorized the same task makes two thirds of the way. A control must have the structure of the
-#   task.
-# - With a source and a version its numbers are kept; raising the version computes them again.
-# - Where a measure has no meaning its column is absent.
+# - A measure is a function of a snapshot and the key frequencies. Pass it to `gi.analyze_run`
+#   in a tuple, and it is a column of the trajectory, the CSV file and the report.
+# - Agreement needs no Fourier basis and no right answers, and goes half of its way long
+#   before the test accuracy does. That looks like an early sign and is none, because a
+#   network that has memorized the same task goes two thirds of the way. A control must have
+#   the structure of the task.
+# - With a source and a version its numbers are kept. Raising the version computes them again.
+# - If a measure has no meaning for a run, its column is absent.
 #
 # ## Exercises
 #
 # - A network that has only learned that a + b = b + a agrees with itself on (a, b) and (b, a).
 #   Leave such mirrored pairs out of the sum of cosines. Does the curve change?
-# - Measure the agreement of the neurons (`snapshot.neurons`) in place of the logits. Which is
-#   first?
+# - Measure the agreement of the neurons (`snapshot.neurons`) in place of the logits. Which
+#   rises first?
 #
 # Next: [any network](08_any_network.ipynb), one that you write and train yourself.

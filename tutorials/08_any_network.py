@@ -13,10 +13,11 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/08_any_network.ipynb)
 #
-# Does it work on my model? Here you write a perceptron in ten lines of PyTorch, train it in a loop
-# of your own, and have it explained: when it generalizes, which frequencies it uses, and what is
-# left without them. You say where its parts are by the names of its submodules. Then you train an
-# LSTM and pass nothing but its logits. This takes about half a minute on two cores.
+# After this tutorial you can analyze any model of your own. You write a perceptron in ten lines
+# of PyTorch, train it in your own loop, and get it explained: when it generalizes, which
+# frequencies it uses, and what is left without them. You name its submodules to say where its
+# parts are. Then you train an LSTM and pass nothing but its logits. It takes about half a
+# minute on two cores.
 
 # %%
 import importlib.util
@@ -70,12 +71,14 @@ class Perceptron(nn.Module):
 # loop keeps a **copy** of the network every 25 steps. A step is the number of updates so far.
 
 # %%
-task = gi.TaskSpec(operation="addition", p=p, train_fraction=0.7, split_unit="unordered_pairs")
+task = gi.TaskSpec(
+    operation="addition", p=p, train_fraction=0.7, split_unit="unordered_pairs"
+)
 split = gi.draw_split(gi.Task(task))
 
 
 def train(network, inputs, split, *, learning_rate, n_steps, keep_every):
-    """Train on all training pairs at every step; return copies of the network by step."""
+    """Train on all training pairs at every step; return copies by step."""
     answers = torch.tensor(split.task.labels)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=learning_rate, weight_decay=2.0, betas=(0.9, 0.98)
@@ -85,7 +88,9 @@ def train(network, inputs, split, *, learning_rate, n_steps, keep_every):
         if step % keep_every == 0:
             kept[step] = copy.deepcopy(network)
         if step < n_steps:
-            logits = network(inputs[split.train]).double()  # float32 rounds small losses to zero
+            logits = network(
+                inputs[split.train]
+            ).double()  # float32 rounds small losses to zero
             loss = nn.functional.cross_entropy(logits, answers[split.train])
             optimizer.zero_grad()
             loss.backward()
@@ -95,7 +100,9 @@ def train(network, inputs, split, *, learning_rate, n_steps, keep_every):
 
 torch.manual_seed(0)
 pairs = torch.tensor(split.task.pairs)
-perceptrons = train(Perceptron(), pairs, split, learning_rate=5e-3, n_steps=1000, keep_every=25)
+perceptrons = train(
+    Perceptron(), pairs, split, learning_rate=5e-3, n_steps=1000, keep_every=25
+)
 len(perceptrons)
 
 # %% [markdown]
@@ -137,8 +144,12 @@ gi.figures.plot_accuracies(analysis)
 
 # %%
 by_step = analysis.trajectory.set_index("step")
-assert by_step.loc[100, "train_accuracy"] == 1, "the training pairs are not memorized at step 100"
-assert by_step.loc[100, "test_accuracy"] < 1 / p, "the test pairs are not below chance at step 100"
+assert by_step.loc[100, "train_accuracy"] == 1, (
+    "the training pairs are not memorized at step 100"
+)
+assert by_step.loc[100, "test_accuracy"] < 1 / p, (
+    "the test pairs are not below chance at step 100"
+)
 assert by_step["test_accuracy"].iloc[-1] > 0.95, "the perceptron has not generalized"
 
 # %% [markdown]
@@ -160,7 +171,8 @@ gi.figures.plot_key_frequency_evidence(analysis)
 keys = analysis.key_frequencies.frequencies
 last = by_step.iloc[-1]
 print(len(keys), "key frequencies:", keys)
-print(f"{last['fraction_single_frequency_neurons']:.0%} of the neurons have a single frequency")
+single = last["fraction_single_frequency_neurons"]
+print(f"{single:.0%} of the neurons have a single frequency")
 print(f"gradient symmetricity {last['gradient_symmetricity']:.4f}")
 assert len(keys) >= 4, "a perceptron is expected to use many frequencies"
 assert last["fraction_single_frequency_neurons"] > 0.5, "the neurons are not periodic"
@@ -175,9 +187,15 @@ ablations = analysis.ablations
 of_circuit = ablations[ablations["component"] == "trigonometric_circuit"]
 of_circuit = of_circuit.set_index("intervention")["accuracy_test"]
 print(of_circuit.to_string())
-assert of_circuit["removed from logits"] < 0.1, "the test pairs are answered without the circuit"
-assert of_circuit["removed from neurons"] < 0.1, "the neurons work without the key frequencies"
-assert of_circuit["kept in logits (zero)"] > 0.95, "the key frequencies alone do not suffice"
+assert of_circuit["removed from logits"] < 0.1, (
+    "the test pairs are answered without the circuit"
+)
+assert of_circuit["removed from neurons"] < 0.1, (
+    "the neurons work without the key frequencies"
+)
+assert of_circuit["kept in logits (zero)"] > 0.95, (
+    "the key frequencies alone do not suffice"
+)
 
 # %% [markdown]
 # A part that was not named is absent, with the reason: here, for example, the attention pattern,
@@ -186,7 +204,9 @@ assert of_circuit["kept in logits (zero)"] > 0.95, "the key frequencies alone do
 # %%
 print(run.missing_parts["pattern"])
 try:
-    gi.Run.from_modules(perceptrons, task=task, inputs="a b", parts=gi.Parts(neurons="hiden"))
+    gi.Run.from_modules(
+        perceptrons, task=task, inputs="a b", parts=gi.Parts(neurons="hiden")
+    )
 except gi.ConfigError as error:
     refused = str(error)
 print(refused)
@@ -225,7 +245,9 @@ lstm_split = gi.draw_split(gi.Task(lstm_task))
 tokens = torch.tensor(lstm_split.task.tokens)
 
 torch.manual_seed(0)
-lstms = train(Recurrent(), tokens, lstm_split, learning_rate=1e-2, n_steps=1000, keep_every=50)
+lstms = train(
+    Recurrent(), tokens, lstm_split, learning_rate=1e-2, n_steps=1000, keep_every=50
+)
 with torch.no_grad():
     logits = {step: lstm(tokens) for step, lstm in lstms.items()}
 
@@ -248,9 +270,15 @@ print("key frequencies:", lstm_keys)
 print(lstm_ablations[["intervention", "accuracy_train", "accuracy_test"]].to_string())
 final = lstm_analysis.final
 assert final["test_accuracy"] > 0.95, "the LSTM has not generalized"
-assert 1 <= len(lstm_keys) <= 6, "the logits of the LSTM are not waves of a few frequencies"
-without = lstm_ablations.loc["trigonometric_circuit"].query("intervention == 'removed from logits'")
-train_left, test_left = (float(without[f"accuracy_{on}"].iloc[0]) for on in ("train", "test"))
+assert 1 <= len(lstm_keys) <= 6, (
+    "the logits of the LSTM are not waves of a few frequencies"
+)
+without = lstm_ablations.loc["trigonometric_circuit"].query(
+    "intervention == 'removed from logits'"
+)
+train_left, test_left = (
+    float(without[f"accuracy_{on}"].iloc[0]) for on in ("train", "test")
+)
 assert test_left < 0.2, "the test pairs are answered without the key frequencies"
 assert train_left > test_left + 0.5, "the training pairs are not memorized beside them"
 

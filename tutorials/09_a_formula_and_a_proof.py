@@ -13,9 +13,10 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/grokinterp/grokinterp/blob/main/tutorials/09_a_formula_and_a_proof.ipynb)
 #
-# You replace a network by a formula with a few numbers, see how much of the network the formula is,
-# and prove from it that the network adds correctly, at less than the cost of trying every pair. You
-# also see a network for which neither works, because it has only memorized.
+# After this tutorial you can replace a network by a formula with a few numbers and say how much
+# of the network the formula is. You can also prove from it that the network adds correctly, at
+# less than the cost of trying every pair. You see a network for which neither works, because it
+# has only memorized.
 #
 # It takes about a minute if the network has to be trained first.
 
@@ -34,9 +35,9 @@ from pathlib import Path
 import grokinterp as gi
 
 # %% [markdown]
-# The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same folder.
-# One checkpoint is of its end. The other is of step 150, where it has memorized and not
-# generalized.
+# The network is that of [tutorial 02](02_spectra_and_key_frequencies.ipynb), in the same
+# folder. One checkpoint is the last. The other is that of step 150, where the network has
+# memorized and not generalized.
 
 # %%
 config = gi.TrainConfig(
@@ -63,10 +64,11 @@ form = gi.extract(end, keys)
 form.table[["frequency", "amplitude", "phase"]].round(3)
 
 # %%
-print(f"{form.n_parameters} numbers, {form.fraction_of_parameters:.2%} of the network's")
 print(
-    f"loss {form.loss:.1e} (the network's is {form.network_loss:.1e}), accuracy {form.accuracy:.1%}"
+    f"{form.n_parameters} numbers, {form.fraction_of_parameters:.2%} of the network's"
 )
+print(f"loss {form.loss:.1e} (the network's is {form.network_loss:.1e})")
+print(f"accuracy {form.accuracy:.1%}")
 print(f"the waves explain {form.variance_explained:.1%} of the variance of the logits")
 
 assert form.accuracy == 1 and form.loss < 10 * form.network_loss, "the formula is worse"
@@ -76,11 +78,11 @@ assert form.variance_explained > 0.9, "the logits are something else as well"
 gi.figures.plot_pair_logits(end, keys, 15, 20)
 
 # %% [markdown]
-# For this pair the waves and the network can hardly be told apart. A few numbers answer every
-# pair, with a loss no larger than the network's. But look at the accuracy with suspicion. Any sum
-# of such waves with positive amplitudes is largest at c = a+b, so it is right everywhere,
-# whatever network it was fitted to. The variance that it explains says how much of *this* network
-# it is. The same on the plateau:
+# For this pair you can hardly tell the waves from the network. A few numbers answer every pair,
+# with a loss no larger than the network's. But do not trust the accuracy. Any sum of such waves
+# with positive amplitudes is largest at c = a+b, so it is right everywhere, whatever network it
+# was fitted to. The variance that it explains says how much of *this* network it is. Here is
+# the same on the plateau:
 
 # %%
 early = gi.extract(plateau, keys)
@@ -91,30 +93,33 @@ assert early.variance_explained < 0.2, "the formula exists on the plateau alread
 # %% [markdown]
 # ## Level two: the neurons
 #
-# The formula so far says what the network computes, not how. Level two rebuilds every neuron from
-# a few numbers: its frequency, what it reads of a and b, and the wave that it writes. Nothing
-# else of the network is kept.
+# The formula so far says what the network computes, not how. Level two rebuilds every neuron
+# from a few numbers: its frequency, what it reads of a and b, and the wave that it writes.
+# Everything else of the network is left out.
 
 # %%
 rebuilt = gi.extract(end, keys, level=2)
-print(f"{rebuilt.n_parameters} numbers, {rebuilt.fraction_of_parameters:.1%} of the network's")
+share = rebuilt.fraction_of_parameters
+print(f"{rebuilt.n_parameters} numbers, {share:.1%} of the network's")
 print(f"loss {rebuilt.loss:.1e}, accuracy {rebuilt.accuracy:.1%}")
 print(f"explained: {rebuilt.variance_explained:.1%}")
 print(f"with shuffled phases: accuracy at most {rebuilt.shuffled.largest_accuracy:.1%}")
 
-assert rebuilt.accuracy > 0.99 and rebuilt.variance_explained > 0.9, "the neurons are not rebuilt"
+assert rebuilt.accuracy > 0.99 and rebuilt.variance_explained > 0.9, (
+    "the neurons are not rebuilt"
+)
 assert rebuilt.shuffled.largest_accuracy < 0.5, "phases do not matter"
 
 # %% [markdown]
-# Shuffled phases are the control: the same neurons, frequencies and amplitudes, with phases that
-# fit nothing. If they did as well, the agreement would be luck.
+# Shuffled phases are the control: the same neurons, frequencies and amplitudes, with phases
+# that do not match. If they did as well, the agreement would be luck.
 #
 # ## A proof
 #
-# That a formula fits says nothing certain about the network: the rest, small as it is, might
-# spoil any answer. `gi.certify` closes the gap. It computes the margin by which the formula is
-# right and a bound on how much everything else can do against it. Where the margin is larger, the
-# pair is **proved**, and the network was not run on it.
+# A formula that fits is no certainty about the network: the rest, small as it is, might spoil
+# any answer. `gi.certify` closes the gap. It computes the margin by which the formula is right,
+# and a bound on how much everything else can do against it. If the margin is larger, the pair
+# is **proved**, and the network was not run on it.
 
 # %%
 certificate = gi.certify(end, rebuilt)
@@ -122,23 +127,28 @@ columns = ["strategy", "accuracy_lower_bound", "relative_cost", "bound_minus_cos
 certificate.strategies[columns].round(3)
 
 # %% [markdown]
-# Each row is a way to prove. *Every pair* is to run the network everywhere, at a cost of 1:
-# certain, and no insight needed. To check a third of the pairs proves a third, at a third of the
-# cost. So a proof is worth what its bound exceeds its cost by, the last column. The best here
-# computes all neurons and follows the readout along a few waves only; the rest of the readout is
-# bounded by its norm. Proofs that compute nothing for a pair are far cheaper and prove nothing
-# about this network.
+# Each row is a way to prove. *Every pair* runs the network everywhere, at a cost of 1: certain,
+# with no insight needed. Checking a third of the pairs proves a third, at a third of the cost.
+# So the last column, bound minus cost, is the worth of a proof. The best one here computes all
+# neurons and follows the readout along a few waves only, and bounds the rest of the readout by
+# its norm. Proofs that compute nothing for a pair are far cheaper and prove nothing about this
+# network.
 
 # %%
-best = certificate.strategies.set_index("strategy")["bound_minus_cost"].drop("every pair").max()
+best = (
+    certificate.strategies.set_index("strategy")["bound_minus_cost"]
+    .drop("every pair")
+    .max()
+)
 print(f"proved accuracy {certificate.accuracy_lower_bound:.1%}", end=" ")
 print(f"at {certificate.relative_cost:.0%} of the cost of trying every pair")
 
 assert best > 0.1, "no insight: checking pairs is as good"
 
 # %% [markdown]
-# On the plateau the network is right on its training pairs, more than half of all. Understanding
-# proves none of them, because there is nothing to understand: only checking them one by one does.
+# On the plateau the network is right on its training pairs, more than half of all.
+# Understanding proves none of them, because there is nothing to understand. Only checking them
+# one by one does.
 
 # %%
 memorized = gi.certify(plateau, gi.extract(plateau, keys, level=2)).strategies
@@ -146,7 +156,9 @@ memorized[columns].round(3)
 
 # %%
 cheaper = memorized.loc[memorized["strategy"] != "every pair", "accuracy_lower_bound"]
-assert cheaper.fillna(0).max() < 0.05, "memorized pairs were proved without checking them"
+assert cheaper.fillna(0).max() < 0.05, (
+    "memorized pairs were proved without checking them"
+)
 
 # %% [markdown]
 # ## Exercises

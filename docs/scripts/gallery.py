@@ -22,7 +22,8 @@ WIDTH = 760
 
 OPENING = """# Gallery
 
-Find the picture that you want; the line above it draws it. Every figure of `gi.figures` is here.
+On this page you find the picture that you want, and the line above it draws it. Every figure of
+`gi.figures` is here.
 Each function returns a plotly figure, which a notebook shows and `figure.write_html(path)` saves.
 
 `analysis` is that of the preset `quick` (addition modulo 59), `snapshot` its last checkpoint and

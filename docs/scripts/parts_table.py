@@ -27,6 +27,9 @@ PARTS_OF_VERDICT: tuple[PartName, ...] = ("operands", "same_coordinates", "way_f
 
 HEAD = """# Which measure works on which network
 
+After this page you know what an analysis of your kind of network contains, and why something is
+missing.
+
 Logits always exist. Everything else is a *part* that a network may have, and every measure, table
 and figure names the parts that it needs. If one of them is missing, the column, row or figure is
 absent. The reason is in `reasons` of `summary.json` and under *What could not be computed* in the

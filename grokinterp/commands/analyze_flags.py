@@ -38,22 +38,22 @@ class Analyze:
     the Hub NAME_analysis in the current folder). Of several runs, the folder of the comparison
     (default: comparison/ in the folder that holds them all); each run keeps its own default."""
     format: str | None = None
-    """Format of CKPTS where it is not recognized: grokinterp, export, zhong2023, grokking_demo,
+    """Format of CKPTS if it is not recognized: grokinterp, export, zhong2023, grokking_demo,
     chughtai2023, nanda2023, transformer_lens, state_dicts or other_names."""
     key_frequencies: str | None = None
     """Frequencies to use instead of those found, such as 9,38,45 (names of representations
     in a group that is not cyclic: sign,standard): for runs that were stopped on the plateau."""
     every: int = 1
-    """Take every k-th checkpoint; the last is always taken."""
+    """Measure every k-th checkpoint, and always the last."""
     deep: bool = True
     """Follow the circuit step by step through the last checkpoint and ablate all of its parts
     (some ten seconds at p = 113)."""
     jobs: int | None = None
-    """Processes that measure checkpoints, with one thread each (default: one for each thread where
+    """Processes that measure checkpoints, with one thread each (default: one for each thread if
     many checkpoints are new and the memory is free, else one). Numbers do not depend on it."""
     image: Literal["png", "svg", "pdf"] | None = None
-    """Write every figure of the report as a picture into OUT/figures as well, for several runs
-    also those of the comparison; takes the extra [png] and an installed Chrome or Chromium."""
+    """Also write every figure of the report as a picture into OUT/figures, for several runs those
+    of the comparison too. Needs the extra [png] and an installed Chrome or Chromium."""
     quiet: bool = False
     """Show no progress bar."""
     module: str | None = None

@@ -84,10 +84,9 @@ def verdict_lines(result: Reproduction) -> list[str]:
     lines = [f"{result.experiment.name}: {result.verdict}"]
     if result.findings.found:
         lines.append(f"  {result.findings.found}")
-    lines += [
-        f"  {claim.verdict:14}{'' if claim.is_main else '(beside) '}{claim.name}: {claim.sentence}"
-        for claim in result.findings.claims
-    ]
+    for claim in result.findings.claims:
+        role = "" if claim.is_main else "(not part of the verdict) "
+        lines.append(f"  {claim.verdict:14}{role}{claim.name}: {claim.sentence}")
     lines.append(f"{len(result.table)} runs, {result.n_censored} censored, {result.seconds:.0f} s")
     return [*lines, f"report    {result.folder / 'report.html'}"]
 

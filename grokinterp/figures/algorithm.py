@@ -35,7 +35,7 @@ def plot_correct_logits(analysis: Analysis) -> go.Figure:
     algorithm = analysis.algorithm
     if algorithm.correct_logits is None:
         because = f" Reason: {algorithm.reason}." if algorithm.reason else ""
-        raise FitError(f"No algorithm was determined.{because}")
+        raise FitError(f"There is no verdict on the algorithm.{because}")
     table = algorithm.correct_logits.numpy()
     n = len(table)
     figure = go.Figure(

@@ -62,7 +62,7 @@ def algorithm_section(analysis: Analysis) -> Section:
     reason = algorithm.reason
     if algorithm.verdict == "none":
         because = f" Reason: {escape(reason)}." if reason else ""
-        blocks = [paragraph(f"No algorithm was determined.{because}", kind="note")]
+        blocks = [paragraph(f"There is no verdict on the algorithm.{because}", kind="note")]
     else:
         sentence = f"Verdict: <strong>{escape(algorithm.verdict)}</strong>."
         if reason:
@@ -77,8 +77,8 @@ def algorithm_section(analysis: Analysis) -> Section:
     else:
         caption = (
             "A pizza shows vertical stripes, since its correct logit depends on a − b and vanishes "
-            "for antipodal pairs; an ideal clock shows none. For operations other than addition "
-            "a and b are the indices of the cyclic view."
+            "for antipodal pairs. An ideal clock shows none. For operations other than addition, a "
+            "and b are the indices of the cyclic view."
         )
         evidence.append(figure_block("figure-correct-logits", figure, caption))
     return Section("algorithm", "Which algorithm", (*blocks, *evidence, *formulas))
@@ -147,8 +147,9 @@ def _formulas(algorithm: Algorithm) -> list[str]:
     if circles:
         shown.append(
             paragraph(
-                "The rule compares the first two formulas on the circles alone: whole logits of a "
-                "pizza with accompanying circles are explained by the clock's formula."
+                "The rule compares the first two formulas on the circles alone. The whole logits "
+                "would mislead: the clock's formula also explains those of a pizza with "
+                "accompanying circles."
             )
         )
     return shown

@@ -19,10 +19,10 @@ def certificate_section(analysis: Analysis) -> Section:
         note = f"There is no closed form to begin a proof with.{because}"
         return Section("certificate", title, (paragraph(note, kind="note"),))
     lead = (
-        "Lower bounds on the accuracy at the last checkpoint, each a proof in arithmetic that is "
-        "rounded outwards. Checking a share of the pairs proves that share at that share of the "
-        "cost, so a bound is worth what it exceeds its cost by: what is above 0 was gained from "
-        "the network's structure."
+        "Each row is a proved lower bound on the accuracy at the last checkpoint. Rounding only "
+        "makes it lower. Checking a share of the pairs proves that share at that share of the "
+        "cost. So the worth of a proof is bound minus cost: whatever is above 0 comes from the "
+        "network's structure."
     )
     is_known = rows["reason"].isna()
     blocks = [paragraph(lead), _bounds(rows.loc[is_known]), *_absent(rows.loc[~is_known])]

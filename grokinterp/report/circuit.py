@@ -30,22 +30,23 @@ _STAGES = {
     ),
     "attention": (
         "Attention",
-        "Each head's pattern, as a function of the two tokens, against a linear function of "
-        "waves; the losses say what the difference is worth.",
+        "The pattern of each head is compared with a linear function of waves of the two tokens. "
+        "The losses say what the difference costs.",
     ),
     "neurons": (
         "Neurons",
-        "Each neuron against the polynomial of degree two in the cosines and sines of one "
+        "Each neuron is compared with a polynomial of degree two in the cosines and sines of one "
         "frequency, with at most one factor of each token.",
     ),
     "neuron_logit_map": (
         "Neuron-logit map",
-        "W_L at the key frequencies: for each, two directions u and v of the neurons, from which "
-        "the logits read a cosine and a sine of a+b.",
+        "For each key frequency, W_L has two directions u and v of the neurons, from which the "
+        "logits read a cosine and a sine of a+b.",
     ),
     "logits": (
         "Logits",
-        "The logits against a sum of cosines of a+b−c with one amplitude per key frequency.",
+        "The logits are compared with a sum of cosines of a+b−c, with one amplitude per key "
+        "frequency.",
     ),
 }
 _OF_TRANSFORMERS = {
@@ -54,10 +55,10 @@ _OF_TRANSFORMERS = {
 }
 """Sentences added for transformers that have neurons."""
 _CIRCUIT_STEPS = {
-    "memorization_works_from": "memorization circuit alone right on train from",
-    "memorization_works_until": "memorization circuit alone right on train until",
-    "trigonometric_works_from": "trigonometric circuit alone right on test from",
-    "trigonometric_is_stronger_from": "trigonometric circuit stronger on train from",
+    "memorization_works_from": "memorization circuit alone answers the training pairs from",
+    "memorization_works_until": "memorization circuit alone answers the training pairs until",
+    "trigonometric_works_from": "trigonometric circuit alone answers the test pairs from",
+    "trigonometric_is_stronger_from": "trigonometric circuit is stronger on training pairs from",
 }
 
 
@@ -72,9 +73,9 @@ def circuit_section(analysis: Analysis) -> Section:
         return Section("circuit", title, (paragraph(note, kind="note"),))
     step = analysis.key_frequencies.step
     lead = paragraph(
-        "Every line replaces a part of the network by what the circuit says it is, or takes the "
-        "rest away, and runs on from there. If the account is right, these losses stay near the "
-        "network's own; a loss far above it is something the account leaves out."
+        "Every line replaces a part of the network by the circuit's formula for it, or removes "
+        "everything else, and runs the rest of the network. If the formula is right, the loss "
+        "stays near the network's own. A loss far above that means that something is left out."
         + (f" Last checkpoint, step {show_value(step)}." if step is not None else "")
     )
     has_heads = bool(circuit["head"].notna().any())
@@ -113,12 +114,12 @@ def strength_section(analysis: Analysis) -> Section:
     except FitError as error:
         return Section("circuit-strength", title, (paragraph(escape(error), kind="note"),))
     caption = (
-        "Above: the correct logit, minus the mean logit, that each circuit contributes; on the "
-        "training pairs both, on the test pairs what the memorization circuit does there. Then "
-        "the accuracy of each alone, and the share of the logits' power that is not in the "
-        "trigonometric circuit. The trigonometric circuit is read off test pairs that the network "
-        "cannot have memorized, so that memorizing alone does not show as a circuit. In a run that "
-        "groks the dotted lines rise first and fall in cleanup."
+        "The first panel shows what each circuit contributes to the correct logit, minus the mean "
+        "logit: both circuits on the training pairs, and the memorization circuit on the test "
+        "pairs. Then come the accuracy of each circuit alone, and the share of the logits' power "
+        "outside the trigonometric circuit. The trigonometric circuit is read off test pairs that "
+        "the network cannot have memorized, so memorizing alone does not look like a circuit. In a "
+        "run that groks, the dotted lines rise first and fall in cleanup."
     )
     blocks = [figure_block("figure-circuit-strength", figure, caption)]
     if analysis.circuit_steps is not None:
@@ -131,20 +132,20 @@ def ablation_section(analysis: Analysis) -> Section:
     block = figure_or_reason(
         analysis,
         "ablations",
-        "Loss of the last checkpoint with parts of the logits removed: bars for all pairs, dots "
-        "for train and test. What the network needs shows as a long bar. Logarithmic axis.",
+        "Loss of the last checkpoint with parts of the logits removed. Bars are for all pairs, "
+        "dots for train and test. A long bar is a part that the network needs. Logarithmic axis.",
     )
     paths = (
-        " A path whose value is the same for all pairs is untouched by mean and resampling."
+        " If a path has the same value for all pairs, mean and resampling change nothing."
         if has_transformer_names(analysis)
         else ""
     )
     parts = figure_if_any(
         analysis,
         "component-ablations",
-        "Loss on all pairs without each part, whose value is replaced by its mean over the "
-        "pairs, by zero, or by its value at another pair. The dashed line is the whole network: "
-        f"marks on it are parts that it does not need.{paths} Logarithmic axis.",
+        "Loss on all pairs with each part replaced by its mean over the pairs, by zero, or by its "
+        "value at another pair. The dashed line is the whole network, so the network does not need "
+        f"the parts whose marks are on it.{paths} Logarithmic axis.",
     )
     blocks = [block, *parts]
     if len(analysis.ablations):

@@ -17,8 +17,8 @@ _ROWS = {
     "loss": "loss, all pairs (nats)",
     "network_loss": "the network's (nats)",
     "agreement": "same answer as the network",
-    "agreement_right": "... where the network is right",
-    "agreement_wrong": "... where it is wrong",
+    "agreement_right": "... on pairs that the network answers right",
+    "agreement_wrong": "... on pairs that it answers wrong",
     "variance_explained": "variance of the network's logits explained",
     "n_parameters": "parameters",
     "fraction_of_parameters": "... of the network's",
@@ -40,11 +40,11 @@ def closed_form_section(analysis: Analysis) -> Section:
         note = f"No formula was extracted.{because}"
         return Section("closed-form", title, (paragraph(note, kind="note"),))
     lead = (
-        "The network replaced by a table of numbers: its logits by waves (level 1), then every "
-        "neuron by waves of one frequency (level 2). Accuracy alone proves nothing. One wave of "
-        "a+b−c with a positive amplitude is right on every pair, and neurons rebuilt from weights "
-        "that only memorize can be right too. What counts is the variance of the network's "
-        "logits that the formula explains, its loss, and its agreement with the network."
+        "A table of numbers replaces the network: waves in place of its logits (level 1), then "
+        "waves of one frequency in place of every neuron (level 2). Accuracy alone proves nothing. "
+        "One wave of a+b−c with a positive amplitude is right on every pair, and neurons rebuilt "
+        "from weights that only memorize can be right too. Look at the variance of the network's "
+        "logits that the formula explains, at its loss, and at its agreement with the network."
     )
     blocks = [paragraph(lead), _scores(scores), *_not_rebuilt(analysis), _terms(analysis)]
     return Section("closed-form", title, tuple(blocks))

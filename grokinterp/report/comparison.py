@@ -50,18 +50,17 @@ _NOT_SHOWN = (
     "folder",
 )
 _OF_CIRCUITS = {
-    "restricted_loss_test": "Loss on the test pairs with nothing but the trigonometric "
-    "circuit kept. Where it falls long before the test loss, the circuit was there before it "
-    "could be seen. Runs without key frequencies have no line.",
+    "restricted_loss_test": "Loss on the test pairs with the trigonometric circuit alone. If it "
+    "falls long before the test loss, the circuit was there before the test loss showed it. Runs "
+    "without key frequencies have no line.",
     "excluded_loss_train": "Loss on the training pairs with the trigonometric circuit "
     "removed: it rises as the network comes to rely on that circuit.",
 }
 _OF_WEIGHTS = {
-    "sum_squared_weights": "All weights, on a logarithmic axis. In a run that groks they "
-    "fall in cleanup, when the memorization circuit goes.",
-    "gini_W_E": "Gini coefficient of the embedding's Fourier components: 0 where all are "
-    "equal, 1 where a single one is left. Networks whose embedding is not known have no "
-    "line.",
+    "sum_squared_weights": "All weights, on a logarithmic axis. In a run that groks they fall "
+    "in cleanup, when weight decay removes the memorization circuit.",
+    "gini_W_E": "Gini coefficient of the embedding's Fourier components: 0 if all are equal, 1 if "
+    "a single one is left. Networks whose embedding is not known have no line.",
 }
 
 
@@ -173,8 +172,8 @@ def _runs(compared: Comparison, links: Sequence[str | None]) -> Section:
     header = [name.replace("_", " ") for name in columns]
     rows = list(zip(*columns.values(), strict=True))
     note = paragraph(
-        "Each name leads to the report of that run. A run that never generalized shows its "
-        "last step: its grokking step, if it has one, is later."
+        "Each name links to the report of that run. For a run that has not generalized the table "
+        "shows its last step: its grokking step, if there is one, is later."
     )
     block = table(header, rows, caption="All runs (compare.csv has every column)", n_text=n_text)
     return Section("runs", "Runs", (note, block))
@@ -226,8 +225,8 @@ def _settings(compared: Comparison) -> Section | None:
             ]
     note = paragraph(
         "Median of the runs of a setting, and their range. Runs of one setting differ in their "
-        "seeds, or in how long they were watched. The median of the grokking step counts a "
-        "run that had not generalized as one whose step is later than its last (Kaplan and Meier)."
+        "seeds, or in how long they were watched. If a run has not generalized, the median counts "
+        "its grokking step as later than its last step (Kaplan and Meier)."
     )
     rows = list(zip(*columns.values(), strict=True))
     block = table(list(columns), rows, caption="Settings (settings.csv)", n_text=1)
@@ -259,15 +258,15 @@ def _grokking_steps(compared: Comparison) -> Section | None:
         compared,
         "grokking-steps",
         "One point per run. Open triangles are runs that had not generalized by their last step: "
-        "the grokking step is later. The line, where there are several runs of a setting, goes "
-        "through the medians and has a gap where too few runs have generalized for one.",
+        "their grokking step is later. If settings have several runs, the line joins their "
+        "medians. It has a gap if too few runs have generalized for a median.",
     )
     return Section("grokking-steps", "When the runs generalized", (block,)) if block else None
 
 
 _COLORS = (
     "Runs of one setting share a color; the seeds of a setting differ in how strong it is. "
-    "Clicking on a setting in the legend takes its runs out; a double click shows them alone."
+    "Click on a setting in the legend to hide its runs, and double-click to see them alone."
 )
 
 

@@ -13,11 +13,11 @@ from grokinterp.trajectory.analysis import Analysis
 
 _CAPTION = (
     "One point per neuron, at the last checkpoint, for the largest subgroup whose cosets explain "
-    "over 95% of it: what they leave unexplained, against the least that is left when the vectors "
-    "of its representations are random or the elements are relabeled. Coset neurons lie below the "
-    "dashed line, and a function of both cosets explains over 95% of their activation as well. A "
-    "neuron above the line is explained little better than a generic matrix element of its "
-    "representation would be."
+    "over 95% of it. The vertical axis is what these cosets leave unexplained. The horizontal axis "
+    "is the least that chance leaves: random vectors of its representations, or relabeled "
+    "elements. Coset neurons lie below the dashed line, and a function of both cosets also "
+    "explains over 95% of their activation. Above the line, cosets explain a neuron little better "
+    "than they would a generic matrix element of its representation."
 )
 
 

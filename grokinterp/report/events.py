@@ -21,10 +21,9 @@ def events_section(analysis: Analysis) -> Section:
     plural = spectrum_of(analysis).plural
     blocks = _sentences(analysis)
     caption = (
-        f"Share of the power of the logits that each of the {plural} holds, and the coefficient "
-        "of its wave. Triangles mark births (up) and deaths (down), diamonds swaps; vertical lines "
-        "mark what happened to the network as a whole. The sentence of a mark shows when the "
-        "pointer is on it."
+        f"Share of the power of the logits that each of the {plural} holds, and the coefficient of "
+        "its wave. Triangles mark births (up) and deaths (down), diamonds swaps, and vertical "
+        "lines what happened to the network as a whole. Point at a mark to read its sentence."
     )
     blocks.append(figure_or_reason(analysis, "frequency-life", caption))
     return Section("events", "Events along the run", tuple(blocks))
@@ -42,7 +41,7 @@ def _sentences(analysis: Analysis) -> list[str]:
     at = f"step {grokked:,}"
     blocks = _table(after, f"After the network generalized, at {at}")
     if not after:
-        note = f"After the network generalized, at {at}, nothing happened that is an event."
+        note = f"There is no event after the network generalized, at {at}."
         blocks = [paragraph(note, kind="note")]
     return [*blocks, *_table(before, f"Up to {at}")]
 

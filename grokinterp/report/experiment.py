@@ -91,7 +91,7 @@ def _verdict(result: Reproduction) -> Section:
             )
         )
     for claim in result.findings.claims:
-        role = "" if claim.is_main else ' <span class="missing">(beside the verdict)</span>'
+        role = "" if claim.is_main else ' <span class="missing">(not part of the verdict)</span>'
         name = claim.verdict.replace(" ", "-")
         blocks.append(
             f"<h3>{escape(claim.name)}: "
@@ -110,7 +110,7 @@ def _verdict(result: Reproduction) -> Section:
 def _written_beforehand(result: Reproduction) -> Section:
     experiment = result.experiment
     blocks = [
-        paragraph("As it stood in the module of the experiment when the runs were made.", kind="")
+        paragraph("This text was in the module of the experiment when the runs were made.", kind="")
     ]
     for title, text in (
         ("Prediction", experiment.prediction),

@@ -18,11 +18,11 @@ def explorer_section(analysis: Analysis) -> Section:
         return Section("explorer", title, (paragraph(_sentence(error), kind="note"),))
     waves = "character" if analysis.key_frequencies.names else "clock hands and wave"
     lead = (
-        "The last checkpoint, run in the browser. Choose a and b, or "
-        f"click a cell of the table of pairs: each row shows the {waves} of one component, and the "
-        "last row their sum, which is largest at the answer. Switch components off or scale them. "
-        "Accuracy and loss change at once; they are the numbers of the table of "
-        '<a href="#ablations">ablations</a> for the same change.'
+        "The browser runs the last checkpoint. Choose a and b, or click a cell of the table of "
+        f"pairs. Each row shows the {waves} of one component, and the last row their sum, which is "
+        "largest at the answer. Switch components off or scale them, and accuracy and loss change "
+        'at once. They are the numbers of the table of <a href="#ablations">ablations</a> for the '
+        "same change."
     )
     return Section("explorer", title, (paragraph(lead), block))
 

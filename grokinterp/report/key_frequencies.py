@@ -19,7 +19,7 @@ def level_of_chance(keys: KeyFrequencies) -> str:
     """What the second line of the default rule is, in words."""
     number = f"{keys.n_permutations:,} " if keys.n_permutations else ""
     percent = f"{100 * NULL_QUANTILE:g}%"
-    return f"what {percent} of {number}random groupings of the pairs stay below"
+    return f"the level that {percent} of {number}random groupings of the pairs stay below"
 
 
 def what_keys_hold(analysis: Analysis) -> list[str]:
@@ -49,7 +49,7 @@ def _power(analysis: Analysis) -> list[str]:
     what = "waves" if spectrum.noun == "frequency" else "matrix elements"
     waves, held = f"{what} of these {spectrum.plural}", show_percent(share)
     how = (
-        f"are almost entirely {waves}, which hold {held} of their power."
+        f"consist almost entirely of {waves}, which hold {held} of their power."
         if share >= _ALMOST_ALL
         else f"have {held} of their power in {waves}."
     )
@@ -85,8 +85,8 @@ def _losses(analysis: Analysis) -> list[str]:
         return []
     without, alone, whole = (show_value(loss[part]) for part in parts)
     return [
-        f"Without their part of the logits the loss on all pairs is {without}, with their part "
-        f"alone {alone}, and of the whole network {whole}."
+        f"The loss on all pairs is {whole} for the whole network, {alone} with their part of the "
+        f"logits alone, and {without} without that part."
     ]
 
 

@@ -24,9 +24,10 @@ def learning_coefficient_sections(analysis: Analysis) -> list[Section]:
         )
     )
     lead = (
-        "How degenerate the minimum is at each checkpoint: the lower, the more directions leave "
-        f"the loss as it is. All checkpoints were sampled with the same settings ({settings}); "
-        "other settings give other numbers. The standard error is of the sampling alone."
+        "The coefficient says how degenerate the minimum is at each checkpoint. The lower it is, "
+        f"the more directions leave the loss unchanged. All checkpoints have the same settings "
+        f"({settings}); other settings give other numbers. The standard error covers the sampling "
+        "alone."
     )
     known = np.isfinite(np.asarray(curve["value"], dtype=float))
     blocks = [
@@ -40,6 +41,6 @@ def learning_coefficient_sections(analysis: Analysis) -> list[Section]:
     if not known.all():
         reasons = curve.loc[~known, "reason"].value_counts()
         rows = [(escape(str(reason)), show_value(n)) for reason, n in reasons.items()]
-        header = ("checkpoints without a value, because", "number")
-        blocks.append(table(header, rows, caption="What stood in the way", n_text=1))
+        header = ("reason", "checkpoints")
+        blocks.append(table(header, rows, caption="Checkpoints without a value", n_text=1))
     return [Section("learning-coefficient", "Local learning coefficient", tuple(blocks))]

@@ -20,8 +20,8 @@ def loss_and_accuracy_section(analysis: Analysis) -> Section:
     n = analysis.run.task.n_classes
     n_points = max(len(finite_points(analysis.run.curves, name)[0]) for name in _LOSSES)
     thinned = (
-        f" The {n_points:,} recorded losses are thinned to what a screen can show; every peak is "
-        "kept."
+        f" The {n_points:,} recorded losses are thinned to what a screen can show, and every peak "
+        "is kept."
         if n_points > MAX_POINTS
         else ""
     )
@@ -31,15 +31,15 @@ def loss_and_accuracy_section(analysis: Analysis) -> Section:
     loss = figure_or_reason(
         analysis,
         "loss",
-        f"In a run that groks, train loss falls early, while test loss {rises} and falls much "
-        "later. Shaded and dashed, where the run has them: the phases, the memorization and the "
-        f"grokking step. Logarithmic axis.{thinned}",
+        f"In a run that groks, the train loss falls early. The test loss {rises}, and it falls "
+        "much later. If the run has them, the phases are shaded, and dashed lines mark the "
+        f"memorization and the grokking step. Logarithmic axis.{thinned}",
     )
     accuracy = figure_or_reason(
         analysis,
         "accuracy",
-        "In a run that groks, the distance between the two rises is the grokking delay. Further "
-        "accuracies, where there are any, can be switched on in the legend.",
+        "In a run that groks, the distance between the two rises is the grokking delay. If there "
+        "are further accuracies, click on them in the legend to see them.",
     )
     return Section(
         "loss-and-accuracy", "Loss and accuracy", (loss, accuracy, phase_table(analysis))
@@ -55,16 +55,15 @@ def restricted_and_excluded_section(analysis: Analysis) -> Section:
     both = figure_or_reason(
         analysis,
         "restricted-and-excluded-loss",
-        "Restricted loss keeps only the trigonometric circuit, excluded loss removes it. "
-        "In a run that groks the restricted loss falls and the excluded loss rises across the "
-        "plateau, before the test loss moves. Further splits can be switched on in the legend."
-        + here,
+        "Restricted loss keeps only the trigonometric circuit, excluded loss removes it. In a run "
+        "that groks, the restricted loss falls and the excluded loss rises on the plateau, before "
+        "the test loss moves. Click on further splits in the legend to see them." + here,
     )
     each = figure_if_any(
         analysis,
         "excluded-loss-by-frequency",
-        f"Loss on the training pairs with a single key {spectrum.noun} removed: the higher "
-        f"the line, the more the network depends on that {spectrum.noun}.",
+        f"Loss on the training pairs with a single key {spectrum.noun} removed. The higher the "
+        f"line, the more the network depends on that {spectrum.noun}.",
     )
     blocks = (both, *each)
     return Section("restricted-and-excluded-loss", "Restricted and excluded loss", blocks)

@@ -18,8 +18,8 @@ def gini_and_weights_section(analysis: Analysis) -> Section:
     gini = figure_or_reason(
         analysis,
         "gini",
-        "How few frequencies hold the weights: 0 means that all Fourier components are equal, 1 "
-        f"that a single one is left. {_what_is_sparse(analysis)}",
+        "The Gini coefficient says how few frequencies make up the weights. It is 0 if all Fourier "
+        f"components are equal and 1 if a single one is left. {_what_is_sparse(analysis)}",
     )
     names = (
         " Matrices under their TransformerLens names." if has_transformer_names(analysis) else ""
@@ -27,8 +27,8 @@ def gini_and_weights_section(analysis: Analysis) -> Section:
     weights = figure_or_reason(
         analysis,
         "sum-squared-weights",
-        "In a run that groks, weight decay removes the memorization circuit in cleanup: the total "
-        f"falls and then stays flat.{names} Logarithmic axis.",
+        "In a run that groks, weight decay removes the memorization circuit in cleanup, so the "
+        f"total falls and then stays flat.{names} Logarithmic axis.",
     )
     return Section("gini-and-weights", "Gini coefficient and weights", (gini, weights))
 

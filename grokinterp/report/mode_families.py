@@ -12,16 +12,16 @@ from grokinterp.report.text import escape, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
 
 _LEAD = (
-    "Logits and neurons as functions of the pair, split into orthogonal families: functions "
-    "of a+b, of a−b (in other groups what else has one representation), of a alone, of b "
-    "alone, and generic ones. Shares are of the variance over the pairs. A family is kept beside "
-    "the mean over the pairs, or taken out; changed neurons run on through the network."
+    "Logits and neurons are functions of the pair. Here they are split into orthogonal families: "
+    "functions of a+b, of a−b (in other groups, what else has one representation), of a alone, of "
+    "b alone, and generic ones. Shares are of the variance over the pairs. Then one family is kept "
+    "beside the mean over the pairs, or one is removed, and the rest of the network is run."
 )
 _CAPTION = (
-    "Above, each family: its share, the share that its modes are of all modes, and the accuracy "
-    "on all pairs with it alone and without it. Below, the share of the variance by the {noun} of "
-    "a and of b, from 1e-6 (dark) to 1 on a logarithmic scale. The diagonal has a+b and a−b "
-    "together."
+    "Above: the share of each family, the number of its modes as a share of all modes, and the "
+    "accuracy on all pairs with the family alone and without it. Below: the share of the variance "
+    "by the {noun} of a and of b, on a logarithmic scale from 1e-6 (dark) to 1. The diagonal has "
+    "a+b and a−b together."
 )
 
 

@@ -19,7 +19,7 @@ from grokinterp.trajectory.analysis import Analysis
 def outcome_section(analysis: Analysis) -> Section:
     """The sentence, the facts and, folded away, every measure of the last checkpoint.
 
-    What is doubted about the reading of other people's files stands before all of them.
+    Doubts about the reading of other people's files come before all of them.
     """
     doubts = analysis.run.doubts
     blocks = [

@@ -64,8 +64,8 @@ def _config(analysis: Analysis) -> tuple[str, ...]:
     if not run.is_imported:
         return (field_table(run.config.to_dict(), caption="Fields of config.json"),)
     note = (
-        "The network was trained elsewhere. What stands here was given, read off its weights or "
-        "inferred, as the origin says; a dash stands for what is not known."
+        "The network was trained elsewhere. These fields were given, read off its weights or "
+        "inferred, as the origin says. A dash means that a field is not known."
     )
     return (paragraph(note), field_table(run.config.to_dict(), caption="What is known"))
 
@@ -73,7 +73,7 @@ def _config(analysis: Analysis) -> tuple[str, ...]:
 def _environment(analysis: Analysis) -> tuple[str, ...]:
     environment = dict(analysis.run.environment)
     if not environment:
-        return (paragraph("The run came without a record of its versions and machine."),)
+        return (paragraph("The run has no record of its versions and machine."),)
     return (field_table(environment, caption="Recorded when the run was trained"),)
 
 

@@ -22,10 +22,10 @@ def _representations(analysis: Analysis) -> Section:
     block = figure_or_reason(
         analysis,
         "representations",
-        "One line per irreducible representation, the key ones thick: its share of the power of "
-        "the logits averaged over the pairs with the same product, its norm in the embedding, the "
-        "loss on the training pairs with its matrix elements of ab removed from the logits, and "
-        "the neurons with over 85% of their activation in it.",
+        "One line per irreducible representation, thick if it is key. The panels show its share of "
+        "the power of the logits, averaged over the pairs with the same product; its norm in the "
+        "embedding; the loss on the training pairs with its matrix elements of ab removed from the "
+        "logits; and the number of neurons with over 85% of their activation in it.",
     )
     return Section("representations", "Representations along training", (block,))
 
@@ -38,7 +38,7 @@ def embedding_spectrum_section(analysis: Analysis) -> Section:
     n = len(set(table["step"])) if "step" in table else 0
     how = "the first, the last, those nearest to the marked steps, and evenly spaced ones between"
     slider = f" The slider shows {MAX_FRAMES} of the {n:,} checkpoints: {how}."
-    columns = f" Drawn are {MAX_HEATMAP_STEPS} of the {n:,} checkpoints: {how}."
+    columns = f" The map shows {MAX_HEATMAP_STEPS} of the {n:,} checkpoints: {how}."
     course = "in a run that groks, a flat spectrum turns into a few tall bars."
     if analysis.key_frequencies.is_dense:
         course = "nearly all frequencies are key here, so the bars grow together."
@@ -54,9 +54,9 @@ def embedding_spectrum_section(analysis: Analysis) -> Section:
     heatmap = figure_if_any(
         analysis,
         "embedding-heatmap",
-        "The same norms for all steps at once. A bright row is a frequency that the embedding "
-        "holds; key frequencies carry a mark at the right edge. The solid white line is the step "
-        "at which the slider above stands." + (columns if n > MAX_HEATMAP_STEPS else ""),
+        "The same norms for all steps at once. A bright row is a frequency that is large in the "
+        "embedding. Marks at the right edge are the key frequencies. The solid white line follows "
+        "the slider above." + (columns if n > MAX_HEATMAP_STEPS else ""),
     )
     return Section("embedding-spectrum", "Embedding spectrum", (spectrum, *heatmap))
 
@@ -79,9 +79,9 @@ def key_frequencies_section(analysis: Analysis) -> Section:
     if spectrum.noun == "representation":
         blocks.append(
             paragraph(
-                "By the rule <code>logit_power</code> a representation is key when its share of "
-                "the power of the logits, averaged over the pairs with the same product, exceeds "
-                f"{MIN_SHARE:.1%} and {level_of_chance(keys)}. The other columns change nothing."
+                "By the rule <code>logit_power</code> a representation is key if its share of the "
+                "power of the logits, averaged over the pairs with the same product, exceeds "
+                f"{MIN_SHARE:.1%} and {level_of_chance(keys)}. The other columns do not count."
             )
         )
         blocks += keys_of_the_publication(keys)
@@ -96,16 +96,16 @@ def _evidence_figure(analysis: Analysis) -> str:
     missing, others = analysis.run.missing_parts, ""
     if "operands" not in missing:
         others = (
-            " The other panels do not decide: a frequency can be large in the embedding and "
-            "unused by the logits."
+            " The other panels do not count, since the logits may not use a frequency that is "
+            "large in the embedding."
         )
     elif "neurons" not in missing:
-        others = " The other panels do not decide."
+        others = " The other panels do not count."
     return figure_or_reason(
         analysis,
         "key-frequencies",
-        "By the rule <code>logit_power</code> a frequency is key when its share of the logit "
-        f"power lies above both lines of the first panel: a threshold, and "
+        "By the rule <code>logit_power</code> a frequency is key if its share of the logit power "
+        f"lies above both lines of the first panel: a threshold, and "
         f"{level_of_chance(analysis.key_frequencies)}.{others}",
     )
 
@@ -113,12 +113,12 @@ def _evidence_figure(analysis: Analysis) -> str:
 def neuron_section(analysis: Analysis) -> Section:
     """How neurons gather around the key frequencies, and their phases."""
     spectrum = spectrum_of(analysis)
-    noun, plural = spectrum.noun, spectrum.plural
+    noun = spectrum.noun
     block = figure_or_reason(
         analysis,
         "neurons",
-        f"In a run that groks, neurons gather around the key {plural}. A neuron counts as "
-        f"single-{noun} when over 85% of its centered activation lies in one {noun}."
+        f"In a run that groks, more and more neurons respond to a single key {noun}. A neuron "
+        f"counts as single-{noun} if one {noun} holds over 85% of its centered activation."
         + _about_phases(analysis),
     )
     phases = figure_if_any(
@@ -127,8 +127,8 @@ def neuron_section(analysis: Analysis) -> Section:
         "Each neuron has a wave of a + b, and it writes a wave of c to the logits. On the dashed "
         "line the two phases are equal, and the waves of all neurons add up at the correct answer. "
         "Phases are periodic, so the corners at the upper left and the lower right belong to that "
-        f"line too. Shown are the neurons, at the last checkpoint, in which one {noun} explains "
-        "over 85% of what depends on a + b alone.",
+        f"line too. The figure shows the neurons of the last checkpoint in which one {noun} "
+        "explains over 85% of what depends on a + b alone.",
     )
     return Section("neurons", "Neurons", (block, *phases))
 
@@ -156,8 +156,7 @@ def logits_explained_section(analysis: Analysis) -> Section:
     block = figure_or_reason(
         analysis,
         "logits-explained",
-        f"How much of the variance of the logits the {spectrum.waves} of the key "
-        f"{spectrum.plural} explain, and with which amplitudes. In a clean circuit the fraction "
-        "ends near 1.",
+        f"The {spectrum.waves} of the key {spectrum.plural} explain this fraction of the variance "
+        "of the logits, with these amplitudes. In a clean circuit the fraction ends near 1.",
     )
     return Section("logits-explained", "Logits explained", (block,))

@@ -12,12 +12,12 @@ from grokinterp.trajectory.analysis import Analysis
 
 _ABLATION = (
     "ablation",
-    "Taking a part out and measuring the loss again: what matters costs loss.",
+    "The loss is measured again with a part removed. A part that matters costs loss.",
 )
 _SYMMETRICITY = (
     "gradient symmetricity",
-    "Mean cosine between the gradients of a logit for the embeddings of the two tokens: 1 where "
-    "the network treats them alike.",
+    "Mean cosine between the gradients of a logit with respect to the embeddings of the two "
+    "tokens. It is 1 if the network treats them alike.",
 )
 
 
@@ -39,23 +39,24 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
     common = [
         (
             "pair",
-            "One input (a, b) of the operation. Some pairs are trained on, the others are the test "
-            "pairs; <em>all</em> pairs are both together.",
+            "One input (a, b) of the operation. The network is trained on some pairs, the training "
+            "pairs. The others are the test pairs, and <em>all</em> pairs are both together.",
         ),
         (
             "step",
-            "One update of the weights. Step 0 is the network as it was initialized.",
+            "One update of the weights. Step 0 is the network before training.",
         ),
         (
             "loss",
             "Mean cross-entropy in nats (natural logarithm). A network that guesses among the "
-            f"{n} answers has ln {n} = {math.log(n):.2f} nats.{_about_trained_loss(analysis)}",
+            f"{n} answers has a loss of ln {n} = {math.log(n):.2f} nats."
+            f"{_about_trained_loss(analysis)}",
         ),
         (
             "memorization step, grokking step, delay",
-            "The first step from which the accuracy stays above "
-            f"{100 * limits.memorization:g}% on the training pairs; above "
-            f"{100 * limits.grokking:g}% on the test pairs; and the steps between the two.",
+            "Memorization step: the first step from which the accuracy on the training pairs stays "
+            f"above {100 * limits.memorization:g}%. Grokking step: the first from which that on "
+            f"the test pairs stays above {100 * limits.grokking:g}%. Delay: the steps between.",
         ),
         (
             "phases",
@@ -72,12 +73,12 @@ def _terms(analysis: Analysis) -> list[tuple[str, str]]:
     circuit = [
         (
             "trigonometric and memorization circuit",
-            f"The first is what the logits hold along the key {spectrum.plural}; the second is "
-            "the rest of them.",
+            f"The first is the part of the logits along the key {spectrum.plural}, and the second "
+            "is all the rest of the logits.",
         ),
         (
             "restricted and excluded loss",
-            "Loss with the trigonometric circuit alone, and with that circuit removed.",
+            "Restricted: the trigonometric circuit alone. Excluded: everything but that circuit.",
         ),
         _ABLATION,
     ]
@@ -100,25 +101,25 @@ def _terms_of_spectrum(analysis: Analysis) -> list[tuple[str, str]]:
             (
                 "representation",
                 "A way to write the elements of the group as matrices that multiply as they do. "
-                "What waves are to addition modulo p, the irreducible representations are here.",
+                "The irreducible representations play the role of the waves in addition modulo p.",
             ),
             (
                 "key representations",
-                "Those that carry the logits of the last checkpoint, by the rule that stands "
-                "beside their evidence.",
+                "Those that the logits of the last checkpoint consist of, by the rule that is "
+                "shown with their evidence.",
             ),
         ]
     order = analysis.key_frequencies.order
     return [
         (
             "frequency k",
-            f"The wave that goes round k times while a token runs through all {order} values: "
-            f"cos(2πka/{order}) and the sine of the same. There are {order // 2}.",
+            f"The wave that turns k times while a token a runs through all {order} values: "
+            f"cos(2πka/{order}) and sin(2πka/{order}). There are {order // 2} frequencies.",
         ),
         (
             "key frequencies",
-            "Those that carry the logits of the last checkpoint, by the rule that stands beside "
-            "their evidence. A network that computes a + b by turning circles needs only a few.",
+            "Those that the logits of the last checkpoint consist of, by the rule that is shown "
+            "with their evidence. A network that computes a + b by turning circles needs few.",
         ),
     ]
 
@@ -129,31 +130,32 @@ def _terms_of_algorithm(analysis: Analysis) -> list[tuple[str, str]]:
     terms = [
         (
             "clock and pizza",
-            "Two algorithms for addition that put every token on a circle. A clock multiplies and "
-            "gets the angle of a + b whatever a and b are. A pizza adds the two embeddings and "
-            "looks at the direction of the sum, which is short when a and b lie far apart and says "
-            "nothing when they lie opposite each other.",
+            "Two algorithms for addition that put every token on a circle. A clock multiplies, and "
+            "gets the angle of a + b for all a and b. A pizza adds the two embeddings and reads "
+            "the direction of the sum. The farther apart a and b are, the shorter the sum, and "
+            "when they are opposite it has no direction.",
         ),
         (
             "gradient symmetricity",
-            "Mean cosine between the gradients of a logit for the embeddings of the two tokens: "
-            "near 1 where the logits change alike with both, as in a pizza; lower in a clock.",
+            "Mean cosine between the gradients of a logit with respect to the embeddings of the "
+            "two tokens. It is near 1 in a pizza, whose logits change alike with both, and lower "
+            "in a clock.",
         ),
         (
             "distance irrelevance",
-            "Spread of the correct logit among pairs of the same a − b, as a fraction of its "
-            "whole spread: near 1 where the distance of the two tokens does not matter, 0 where "
-            "nothing else does, so lower in a pizza than in a clock.",
+            "Spread of the correct logit among pairs with the same a − b, as a fraction of its "
+            "whole spread. It is near 1 if the distance of the two tokens does not matter and 0 "
+            "if nothing else does. A pizza has a lower value than a clock.",
         ),
         (
             "circularity",
             "How close the first principal components of the embedding are to waves of one "
-            "frequency: 1 where it consists of circles, as in both algorithms.",
+            "frequency. It is 1 if the embedding consists of circles, as in both algorithms.",
         ),
         (
             "circle alone",
-            "The network run again with nothing of the embeddings of the tokens but their mean and "
-            "one key frequency; the formulas of clock and pizza are compared on its logits.",
+            "The network is run again with only the mean and one key frequency of the embeddings. "
+            "The formulas of clock and pizza are compared on its logits.",
         ),
     ]
     if "operands" in missing:

@@ -16,7 +16,7 @@ from grokinterp.trajectory.analysis import Analysis
 from grokinterp.trajectory.events import events_table
 
 
-def write_tables(analysis: Analysis, folder: Path) -> list[Path]:
+def write_tables(analysis: Analysis, folder: str | Path) -> list[Path]:
     """Write the tables of an analysis, measures.csv and others, and summary.json.
 
     A table without rows is not written.
