@@ -145,3 +145,21 @@ def test_no_modules_import_each_other_not_even_within_functions(graph):
     assert [sorted(part) for part in import_cycles(graph)] == [
         ["grokinterp.errors", "grokinterp.fields"]
     ]
+
+
+# The one place in which shapes are annotated and not checked: called a hundred thousand times a file.
+UNCHECKED = {"grokinterp.runs.importers.fits"}
+
+
+def test_every_module_that_writes_shapes_is_in_a_room_whose_shapes_are_checked(pytestconfig):
+    rooms = pytestconfig.getoption("--jaxtyping-packages").split(",")[:-1]
+    package = Path(grokinterp.__file__).parent
+    writing = {
+        ".".join(("grokinterp", *path.relative_to(package).with_suffix("").parts))
+        for path in package.rglob("*.py")
+        if "from jaxtyping import" in path.read_text(encoding="utf-8")
+    }
+    unchecked = {
+        name for name in writing if not any(f"{name}.".startswith(f"{room}.") for room in rooms)
+    }
+    assert unchecked == UNCHECKED, f"add to --jaxtyping-packages in pyproject.toml: {unchecked}"

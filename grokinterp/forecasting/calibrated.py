@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from grokinterp.errors import FitError
 from grokinterp.forecasting.landmarks import AtLandmark
-from grokinterp.laws.cure import NEVER, SEEN, CureModel, Distribution, Times, fit_cure_model
+from grokinterp.laws.cure import NEVER, SEEN, CureModel, Distribution, fit_cure_model
 
 N_FOLDS = 10
 PENALTY = 3.0

@@ -92,7 +92,9 @@ def at_landmark(runs: Iterable[FollowedRun], landmark: Landmark) -> AtLandmark:
     features = [run.state(step) for run, step in found]
     n_features = len(SETTING_FEATURES) + len(CURVE_FEATURES)
     times = Times(
-        np.array([np.log(run.end) if np.isfinite(run.end) else np.log(step) for run, step in found]),
+        np.array(
+            [np.log(run.end) if np.isfinite(run.end) else np.log(step) for run, step in found]
+        ),
         np.array([np.log(step) for _, step in found]),
         np.array([run.status for run, _ in found], dtype=int),
         weights_of(settings),
