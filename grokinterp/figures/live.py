@@ -183,6 +183,9 @@ def _shown_widget(figure: go.Figure) -> go.Figure:
     from IPython.display import display
 
     widget = go.FigureWidget(figure)
+    # As wide as the cell, now and when that changes; plotly's widgets have 700 pixels otherwise.
+    widget.update_layout(autosize=True)
+    widget.set_trait("_config", {"responsive": True})
     display(widget)
     # Both are figures of plotly, whose widget a type checker knows only where it is installed.
     return cast(go.Figure, widget)
