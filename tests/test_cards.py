@@ -278,7 +278,7 @@ def test_the_card_of_a_proof_says_what_it_is_worth():
     dear = dataclasses.replace(
         best, accuracy_lower_bound=0.5, relative_cost=0.75, bound_minus_cost=-0.25
     )
-    assert "costs 0.75 of checking every pair" in require_card(
+    assert "costs 0.75 times what checking every pair costs" in require_card(
         gi.Certificate(certificate.closed_form, (dear,))
     )
     nothing = dataclasses.replace(dear, accuracy_lower_bound=0.0)
@@ -300,7 +300,7 @@ def test_the_card_of_families_shows_the_share_of_each_and_the_network_with_the_l
 def test_the_card_of_a_league_has_its_first_measures_and_their_false_alarms():
     said = require_card(OBJECTS["league"])
     assert "20 grok, 20 cannot grok" in said
-    assert "earlywarned of 100%, in the median 100 steps before; false alarms 0%" in said
+    assert "early: warned before 100% of the jumps, in the median 100 steps ahead" in said
 
 
 def test_a_comparison_has_a_row_for_its_first_runs_and_says_how_many_it_leaves_out():

@@ -29,8 +29,8 @@ def certificate_card(certificate: Certificate) -> Card:
         doubt = "no strategy proves a single pair right, which says nothing against the network"
     elif best.bound_minus_cost <= 0:
         doubt = (
-            f"proving this costs {best.relative_cost:.3g} of checking every pair, which would "
-            "prove as much"
+            f"the proof costs {best.relative_cost:.3g} times what checking every pair costs, so "
+            "checking pairs one by one would prove no less"
         )
     return Card(
         title=certificate.title,
@@ -87,10 +87,11 @@ def league_card(league: League) -> Card:
     """On which runs was judged, and what the first measures are worth."""
     rows = {**league.in_rows()}
     rows.pop("warns most")
-    for name, row in league.table.head(MOST_MEASURES).iterrows():
-        rows[str(name)] = (
-            f"warned of {row['warned']:.0%}, in the median {row['lead']:,.0f} steps before; false "
-            f"alarms {row['false_alarms_cannot']:.0%} of the runs that cannot grok"
+    for place, (name, row) in enumerate(league.table.head(MOST_MEASURES).iterrows(), start=1):
+        # Names are longer than labels may be.
+        rows[f"{place}."] = (
+            f"{name}: warned before {row['warned']:.0%} of the jumps, in the median "
+            f"{row['lead']:,.0f} steps ahead; false alarms in {row['false_alarms_cannot']:.0%} of the runs that cannot grok"
         )
     n_more = len(league.table) - MOST_MEASURES
     if n_more > 0:
