@@ -91,7 +91,8 @@ def league_card(league: League) -> Card:
         # Names are longer than labels may be.
         rows[f"{place}."] = (
             f"{name}: warned before {row['warned']:.0%} of the jumps, in the median "
-            f"{row['lead']:,.0f} steps ahead; false alarms in {row['false_alarms_cannot']:.0%} of the runs that cannot grok"
+            f"{row['lead']:,.0f} steps ahead; false alarms in {row['false_alarms_cannot']:.0%} of "
+            "the runs that cannot grok"
         )
     n_more = len(league.table) - MOST_MEASURES
     if n_more > 0:
