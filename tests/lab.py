@@ -30,7 +30,8 @@ _SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
-_KERNEL = "[...jupyterapp.shell.widgets('main')][0]?.sessionContext?.session?.kernel"
+_PANEL = "[...jupyterapp.shell.widgets('main')][0]"
+_KERNEL = f"{_PANEL}?.sessionContext?.session?.kernel"
 _CELL = "document.querySelectorAll('.jp-NotebookPanel .jp-CodeCell')"
 
 
@@ -115,7 +116,7 @@ class LabPage:
     """A notebook that is open in JupyterLab."""
 
     def __init__(self, browser: Browser, lab: Lab, name: str) -> None:
-        self.browser = browser
+        self.browser, self.lab = browser, lab
         browser.call("Page.navigate", url=f"{lab.url}/tree/{name}?token={_TOKEN}")
         browser.wait_for(f"window.jupyterapp && {_KERNEL}?.status === 'idle'")
 
@@ -147,6 +148,12 @@ class LabPage:
         outputs = ", ".join(f".jp-OutputArea-output[data-mime-type*={kind}]" for kind in kinds)
         return self.browser.evaluate(
             f"[...document.querySelectorAll('{outputs}')].map(e => e.innerText).join('\\n')"
+        )
+
+    def save(self) -> None:
+        """Write the notebook with its outputs."""
+        self.browser.evaluate(
+            "[...jupyterapp.shell.widgets('main')][0].context.save().then(() => 1)"
         )
 
     def settle(self, expression: str) -> Any:

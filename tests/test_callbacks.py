@@ -7,6 +7,7 @@ import math
 import sys
 import types
 
+import plotly.graph_objects as go
 import pytest
 import torch
 
@@ -458,10 +459,21 @@ def test_a_notebook_shows_the_figure_in_place_of_the_bar(
     )
 
 
+def test_a_saved_notebook_keeps_a_sentence_in_place_of_the_widget(monkeypatch):
+    pytest.importorskip("anywidget", reason="anywidget is in the extra [notebook]")
+    from grokinterp.figures import live as module
+
+    shown = []
+    display = types.SimpleNamespace(display=lambda bundle, raw: shown.append(bundle))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    module._shown_widget(go.Figure())
+    (bundle,) = shown
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "gi.analyze_run(run).plot()" in bundle["text/plain"]
+
+
 def test_a_widget_of_plotly_is_sent_every_update(tmp_path):
     pytest.importorskip("anywidget", reason="anywidget is in the extra [notebook]")
-    import plotly.graph_objects as go
-
     sent = []
 
     def widget(figure):

@@ -49,6 +49,10 @@ _CONFIG = {
     "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
 }
 """What plotly.js is told of the widget."""
+_GONE = (
+    "A live figure lasts as long as its kernel. Run the cell again, or draw what it showed: "
+    "gi.analyze_run(run).plot()"
+)
 _ENDS = {
     "finished": "finished",
     "stopped_early": "stopped early",
@@ -194,7 +198,8 @@ def _shown_widget(figure: go.Figure) -> go.Figure:
     # As wide as the cell, now and when that changes; plotly's widgets have 700 pixels otherwise.
     widget.update_layout(autosize=True)
     widget.set_trait("_config", _CONFIG)
-    display(widget)
+    # A notebook that is opened again has no widget; the text is what it then shows.
+    display({**cast(Any, widget)._repr_mimebundle_(), "text/plain": _GONE}, raw=True)
     # Both are figures of plotly, whose widget a type checker knows only where it is installed.
     return cast(go.Figure, widget)
 
