@@ -41,14 +41,8 @@ N_CIRCLES = 3
 FIRST_CIRCLE = 3
 """Number of its axes: the first two are those of the losses and of the spectrum."""
 _LOSSES = ("train_loss", "test_loss")
-_CONFIG = {
-    "responsive": True,
-    "displaylogo": False,
-    # No figure is sent anywhere, so the button for it goes, as in the report.
-    "plotlyServerURL": "",
-    "modeBarButtonsToRemove": ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
-}
-"""What plotly.js is told of the widget."""
+_CONFIG = {"responsive": True, "displayModeBar": False}
+"""What plotly.js is told of the widget; its buttons would cover the title of a narrow figure."""
 _GONE = (
     "A live figure lasts as long as its kernel. Run the cell again, or draw what it showed: "
     "gi.analyze_run(run).plot()"
@@ -191,17 +185,17 @@ def why_not_live() -> str | None:
     return None
 
 
-def _shown_widget(figure: go.Figure) -> go.Figure:
+def _shown_widget(figure: go.Figure) -> Any:
     from IPython.display import display
 
-    widget = go.FigureWidget(figure)
+    # A type checker knows the widget only where it is installed.
+    widget: Any = go.FigureWidget(figure)
     # As wide as the cell, now and when that changes; plotly's widgets have 700 pixels otherwise.
-    widget.update_layout(autosize=True)
+    widget.update_layout(autosize=True, title_font_size=13)
     widget.set_trait("_config", _CONFIG)
     # A notebook that is opened again has no widget; the text is what it then shows.
-    display({**cast(Any, widget)._repr_mimebundle_(), "text/plain": _GONE}, raw=True)
-    # Both are figures of plotly, whose widget a type checker knows only where it is installed.
-    return cast(go.Figure, widget)
+    display({**widget._repr_mimebundle_(), "text/plain": _GONE}, raw=True)
+    return widget
 
 
 def _place(event: TrainingEvent) -> str:
