@@ -10,6 +10,8 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,9 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    # No name resolves and no proxy answers: whatever a page needs, it has to carry.
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    # No name resolves and no proxy answers: whatever a page needs, it has to carry. A server that a
+    # test has started is reached by its number.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--proxy-server=127.0.0.1:9",
 )
 
@@ -68,6 +71,27 @@ class Browser:
         self._process.wait(timeout=20)
         os.close(self._out)
         os.close(self._in)
+
+    @contextmanager
+    def frame(self) -> Iterator[None]:
+        """Evaluate in the one frame of the page that is sandboxed, which is a target of its own."""
+        page = self._session
+        (frame,) = (
+            target
+            for target in self.call("Target.getTargets")["targetInfos"]
+            if target["type"] == "iframe"
+        )
+        attached = self.call("Target.attachToTarget", targetId=frame["targetId"], flatten=True)
+        self._session = attached["sessionId"]
+        try:
+            yield
+        finally:
+            self._session = page
+
+    def click(self, x: float, y: float) -> None:
+        """Click at a place of the window, whatever lies there."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one command of the DevTools protocol and return its result."""

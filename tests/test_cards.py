@@ -62,8 +62,24 @@ def reproduction(claims=(), failures=()):
 GROKKED = synthetic.grokked_analysis(12)
 CLAIM = Claim("slope", "confirmed", "It is -1.", {})
 CLOCK = gi.take_snapshot(kinds.clock())
+CLOCK_KEYS = gi.KeyFrequencies.given(13, kinds.KEYS)
+
+
+def league_of(name):
+    """A league of one measure that warns of every grokking run and of no other."""
+    steps, rows = np.array([0, 100, 200]), []
+    for groks in (True, False):
+        values, at = np.array([0.0, float(groks), 0.0]), 200 if groks else None
+        ending = "groks" if groks else "cannot"
+        rows += [gi.WatchedCurve(f"{ending} {k}", ending, steps, values, 0, at) for k in range(20)]
+    return gi.judge_curves({name: rows})
+
+
 OBJECTS = {
-    "closed form": gi.extract(CLOCK, gi.KeyFrequencies.given(13, kinds.KEYS)),
+    "closed form": gi.extract(CLOCK, CLOCK_KEYS),
+    "certificate": gi.certify(CLOCK, gi.extract(CLOCK, CLOCK_KEYS)),
+    "mode families": gi.mode_families(CLOCK, CLOCK_KEYS),
+    "league": league_of("early"),
     "config": gi.PRESETS["quick"],
     "imported config": ImportedConfig(gi.TaskSpec(p=59), gi.ModelSpec(), unknown=("model.init",)),
     "run": GROKKED.run,
@@ -254,6 +270,39 @@ def test_the_card_of_an_analysis_has_outcome_phases_keys_and_steps():
     assert "memorized at step 230, generalized at step 8,310" in said
 
 
+def test_the_card_of_a_proof_says_what_it_is_worth():
+    certificate = OBJECTS["certificate"]
+    said = require_card(certificate)
+    assert f"accuracy at least {certificate.accuracy_lower_bound:.4g}" in said
+    best = certificate.best
+    dear = dataclasses.replace(
+        best, accuracy_lower_bound=0.5, relative_cost=0.75, bound_minus_cost=-0.25
+    )
+    assert "costs 0.75 times what checking every pair costs" in require_card(
+        gi.Certificate(certificate.closed_form, (dear,))
+    )
+    nothing = dataclasses.replace(dear, accuracy_lower_bound=0.0)
+    assert "says nothing against the network" in require_card(
+        gi.Certificate(certificate.closed_form, (nothing,))
+    )
+
+
+def test_the_card_of_families_shows_the_share_of_each_and_the_network_with_the_largest_alone():
+    families = OBJECTS["mode families"]
+    said, table = require_card(families), families.table.set_index(["part", "family"])
+    share = table.loc[("logits", "sum"), "share"]
+    assert share > 0.9 and f"sum {share:.1%}" in said
+    without = table.loc[("logits", "sum"), "ablated_accuracy_all"]
+    assert f"sum of the logits: accuracy 1; without it {without:.4g}" in said
+    assert families._repr_html_().count(f'fill="{KEY}"') == 1
+
+
+def test_the_card_of_a_league_has_its_first_measures_and_their_false_alarms():
+    said = require_card(OBJECTS["league"])
+    assert "20 grok, 20 cannot grok" in said
+    assert "early: warned before 100% of the jumps, in the median 100 steps ahead" in said
+
+
 def test_a_comparison_has_a_row_for_its_first_runs_and_says_how_many_it_leaves_out():
     said = require_card(OBJECTS["comparison"])
     assert "run 1grokked, at step 8,310" in said and "run 2memorized" in said
@@ -290,7 +339,11 @@ def with_text(word):
     compared = comparison_of([analysis, synthetic.memorized_analysis(12)])
     object.__setattr__(compared.settings, "labels", (word, "b"))
     table = Card(word, {word: word}, {word: word}, (), None, {word: word})
-    return [run, keys, named, analysis, config, found, compared], table
+    families = dataclasses.replace(OBJECTS["mode families"], reasons={word: word})
+    one = dataclasses.replace(OBJECTS["certificate"].best, strategy=word, assumes=word, reason=word)
+    certificate = gi.Certificate(OBJECTS["closed form"], (one,))
+    explained = [families, certificate, league_of(word)]
+    return [run, keys, named, analysis, config, found, compared, *explained], table
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PAYLOADS if kind != "a harmless word"])
@@ -434,7 +487,7 @@ def test_cards_take_the_colors_of_the_page_and_fit_a_telephone(tmp_path):
                 assert seen["colors"] == [color]
                 assert seen["backgrounds"] == ["rgba(0, 0, 0, 0)"]
                 assert seen["width"] <= width
-                assert len(seen["pictures"]) == 4 and min(seen["pictures"]) > 200
+                assert len(seen["pictures"]) == 5 and min(seen["pictures"]) > 200
 
 
 class Thing:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from grokinterp.cards.configs import imported_config_card, train_config_card
+from grokinterp.cards.explanations import certificate_card, league_card, mode_families_card
 from grokinterp.cards.formulas import closed_form_card
 from grokinterp.cards.learning_coefficient import learning_coefficient_card
 from grokinterp.cards.markup import Card, card_html
@@ -22,6 +23,9 @@ CARDS: dict[str, Callable[[Any], Card]] = {
     "KeyFrequencies": key_frequencies_card,
     "ClosedForm": closed_form_card,
     "LearningCoefficient": learning_coefficient_card,
+    "Certificate": certificate_card,
+    "ModeFamilies": mode_families_card,
+    "League": league_card,
     "Analysis": analysis_card,
     "Comparison": comparison_card,
     "Reproduction": reproduction_card,

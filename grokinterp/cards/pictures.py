@@ -71,8 +71,16 @@ def sparkline(
     return _figure("".join(lines + drawn), said, shown_colors)
 
 
-def bars(heights: np.ndarray, is_key: np.ndarray, said: str, names: Sequence[int | str]) -> str:
+def bars(
+    heights: np.ndarray,
+    is_key: np.ndarray,
+    said: str,
+    names: Sequence[int | str],
+    words: tuple[str, str] = ("key", "other"),
+) -> str:
     """Draw shares as bars, those of key components in green, with a sentence below.
+
+    `words` are what the legend calls green and gray.
 
     Of many neighbors the tallest is drawn, and a key component before any other.
 
@@ -99,7 +107,7 @@ def bars(heights: np.ndarray, is_key: np.ndarray, said: str, names: Sequence[int
     )
     ends = f"{names[0]} to {names[-1]}" if len(names) else ""
     said = f"{ends}: {said}" if ends else said
-    return _figure(drawn, said, {"key": KEY, "other": OTHER})
+    return _figure(drawn, said, dict(zip(words, (KEY, OTHER), strict=True)))
 
 
 def _figure(drawn: str, said: str, colors: Mapping[str, str]) -> str:

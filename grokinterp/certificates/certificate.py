@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 import pandas as pd
 
 from grokinterp.extraction import ClosedForm
-from grokinterp.reprs import in_lines
+from grokinterp.reprs import card_repr, in_lines
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,19 @@ class Certificate:
         table = pd.DataFrame([asdict(row) for row in self.rows])
         return table.astype({"unexplained_dimension": "Int64", "n_functions": "Int64"})
 
+    @property
+    def title(self) -> str:
+        """``Certificate of addition modulo 113 at step 25,000``."""
+        return self.closed_form.title.replace("ClosedForm", "Certificate", 1).partition(":")[0]
+
+    def in_rows(self) -> dict[str, str]:
+        """What each strategy proves, or why it is absent, in words by its name."""
+        return {row.strategy: _in_words(row) for row in self.rows}
+
     def __repr__(self) -> str:
-        title = self.closed_form.title.replace("ClosedForm", "Certificate", 1).partition(":")[0]
-        return in_lines(title, {row.strategy: _in_words(row) for row in self.rows})
+        return in_lines(self.title, self.in_rows())
+
+    _repr_html_ = card_repr
 
 
 def _in_words(row: Strategy) -> str:

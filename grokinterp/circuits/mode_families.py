@@ -19,7 +19,7 @@ from grokinterp.circuits.snapshot import Snapshot
 from grokinterp.errors import ConfigError
 from grokinterp.fields import checked
 from grokinterp.models.network_parts import PartName
-from grokinterp.reprs import in_lines
+from grokinterp.reprs import card_repr, in_lines
 from grokinterp.spectra.pair_modes import (
     CONSTANT,
     PRODUCT,
@@ -61,13 +61,22 @@ class ModeFamilies:
     reasons: dict[str, str]
     """Why a part, or what it does with and without a family, is absent."""
 
-    def __repr__(self) -> str:
+    title = "Families of two-dimensional modes, shares of the variance"
+    """What :meth:`in_rows` has."""
+
+    def in_rows(self) -> dict[str, str]:
+        """Share of each family, in words by part."""
         lines = {}
         for part, rows in self.table.groupby("part", sort=False):
             shares = rows.dropna(subset=["share"])
             named = zip(shares["family"], shares["share"], strict=True)
             lines[str(part)] = ", ".join(f"{family} {share:.1%}" for family, share in named)
-        return in_lines("Families of two-dimensional modes, shares of the variance", lines)
+        return lines
+
+    def __repr__(self) -> str:
+        return in_lines(self.title, self.in_rows())
+
+    _repr_html_ = card_repr
 
 
 def mode_families(

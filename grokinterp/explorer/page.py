@@ -77,10 +77,14 @@ class Explorer:
     def _repr_html_(self) -> str:
         # A frame of its own: the notebook's styles stay outside, the page's inside. It may run its
         # script and nothing else: no cookies, no storage, no access to the notebook.
+        # The sentence lies below the frame, which a notebook that is not trusted leaves out.
+        title, place = html.escape(self.title), "grid-area:1/1"
         return (
-            f'<iframe sandbox="allow-scripts" title="{html.escape(self.title)}" '
-            'style="width:100%;height:920px;border:1px solid rgba(128,128,128,.45);'
-            f'border-radius:6px" srcdoc="{html.escape(self.html)}"></iframe>'
+            f'<div style="display:grid"><p style="{place};margin:1em">{title} is shown once the '
+            "notebook is trusted: run the cell again, or trust the notebook.</p>"
+            f'<iframe sandbox="allow-scripts" title="{title}" style="{place};position:relative;'
+            "width:100%;height:920px;box-sizing:border-box;border:1px solid rgba(128,128,128,.45);"
+            f'border-radius:6px" srcdoc="{html.escape(self.html)}"></iframe></div>'
         )
 
     def __repr__(self) -> str:

@@ -33,14 +33,20 @@ from grokinterp.training import TrainingEvent
 
 log = logging.getLogger(__name__)
 
-SECONDS = 0.5
-"""Between two updates at least."""
+SECONDS = 1.0
+"""Between two updates at least: the browser that draws them may share the cores."""
 MOST_OF_THE_TIME = 0.01
 """Share of the processor time that updates may take: after a slow one the next waits longer."""
 N_CIRCLES = 3
 FIRST_CIRCLE = 3
 """Number of its axes: the first two are those of the losses and of the spectrum."""
 _LOSSES = ("train_loss", "test_loss")
+_CONFIG = {"responsive": True, "displayModeBar": False}
+"""What plotly.js is told of the widget; its buttons would cover the title of a narrow figure."""
+_GONE = (
+    "A live figure lasts as long as its kernel. Run the cell again, or draw what it showed: "
+    "gi.analyze_run(run).plot()"
+)
 _ENDS = {
     "finished": "finished",
     "stopped_early": "stopped early",
@@ -55,7 +61,7 @@ class LiveFigure:
     ``gi.train(..., live=True)`` makes one. Spectrum and circles are drawn for transformers on
     tasks with a cyclic view, for any other run the losses alone. The three circles are those of
     the frequencies with the largest norm at that moment. A figure is updated between steps, at
-    most every half second, and seldom enough that updates take at most 1 % of the processor time.
+    most every second, and seldom enough that updates take at most 1 % of the processor time.
 
     Parameters
     ----------
@@ -179,13 +185,17 @@ def why_not_live() -> str | None:
     return None
 
 
-def _shown_widget(figure: go.Figure) -> go.Figure:
+def _shown_widget(figure: go.Figure) -> Any:
     from IPython.display import display
 
-    widget = go.FigureWidget(figure)
-    display(widget)
-    # Both are figures of plotly, whose widget a type checker knows only where it is installed.
-    return cast(go.Figure, widget)
+    # A type checker knows the widget only where it is installed.
+    widget: Any = go.FigureWidget(figure)
+    # As wide as the cell, now and when that changes; plotly's widgets have 700 pixels otherwise.
+    widget.update_layout(autosize=True, title_font_size=13)
+    widget.set_trait("_config", _CONFIG)
+    # A notebook that is opened again has no widget; the text is what it then shows.
+    display({**widget._repr_mimebundle_(), "text/plain": _GONE}, raw=True)
+    return widget
 
 
 def _place(event: TrainingEvent) -> str:

@@ -26,7 +26,7 @@ from grokinterp.leagues.scores import (
 from grokinterp.leagues.tables import BankTable, check_folder, shipped_table, table_of_folder
 from grokinterp.measures import MEASURES, Measure, as_measure
 from grokinterp.registered import registered
-from grokinterp.reprs import in_lines
+from grokinterp.reprs import card_repr, in_lines
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -87,18 +87,26 @@ class League:
         """
         return registered("plot of a league")(self)
 
-    def __repr__(self) -> str:
+    @property
+    def title(self) -> str:
+        """``League of 53 measures``."""
+        return f"League of {len(self.table)} measures"
+
+    def in_rows(self) -> dict[str, str | None]:
+        """The runs and the measure that warns most, in words by label."""
         endings = self.runs["ending"].value_counts()
         best = self.table.index[0] if len(self.table) else None
-        return in_lines(
-            f"League of {len(self.table)} measures",
-            {
-                "runs": ", ".join(f"{endings.get(k, 0)} {w}" for k, w in _ENDINGS.items()),
-                "configurations": str(self.n_configurations),
-                "warns most": best and f"{best}: {self.table['warned'].iloc[0]:.0%} of the runs",
-                "looking ahead": f"{len(self.looking_ahead)} more",
-            },
-        )
+        return {
+            "runs": ", ".join(f"{endings.get(k, 0)} {w}" for k, w in _ENDINGS.items()),
+            "configurations": str(self.n_configurations),
+            "warns most": best and f"{best}: {self.table['warned'].iloc[0]:.0%} of the runs",
+            "looking ahead": f"{len(self.looking_ahead)} more",
+        }
+
+    def __repr__(self) -> str:
+        return in_lines(self.title, self.in_rows())
+
+    _repr_html_ = card_repr
 
 
 _ENDINGS = {
