@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         extract as extract,
         extraction_curve as extraction_curve,
     )
+    from grokinterp.forecasting import Forecast as Forecast, forecast as forecast
     from grokinterp.leagues import (
         League as League,
         WatchedCurve as WatchedCurve,
@@ -212,6 +213,8 @@ _HOMES = {
     "compare_settings": "comparison",
     "explore": "explorer",
     "Explorer": "explorer",
+    "forecast": "forecasting",
+    "Forecast": "forecasting",
     "league": "leagues",
     "League": "leagues",
     "WatchedCurve": "leagues",
@@ -242,6 +245,8 @@ _HOMES = {
 # What methods of lower rooms call in higher ones.
 register("card", "grokinterp.cards:card_of")
 register("plot of an analysis", "grokinterp.figures.story:plot_story")
+register("forecast", "grokinterp.forecasting:forecast")
+register("forecast of a run under way", "grokinterp.forecasting.forecast:forecast_under_way")
 register("plot of a league", "grokinterp.figures.league:plot_league")
 
 if not TYPE_CHECKING:  # which would take any misspelled name for one of these

@@ -15,7 +15,7 @@ from grokinterp.errors import ConfigError
 from grokinterp.fields import shown
 
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
-_ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "à": r"{\`a}", "ø": r"{\o}", "ü": r"{\"u}"}
+_ACCENTS = {"á": r"{\'a}", "é": r"{\'e}", "è": r"{\`e}", "à": r"{\`a}", "ø": r"{\o}", "ü": r"{\"u}"}
 MOST_NAMES = 5
 """Authors that a reference names; of more it names the first."""
 
@@ -154,6 +154,27 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         2021,
         arxiv="1903.08008",
         journal="Bayesian Analysis",
+    ),
+    "farewell1982mixture": Paper(
+        ("Farewell, Vern T.",),
+        "The Use of Mixture Models for the Analysis of Survival Data with Long-Term Survivors",
+        1982,
+        journal="Biometrics",
+        called=("Farewell 1982", "Farewell, Biometrics"),
+    ),
+    "vanhouwelingen2007dynamic": Paper(
+        ("van Houwelingen, Hans C.",),
+        "Dynamic Prediction by Landmarking in Event History Analysis",
+        2007,
+        journal="Scandinavian Journal of Statistics",
+        called=("van Houwelingen, Scandinavian",),
+    ),
+    "candes2023conformalized": Paper(
+        ("Candès, Emmanuel", "Lei, Lihua", "Ren, Zhimei"),
+        "Conformalized Survival Analysis",
+        2023,
+        arxiv="2103.09763",
+        journal="Journal of the Royal Statistical Society Series B",
     ),
     "stander2024grokking": Paper(
         ("Stander, Dashiell", "Yu, Qinan", "Fan, Honglu", "Biderman, Stella"),

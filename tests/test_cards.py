@@ -80,6 +80,7 @@ OBJECTS = {
     "certificate": gi.certify(CLOCK, gi.extract(CLOCK, CLOCK_KEYS)),
     "mode families": gi.mode_families(CLOCK, CLOCK_KEYS),
     "league": league_of("early"),
+    "forecast": gi.Forecast(300, 1000, 540, (380, 1500), 0.2, n_settings=37),
     "config": gi.PRESETS["quick"],
     "imported config": ImportedConfig(gi.TaskSpec(p=59), gi.ModelSpec(), unknown=("model.init",)),
     "run": GROKKED.run,

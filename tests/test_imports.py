@@ -147,7 +147,7 @@ def test_no_modules_import_each_other_not_even_within_functions(graph):
     ]
 
 
-# The one place in which shapes are annotated and not checked: called a hundred thousand times a file.
+# Where shapes are written and not checked: it is called a hundred thousand times for a file.
 UNCHECKED = {"grokinterp.runs.importers.fits"}
 
 

@@ -32,6 +32,8 @@ from grokinterp.leagues.tables import (
 )
 from tests.foreign import DATA
 
+pytestmark = pytest.mark.long  # Shipped tables are judged many times.
+
 OTHERS = DATA / "league"
 PLAIN = [one for one in gi.MEASURES if one.name in ("test_loss", "restricted_loss", "gini_W_E")]
 

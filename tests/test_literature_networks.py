@@ -30,6 +30,8 @@ from grokinterp.tasks import Task, TaskSpec
 from grokinterp.training import train
 from tests import tiny
 
+pytestmark = pytest.mark.long  # Networks of other sizes.
+
 EXACT64 = {"rtol": 1e-10, "atol": 1e-11}
 """Two orders of summation of the same sums in float64, through up to three norms."""
 WIDTHS = {"d_model": 12, "n_heads": 3, "d_head": 4, "d_mlp": 7}

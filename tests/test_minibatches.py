@@ -174,6 +174,7 @@ def test_spikes_are_found_on_the_losses_of_the_batches(tmp_path):
     assert not find_spikes(run.curves.assign(batch_loss=1e-6))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch_size", [39, 4])
 def test_a_batch_of_few_examples_is_no_spike(tmp_path, batch_size):
     """With 39 every fourth batch has a single example; the loss on all examples has no spike."""

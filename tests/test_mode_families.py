@@ -212,7 +212,9 @@ def neuron_shares(snapshot):
     return rows_of(gi.mode_families(snapshot), "neurons").share.fillna(0)
 
 
-@pytest.mark.parametrize("name", ["S3", "dicyclic(3)", "C2xC2", "S4"])
+@pytest.mark.parametrize(
+    "name", ["S3", "dicyclic(3)", "C2xC2", pytest.param("S4", marks=pytest.mark.long)]
+)
 def test_functions_of_one_element_and_of_the_product_are_whole_families(name):
     (n,) = planted_order(name)
     of_one = planted.noise(n, 8, seed=3)
@@ -227,7 +229,7 @@ def test_functions_of_one_element_and_of_the_product_are_whole_families(name):
         assert shares.sum() == pytest.approx(1, abs=1e-10)
 
 
-@pytest.mark.parametrize("name", ["S3", "dicyclic(3)", "S4"])
+@pytest.mark.parametrize("name", ["S3", "dicyclic(3)", pytest.param("S4", marks=pytest.mark.long)])
 def test_families_of_a_group_are_the_projections_on_their_spaces(name):
     (n,) = planted_order(name)
     values = planted.noise(n, n, 8, seed=8)

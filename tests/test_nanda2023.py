@@ -250,6 +250,7 @@ def observed(weight_decay, folder):
     return observe_progress(run, PlannedRun(config, {"p": 23, "seed": 0}))
 
 
+@pytest.mark.long
 def test_a_tiny_network_has_leads_with_weight_decay_and_none_without(tmp_path):
     seen = observed(1.0, tmp_path / "decay")
     assert seen["jump_step"] > seen["jump_step_all"]  # mirrored pairs are right first

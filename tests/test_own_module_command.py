@@ -12,6 +12,8 @@ from tests import own_networks as own
 from tests.own_networks import seeded
 from tests.test_commands import run
 
+pytestmark = pytest.mark.long  # A process for each command.
+
 NETS = """
 import sys
 import torch

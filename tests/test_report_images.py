@@ -18,6 +18,8 @@ from grokinterp.report import images, render_comparison
 from tests import synthetic
 from tests.browser import EXECUTABLE
 
+pytestmark = pytest.mark.long  # Chromium draws every picture.
+
 
 @pytest.fixture(scope="module")
 def analysis():

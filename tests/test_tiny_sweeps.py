@@ -7,6 +7,8 @@ questions ask about the same runs, so that each is trained once.
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.long  # Sweeps of small networks.
+
 WEIGHT_DECAYS = (0.35, 0.9, 1.0)
 FRACTIONS = (0.65, 0.7, 0.8, 0.9)
 SEEDS = (0, 1)

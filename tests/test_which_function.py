@@ -36,7 +36,16 @@ def names(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("line", lines_of(WITH_RUN))
+SLOW = ("gi.local_learning_coefficient(", "gi.league(")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(line, marks=pytest.mark.long if line.startswith(SLOW) else ())
+        for line in lines_of(WITH_RUN)
+    ],
+)
 def test_every_answer_runs(line, names, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert eval(line, dict(names)) is not None or (tmp_path / "report.html").exists()

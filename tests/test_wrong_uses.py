@@ -10,6 +10,8 @@ import pytest
 
 from tests.wrong_uses import USES, Answer, WrongUse, tables
 
+pytestmark = pytest.mark.long  # A process for each use.
+
 _ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 

@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from grokinterp.cards.configs import imported_config_card, train_config_card
-from grokinterp.cards.explanations import certificate_card, league_card, mode_families_card
+from grokinterp.cards.explanations import (
+    certificate_card,
+    forecast_card,
+    league_card,
+    mode_families_card,
+)
 from grokinterp.cards.formulas import closed_form_card
 from grokinterp.cards.learning_coefficient import learning_coefficient_card
 from grokinterp.cards.markup import Card, card_html
@@ -26,6 +31,7 @@ CARDS: dict[str, Callable[[Any], Card]] = {
     "Certificate": certificate_card,
     "ModeFamilies": mode_families_card,
     "League": league_card,
+    "Forecast": forecast_card,
     "Analysis": analysis_card,
     "Comparison": comparison_card,
     "Reproduction": reproduction_card,

@@ -1,4 +1,4 @@
-"""Cards of what explains a checkpoint beside its formula: a proof, its modes, and the league."""
+"""Cards of a proof, of modes, of a league and of a forecast."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from grokinterp.certificates import Certificate
     from grokinterp.circuits import ModeFamilies
+    from grokinterp.forecasting import Forecast
     from grokinterp.leagues import League
 
 MOST_MEASURES = 5
@@ -81,6 +82,19 @@ def _family_bars(table: pd.DataFrame) -> str:
     shares, is_largest = rows["share"].to_numpy(dtype=float), np.arange(len(rows)) == place
     said = f"shares of the variance of the logits: {listed(rows['family'])}"
     return bars(shares, is_largest, said, (), ("largest", "other"))
+
+
+def forecast_card(forecast: Forecast) -> Card:
+    """When a run will grok, how sure that is, or why nothing can be said."""
+    return Card(
+        title=forecast.title,
+        rows=forecast.in_rows(),
+        calls={
+            "forecast.interval": "has the steps between which it groks, if it groks",
+            "forecast.never": f"is the probability of not until step {forecast.horizon:,}",
+            "run.forecast(at=...)": "looks at the curves up to an earlier step",
+        },
+    )
 
 
 def league_card(league: League) -> Card:

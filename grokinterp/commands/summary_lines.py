@@ -40,6 +40,8 @@ def summary_lines(analysis: Analysis) -> list[str]:
     for name, span in analysis.phases.as_dict().items():
         text = f"steps {span[0]:,} to {span[1]:,}" if span else ""
         lines.append(_line(analysis, f"phases.{name}", text, width))
+    if analysis.forecast is not None:
+        lines.append(f"{'forecast':{width}}{analysis.forecast.sentence}")
     lines += _event_lines(analysis, width)
     lines += _ablation_lines(analysis, width)
     for name, reason in analysis.failures.items():

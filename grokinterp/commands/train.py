@@ -50,6 +50,8 @@ class Train:
     """Threads of torch. Another number gives other rounding (default: as torch chooses)."""
     device: str = "cpu"
     """Where to train, such as cpu or cuda."""
+    forecast: bool = False
+    """Say below the progress bar when the run is expected to grok, and after it once more."""
     quiet: bool = False
     """Show no progress bar."""
 
@@ -62,17 +64,29 @@ def main(arguments: list[str]) -> None:
     from grokinterp.trajectory import milestones_of
 
     logging.basicConfig(level="INFO", format="%(message)s")
+    callbacks = []
+    if command.forecast:
+        from grokinterp.forecasting.watching import ForecastLine
+
+        callbacks = [ForecastLine(command.out, write=_unseen if command.quiet else None)]
     run = train(
         command.config,
         command.out,
+        callbacks=callbacks,
         n_threads=command.n_threads,
         device=command.device,
         progress=not command.quiet,
     )
     tell(milestones_of(run).outcome)
+    for line in callbacks:
+        tell(f"Last forecast: {line.sentence}")
     tell(f"{len(run.steps)} checkpoints in {command.out}")
     if isinstance(command.config.task, TaskSpec):
         tell(f"Explain it: python -m grokinterp.analyze {command.out}")
+
+
+def _unseen(sentence: str) -> None:
+    """Show nothing on the way: the last forecast is told at the end."""
 
 
 def _parse(arguments: list[str]) -> Train:

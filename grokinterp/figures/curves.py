@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from grokinterp.errors import FitError
 from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.drawn import FIELDS_OF_FIGURES
+from grokinterp.figures.forecast import add_forecast
 from grokinterp.figures.lines import Line, add_lines, figure_of_lines, finite_points
 from grokinterp.figures.style import LOSS_TITLE, MARK_COLOR, SPLIT_COLORS, traces
 from grokinterp.trajectory.analysis import Analysis
@@ -22,7 +23,8 @@ def plot_losses(analysis: Analysis) -> go.Figure:
     """Train and test loss at every recorded step, on a logarithmic axis.
 
     Long curves are thinned for the screen in a way that keeps every peak; the losses
-    themselves stay in ``analysis.run.curves``.
+    themselves stay in ``analysis.run.curves``. For a run under way a band shows where it is
+    expected to grok (:func:`grokinterp.forecast`), if anything can be said.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def plot_losses(analysis: Analysis) -> go.Figure:
         Line("test_loss", "test", SPLIT_COLORS["test"]),
     )
     table = _curves_or_trajectory(analysis, *_LOSSES)
-    return figure_of_lines(
+    figure = figure_of_lines(
         analysis,
         table,
         lines,
@@ -53,6 +55,9 @@ def plot_losses(analysis: Analysis) -> go.Figure:
         is_log=True,
         absent=("No finite loss was recorded", *FIELDS_OF_FIGURES["loss"]),
     )
+    if analysis.forecast is not None:
+        add_forecast(figure, analysis.forecast)
+    return figure
 
 
 def plot_accuracies(analysis: Analysis) -> go.Figure:

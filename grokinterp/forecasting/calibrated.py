@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from grokinterp.errors import FitError
 from grokinterp.forecasting.landmarks import AtLandmark
 from grokinterp.laws.cure import NEVER, SEEN, CureModel, Distribution, fit_cure_model
 
@@ -25,7 +24,7 @@ class Method:
     name: str
     distribution: Distribution = "log-normal"
     with_curves: bool = True
-    penalty: float = PENALTY
+    penalty: int | float = PENALTY
 
     def fit(self, runs: AtLandmark, start: CureModel | None = None) -> CureModel:
         """Fit to runs at a landmark."""
@@ -53,15 +52,15 @@ class Calibrated:
 
     method: Method
     model: CureModel
-    low_part: float
+    low_part: int | float
     """Part of the model's distribution that lies below the interval."""
-    high_part: float
+    high_part: int | float
     """1 where there are too few configurations for an upper bound."""
     n_settings: int
     """Configurations that the two were found on."""
 
     def never_within(
-        self, features: Float[np.ndarray, "run feature"], step: np.ndarray, horizon: float
+        self, features: Float[np.ndarray, "run feature"], step: np.ndarray, horizon: int | float
     ) -> Float[np.ndarray, " run"]:
         """Probability that the runs do not grok until a step."""
         columns, start = self._columns(features), np.log(step)
@@ -70,7 +69,7 @@ class Calibrated:
         return never + (1 - never) * np.exp(self.model.log_survival(columns, until, start))
 
     def quantile(
-        self, features: Float[np.ndarray, "run feature"], step: np.ndarray, part: float
+        self, features: Float[np.ndarray, "run feature"], step: np.ndarray, part: int | float
     ) -> Float[np.ndarray, " run"]:
         """Step before which a part of the runs that grok have grokked; infinite for all."""
         if part >= 1:
@@ -105,28 +104,19 @@ def calibrate(
     """
     model = method.fit(runs, start)
     fold = _folds(runs.settings, n_folds)
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    rank, is_seen, mass = (np.zeros(len(runs)) for _ in range(3))
     for number in range(n_folds):
         is_out = fold == number
         if not is_out.any():
             continue
-        try:
-            without = method.fit(runs.rows(~is_out), _same_features(model))
-        except FitError:
-            continue
-        parts.append(_ranks(without, method, runs.rows(is_out)))
-    rank, is_seen, mass = (np.concatenate(one) for one in zip(*parts, strict=True))
+        # From the whole model, which lies near: the search is shorter.
+        without = method.fit(runs.rows(~is_out), model)
+        rank[is_out], is_seen[is_out], mass[is_out] = _ranks(without, method, runs.rows(is_out))
     # As many configurations as there are masses: seeds share the weight of theirs.
-    order = np.concatenate([np.flatnonzero(fold == n) for n in range(n_folds) if (fold == n).any()])
-    mass = mass * _share_of_setting([runs.settings[i] for i in order[: len(mass)]])
-    n_settings = float(mass.sum())
-    tail = (1 - level) / 2
-    low, high = _bounds(rank, is_seen, mass, tail, n_settings)
-    return Calibrated(method, model, low, high, round(n_settings))
-
-
-def _same_features(model: CureModel) -> CureModel:
-    return model
+    _, which, counts = np.unique(runs.settings, return_inverse=True, return_counts=True)
+    mass = mass / counts[which]
+    low, high = _bounds(rank, is_seen.astype(bool), mass, (1 - level) / 2)
+    return Calibrated(method, model, low, high, round(float(mass.sum())))
 
 
 def _folds(settings: tuple[str, ...], n_folds: int) -> np.ndarray:
@@ -148,20 +138,16 @@ def _ranks(
     return 1 - survival, seen, mass
 
 
-def _share_of_setting(settings: list[str]) -> np.ndarray:
-    _, which, counts = np.unique(settings, return_inverse=True, return_counts=True)
-    return 1 / counts[which]
-
-
 def _bounds(
-    rank: np.ndarray, is_seen: np.ndarray, mass: np.ndarray, tail: float, total: float
+    rank: np.ndarray, is_seen: np.ndarray, mass: np.ndarray, tail: float
 ) -> tuple[float, float]:
     """Ranks between which all but a tail at each end lie, by the product-limit estimate."""
     order = np.lexsort((~is_seen, rank))
     rank, is_seen, mass = rank[order], is_seen[order], mass[order]
+    total = float(mass.sum())
     at_risk = np.maximum(total - np.concatenate([[0.0], np.cumsum(mass)[:-1]]), 1e-12)
     survival = np.cumprod(np.where(is_seen, 1 - np.minimum(mass / at_risk, 1.0), 1.0))
-    allowed = tail * (total + 1)
+    allowed = tail * (total + 1) + 1e-9
     below = total * (1 - survival)
     is_low = is_seen & (below <= allowed)
     low = float(rank[is_low][-1]) if is_low.any() else 0.0

@@ -24,11 +24,11 @@ FINENESS = 1.1
 class Landmark:
     """A step, in steps or in memorization steps."""
 
-    at: float
+    at: int | float
     is_relative: bool
     """Whether `at` counts memorization steps."""
 
-    def step_of(self, run: FollowedRun) -> float | None:
+    def step_of(self, run: FollowedRun) -> int | float | None:
         """Step of a run at this landmark; None if it had not memorized while it was followed."""
         if not self.is_relative:
             return self.at
@@ -36,7 +36,7 @@ class Landmark:
         return None if memorized is None else self.at * memorized
 
 
-def landmark_of(run: FollowedRun, at: float) -> Landmark:
+def landmark_of(run: FollowedRun, at: int | float) -> Landmark:
     """Return the landmark of a run at a step, rounded.
 
     Examples
@@ -92,9 +92,7 @@ def at_landmark(runs: Iterable[FollowedRun], landmark: Landmark) -> AtLandmark:
     features = [run.state(step) for run, step in found]
     n_features = len(SETTING_FEATURES) + len(CURVE_FEATURES)
     times = Times(
-        np.array(
-            [np.log(run.end) if np.isfinite(run.end) else np.log(step) for run, step in found]
-        ),
+        np.log([run.end if np.isfinite(run.end) else step for run, step in found]),
         np.array([np.log(step) for _, step in found]),
         np.array([run.status for run, _ in found], dtype=int),
         weights_of(settings),

@@ -56,9 +56,9 @@ class FollowedRun:
     test_loss: Float[np.ndarray, " test"]
     train_accuracy: Float[np.ndarray, " test"]
     test_accuracy: Float[np.ndarray, " test"]
-    grokking_step: float | None = None
+    grokking_step: int | float | None = None
     """Step from which its test accuracy lasts above 0.95, with or without a delay."""
-    last_step: float | None = None
+    last_step: int | float | None = None
     """Step until which it was followed; None if it can never grok."""
 
     @property
@@ -74,12 +74,12 @@ class FollowedRun:
         last = np.inf if self.last_step is None else self.last_step
         return float(last if self.grokking_step is None else self.grokking_step)
 
-    def memorization_step(self, at: float) -> float | None:
+    def memorization_step(self, at: int | float) -> float | None:
         """First tested step up to a step at which the training pairs are memorized."""
         above = (self.train_accuracy > Thresholds().memorization) & (self.steps <= at)
         return float(self.steps[np.argmax(above)]) if above.any() else None
 
-    def state(self, at: float) -> Float[np.ndarray, " feature"]:
+    def state(self, at: int | float) -> Float[np.ndarray, " feature"]:
         """Features of the settings, then of the curves up to a step."""
         seen = self.steps <= at
         loss = np.maximum(self.test_loss[seen], LEAST_LOSS) / np.log(self.n_answers)
@@ -106,9 +106,9 @@ def setting_features(
     *,
     is_transformer: bool,
     p: int,
-    train_fraction: float,
-    learning_rate: float,
-    weight_decay: float,
+    train_fraction: int | float,
+    learning_rate: int | float,
+    weight_decay: int | float,
     operation: str = "addition",
     is_unordered: bool = False,
 ) -> dict[str, float]:

@@ -113,7 +113,7 @@ class CureModel:
     def log_quantile(
         self,
         features: Float[np.ndarray, "n feature"],
-        part: float | Float[np.ndarray, " n"],
+        part: int | float | Float[np.ndarray, " n"],
         log_start: Float[np.ndarray, " n"],
     ) -> Float[np.ndarray, " n"]:
         """Log time before which a part of the times lies, given that it comes after the start.
@@ -143,7 +143,7 @@ def fit_cure_model(
     times: Times,
     *,
     distribution: Distribution = "log-normal",
-    penalty: float = 1.0,
+    penalty: int | float = 1.0,
     start: CureModel | None = None,
 ) -> CureModel:
     r"""Fit whether and when by penalized maximum likelihood.
@@ -179,10 +179,13 @@ def fit_cure_model(
     >>> x = draw.normal(size=(400, 1))
     >>> log_t = 6 + 0.5 * x[:, 0] + 0.2 * draw.normal(size=400)
     >>> status = np.where(draw.random(400) < 0.25, NEVER, SEEN)
-    >>> model = fit_cure_model(x, Times(log_t, np.zeros(400), status, np.ones(400)), penalty=0.01)
+    >>> times = Times(log_t, np.zeros(400), status, np.ones(400))
+    >>> model = fit_cure_model(x, times, penalty=0.01)
     >>> at = model.log_scale(np.array([[0.0], [1.0]]))
-    >>> round(float(at[1] - at[0]), 1), round(float(model.never(x).mean()), 2), round(model.sigma, 1)
-    (0.5, 0.24, 0.2)
+    >>> round(float(at[1] - at[0]), 1), round(model.sigma, 1)
+    (0.5, 0.2)
+    >>> bool(abs(model.never(x).mean() - (status == NEVER).mean()) < 0.01)
+    True
 
     References
     ----------

@@ -28,11 +28,12 @@ def loss_and_accuracy_section(analysis: Analysis) -> Section:
     rises = f"first rises far above the level of guessing ({math.log(n):.2f} nats)"
     if shows_squared_error(analysis):
         rises = "stays high or rises at first"
+    forecast = _forecast_sentence(analysis)
     loss = figure_or_reason(
         analysis,
         "loss",
-        f"In a run that groks, the train loss falls early. The test loss {rises}, and it falls "
-        "much later. If the run has them, the phases are shaded, and dashed lines mark the "
+        f"{forecast}In a run that groks, the train loss falls early. The test loss {rises}, and it "
+        "falls much later. If the run has them, the phases are shaded, and dashed lines mark the "
         f"memorization and the grokking step. Logarithmic axis.{thinned}",
     )
     accuracy = figure_or_reason(
@@ -44,6 +45,15 @@ def loss_and_accuracy_section(analysis: Analysis) -> Section:
     return Section(
         "loss-and-accuracy", "Loss and accuracy", (loss, accuracy, phase_table(analysis))
     )
+
+
+def _forecast_sentence(analysis: Analysis) -> str:
+    """Say when a run under way is expected to grok; nothing of one that is over."""
+    if analysis.forecast is None:
+        return ""
+    sentence = analysis.forecast.sentence
+    band = "" if analysis.forecast.median is None else " (gray band)"
+    return f"The run has steps before it: {sentence}{band}. "
 
 
 def restricted_and_excluded_section(analysis: Analysis) -> Section:

@@ -22,6 +22,7 @@ from grokinterp.models.module_forward import Inputs
 from grokinterp.models.module_spec import LogitsSpec, ModuleSpec, Parts
 from grokinterp.models.network_parts import NetworkParts, PartName
 from grokinterp.models.pair_tables import pair_logits
+from grokinterp.registered import registered
 from grokinterp.reprs import card_repr, in_lines
 from grokinterp.runs.config import ImportedConfig, TrainConfig
 from grokinterp.runs.importers.state_dicts import run_from_state_dicts
@@ -451,6 +452,18 @@ class Run:
         from grokinterp.models.hooked_transformer import HookedTransformer
 
         return HookedTransformer.from_parameters(self.transformer, self.parameters(step))
+
+    def forecast(
+        self, at: int | None = None, *, horizon: int | None = None, level: float = 0.9
+    ) -> Any:
+        """Return a :class:`~grokinterp.Forecast`; see :func:`grokinterp.forecast`.
+
+        Examples
+        --------
+        >>> run.forecast().median is None  # nothing in the bank is as small
+        True
+        """
+        return registered("forecast")(self, at, horizon=horizon, level=level)
 
     def resolve_step(self, step: int | None) -> int:
         """Return `step` if its weights were kept, the last kept step for None.

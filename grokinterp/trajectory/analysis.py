@@ -204,6 +204,20 @@ class Analysis:
         return registered("plot of an analysis")(self)
 
     @cached_property
+    def forecast(self) -> Any:
+        """When the run will grok, while it has steps before it; see :func:`grokinterp.forecast`.
+
+        A :class:`~grokinterp.Forecast`; None where the run is over, has generalized or was
+        imported.
+
+        Examples
+        --------
+        >>> analysis.forecast is None
+        True
+        """
+        return registered("forecast of a run under way")(self.run)
+
+    @cached_property
     def summary(self) -> dict[str, Any]:
         """The fields of summary.json, derived from all others."""
         return summarize(self)
