@@ -167,11 +167,11 @@ assert cheaper.fillna(0).max() < 0.05, (
 #    accuracy, loss and variance explained tells you that the formula is now incomplete?
 # 2. `gi.extraction_curve(run, keys)` follows both levels along training, and
 #    `gi.figures.plot_extraction_curve` draws them. Which comes first, the formula or the test
-# accuracy?
+#    accuracy?
 # 3. [A proof of its
 #    accuracy](https://github.com/grokinterp/grokinterp/blob/main/docs/certificate.md) lists what
 #    each strategy assumes and leaves. Why can a planted network be proved without computing a
 #    single neuron, and a trained one not?
 #
-# This is the last walkthrough. What is measured on whole families of runs is in
-# [experiments](https://github.com/grokinterp/grokinterp/blob/main/docs/experiments.md).
+# Next: [your measure in the league](10_into_the_league.ipynb), judged on runs that grok and on
+# runs that cannot.

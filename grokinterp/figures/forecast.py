@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from grokinterp.figures.style import OTHER_COLOR
 from grokinterp.forecasting import Forecast
 
+COLOR = "#7E57C2"
+"""Of band and line; the phases behind them are gray, green and yellow."""
 BAND = "forecast"
 """Name of the band and of its label in the figure."""
 
@@ -22,10 +23,10 @@ def add_forecast(figure: go.Figure, forecast: Forecast) -> None:
     low, high = forecast.interval
     last = max(forecast.horizon, forecast.median) if high is None else high
     figure.add_vrect(
-        x0=low, x1=last, fillcolor=OTHER_COLOR, opacity=0.22, line_width=0, layer="below", name=BAND
+        x0=low, x1=last, fillcolor=COLOR, opacity=0.14, line_width=0, layer="below", name=BAND
     )
     figure.add_vline(
-        x=forecast.median, line={"color": OTHER_COLOR, "width": 1.4, "dash": "dot"}, name=BAND
+        x=forecast.median, line={"color": COLOR, "width": 1.4, "dash": "dot"}, name=BAND
     )
     figure.add_annotation(
         x=last,

@@ -115,7 +115,8 @@ def forecast(
     at
         Step up to which its curves are used; None for all of them. Nothing later is looked at.
     horizon
-        Step of ``never``; None for the last step of the config, at most that of the bank.
+        Step of ``never``; None for the last step of the config, or for 3,000, as long as the bank
+        was followed, if that is less or `at` is the last step.
     level
         Of the interval, between 0.5 and 0.95.
 
@@ -149,7 +150,7 @@ def forecast(
     curves = _tested(run)
     last = 0 if curves is None else int(curves["step"].iloc[-1])
     at = _checked_step(at, last)
-    horizon = _checked_horizon(horizon, run)
+    horizon = _checked_horizon(horizon, run, at)
     if not 0.5 <= checked("level", level, float) <= 0.95:
         raise ConfigError(f"level={level} is not allowed. Use 0.5 to 0.95; the bank tells no more.")
     known = {"at": at, "horizon": horizon, "level": level}
@@ -214,11 +215,11 @@ def _checked_step(at: int | None, last: int) -> int:
     return at
 
 
-def _checked_horizon(horizon: int | None, run: Run) -> int:
+def _checked_horizon(horizon: int | None, run: Run, at: int) -> int:
     longest = longest_followed()
     if horizon is None:
         n_steps = run.config.n_steps if isinstance(run.config, TrainConfig) else longest
-        return min(n_steps, longest)
+        return min(n_steps, longest) if n_steps > at else longest
     if not 1 <= checked("horizon", horizon, int) <= longest:
         raise ConfigError(
             f"horizon={horizon} is not allowed. Use 1 to {longest}: no run of the bank was "

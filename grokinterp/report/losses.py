@@ -52,7 +52,7 @@ def _forecast_sentence(analysis: Analysis) -> str:
     if analysis.forecast is None:
         return ""
     sentence = analysis.forecast.sentence
-    band = "" if analysis.forecast.median is None else " (gray band)"
+    band = "" if analysis.forecast.median is None else " (purple band)"
     return f"The run has steps before it: {sentence}{band}. "
 
 
