@@ -13,6 +13,8 @@ from grokinterp.runs import loading
 from grokinterp.runs.importers.hints import Hints
 from tests import planted, tiny
 
+pytestmark = pytest.mark.long  # Files are read under many tasks.
+
 
 @pytest.fixture
 def file(tmp_path):

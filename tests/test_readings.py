@@ -25,6 +25,8 @@ from grokinterp.runs.importers.stored_config import known_fields
 from tests.foreign import in_published_orientation
 from tests.solved import state_of, table_of
 
+pytestmark = pytest.mark.long  # Every reading of a file is tried, in each test.
+
 P = 7
 SUMS = table_of(lambda a, b: a + b, P)
 
