@@ -35,6 +35,7 @@ class ForecastLine:
 
     Examples
     --------
+    >>> import dataclasses
     >>> lines = []
     >>> line = ForecastLine("ckpts/watched", write=lines.append)
     >>> short = dataclasses.replace(gi.PRESETS["perceptron"], n_steps=200)
