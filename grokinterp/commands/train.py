@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> None:
     )
     tell(milestones_of(run).outcome)
     for line in callbacks:
-        tell(f"Last forecast: {line.sentence}")
+        tell(f"Last forecast: {line.sentence or run.forecast().sentence}")
     tell(f"{len(run.steps)} checkpoints in {command.out}")
     if isinstance(command.config.task, TaskSpec):
         tell(f"Explain it: python -m grokinterp.analyze {command.out}")

@@ -27,10 +27,11 @@ def followed_runs(table: BankTable) -> tuple[FollowedRun, ...]:
 
 
 def _followed(row: dict, curves: pd.DataFrame) -> FollowedRun:
-    grokked = row["grokking_step"]
+    grokked, known = row["grokking_step"], features_of_config(row["config"])
     return FollowedRun(
-        row["setting"],
-        features_of_config(row["config"]),
+        # What a model cannot tell apart, such as addition and subtraction, is one configuration.
+        " ".join(f"{name}={value:.4g}" for name, value in known.items()),
+        known,
         row["config"]["task"]["n_answers"] or row["config"]["task"]["p"],
         *(curves[name].to_numpy(dtype=float) for name in _CURVES),
         grokking_step=None if pd.isna(grokked) else float(grokked),

@@ -38,7 +38,7 @@ class Method:
 
 
 METHODS = (
-    Method("config", with_curves=False),
+    Method("config", "log-logistic", with_curves=False),
     Method("log-normal"),
     Method("log-logistic", "log-logistic"),
     Method("weibull", "weibull"),

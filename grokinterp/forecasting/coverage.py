@@ -19,7 +19,7 @@ SPREAD = {
 IGNORED = frozenset(
     {
         *("task.split_seed", "task.label_seed", "model.init_seed", "batch_seed", "pressures.seed"),
-        *("n_steps", "test_every", "checkpoint_every", "stop_accuracy", "stop_patience", "parent"),
+        *("n_steps", "test_every", "checkpoint_every", "stop_accuracy", "stop_patience"),
     }
 )
 """Settings that change which run it is, or what is recorded of it, and not how runs go."""
@@ -45,6 +45,8 @@ def why_not_covered(config: Mapping[str, Any]) -> str:
     """
     if "operation" not in config.get("task", {}):
         return "its task is not one on pairs of tokens"
+    if config.get("parent") is not None:
+        return "it starts from the weights of another run"
     if config["task"]["operation"] == "table":
         return "its answers are a table, which may have any structure"
     asked = flat(config)

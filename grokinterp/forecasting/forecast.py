@@ -21,6 +21,7 @@ from grokinterp.laws.cure import SEEN
 from grokinterp.reprs import card_repr, in_lines
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
+from grokinterp.runs.stopping import early_stop
 from grokinterp.trajectory.thresholds import Thresholds
 
 METHOD = Method("log-logistic", "log-logistic")
@@ -56,7 +57,8 @@ class Forecast:
     level: float = LEVEL
     """Share of intervals that hold."""
     n_settings: int = 0
-    """Configurations of the bank that the interval was calibrated on."""
+    """Configurations of the bank that the interval was calibrated on; those whose runs were cut
+    off count in part."""
     reason: str = ""
     """Why there is no forecast; empty where there is one."""
 
@@ -65,12 +67,14 @@ class Forecast:
         """The forecast in words."""
         if self.median is None or self.interval is None or self.never is None:
             return f"no forecast: {self.reason}"
-        low, high = self.interval
-        last = f"later than {longest_followed():,}" if high is None else f"{high:,}"
-        return (
-            f"expected to grok at {self.median:,} ({low:,} to {last} at {100 * self.level:.0f} %); "
-            f"never within {self.horizon:,}: {_per_cent(self.never)}"
-        )
+        longest, (low, high) = longest_followed(), self.interval
+        last = f"later than {longest:,}" if high is None else f"{high:,}"
+        middle = f"at {self.median:,}" if self.median <= longest else f"later than {longest:,}"
+        when = f"{middle} ({low:,} to {last} at {100 * self.level:.0f} %)"
+        never = f"never within {self.horizon:,}: {_per_cent(self.never)}"
+        if self.never > 0.5:
+            return f"{never}; if it groks, {when}"
+        return f"expected to grok {when}; {never}"
 
     @property
     def title(self) -> str:
@@ -83,7 +87,7 @@ class Forecast:
             return {"no forecast": self.reason}
         return {
             "forecast": self.sentence,
-            "calibrated on": f"{self.n_settings} configurations of the bank",
+            "calibrated on": f"about {self.n_settings} configurations of the bank",
         }
 
     def __repr__(self) -> str:
@@ -163,6 +167,11 @@ def forecast(
 def forecast_of(run: FollowedRun, at: int, horizon: int, level: float = LEVEL) -> Forecast:
     """Forecast a run that the bank covers."""
     known = {"at": at, "horizon": horizon, "level": level}
+    if why := run.why_no_state(at):
+        return Forecast(**known, reason=why)
+    if at >= longest_followed():
+        beyond = f"no run of the bank was followed beyond step {longest_followed():,}"
+        return Forecast(**known, reason=beyond)
     found = _model_at(landmark_of(run, at), level)
     if isinstance(found, str):
         return Forecast(**known, reason=found)
@@ -208,8 +217,8 @@ def _tested(run: Run) -> pd.DataFrame | None:
 
 
 def _checked_step(at: int | None, last: int) -> int:
-    if at is None:
-        return last
+    if at is None or (last < 1 and checked("at", at, int) >= 1):
+        return last if at is None else at
     if not 1 <= checked("at", at, int) <= max(last, 1):
         raise ConfigError(f"at={at} is not allowed. Use a step from 1 to {last}, the last tested.")
     return at
@@ -220,10 +229,10 @@ def _checked_horizon(horizon: int | None, run: Run, at: int) -> int:
     if horizon is None:
         n_steps = run.config.n_steps if isinstance(run.config, TrainConfig) else longest
         return min(n_steps, longest) if n_steps > at else longest
-    if not 1 <= checked("horizon", horizon, int) <= longest:
+    if not at < checked("horizon", horizon, int) <= longest:
         raise ConfigError(
-            f"horizon={horizon} is not allowed. Use 1 to {longest}: no run of the bank was "
-            "followed for longer."
+            f"horizon={horizon} is not allowed. Use a step after {at}, up to {longest}: no run of "
+            "the bank was followed for longer."
         )
     return horizon
 
@@ -270,7 +279,9 @@ def forecast_under_way(run: Run) -> Forecast | None:
     if run.is_imported or not isinstance(run.config, TrainConfig):
         return None
     curves = _tested(run)
-    if run.last_step >= run.config.n_steps or curves is None:
+    if run.last_step >= run.config.n_steps or curves is None or run.diverged_at is not None:
+        return None
+    if early_stop(run.config, run.curves)[1] == run.last_step:
         return None
     has_generalized = float(curves["test_accuracy"].iloc[-1]) > Thresholds().grokking
     return None if has_generalized else forecast(run)

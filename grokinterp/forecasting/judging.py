@@ -87,7 +87,10 @@ def _rows_of(
             continue
         features, step = run.state(at)[None], np.array([float(at)])
         for method in methods:
-            model = models.at(landmark_of(run, at), method)
+            # The settings alone do not know when a run memorized.
+            is_fixed = not (method.with_curves or is_relative)
+            landmark = Landmark(at, False) if is_fixed else landmark_of(run, at)
+            model = models.at(landmark, method)
             if model is None:
                 continue
             parts = {"low": model.low_part, "median": 0.5, "high": model.high_part}

@@ -16,8 +16,14 @@ LEAST_LOSS = 1e-8
 """Losses below it count as it: rounding decides what lies under it."""
 LEAST_DECAY = 0.1
 """Weight decay as a logarithm; none counts as this much, and has a feature of its own."""
+LARGEST_LOSS = 1e3
+"""Test losses above as many times that of guessing count as that."""
 LOOK_BACK = 1.5
 """Slopes are those since the step that is this many times earlier."""
+FINEST_TESTS = 10
+"""Steps between tests in the bank."""
+TESTS_OF_A_STEP = 20
+"""Tests up to a landmark that make its slopes as good as the bank's."""
 SETTING_FEATURES = (
     "is_transformer",
     "log_p",
@@ -79,10 +85,27 @@ class FollowedRun:
         above = (self.train_accuracy > Thresholds().memorization) & (self.steps <= at)
         return float(self.steps[np.argmax(above)]) if above.any() else None
 
+    def why_no_state(self, at: int | float) -> str:
+        """Say why nothing can be read off the curves at a step; empty if it can."""
+        seen = self.steps <= at
+        losses = np.concatenate([self.train_loss[seen], self.test_loss[seen]])
+        if not seen.any():
+            return f"it was not tested up to step {at:,.0f}"
+        if not np.isfinite(losses).all():
+            return "a loss of it is not finite"
+        spacing = float(np.diff(self.steps[seen])[-1]) if seen.sum() > 1 else 0.0
+        finest = max(FINEST_TESTS, at / TESTS_OF_A_STEP)
+        if spacing > finest:
+            return (
+                f"it is tested every {spacing:,.0f} steps, and a forecast at step {at:,.0f} needs "
+                f"a test every {finest:,.0f}"
+            )
+        return ""
+
     def state(self, at: int | float) -> Float[np.ndarray, " feature"]:
         """Features of the settings, then of the curves up to a step."""
         seen = self.steps <= at
-        loss = np.maximum(self.test_loss[seen], LEAST_LOSS) / np.log(self.n_answers)
+        loss = np.clip(self.test_loss[seen] / np.log(self.n_answers), LEAST_LOSS, LARGEST_LOSS)
         chance = 1 / self.n_answers
         above = np.clip((self.test_accuracy[seen] - chance) / (1 - chance), 0, 1)
         odds = np.log((above + 0.02) / (1.02 - above))

@@ -62,8 +62,11 @@ class ForecastLine:
             if is_due and not self._why:
                 self._next = RATIO ** (1 + math.floor(math.log(event.step) / math.log(RATIO)))
                 self._say(self._forecast(event))
-        elif event.moment == "end" and self._bar is not None:
-            self._bar.close()
+        elif event.moment == "end":
+            if self._rows and not self._why:
+                self._say(self._forecast(event))
+            if self._bar is not None:
+                self._bar.close()
 
     def _begin(self, event: TrainingEvent) -> None:
         self._why = why_not_covered(event.config.to_dict())
@@ -96,7 +99,6 @@ class ForecastLine:
             return "no forecast: losses and accuracies on test pairs are not recorded"
         columns = np.array(self._rows).T
         if columns[-1][-1] > Thresholds().grokking:
-            self._next = float("inf")
             return f"it has generalized by step {event.step:,}"
         run = FollowedRun(
             "this run",
@@ -105,8 +107,9 @@ class ForecastLine:
             *columns,
             last_step=float("inf"),
         )
-        horizon = min(event.config.n_steps, longest_followed())
-        return forecast_of(run, event.step, horizon).sentence
+        step, longest = round(self._rows[-1][0]), longest_followed()
+        horizon = min(event.config.n_steps, longest) if event.config.n_steps > step else longest
+        return forecast_of(run, step, horizon).sentence
 
     def _say(self, sentence: str) -> None:
         if sentence == self.sentence:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -195,6 +195,10 @@ def fit_cure_model(
     features = np.asarray(features, dtype=float)
     if features.ndim != 2 or len(features) != len(times):
         raise FitError(f"{len(features)} rows of features for {len(times)} times. Give one each.")
+    if distribution not in _DENSITIES:
+        raise FitError(
+            f"distribution={distribution!r} is not known. Use one of {', '.join(_DENSITIES)}."
+        )
     seen = times.status == SEEN
     if seen.sum() < 5:
         raise FitError(
@@ -274,12 +278,3 @@ class _Objective:
         drawn[k + 1 : 2 * k] = self.penalty * theta[k + 1 : 2 * k]
         drawn[-1] = -self.penalty * float(theta[1:k] @ theta[1:k]) / sigma**3 * grown
         return -float(weight @ value) + self.penalty_of(theta), drawn - gradient
-
-
-def check_distribution(distribution: str) -> None:
-    """Raise a :class:`~grokinterp.FitError` for a distribution that there is none of."""
-    if distribution not in get_args(Distribution):
-        raise FitError(
-            f"distribution={distribution!r} is not known. Use one of "
-            f"{', '.join(get_args(Distribution))}."
-        )
