@@ -189,7 +189,7 @@ def test_arguments_that_cannot_be_meant_are_refused(young, options, remedy):
 
 def test_late_landmarks_have_too_few_runs():
     run = followed("late", 60.0, None, known={"log_p": math.log(31)})
-    assert "are needed" in forecast_of(run, 3900, 3000).reason
+    assert "beyond step 3,000" in forecast_of(run, 3900, 3000).reason
 
 
 def test_runs_are_compared_at_the_same_point_of_their_lives():
