@@ -127,7 +127,7 @@ assert loss["warned"] > 0.8, "the test loss should warn of most jumps"
 assert margin["warned"] < 0.3, "the margin should be no warning"
 
 # %%
-league.plot()
+gi.figures.plot_league(league)
 
 # %% [markdown]
 # Each row is a measure, and the bars are intervals over configurations. With eight
