@@ -27,6 +27,7 @@ from tests.foreign import DATA
 PERCEPTRON = gi.PRESETS["perceptron"]
 YOUNG = dataclasses.replace(PERCEPTRON, n_steps=300)
 OTHERS = DATA / "league"
+TWICE = {"2 memorization steps": (2, True)}
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +224,9 @@ def test_curves_that_tell_the_time_are_worth_more_than_settings_and_others_are_n
     methods = (METHODS[0], Method("log-logistic", "log-logistic"))
     scores = {}
     for are_told in (True, False):
-        judged = judge_forecasts(planted_bank(are_told=are_told), methods, horizon=4000)
+        judged = judge_forecasts(
+            planted_bank(are_told=are_told), methods, horizon=4000, marks=TWICE
+        )
         table = score_forecasts(judged, horizon=4000).set_index(["method", "mark"])
         scores[are_told] = table.loc[("log-logistic", "2 memorization steps")]
     told, untold = scores[True], scores[False]
@@ -235,7 +238,7 @@ def test_curves_that_tell_the_time_are_worth_more_than_settings_and_others_are_n
 
 @pytest.mark.long
 def test_an_interval_that_is_too_narrow_is_found_out():
-    judged = judge_forecasts(planted_bank(are_told=False), METHODS[:1], horizon=4000)
+    judged = judge_forecasts(planted_bank(are_told=False), METHODS[:1], horizon=4000, marks=TWICE)
     narrow = judged.assign(low=0.9 * judged["median"], high=1.1 * judged["median"])
     row = score_forecasts(narrow, horizon=4000).iloc[0]
     assert row["covered_high"] < 0.9

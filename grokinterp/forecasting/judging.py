@@ -14,7 +14,7 @@ from grokinterp.forecasting.landmarks import AtLandmark, Landmark, at_landmark, 
 from grokinterp.forecasting.states import FollowedRun
 from grokinterp.laws.cure import CENSORED, SEEN
 
-MARKS: Mapping[str, tuple[float, bool]] = {
+MARKS: Mapping[str, tuple[int | float, bool]] = {
     "step 300": (300, False),
     "step 1,000": (1000, False),
     "2 memorization steps": (2, True),
@@ -25,7 +25,11 @@ N_DRAWS = 2000
 
 
 def judge_forecasts(
-    runs: Sequence[FollowedRun], methods: Sequence[Method] = METHODS, *, horizon: int | float
+    runs: Sequence[FollowedRun],
+    methods: Sequence[Method] = METHODS,
+    *,
+    horizon: int | float,
+    marks: Mapping[str, tuple[int | float, bool]] = MARKS,
 ) -> pd.DataFrame:
     """Forecast every run from all runs of the other configurations.
 
@@ -37,6 +41,8 @@ def judge_forecasts(
         What is compared.
     horizon
         Step of the probability of never.
+    marks
+        Up to where curves are used, by name: a number, and whether it counts memorization steps.
 
     Returns
     -------
@@ -51,7 +57,7 @@ def judge_forecasts(
         models = _Models(rest)
         for number, run in enumerate(runs):
             if run.setting == setting:
-                rows += _rows_of(number, run, models, methods, horizon)
+                rows += _rows_of(number, run, models, methods, horizon, marks)
     return pd.DataFrame(rows)
 
 
@@ -76,10 +82,15 @@ class _Models:
 
 
 def _rows_of(
-    number: int, run: FollowedRun, models: _Models, methods: Sequence[Method], horizon: int | float
+    number: int,
+    run: FollowedRun,
+    models: _Models,
+    methods: Sequence[Method],
+    horizon: int | float,
+    marks: Mapping[str, tuple[int | float, bool]],
 ) -> Iterator[dict[str, object]]:
     memorized = run.memorization_step(np.inf)
-    for mark, (count, is_relative) in MARKS.items():
+    for mark, (count, is_relative) in marks.items():
         if is_relative and memorized is None:
             continue
         at = count * memorized if is_relative and memorized is not None else count
