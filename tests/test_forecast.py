@@ -12,7 +12,7 @@ import grokinterp as gi
 from grokinterp.commands.summary_lines import summary_lines
 from grokinterp.errors import ConfigError
 from grokinterp.figures.forecast import BAND
-from grokinterp.forecasting import calibrated
+from grokinterp.forecasting import calibrated, judging
 from grokinterp.forecasting.bank_runs import bank, longest_followed, runs_of_grid
 from grokinterp.forecasting.calibrated import METHODS, Method, calibrate
 from grokinterp.forecasting.coverage import why_not_covered
@@ -217,6 +217,21 @@ def test_each_side_of_an_interval_keeps_its_share_of_configurations():
     cut = seen.copy()
     cut[60:] = False  # the latest were only seen to be later
     assert calibrated._bounds(rank, cut, mass, 0.05)[1] == 1.0
+
+
+def test_no_run_is_forecast_from_its_own_configuration(monkeypatch):
+    forecast_by, rows_of = [], judging._rows_of
+
+    def watched(number, run, models, *rest):
+        forecast_by.append((run.setting, {other.setting for other in models._runs}))
+        return rows_of(number, run, models, *rest)
+
+    monkeypatch.setattr(judging, "_rows_of", watched)
+    runs = planted_bank(8)
+    judge_forecasts(runs, METHODS[:1], horizon=4000, marks=TWICE)
+    assert len(forecast_by) == len(runs)
+    for setting, others in forecast_by:
+        assert setting not in others and len(others) == 7
 
 
 @pytest.mark.long
