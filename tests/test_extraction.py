@@ -16,6 +16,7 @@ from grokinterp.models.loss import cross_entropy
 from grokinterp.report.closed_form import closed_form_section
 from grokinterp.report.text import show_percent, show_value
 from grokinterp.tasks import Split
+from grokinterp.trajectory import formulas_along
 from tests import kinds, planted
 from tests.tolerances import CHAINED64, EXACT64
 
@@ -489,9 +490,50 @@ def test_an_analysis_has_the_closed_forms_of_its_last_checkpoint_on_disk_and_in_
     assert on_disk.loss.tolist() == [form.loss for form in forms]
     assert len(pd.read_csv(tmp_path / "out" / "closed_form_terms.csv")) == len(terms)
     said = "".join(closed_form_section(analysis).blocks)
+    assert len(pd.read_csv(tmp_path / "out" / "closed_form_curve.csv")) == 2 * len(
+        analysis.trajectory
+    )
     for form in forms:
         assert show_value(form.loss) in said and show_percent(form.variance_explained) in said
     assert show_value(float(forms[0].table.amplitude[0])) in said and "not rebuilt" not in said
+
+
+@pytest.mark.long
+def test_an_analysis_finds_the_very_checkpoint_from_which_the_formula_describes_the_network(
+    tmp_path, monkeypatch
+):
+    # Random weights turn into a circuit over 24 checkpoints. Few are looked at, and bisection
+    # finds the first all the same.
+    spec, right = planted.summing_spec(), planted.summing_parameters(13, (2, 5))
+    random = {k: planted.noise(*v.shape, seed=i) for i, (k, v) in enumerate(right.items())}
+    states = {
+        step: {k: (1 - step / 23) * random[k] + step / 23 * v for k, v in right.items()}
+        for step in range(24)
+    }
+
+    def analyzed():
+        return gi.analyze_run(run, [restricted], key_frequencies=[2, 5], cache_folder=tmp_path)
+
+    run = gi.Run.from_state_dicts(
+        states, task=gi.TaskSpec(p=13), train_pairs=planted.split(13).train, model=spec
+    )
+    restricted = next(measure for measure in gi.MEASURES if measure.name == "restricted_loss")
+    monkeypatch.setattr(formulas_along, "MOST_CHECKPOINTS", 4)
+    every = gi.extraction_curve(run, keys(13, [2, 5]), n_shuffled=2)
+    truth = exists_from(every, 1)
+    analysis = analyzed()
+    curve = analysis.closed_form_curve
+    looked_at = sorted(set(curve.step))
+    assert 0 < truth < 23 and exists_from(curve, 1) == truth, (truth, looked_at)
+    assert looked_at[0] == 0 and looked_at[-1] == 23 and len(looked_at) <= 4 + 3 + 3
+    assert exists_from(curve, 2) == exists_from(every, 2)
+    assert {truth - 1, truth} <= set(looked_at)
+    pd.testing.assert_frame_equal(curve, every[every.step.isin(looked_at)].reset_index(drop=True))
+    said = "".join(closed_form_section(analysis).blocks)
+    assert f"more than half of the variance of the logits from step {truth} on" in said
+    # A second analysis remembers them: nothing is extracted along the run again.
+    monkeypatch.setattr(formulas_along, "extraction_curve_at", None)
+    pd.testing.assert_frame_equal(analyzed().closed_form_curve, curve)
 
 
 def test_a_report_says_why_there_is_no_formula_or_no_neuron_in_it():

@@ -78,12 +78,30 @@ def extraction_curve(
         # Whatever cannot be extracted anywhere is said before anything is computed.
         extract(last, keys, level=level, n_shuffled=0)
     steps: Iterable[int] = sorted({*run.steps[::every], run.last_step})
+    return extraction_curve_at(
+        run,
+        steps if progress is None else progress(steps),
+        keys,
+        levels=levels,
+        n_shuffled=n_shuffled,
+    )
+
+
+def extraction_curve_at(
+    run: Run,
+    steps: Iterable[int],
+    key_frequencies: KeyFrequencies,
+    *,
+    levels: Sequence[Level],
+    n_shuffled: int,
+) -> pd.DataFrame:
+    """Extract at some checkpoints; see :func:`extraction_curve`, which checks its arguments."""
     rows = []
-    for step in steps if progress is None else progress(steps):
+    for step in steps:
         snapshot = take_snapshot(run, step)
         for level in levels:
             try:
-                form = extract(snapshot, keys, level=level, n_shuffled=n_shuffled)
+                form = extract(snapshot, key_frequencies, level=level, n_shuffled=n_shuffled)
             except ConfigError:
                 continue  # the last checkpoint has such a form, and this one no such neuron
             rows.append({"step": step, **scores_of(form)})

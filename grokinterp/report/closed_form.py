@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from grokinterp import figures
 from grokinterp.extraction.closed_form import FITTED_ON
-from grokinterp.report.page import Section, paragraph
+from grokinterp.extraction.curve import exists_from
+from grokinterp.extraction.extraction import LEVELS, Level
+from grokinterp.report.page import Section, figure_block, paragraph
 from grokinterp.report.text import escape, show_percent, show_value, table
 from grokinterp.trajectory.analysis import Analysis
 
@@ -28,6 +31,12 @@ _ROWS = {
 _PERCENT = ("agreement", "accuracy", "variance", "fraction")
 _MOST_TERMS = 60
 """Waves that are listed; the rest are in the table on disk."""
+_CAPTION = (
+    "Formulas of checkpoints along the run, with the key frequencies of the last. Above: the share "
+    "of the variance of the network's logits that each formula explains. Middle and below: "
+    "accuracy and loss of the network and of each formula, over all pairs. Where a formula has a "
+    "high accuracy and explains little, it is not yet what the network computes."
+)
 
 
 def closed_form_section(analysis: Analysis) -> Section:
@@ -47,6 +56,7 @@ def closed_form_section(analysis: Analysis) -> Section:
         "logits that the formula explains, at its loss, and at its agreement with the network."
     )
     blocks = [paragraph(lead), _scores(scores), *_not_rebuilt(analysis), _terms(analysis)]
+    blocks.extend(_along(analysis))
     return Section("closed-form", title, tuple(blocks))
 
 
@@ -94,3 +104,24 @@ def _terms(analysis: Analysis) -> str:
     if len(terms) <= _MOST_TERMS:
         return shown
     return shown + paragraph(f"The first {_MOST_TERMS} of {len(terms):,}.", kind="note")
+
+
+def _along(analysis: Analysis) -> list[str]:
+    """When each formula describes the network, and the curves."""
+    curve = analysis.closed_form_curve
+    if curve.empty or len(set(curve["step"])) < 2:
+        return []
+    lines = [_exists(curve, level) for level in LEVELS if level in set(curve["level"])]
+    grokking = analysis.milestones.grokking_step
+    if grokking is not None:
+        lines.append(f"The grokking step is {grokking:,}.")
+    figure = figures.plot_extraction_curve(curve)
+    return [paragraph(" ".join(lines)), figure_block("figure-extraction-curve", figure, _CAPTION)]
+
+
+def _exists(curve: pd.DataFrame, level: Level) -> str:
+    step, formula = exists_from(curve, level), f"The formula of level {level}"
+    half = "half of the variance of the logits"
+    if step is None:
+        return f"{formula} does not explain {half} at the last checkpoint."
+    return f"{formula} explains more than {half} from step {step:,} on."

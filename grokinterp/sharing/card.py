@@ -34,6 +34,7 @@ _FILES = {
     "neurons.csv": "a row per neuron of the last checkpoint",
     "closed_form.csv": "how well the closed forms of the last checkpoint do",
     "closed_form_terms.csv": "what these closed forms are made of",
+    "closed_form_curve.csv": "how well closed forms do along the run",
     "events.csv": "what happened along the run, an event a row",
     "summary.json": "key frequencies with the evidence, milestones, phases, reasons",
     "report.html": "the whole analysis in one file",

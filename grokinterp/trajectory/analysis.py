@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
 
 from grokinterp.circuits import (
     Algorithm,
     KeyFrequencies,
-    Snapshot,
     find_algorithm,
     take_snapshot,
 )
@@ -25,12 +21,12 @@ from grokinterp.fields import checked, shown
 from grokinterp.measures import MEASURES, Measure, as_measure
 from grokinterp.registered import registered
 from grokinterp.reprs import card_repr, in_lines, listed
-from grokinterp.runs.record import ForeignNetworks
 from grokinterp.runs.run import Run
-from grokinterp.trajectory.cache import NumberCache, cache_context
+from grokinterp.trajectory.cache import NumberCache, cache_context, cache_file
 from grokinterp.trajectory.circuit_steps import CircuitSteps, find_circuit_steps
 from grokinterp.trajectory.doubted import no_algorithm, no_keys, no_phases
 from grokinterp.trajectory.events import Event
+from grokinterp.trajectory.formulas_along import formulas_along
 from grokinterp.trajectory.frequency_events import LifeRule
 from grokinterp.trajectory.last_checkpoint import (
     choose_key_frequencies,
@@ -38,10 +34,10 @@ from grokinterp.trajectory.last_checkpoint import (
     look_into,
 )
 from grokinterp.trajectory.life import Story, events_of, spectra_of
-from grokinterp.trajectory.measuring import Progress, measure_run, n_to_measure
+from grokinterp.trajectory.measuring import Progress, choose_jobs_for, measure_run
 from grokinterp.trajectory.milestones import Milestones, Thresholds
 from grokinterp.trajectory.phases import Phases, find_phases
-from grokinterp.trajectory.processes import Work, check_jobs, choose_jobs, free_memory
+from grokinterp.trajectory.processes import check_jobs
 from grokinterp.trajectory.reasons import find_reasons
 from grokinterp.trajectory.recorded import known_curves
 from grokinterp.trajectory.run_milestones import milestones_of
@@ -49,8 +45,6 @@ from grokinterp.trajectory.summary import final_numbers, sources_of, summarize, 
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-log = logging.getLogger(__name__)
 
 NOT_ASKED = Algorithm("none", "nobody looked for one")
 
@@ -102,6 +96,10 @@ class Analysis:
     :func:`~grokinterp.extract`. Empty where there is none."""
     closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What these closed forms are made of, a row per wave or neuron."""
+    closed_form_curve: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """How well the closed forms of up to 40 checkpoints along the run do, and of those around the
+    step from which one describes the network; the columns are those of
+    :func:`~grokinterp.extraction_curve`. Empty where there is none."""
     events: tuple[Event, ...] = ()
     """What happened along the run, in order of steps; see :func:`~grokinterp.find_events`."""
     certificate: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -307,7 +305,7 @@ def analyze_run(
     """
     _require_arguments(run, measures, key_frequencies, every, thresholds)
     check_jobs(n_jobs)
-    cache = NumberCache(_cache_file(run, cache_folder), cache_context(run))
+    cache = NumberCache(cache_file(run, cache_folder), cache_context(run))
     catalogue, limits = tuple(map(as_measure, measures)), thresholds or Thresholds()
     failures: dict[str, str] = {}
     last = last_readable(run, failures)
@@ -320,11 +318,13 @@ def analyze_run(
     )
     steps = _chosen_steps(run, every, last.step)
     # What is large is held for one step at a time.
-    n_processes = n_jobs or _chosen_jobs(run, steps, last, catalogue, keys, cache)
+    n_processes = n_jobs or choose_jobs_for(run, steps, catalogue, keys, cache, last)
     last = None if last.is_large else last
     along = measure_run(run, steps, catalogue, keys, cache, progress=progress, n_jobs=n_processes)
     last = last or take_snapshot(run, steps[-1])
     tables = look_into(last, keys, cache, deep=deep)
+    levels = tables.closed_form["level"].tolist() if len(tables.closed_form) else []
+    along_formulas = formulas_along(run, along.trajectory["step"].tolist(), keys, levels, cache)
     algorithm = no_algorithm(run) if run.doubts else find_algorithm(last, keys)
     del last
     cache.save()
@@ -340,6 +340,7 @@ def analyze_run(
         neurons=tables.neurons,
         closed_form=tables.closed_form,
         closed_form_terms=tables.closed_form_terms,
+        closed_form_curve=along_formulas,
         certificate=tables.certificate,
         mode_families=tables.mode_families,
         mode_spectrum=tables.mode_spectrum,
@@ -370,36 +371,6 @@ def _require_arguments(
             f"key_frequencies={shown(key_frequencies)} is of the wrong type. It takes a list, such "
             "as [9, 38, 45], or None."
         )
-
-
-def _chosen_jobs(
-    run: Run,
-    steps: Sequence[int],
-    last: Snapshot,
-    measures: Sequence[Measure],
-    keys: KeyFrequencies,
-    cache: NumberCache,
-) -> int:
-    """Processes for the checkpoints that are new, and a line of the log if there are several."""
-    if isinstance(run.checkpoints, ForeignNetworks):
-        return 1
-    arrays = [last.logits, *([last.neurons] if last.has("neurons") else [])]
-    n_bytes = sum(array.numel() * array.element_size() for array in arrays)
-    work = Work(len(steps), last.logits.numel(), n_bytes)
-    n_threads, n_free = torch.get_num_threads(), free_memory()
-    if choose_jobs(work, n_threads, n_free) > 1:
-        work = replace(work, n_checkpoints=n_to_measure(run, steps, measures, keys, cache))
-    n_jobs = choose_jobs(work, n_threads, n_free)
-    if n_jobs > 1:
-        log.info("%d checkpoints are measured in %d processes", work.n_checkpoints, n_jobs)
-    return n_jobs
-
-
-def _cache_file(run: Run, folder: Path | None) -> Path | None:
-    """Where numbers are kept: with the run unless somebody says otherwise."""
-    if folder is None:
-        return None if run.folder is None else run.folder / "analysis" / "cache.jsonl"
-    return Path(checked("cache_folder", folder, str | PathLike | None)) / "cache.jsonl"
 
 
 def _chosen_steps(run: Run, every: int, last: int) -> list[int]:

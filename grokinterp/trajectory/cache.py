@@ -10,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from grokinterp.errors import RunFolderError
-from grokinterp.fields import settled
+from grokinterp.fields import checked, settled
 from grokinterp.runs.atomic import append_durably, whole_lines
 from grokinterp.runs.run import Run
 
@@ -94,6 +97,48 @@ def _are_numbers(values: Any) -> bool:
             cell is None or isinstance(cell, (int, float, str)) for cell in cells
         )
     return all(isinstance(value, (int, float)) for value in values.values())
+
+
+def cache_file(run: Run, folder: str | Path | None) -> Path | None:
+    """Where numbers are kept: with the run unless somebody says otherwise."""
+    if folder is None:
+        return None if run.folder is None else run.folder / "analysis" / "cache.jsonl"
+    return Path(checked("cache_folder", folder, str | PathLike | None)) / "cache.jsonl"
+
+
+def remembered_table(
+    cache: NumberCache,
+    weights: str,
+    key: str,
+    make: Callable[[], pd.DataFrame],
+    needed: Iterable[str] = (),
+    whole: Iterable[str] = (),
+) -> pd.DataFrame:
+    """Return a table of some weights that is known, or make it and remember it.
+
+    Parameters
+    ----------
+    weights
+        SHA-256 of the weights; empty where it is not known, and nothing is remembered.
+    key
+        See :func:`cache_key`.
+    make
+        Makes the table.
+    needed
+        Columns without which what is known is not used.
+    whole
+        Columns of whole numbers with empty cells, which JSON does not tell from others.
+    """
+    known = cache.find(weights, key) if weights else None
+    if known is not None and set(needed) <= set(known):
+        table = pd.DataFrame(known)
+        unknown = {str(c): "float64" for c in table if bool(table[c].isna().all())}
+        return table.astype(unknown | {c: "Int64" for c in whole if c in table})
+    table = make()
+    if weights:
+        cells = table.astype(object).where(table.notna(), None)
+        cache.keep(weights, key, cells.to_dict(orient="list"))
+    return table
 
 
 def cache_context(run: Run) -> str:

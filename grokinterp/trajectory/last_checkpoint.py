@@ -26,7 +26,7 @@ from grokinterp.errors import CheckpointError
 from grokinterp.extraction.closed_form import ClosedForm
 from grokinterp.extraction.tables import WHOLE_TERMS, closed_forms, scores_table, terms_table
 from grokinterp.runs.run import Run
-from grokinterp.trajectory.cache import NumberCache, cache_key
+from grokinterp.trajectory.cache import NumberCache, cache_key, remembered_table
 
 TABLES_VERSION = 3
 """Raised whenever the numbers of one of these tables change."""
@@ -124,16 +124,7 @@ def look_into(
 
     def remembered(name: str, make: Callable[[], pd.DataFrame], *needed: str) -> pd.DataFrame:
         key = cache_key(name, TABLES_VERSION, keys)
-        known = cache.find(snapshot.checksum, key) if snapshot.checksum else None
-        if known is not None and set(needed) <= set(known):
-            table = pd.DataFrame(known)
-            unknown = {str(c): "float64" for c in table if bool(table[c].isna().all())}
-            return table.astype(unknown | {c: "Int64" for c in _WHOLE_NUMBERS if c in table})
-        table = make()
-        if snapshot.checksum:
-            cells = table.astype(object).where(table.notna(), None)
-            cache.keep(snapshot.checksum, key, cells.to_dict(orient="list"))
-        return table
+        return remembered_table(cache, snapshot.checksum, key, make, needed, _WHOLE_NUMBERS)
 
     if not deep:
         at_logits = ablation_table(snapshot, key_frequencies)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from grokinterp.circuits import KeyFrequencies, Snapshot, has_spectrum
@@ -27,7 +28,15 @@ from grokinterp.measures import (
 from grokinterp.runs.record import ForeignNetworks, WeightsInMemory
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, as_plain, cache_key
-from grokinterp.trajectory.processes import NotSent, in_order, open_processes, packed
+from grokinterp.trajectory.processes import (
+    NotSent,
+    Work,
+    choose_jobs,
+    free_memory,
+    in_order,
+    open_processes,
+    packed,
+)
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +128,30 @@ def n_to_measure(
     """Count the checkpoints of which something is not known yet."""
     measuring = _Measuring(run, tuple(measures), key_frequencies, cache)
     return sum(not measuring.is_known(run.checksum(step)) for step in steps)
+
+
+def choose_jobs_for(
+    run: Run,
+    steps: Sequence[int],
+    measures: Sequence[Measure],
+    key_frequencies: KeyFrequencies,
+    cache: NumberCache,
+    last: Snapshot,
+) -> int:
+    """Choose how many processes measure what is new, and log it if there are several."""
+    if isinstance(run.checkpoints, ForeignNetworks):
+        return 1
+    arrays = [last.logits, *([last.neurons] if last.has("neurons") else [])]
+    n_bytes = sum(array.numel() * array.element_size() for array in arrays)
+    work = Work(len(steps), last.logits.numel(), n_bytes)
+    n_threads, n_free = torch.get_num_threads(), free_memory()
+    if choose_jobs(work, n_threads, n_free) > 1:
+        n_new = n_to_measure(run, steps, measures, key_frequencies, cache)
+        work = replace(work, n_checkpoints=n_new)
+    n_jobs = choose_jobs(work, n_threads, n_free)
+    if n_jobs > 1:
+        log.info("%d checkpoints are measured in %d processes", work.n_checkpoints, n_jobs)
+    return n_jobs
 
 
 @dataclass(frozen=True, eq=False)

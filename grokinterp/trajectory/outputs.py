@@ -41,6 +41,7 @@ def write_tables(analysis: Analysis, folder: str | Path) -> list[Path]:
         "neurons.csv": analysis.neurons,
         "closed_form.csv": analysis.closed_form,
         "closed_form_terms.csv": analysis.closed_form_terms,
+        "closed_form_curve.csv": analysis.closed_form_curve,
         "events.csv": events_table(analysis.events),
         "certificate.csv": analysis.certificate,
         "learning_coefficient.csv": analysis.learning_coefficient,
