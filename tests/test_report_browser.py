@@ -112,7 +112,7 @@ def test_the_report_runs_without_an_error_and_fetches_nothing(views, name):
 @pytest.mark.parametrize("name", VIEWS)
 def test_all_figures_are_drawn_those_in_view_first(views, name):
     view = views[name]
-    assert view["plots"] == view["drawn"] == view["rendered"] == 21
+    assert view["plots"] == view["drawn"] == view["rendered"] == 20
     assert view["empty"] == 0 and view["in_view_first"]
 
 
