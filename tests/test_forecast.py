@@ -234,6 +234,21 @@ def test_no_run_is_forecast_from_its_own_configuration(monkeypatch):
         assert setting not in others and len(others) == 7
 
 
+def test_where_a_forecast_would_be_refused_none_is_judged_and_the_runs_are_counted():
+    runs = planted_bank(24)
+    judged = judge_forecasts(runs, METHODS[:1], horizon=4000, marks=TWICE)
+    assert judged["median"].notna().all()
+    (row,) = score_forecasts(judged, horizon=4000).to_dict(orient="records")
+    n_grok = sum(run.status == SEEN for run in runs)
+    assert (row["n"], row["n_refused"]) == (n_grok, 0)
+    # 19 others grok, and gi.forecast wants 20.
+    grokking = [run for run in runs if run.status == SEEN][:20]
+    judged = judge_forecasts(grokking, METHODS[:1], horizon=4000, marks=TWICE)
+    assert len(judged) == 20 and judged[["median", "low", "high", "never"]].isna().all(axis=None)
+    (row,) = score_forecasts(judged, horizon=4000).to_dict(orient="records")
+    assert (row["n"], row["n_refused"]) == (0, 20)
+
+
 @pytest.mark.long
 def test_curves_that_tell_the_time_are_worth_more_than_settings_and_others_are_not():
     methods = (METHODS[0], Method("log-logistic", "log-logistic"))

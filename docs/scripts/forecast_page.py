@@ -37,16 +37,21 @@ def interval(row: pd.Series, name: str, digits: int = 2) -> str:
 def error_table(scores: pd.DataFrame) -> str:
     """Return what each method errs, and what curves add."""
     lines = [
-        "| curves up to | model | runs (configurations) | rms of log T | gain over config alone | "
-        "within a configuration |",
-        "|---|---|---|---|---|---|",
+        "| curves up to | model | runs (configurations) | refused | rms of log T | "
+        "gain over config alone | within a configuration |",
+        "|---|---|---|---|---|---|---|",
     ]
     for _, row in scores.iterrows():
         is_config = row["method"] == METHODS[0].name
+        if not row["n"]:
+            none = [row["mark"], row["method"], "0", f"{row['n_refused']}", *"–––"]
+            lines.append("| " + " | ".join(none) + " |")
+            continue
         cells = [
             row["mark"],
             row["method"],
-            f"{row['n']} ({row['n_settings']})",
+            f"{row['n']} ({row['n_settings']:.0f})",
+            f"{row['n_refused']}",
             f"{row['rms']:.3f}",
             "–" if is_config else interval(row, "gain", 3),
             interval(row, "within"),
@@ -62,9 +67,9 @@ def calibration_table(scores: pd.DataFrame) -> str:
         "censored runs that outlived the lower end | never: squared error | of the share alone |",
         "|---|---|---|---|---|---|---|",
     ]
-    for _, row in scores[scores["method"] == SHOWN].iterrows():
+    for _, row in scores[(scores["method"] == SHOWN) & (scores["n"] > 0)].iterrows():
         outlived = (
-            f"{row['outlived']:.0%} of {row['n_censored']}".replace("%", " %")
+            f"{row['outlived']:.0%} of {row['n_censored']:.0f}".replace("%", " %")
             if row["n_censored"]
             else "–"
         )

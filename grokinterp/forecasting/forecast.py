@@ -15,9 +15,13 @@ from grokinterp.fields import checked
 from grokinterp.forecasting.bank_runs import bank, longest_followed
 from grokinterp.forecasting.calibrated import LEVEL, Calibrated, Method, calibrate
 from grokinterp.forecasting.coverage import why_not_covered
-from grokinterp.forecasting.landmarks import Landmark, at_landmark, landmark_of
+from grokinterp.forecasting.landmarks import (
+    FEWEST_GROKKING,
+    Landmark,
+    at_landmark,
+    landmark_of,
+)
 from grokinterp.forecasting.states import FollowedRun, features_of_config
-from grokinterp.laws.cure import SEEN
 from grokinterp.reprs import card_repr, in_lines
 from grokinterp.runs.config import TrainConfig
 from grokinterp.runs.run import Run
@@ -26,8 +30,6 @@ from grokinterp.trajectory.thresholds import Thresholds
 
 METHOD = Method("log-logistic", "log-logistic")
 """The best of those that the page on forecasts compares on the bank."""
-FEWEST_GROKKING = 20
-"""Runs of the bank that must grok after a landmark for a forecast there."""
 _CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
@@ -195,11 +197,10 @@ def forecast_of(run: FollowedRun, at: int, horizon: int, level: float = LEVEL) -
 def _model_at(landmark: Landmark, level: float) -> Calibrated | str:
     """Model of the bank's runs at a landmark, or why there is none."""
     runs = at_landmark(bank(), landmark)
-    n_grok = int((runs.times.status == SEEN).sum()) if len(runs) else 0
-    if n_grok < FEWEST_GROKKING:
+    if runs.n_grok < FEWEST_GROKKING:
         unit = "memorization steps" if landmark.is_relative else "steps"
         return (
-            f"only {n_grok} runs of the bank grok later than {landmark.at:.3g} {unit}, and "
+            f"only {runs.n_grok} runs of the bank grok later than {landmark.at:.3g} {unit}, and "
             f"{FEWEST_GROKKING} are needed"
         )
     try:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from scipy import stats
 
 from grokinterp.errors import FitError
 from grokinterp.forecasting.calibrated import METHODS, Calibrated, Method, calibrate
-from grokinterp.forecasting.landmarks import AtLandmark, Landmark, at_landmark, landmark_of
+from grokinterp.forecasting.landmarks import (
+    FEWEST_GROKKING,
+    AtLandmark,
+    Landmark,
+    at_landmark,
+    landmark_of,
+)
 from grokinterp.forecasting.states import FollowedRun
 from grokinterp.laws.cure import CENSORED, SEEN
 
@@ -48,8 +56,9 @@ def judge_forecasts(
     -------
     pd.DataFrame
         A row per run, mark and method: ``setting``, ``run`` (its number), ``mark``, ``method``,
-        ``status``, ``end`` (step at which it grokked or was last looked at), ``median``, ``low``,
-        ``high``, ``never``, ``at``.
+        ``status``, ``end`` (step at which it grokked or was last looked at), ``at``, ``median``,
+        ``low``, ``high``, ``never``. The last four are NaN where :func:`~grokinterp.forecast`
+        would refuse: fewer than 20 runs of the other configurations grok later.
     """
     rows: list[dict[str, object]] = []
     for setting in sorted({run.setting for run in runs}):
@@ -74,10 +83,11 @@ class _Models:
         if key not in self._found:
             if landmark not in self._gathered:
                 self._gathered[landmark] = at_landmark(self._runs, landmark)
-            try:
-                self._found[key] = calibrate(method, self._gathered[landmark])
-            except FitError:
-                self._found[key] = None
+            others = self._gathered[landmark]
+            self._found[key] = None
+            if others.n_grok >= FEWEST_GROKKING:
+                with suppress(FitError):
+                    self._found[key] = calibrate(method, others)
         return self._found[key]
 
 
@@ -101,10 +111,6 @@ def _rows_of(
             # The settings alone do not know when a run memorized.
             is_fixed = not (method.with_curves or is_relative)
             landmark = Landmark(at, False) if is_fixed else landmark_of(run, at)
-            model = models.at(landmark, method)
-            if model is None:
-                continue
-            parts = {"low": model.low_part, "median": 0.5, "high": model.high_part}
             yield {
                 "setting": run.setting,
                 "run": number,
@@ -113,9 +119,21 @@ def _rows_of(
                 "status": run.status,
                 "end": run.end,
                 "at": at,
-                **{n: float(model.quantile(features, step, p)[0]) for n, p in parts.items()},
-                "never": float(model.never_within(features, step, max(horizon, at))[0]),
+                **_told_by(models.at(landmark, method), features, step, max(horizon, at)),
             }
+
+
+def _told_by(
+    model: Calibrated | None,
+    features: Float[np.ndarray, "1 feature"],
+    step: Float[np.ndarray, " 1"],
+    horizon: int | float,
+) -> dict[str, float]:
+    if model is None:
+        return dict.fromkeys(("low", "median", "high", "never"), float("nan"))
+    parts = {"low": model.low_part, "median": 0.5, "high": model.high_part}
+    told = {name: float(model.quantile(features, step, part)[0]) for name, part in parts.items()}
+    return {**told, "never": float(model.never_within(features, step, horizon)[0])}
 
 
 def score_forecasts(judged: pd.DataFrame, *, horizon: int | float, seed: int = 0) -> pd.DataFrame:
@@ -124,8 +142,9 @@ def score_forecasts(judged: pd.DataFrame, *, horizon: int | float, seed: int = 0
     Returns
     -------
     pd.DataFrame
-        A row per mark and method. ``n``, ``n_settings``: runs that grok after the mark, and their
-        configurations. ``rms``: of log T, natural logarithm; ``gain``: by how much its square is
+        A row per mark and method. ``n``, ``n_settings``: runs that grok after the mark and have a
+        forecast, and their configurations; ``n_refused``: those that have none, in no other column.
+        ``rms``: of log T, natural logarithm; ``gain``: by how much its square is
         below that of the method ``config``, with the 95 % interval ``gain_low``, ``gain_high``
         over configurations. ``covered``: configurations, each counting as a run of its own
         drawn at random, whose grokking step lies in the interval, with the 95 % Clopper-Pearson
@@ -138,18 +157,21 @@ def score_forecasts(judged: pd.DataFrame, *, horizon: int | float, seed: int = 0
     """
     rows = []
     for mark in dict.fromkeys(judged["mark"]):
-        baseline = _columns_of(judged, mark, METHODS[0].name)
+        baseline, _ = _told(judged, mark, METHODS[0].name)
         for method in dict.fromkeys(judged["method"]):
-            part = _columns_of(judged, mark, method)
-            if len(part["run"]):
-                found = _scores(part, baseline, horizon, seed)
-                rows.append({"mark": mark, "method": method, **found})
+            part, n_refused = _told(judged, mark, method)
+            found = _scores(part, baseline, horizon, seed) if SEEN in part["status"] else {"n": 0}
+            rows.append({"mark": mark, "method": method, "n_refused": n_refused, **found})
     return pd.DataFrame(rows)
 
 
-def _columns_of(judged: pd.DataFrame, mark: str, method: str) -> dict[str, np.ndarray]:
-    rows = (judged["mark"] == mark) & (judged["method"] == method)
-    return {str(name): np.asarray(column)[np.asarray(rows)] for name, column in judged.items()}
+def _told(judged: pd.DataFrame, mark: str, method: str) -> tuple[dict[str, np.ndarray], int]:
+    """Columns of the runs that have a forecast, and the number of grokking runs that have none."""
+    rows = np.asarray((judged["mark"] == mark) & (judged["method"] == method))
+    columns = {str(name): np.asarray(column)[rows] for name, column in judged.items()}
+    has_forecast = ~np.isnan(columns["median"])
+    n_refused = int(((columns["status"] == SEEN) & ~has_forecast).sum())
+    return _where(columns, has_forecast), n_refused
 
 
 def _where(part: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:

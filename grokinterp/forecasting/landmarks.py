@@ -14,10 +14,13 @@ import numpy as np
 from jaxtyping import Float
 
 from grokinterp.forecasting.states import CURVE_FEATURES, SETTING_FEATURES, FollowedRun
-from grokinterp.laws.cure import Times
+from grokinterp.laws.cure import SEEN, Times
 
 FINENESS = 1.1
 """Landmarks are rounded to powers of it, so that runs nearly alike share a model."""
+
+FEWEST_GROKKING = 20
+"""Runs that must grok after a landmark for a forecast there."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class AtLandmark:
 
     def __len__(self) -> int:
         return len(self.settings)
+
+    @property
+    def n_grok(self) -> int:
+        """Runs that grok after the landmark."""
+        return int((self.times.status == SEEN).sum()) if len(self) else 0
 
     def columns(self, with_curves: bool) -> Float[np.ndarray, "run column"]:
         """Features that a model is given: the settings, and the curves if wanted."""
