@@ -308,6 +308,20 @@ def test_a_death_has_its_numbers_and_its_sentence():
     assert f"coefficient of {size} logits; after, the coefficient is 0.02" in event.sentence
 
 
+def test_a_birth_after_a_birth_says_why_there_was_no_death_between_them():
+    # 3 keeps its coefficient while 5 outgrows it; later it grows too.
+    other = np.where(STEPS >= 6000, 30 * ALIVE, ALIVE)
+    again = np.where(STEPS >= 12_000, 30 * ALIVE, between(2000))
+    born = [e for e in events_of(story(coefficients={5: other, 3: again})) if 3 in e.frequencies]
+    assert [(event.kind, event.step) for event in born] == [("birth", 2000), ("birth", 12_000)]
+    words = "It had been there earlier, until others outgrew it."
+    assert [words in event.sentence for event in born] == [False, True]
+    # A frequency that died of its own is simply born again.
+    dead = np.where((STEPS >= 6000) & (STEPS < 12_000), GONE, ALIVE)
+    sentences = [e.sentence for e in events_of(story(coefficients={5: ALWAYS, 3: dead}))]
+    assert len(sentences) == 2 and not any("earlier" in sentence for sentence in sentences)
+
+
 def test_swaps_and_second_circuits_name_what_they_are_of():
     curves = {3: between(0, 8000), 4: between(8000)}
     swap, circuit = events_of(story(coefficients=curves))

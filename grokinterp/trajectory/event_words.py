@@ -19,22 +19,24 @@ _NAMES = {"slingshot": "slingshots", "spike": "spikes of the training loss"}
 def birth_words(change: Change, name: str, patience: int) -> str:
     """Say that a frequency is there now."""
     slowly = _since("grown", change, patience)
+    again = " It had been there earlier, until others outgrew it." if change.is_again else ""
     return (
         f"{name} is born at step {change.step:,}{slowly}. While it is there, it holds "
         f"{_percent(change.share_after)} of the power of the logits, with a coefficient of "
         f"{change.coefficient_after:.2g} logits; before, the coefficient was "
-        f"{_size(change.coefficient_before)}."
+        f"{_size(change.coefficient_before)}.{again}"
     )
 
 
 def death_words(change: Change, name: str, patience: int) -> str:
     """Say that a frequency is gone."""
     slowly = _since("shrunk", change, patience)
+    again = " It had been gone earlier, until others shrank." if change.is_again else ""
     return (
         f"{name} is gone at step {change.step:,}{slowly}. While it was there, it held "
         f"{_percent(change.share_before)} of the power of the logits, with a coefficient of "
         f"{change.coefficient_before:.2g} logits; after, the coefficient is "
-        f"{_size(change.coefficient_after)}."
+        f"{_size(change.coefficient_after)}.{again}"
     )
 
 

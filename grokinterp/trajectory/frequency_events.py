@@ -6,7 +6,8 @@ Columns are components: the frequencies of a cyclic group, or the representation
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -82,6 +83,9 @@ class Change:
     coefficient_before: float
     """Median coefficient of the wave likewise, in logits."""
     coefficient_after: float
+    is_again: bool = False
+    """Whether its last change was one of the same kind, since what undid that came from other
+    components alone: its share moved, and not its coefficient."""
 
     @property
     def gain(self) -> float:
@@ -192,7 +196,12 @@ def find_changes(
             powers.steps, height, high=1.0, low=rule.gone_below, patience=patience
         )
         changes = _changes_of(powers, component, switches)
-        found += [change for change in changes if _is_of_its_own(change, rule)]
+        own = [change for change in changes if _is_of_its_own(change, rule)]
+        found += own[:1]
+        found += [
+            replace(change, is_again=change.is_birth == last.is_birth)
+            for last, change in pairwise(own)
+        ]
     return tuple(sorted(found, key=lambda change: (change.step, change.component)))
 
 
@@ -317,14 +326,14 @@ def _changes_of(powers: Powers, component: int, switches: Sequence[Switch]) -> l
     ends = [*(switch.start_step for switch in switches), int(steps[-1])]
     stretches = [_within(steps, *span) for span in zip(begins, ends, strict=True)]
     of = [np.nan_to_num(table[:, component]) for table in tables]
-    medians = [[float(np.median(one[at])) for at in stretches] for one in of]
+    shares, sizes = ([float(np.median(one[at])) for at in stretches] for one in of)
     return [
         Change(
             component,
             switch.is_rise,
             switch.start_step,
             switch.step,
-            *(one[i + side] for one in medians for side in (0, 1)),
+            *(shares[i], shares[i + 1], sizes[i], sizes[i + 1]),
         )
         for i, switch in enumerate(switches)
     ]
