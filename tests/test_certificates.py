@@ -6,6 +6,7 @@ import dataclasses
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,8 +21,9 @@ from grokinterp.models import MlpSpec, ModelSpec
 from grokinterp.models.initialization import initial_parameters
 from grokinterp.models.mlp import first_mlp_parameters
 from grokinterp.models.pair_tables import pair_logits
+from grokinterp.report.certificate import certificate_section
 from grokinterp.tasks import Split
-from tests import kinds, planted
+from tests import kinds, planted, synthetic
 
 CHEAP = STRATEGIES[1:]
 
@@ -343,3 +345,34 @@ def test_initial_networks_are_proved_nothing_about():
     snapshot = Snapshot.from_parameters(weights, planted.split(13), spec)
     table = certified(snapshot, [2, 5]).strategies
     assert (table.accuracy_lower_bound[1:] == 0).all()
+
+
+def test_the_report_says_the_best_bound_and_what_all_assume_once():
+    def row(strategy, bound, cost, assumes="real arithmetic"):
+        return {
+            "strategy": strategy,
+            "accuracy_lower_bound": bound,
+            "relative_cost": cost,
+            "bound_minus_cost": bound - cost,
+            "unexplained_dimension": 7,
+            "assumes": assumes,
+            "reason": None,
+        }
+
+    absent = row("operator norms", 0, 0) | {"assumes": None, "reason": "no ReLU"}
+
+    def said(*rows):
+        table = pd.DataFrame([*rows, absent] if rows else [])
+        analysis = dataclasses.replace(synthetic.grokked_analysis(12), certificate=table)
+        return "".join(certificate_section(analysis).blocks)
+
+    some = row("every pair", 1.0, 1.02), row("exact neurons", 0.75, 0.25), row("per token", 0, 0.1)
+    page = said(*some)
+    assert "“exact neurons” proves that the network is right on at least 75.00% of the" in page
+    assert "at 0.25 of the cost of checking every pair" in page
+    assert page.count("real arithmetic") == 1 and "Assumed: real arithmetic." in page
+    assert "Not tried: operator norms. Reason: no ReLU." in page
+    page = said(some[0], row("exact neurons", 0.2, 0.25, "cosines"))
+    assert "No strategy proves more than its cost." in page
+    assert "Assumed by every pair: real" in page and "Assumed by exact neurons: cosines." in page
+    assert "There is no closed form to begin a proof with." in said()

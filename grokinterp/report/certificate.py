@@ -25,8 +25,31 @@ def certificate_section(analysis: Analysis) -> Section:
         "network's structure."
     )
     is_known = rows["reason"].isna()
-    blocks = [paragraph(lead), _bounds(rows.loc[is_known]), *_absent(rows.loc[~is_known])]
+    known, absent = rows.loc[is_known], rows.loc[~is_known]
+    blocks = [paragraph(lead), paragraph(_best(known)), _bounds(known), *_assumed(known)]
+    blocks += _absent(absent)
     return Section("certificate", title, tuple(blocks))
+
+
+def _best(rows: pd.DataFrame) -> str:
+    """The bound that exceeds its cost by most, in a sentence."""
+    best = max(rows.to_dict(orient="records"), key=lambda row: row["bound_minus_cost"])
+    if best["bound_minus_cost"] <= 0:
+        return "<strong>No strategy proves more than its cost.</strong>"
+    return (
+        f"<strong>The strategy “{escape(best['strategy'])}” proves that the network is right on "
+        f"at least {show_percent(best['accuracy_lower_bound'])} of the pairs</strong>, at "
+        f"{show_value(best['relative_cost'])} of the cost of checking every pair."
+    )
+
+
+def _assumed(rows: pd.DataFrame) -> list[str]:
+    """What the proofs assume, once for all strategies that assume the same."""
+    notes = []
+    for assumed, some in rows.groupby("assumes", sort=False):
+        who = "Assumed" if len(some) == len(rows) else f"Assumed by {', '.join(some['strategy'])}"
+        notes.append(paragraph(f"{escape(who)}: {escape(assumed)}.", kind="note"))
+    return notes
 
 
 def _bounds(rows: pd.DataFrame) -> str:
@@ -36,7 +59,6 @@ def _bounds(rows: pd.DataFrame) -> str:
         "relative cost",
         "bound minus cost",
         "unexplained numbers",
-        "assumes",
     )
     cells = [
         (
@@ -45,7 +67,6 @@ def _bounds(rows: pd.DataFrame) -> str:
             show_value(row["relative_cost"]),
             show_value(row["bound_minus_cost"]),
             show_value(row["unexplained_dimension"]),
-            escape(row["assumes"]),
         )
         for row in rows.to_dict(orient="records")
     ]

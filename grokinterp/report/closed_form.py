@@ -111,7 +111,11 @@ def _along(analysis: Analysis) -> list[str]:
     curve = analysis.closed_form_curve
     if curve.empty or len(set(curve["step"])) < 2:
         return []
-    lines = [_exists(curve, level) for level in LEVELS if level in set(curve["level"])]
+    by_step: dict[int | None, list[Level]] = {}
+    for level in LEVELS:
+        if level in set(curve["level"]):
+            by_step.setdefault(exists_from(curve, level), []).append(level)
+    lines = [_exists(step, levels) for step, levels in by_step.items()]
     grokking = analysis.milestones.grokking_step
     if grokking is not None:
         lines.append(f"The grokking step is {grokking:,}.")
@@ -119,9 +123,12 @@ def _along(analysis: Analysis) -> list[str]:
     return [paragraph(" ".join(lines)), figure_block("figure-extraction-curve", figure, _CAPTION)]
 
 
-def _exists(curve: pd.DataFrame, level: Level) -> str:
-    step, formula = exists_from(curve, level), f"The formula of level {level}"
+def _exists(step: int | None, levels: list[Level]) -> str:
+    if len(levels) > 1:
+        formula, explain, do = "The formulas of both levels", "explain", "do"
+    else:
+        formula, explain, do = f"The formula of level {levels[0]}", "explains", "does"
     half = "half of the variance of the logits"
     if step is None:
-        return f"{formula} does not explain {half} at the last checkpoint."
-    return f"{formula} explains more than {half} from step {step:,} on."
+        return f"{formula} {do} not explain {half} at the last checkpoint."
+    return f"{formula} {explain} more than {half} from step {step:,} on."
