@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from grokinterp.errors import ConfigError
+from grokinterp.fields import checked
 from grokinterp.figures.lines import Line, add_lines, set_log_axis
 from grokinterp.figures.style import LOSS_TITLE, SPLIT_COLORS, STEP_TITLE, decorate, traces
 
@@ -34,7 +35,7 @@ def plot_extraction_curve(curve: pd.DataFrame) -> go.Figure:
     Raises
     ------
     ConfigError
-        If a column is missing.
+        If it is no table, or a column is missing.
 
     Examples
     --------
@@ -42,6 +43,7 @@ def plot_extraction_curve(curve: pd.DataFrame) -> go.Figure:
     >>> len(figure.data)
     8
     """
+    checked("curve", curve, pd.DataFrame, "Make one: gi.extraction_curve(run).")
     absent = [name for name in _NEEDED if name not in curve]
     if absent:
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -24,7 +24,7 @@ from grokinterp.leagues.scores import (
     score,
 )
 from grokinterp.leagues.tables import BankTable, check_folder, shipped_table, table_of_folder
-from grokinterp.measures import MEASURES, Measure, as_measure
+from grokinterp.measures import MEASURES, Measure, as_measures
 from grokinterp.registered import registered
 from grokinterp.reprs import card_repr, in_lines
 
@@ -168,10 +168,9 @@ def league(
     >>> league.table[["warned", "lead", "false_alarms_cannot"]].shape[1]
     3
     """
-    checked("measures", measures, Iterable)
+    catalogue = as_measures(measures)
     checked("runs", runs, str | PathLike | None)
     check_part("most_false_alarms", most_false_alarms)
-    catalogue = [as_measure(one) for one in measures]
     table = shipped_table() if runs is None else _table_with(catalogue, runs)
     columns = _columns_of(catalogue, table, is_shipped=runs is None)
     curves = {column: _curves_of(table, column) for column in columns}

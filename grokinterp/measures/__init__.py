@@ -9,7 +9,7 @@ from grokinterp.measures.by_frequency import (
     by_representation_table,
 )
 from grokinterp.measures.catalogue import MEASURES
-from grokinterp.measures.measure import Measure, as_measure, measure
+from grokinterp.measures.measure import Measure, as_measure, as_measures, measure
 
 __all__ = [
     "BY_FREQUENCY_COLUMNS",
@@ -17,6 +17,7 @@ __all__ = [
     "MEASURES",
     "Measure",
     "as_measure",
+    "as_measures",
     "by_frequency_columns",
     "by_frequency_table",
     "by_representation_columns",

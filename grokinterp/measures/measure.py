@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
@@ -228,6 +228,28 @@ def as_measure(function: Measure | MeasureFunction) -> Measure:
     lines = (function.__doc__ or "").strip().splitlines()
     description = lines[0] if lines else name
     return Measure(name, function, 0, "", description, columns=(), is_cached=False)
+
+
+def as_measures(measures: Iterable[Measure | MeasureFunction]) -> tuple[Measure, ...]:
+    """Accept several, each as :func:`as_measure` does.
+
+    Raises
+    ------
+    ConfigError
+        If they are no list, or one of them is no measure.
+
+    Examples
+    --------
+    >>> import grokinterp as gi
+    >>> [one.name for one in as_measures(gi.MEASURES[:2])]
+    ['train_loss', 'test_loss']
+    """
+    if isinstance(measures, str) or not isinstance(measures, Iterable):
+        raise ConfigError(
+            f"measures={shown(measures)} is of the wrong type. It takes a list, such as "
+            "gi.MEASURES."
+        )
+    return tuple(map(as_measure, measures))
 
 
 def _finite_or_nan(value: SupportsFloat) -> float:

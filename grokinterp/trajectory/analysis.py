@@ -18,7 +18,7 @@ from grokinterp.circuits import (
 )
 from grokinterp.errors import ConfigError
 from grokinterp.fields import checked, shown
-from grokinterp.measures import MEASURES, Measure, as_measure
+from grokinterp.measures import MEASURES, Measure, as_measures
 from grokinterp.registered import registered
 from grokinterp.reprs import card_repr, in_lines, listed
 from grokinterp.runs.run import Run
@@ -303,10 +303,10 @@ def analyze_run(
     >>> analysis.key_frequencies.frequencies
     (2, 3)
     """
-    _require_arguments(run, measures, key_frequencies, every, thresholds)
+    _require_arguments(run, key_frequencies, every, thresholds)
+    catalogue, limits = as_measures(measures), thresholds or Thresholds()
     check_jobs(n_jobs)
     cache = NumberCache(cache_file(run, cache_folder), cache_context(run))
-    catalogue, limits = tuple(map(as_measure, measures)), thresholds or Thresholds()
     failures: dict[str, str] = {}
     last = last_readable(run, failures)
     # A copy, so that what the rule looks at is not kept for the whole analysis.
@@ -357,15 +357,12 @@ def analyze_run(
     return replace(found, events=events_of(found.story()))
 
 
-def _require_arguments(
-    run: Any, measures: Any, key_frequencies: Any, every: Any, thresholds: Any
-) -> None:
+def _require_arguments(run: Any, key_frequencies: Any, every: Any, thresholds: Any) -> None:
     """Refuse arguments of the wrong type before anything is computed."""
     checked("run", run, Run, "Load it first: gi.load_run(folder).")
     if checked("every", every, int) < 1:
         raise ConfigError(f"every={shown(every)} is not allowed. Use 1 for every checkpoint.")
     checked("thresholds", thresholds, Thresholds | None)
-    checked("measures", measures, Iterable)
     if isinstance(key_frequencies, str) or not isinstance(key_frequencies, Iterable | None):
         raise ConfigError(
             f"key_frequencies={shown(key_frequencies)} is of the wrong type. It takes a list, such "
