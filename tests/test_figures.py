@@ -9,7 +9,7 @@ import pytest
 
 from grokinterp import figures
 from grokinterp.circuits import Algorithm, KeyFrequencies
-from grokinterp.errors import FitError
+from grokinterp.errors import ConfigError, FitError
 from grokinterp.figures import lines, style
 from grokinterp.figures.embedding import chosen_steps
 from tests import synthetic
@@ -558,6 +558,37 @@ def test_lines_that_meet_in_a_figure_differ_in_color_or_in_dash(sight):
 
 def color_of(trace):
     return (trace.line.color if trace.type == "scatter" else None) or trace.marker.color
+
+
+def contrast(one, other):
+    """Of two colors, as WCAG 2.2 defines it."""
+
+    def luminance(color):
+        parts = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_figures_of_a_dark_notebook_are_light_on_dark_until_light_is_chosen_again(grokked):
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    before = figures.plot_gini(grokked).layout.template
+    try:
+        figures.set_theme("dark")
+        layout = figures.plot_gini(grokked).layout.template.layout
+    finally:
+        figures.set_theme("light")
+    assert layout.paper_bgcolor == layout.plot_bgcolor == "#14181e"
+    assert contrast(layout.font.color, layout.paper_bgcolor) > 7
+    assert contrast(layout.hoverlabel.font.color, layout.hoverlabel.bgcolor) > 7
+    # The lines are to be seen on both.
+    for color in (*style.SPLIT_COLORS.values(), *style.KEY_COLORS):
+        assert min(contrast(color, "#14181e"), contrast(color, "#ffffff")) > 1.9, color
+    assert figures.plot_gini(grokked).layout.template == before == style.TEMPLATE
+    with pytest.raises(ConfigError, match="theme='blue' is not known. Choose one of light, dark"):
+        figures.set_theme("blue")
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)

@@ -54,6 +54,7 @@ from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.pair import plot_characters, plot_pair_logits, plot_waves
 from grokinterp.figures.representations import plot_representations
 from grokinterp.figures.story import plot_story
+from grokinterp.figures.style import set_theme
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
 
 __all__ = [
@@ -99,6 +100,7 @@ __all__ = [
     "plot_restricted_and_excluded_loss",
     "plot_story",
     "plot_sum_squared_weights",
+    "set_theme",
 ]
 
 

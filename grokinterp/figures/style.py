@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import plotly.graph_objects as go
+
+from grokinterp.fields import checked
 
 SPLIT_COLORS = {"train": "#0072B2", "test": "#D55E00", "all": "#808080"}
 """Blue is trained on, vermilion is tested on, gray is all pairs: in every figure."""
@@ -81,16 +83,23 @@ _AXIS = {
     "tickfont": {"size": 11.5},
 }
 
+Theme = Literal["light", "dark"]
+INKS: dict[Theme, tuple[str, str]] = {
+    "light": ("#1c2430", "#ffffff"),
+    "dark": ("#e4e8ee", "#14181e"),
+}
+"""Colors of text and of the background, the same as the report's."""
+
 TEMPLATE = go.layout.Template(
     layout={
         "font": {
             "family": "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif",
             "size": 13,
-            "color": "#1c2430",
+            "color": INKS["light"][0],
         },
         "title": {"x": 0, "xref": "container", "xanchor": "left", "font": {"size": 15}},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
+        "paper_bgcolor": INKS["light"][1],
+        "plot_bgcolor": INKS["light"][1],
         "xaxis": _AXIS,
         "yaxis": _AXIS,
         "legend": {
@@ -114,6 +123,49 @@ TEMPLATE = go.layout.Template(
     }
 )
 """Everything that a page may want to repaint for its own background stands here."""
+
+
+_chosen: list[Theme] = ["light"]
+
+
+def set_theme(theme: Theme) -> None:
+    """Choose the background of the figures that are drawn from now on.
+
+    Reports and the pages of the documentation follow the reader's own setting, whatever is chosen
+    here. A notebook does not tell a figure how it looks, so in a dark notebook this is to be said
+    once.
+
+    Parameters
+    ----------
+    theme
+        ``light``, or ``dark`` for light text on a dark background.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such theme.
+
+    Examples
+    --------
+    >>> gi.figures.set_theme("dark")
+    >>> gi.figures.plot_gini(analysis).layout.template.layout.paper_bgcolor
+    '#14181e'
+    >>> gi.figures.set_theme("light")
+    """
+    _chosen[:] = [checked("theme", theme, Theme)]
+
+
+def _template() -> go.layout.Template:
+    if _chosen == ["light"]:
+        return TEMPLATE
+    ink, page = INKS[_chosen[0]]
+    own = go.layout.Template(TEMPLATE)
+    layout = cast(Any, own.layout)
+    layout.font.color = ink
+    layout.paper_bgcolor = layout.plot_bgcolor = page
+    layout.hoverlabel.update(bgcolor=page, font_color=ink)
+    layout.annotationdefaults.bgcolor = "rgba(20, 24, 30, 0.7)"
+    return own
 
 
 def key_color(index: int) -> str:
@@ -154,7 +206,7 @@ def decorate(
     """
     legend = LEGEND_PADDING + LEGEND_ROW * _legend_rows(figure)
     figure.update_layout(
-        template=TEMPLATE,
+        template=_template(),
         title={"text": title, "y": 1, "yref": "container", "yanchor": "top"},
         height=above + plot_height + below + legend,
         margin={"l": 64, "r": 26, "t": above, "b": below + legend},
