@@ -82,7 +82,7 @@ def test_a_forecast_in_words_and_as_numbers(young):
     low, high = found.interval
     assert found == gi.forecast(young) and found.at == 300 and not found.reason
     assert 300 <= low < found.median < high and found.never < 0.5
-    said = f"expected to grok at {found.median:,} ({low:,} to {high:,} at 90 %); never within 3,000"
+    said = f"expected to grok at {found.median:,} ({low:,} to {high:,} at 90%); never within 3,000"
     assert said in found.sentence and said in " ".join(repr(found).split())
     sooner = gi.forecast(young, horizon=500)
     assert sooner.never > found.never and sooner.interval == found.interval
@@ -99,7 +99,7 @@ def test_what_cannot_grok_is_expected_not_to():
     model = calibrate(METHOD, at_landmark(rest, landmark_of(one, 500)))
     assert model.never_within(one.state(500)[None], np.array([500.0]), 3000)[0] > 0.9
     said = forecast_of(one, 500, 3000).sentence
-    assert said.startswith("never within 3,000: above 99 %; if it groks, ")
+    assert said.startswith("never within 3,000: above 99%; if it groks, ")
 
 
 @pytest.mark.parametrize(

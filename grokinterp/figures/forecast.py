@@ -35,7 +35,7 @@ def add_forecast(figure: go.Figure, forecast: Forecast) -> None:
         yref="paper",
         yanchor="top",
         xanchor="right",
-        text=f"forecast, {100 * forecast.level:.0f} %",
+        text=f"forecast, {100 * forecast.level:.0f}%",
         font={"size": 10.5},
         name=BAND,
     )

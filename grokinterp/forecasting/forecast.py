@@ -72,7 +72,7 @@ class Forecast:
         longest, (low, high) = longest_followed(), self.interval
         last = f"later than {longest:,}" if high is None else f"{high:,}"
         middle = f"at {self.median:,}" if self.median <= longest else f"later than {longest:,}"
-        when = f"{middle} ({low:,} to {last} at {100 * self.level:.0f} %)"
+        when = f"{middle} ({low:,} to {last} at {100 * self.level:.0f}%)"
         never = f"never within {self.horizon:,}: {_per_cent(self.never)}"
         if self.never > 0.5:
             return f"{never}; if it groks, {when}"
@@ -100,8 +100,8 @@ class Forecast:
 
 def _per_cent(probability: float) -> str:
     if probability < 0.01:
-        return "below 1 %"
-    return "above 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
+        return "below 1%"
+    return "above 99%" if probability > 0.99 else f"{100 * probability:.0f}%"
 
 
 def forecast(
