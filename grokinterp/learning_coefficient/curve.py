@@ -13,7 +13,7 @@ from grokinterp.circuits.task_pairs import On
 from grokinterp.errors import ConfigError
 from grokinterp.fields import checked
 from grokinterp.learning_coefficient.coefficient import LearningCoefficient
-from grokinterp.learning_coefficient.local import local_learning_coefficient
+from grokinterp.learning_coefficient.local import LOCALIZATION, local_learning_coefficient
 from grokinterp.models.loss import accuracy
 from grokinterp.runs.run import Run
 
@@ -23,7 +23,7 @@ def learning_coefficient_curve(
     *,
     n_beta: int | float,
     step_size: int | float,
-    localization: int | float = 1.0,
+    localization: int | float = LOCALIZATION,
     on: On = "train",
     batch_size: int | None = None,
     n_chains: int = 4,

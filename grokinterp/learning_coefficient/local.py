@@ -19,10 +19,13 @@ from grokinterp.learning_coefficient.estimate import Acceptable, estimate_coeffi
 from grokinterp.learning_coefficient.network_loss import NetworkLoss, network_loss
 from grokinterp.learning_coefficient.sgld import Sgld
 
-FRACTIONS_OF_N_BETA = (0.1, 0.3, 1.0)
+FRACTIONS_OF_N_BETA = (0.3, 1.0, 3.0)
 """n beta that are tried, as fractions of n / log n."""
-STEP_SIZES = (3e-5, 1e-4, 3e-4, 1e-3)
+STEP_SIZES = (1e-4, 2e-4, 4e-4)
 """Step sizes that are tried."""
+LOCALIZATION = 100.0
+"""With it flat directions mix in 2 / (step size * localization) steps, 50 to 200, and so within the
+burn-in. With 1 they take a hundred times as long, and no chain of a few hundred steps mixes."""
 
 
 def local_learning_coefficient(
@@ -30,7 +33,7 @@ def local_learning_coefficient(
     *,
     n_betas: Sequence[int | float] | None = None,
     step_sizes: Sequence[int | float] = STEP_SIZES,
-    localization: int | float = 1.0,
+    localization: int | float = LOCALIZATION,
     on: On = "train",
     batch_size: int | None = None,
     n_chains: int = 4,
@@ -58,11 +61,11 @@ def local_learning_coefficient(
     snapshot
         Of any network whose weights are known: a transformer, a perceptron or a module.
     n_betas
-        Inverse temperatures times the number of pairs. None: 0.1, 0.3 and 1 times n / log n.
+        Inverse temperatures times the number of pairs. None: 0.3, 1 and 3 times n / log n.
     step_sizes
         Variances of the noise of a step.
     localization
-        gamma, the pull toward the weights.
+        gamma, the pull toward the weights. d weights are typically sqrt(d / gamma) away from them.
     on
         Pairs whose mean cross-entropy is the loss: ``train``, ``test`` or ``all``.
     batch_size
@@ -93,7 +96,7 @@ def local_learning_coefficient(
     Notes
     -----
     It costs ``len(n_betas) * len(step_sizes) * n_chains * (n_burn_in + n_draws)`` gradients of
-    the loss: 48,000 as it stands. The loss is the cross-entropy without weight decay, so a
+    the loss: 36,000 as it stands. The loss is the cross-entropy without weight decay, so a
     network that is held in place by weight decay is at no minimum of it. All chains begin at the
     same weights; R-hat does not see what none of them has reached.
 
@@ -144,7 +147,7 @@ def default_n_betas(n: int) -> tuple[float, ...]:
     Examples
     --------
     >>> [round(n_beta, 1) for n_beta in default_n_betas(100)]
-    [2.2, 6.5, 21.7]
+    [6.5, 21.7, 65.1]
     """
     whole = n / math.log(max(n, 3))
     return tuple(fraction * whole for fraction in FRACTIONS_OF_N_BETA)
