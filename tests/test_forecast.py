@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import grokinterp as gi
+import grokinterp.training
+from grokinterp.commands import train as train_command
 from grokinterp.commands.summary_lines import summary_lines
 from grokinterp.errors import ConfigError
 from grokinterp.figures.forecast import BAND
@@ -317,6 +319,19 @@ def test_the_command_says_the_last_forecast(tmp_path):
     command = [sys.executable, "-m", "grokinterp.train", str(tmp_path / "run"), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "Last forecast: expected to grok at" in done.stdout
+
+
+def test_a_training_that_is_stopped_tells_its_last_forecast(tmp_path, monkeypatch, capsys):
+    def stopped(config, folder, *, callbacks, **options):
+        callbacks[0].sentence = "expected to grok at 700"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(grokinterp.training, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_command.main(
+            [str(tmp_path / "run"), "--preset", "perceptron", "--forecast", "--quiet"]
+        )
+    assert "Last forecast: expected to grok at 700" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not OTHERS.is_dir(), reason="the grids of others are not here")

@@ -69,14 +69,20 @@ def main(arguments: list[str]) -> None:
         from grokinterp.forecasting.watching import ForecastLine
 
         callbacks = [ForecastLine(command.out, write=_unseen if command.quiet else None)]
-    run = train(
-        command.config,
-        command.out,
-        callbacks=callbacks,
-        n_threads=command.n_threads,
-        device=command.device,
-        progress=not command.quiet,
-    )
+    try:
+        run = train(
+            command.config,
+            command.out,
+            callbacks=callbacks,
+            n_threads=command.n_threads,
+            device=command.device,
+            progress=not command.quiet,
+        )
+    except KeyboardInterrupt:
+        for line in callbacks:
+            if line.sentence:
+                tell(f"Last forecast: {line.sentence}")
+        raise
     tell(milestones_of(run).outcome)
     for line in callbacks:
         tell(f"Last forecast: {line.sentence or run.forecast().sentence}")
