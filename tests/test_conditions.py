@@ -290,16 +290,16 @@ def test_what_was_found_follows_the_verdicts():
     assert "do not agree" not in found and "leave open" not in found
     assert "too few examples (no: 0 of 12 grokked)" in found
     assert "undecided, 16 of 16 networks grokked" in found
-    assert "could not even memorize these (12 of 12)" in found
-    assert 2 <= found.count(". ") + 1 <= 5
+    assert "could not even memorize them (12 of 12)" in found
+    assert 2 <= found.count(". ") + 1 <= 6
 
 
 def test_what_was_found_names_what_did_not_come_out():
     outcomes = {c: ["memorized"] * 3 for c in settings_of(TOO_SMALL)}
     outcomes |= {c: ["grokked"] * 3 for c in settings_of(VERY_HIGH)}
     found = judge(planted(outcomes=outcomes), FULL).found
-    assert "they do not agree with it on very high weight decay (no: 6 of 6 grokked)" in found
-    assert "does not hold here: 9 of 9 did" in found
+    assert "They do not agree with it on very high weight decay (no: 6 of 6 grokked)" in found
+    assert "9 of 9 networks memorized them. So the literature's reason" in found
     assert "6 of 6 networks did learn their training examples" in found
 
 

@@ -110,6 +110,29 @@ def test_losses_are_those_of_the_curves_on_a_logarithmic_axis(grokked):
         assert (drawn.x[0], drawn.x[-1]) == (0, 25_000)
 
 
+def test_losses_on_two_logarithmic_axes_keep_early_steps_phases_and_peaks(grokked):
+    figure = figures.plot_losses(grokked, log_steps=True)
+    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("log", "log")
+    curves = grokked.run.curves.set_index("step")
+    drawn = trace(figure, "test")
+    np.testing.assert_array_equal(drawn.y, curves.loc[drawn.x, "test_loss"])
+    # The first hundred records are a good half of the axis: none of them is thinned away.
+    tested = curves["test_loss"].dropna().index
+    assert list(drawn.x[:100]) == list(tested[1:101]) and len(drawn.x) <= lines.MAX_POINTS
+    assert drawn.y.max() == curves["test_loss"][1:].max() and drawn.x[-1] == 25_000
+    linear = figures.plot_losses(grokked)
+    places = {label.text: label for label in figure.layout.annotations}
+    for label in linear.layout.annotations:
+        if "step" in label.text:
+            assert 10 ** places[label.text].x == pytest.approx(label.x)
+        assert places[label.text].x <= figure.layout.xaxis.range[1]
+    assert [shape.x1 for shape in figure.layout.shapes] == [s.x1 for s in linear.layout.shapes]
+    assert min(shape.x0 for shape in figure.layout.shapes) == 1
+    run = dataclasses.replace(grokked.run, curves=grokked.run.curves.iloc[:1])
+    with pytest.raises(FitError, match="No loss was recorded after step 0.*log_steps=False"):
+        figures.plot_losses(dataclasses.replace(grokked, run=run), log_steps=True)
+
+
 def test_runs_without_curves_are_drawn_from_their_checkpoints():
     base = synthetic.grokked_analysis(30)
     run = dataclasses.replace(base.run, curves=base.run.curves.iloc[:0])
@@ -289,6 +312,25 @@ def test_all_representations_are_followed_and_each_has_one_color(of_permutations
             single = figures.plot_excluded_loss_by_frequency(of_permutations)
             assert trace(single, name).line.color == trace(figure, name).line.color
     assert len(colors) == len(synthetic.REPRESENTATIONS)
+
+
+def test_bars_of_logit_power_are_the_rows_of_a_step(of_permutations, grokked):
+    table = of_permutations.by_representation
+    steps = sorted(set(table["step"]))
+    for step in (None, int(steps[0])):
+        figure = figures.plot_logit_power(of_permutations, step=step)
+        rows = table[table["step"] == (steps[-1] if step is None else step)]
+        shares = rows.set_index("representation")["logit_power_share"]
+        assert {bar.y[0]: bar.x[0] for bar in figure.data} == dict(shares)
+        for bar in figure.data:
+            is_key = bar.y[0] in synthetic.KEY_REPRESENTATIONS
+            assert (bar.marker.color != style.OTHER_COLOR) == is_key
+    with pytest.raises(
+        ConfigError, match=f"step=-5 is not a checkpoint. The nearest is {steps[0]}"
+    ):
+        figures.plot_logit_power(of_permutations, step=-5)
+    with pytest.raises(FitError, match="No representation was followed"):
+        figures.plot_logit_power(grokked)
 
 
 def test_what_only_frequencies_have_is_not_drawn_for_permutations(of_permutations, grokked):

@@ -378,14 +378,18 @@ def test_a_delay_is_not_compared_with_one_that_is_not_over():
 
 
 FOUND = {
-    DELAY: ("at least three times as late", "did not come out", "than their examples, these runs"),
+    DELAY: (
+        "at least three times as late",
+        "were not seen to learn",
+        "runs do not decide whether lazier",
+    ),
     FLOOR: (
         "the network is so lazy",
         "does not end where a lazy one would",
-        "20 is so lazy that it",
+        "20 is so lazy ",
     ),
     LIMIT: ("agree within a quarter", "do networks come to agree", "grows stays open"),
-    KERNEL: ("less weights and kernel moved", "did not move less", "move less stays open"),
+    KERNEL: ("less its weights and kernel moved", "did not move less", "move less stays open"),
     GROWTH: ("the weights grew", "did not always grow", "two falls stays open"),
     ADDITION: ("learned the rule late from small", "did not keep a network", "addition stays open"),
 }
@@ -413,7 +417,7 @@ def test_what_was_found_follows_every_verdict(world):
         assert findings.claims[claim].verdict == expected, claim
         said = [text in findings.found for text in words]
         assert said == [expected == verdict for verdict in order], (claim, findings.found)
-    assert "{" not in findings.found and findings.found.count(". ") <= 4
+    assert "{" not in findings.found and findings.found.count(". ") <= 10
 
 
 @pytest.mark.parametrize("is_quick", [True, False])

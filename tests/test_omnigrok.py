@@ -302,7 +302,7 @@ def test_what_was_found_follows_the_verdicts():
     [
         ({"landscape": {8.0: (4e-4, 0.1)}}, "did not show what was claimed"),
         ({"landscape": {8.0: (4e-4, 0.3)}}, "their weights (the norm) stayed open"),
-        ({"large": {"crossing_85_step": 120}}, "long after they know their examples did not come"),
+        ({"large": {"crossing_85_step": 120}}, "It was not found that networks with large initial"),
         ({"large": {"crossing_85_step": None}}, "do on new images stayed open"),
         ({"decayed": grokked(105)}, "did not remove the wait"),
         ({"decayed": grokked(180)}, "removes the wait on addition stayed open"),

@@ -221,12 +221,12 @@ def test_the_full_plan_has_every_operation_of_the_paper_modulo_97(question):
     ("changes", "words"),
     [
         ({}, "they grok. The more examples they are given, the sooner"),
-        ({"memorization": 700}, "is not the long wait and sudden change"),
+        ({"memorization": 700}, "That is not the long wait and sudden change"),
         ({"exponent": 3.0}, "More examples did not make them"),
         ({"times": {**TIMES, "subtraction": 250, "division": 300}}, "do not come later"),
         ({"times": {**TIMES, "cubic": 500}}, "was learned, in 2 of 2 runs"),
         ({"times": {**TIMES, "addition": None}, "seeds": (0,)}, "stays open"),
-        ({"horizon": 900}, "memorize stays open by these runs"),
+        ({"horizon": 900}, "memorize stays open in these runs"),
     ],
 )
 def test_what_was_found_follows_the_verdicts(question, quick, changes, words):

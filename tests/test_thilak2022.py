@@ -249,9 +249,9 @@ def test_the_plan_varies_one_thing_at_a_time(is_quick):
     [
         ({}, "again and again. Each time the weights"),
         ({"no weight decay": {"n_slingshots": 0}}, "do not grow in steps with it"),
-        ({"weight decay 0.01": {"n_spikes": 2}}, "With the paper's weight decay it still happened"),
-        ({"epsilon 1e-5": {"diverged_at": 9}}, "Whether a larger epsilon in Adam prevents it"),
-        ({"no weight decay": censored(n_spikes=20)}, "Not even many of them"),
+        ({"weight decay 0.01": {"n_spikes": 2}}, "With the paper's weight decay, they still did"),
+        ({"epsilon 1e-5": {"diverged_at": 9}}, "Whether a larger epsilon in Adam prevents this"),
+        ({"no weight decay": censored(n_spikes=20)}, "Not even many such jumps"),
         ({"no weight decay": censored()}, "answer new examples stays open"),
         ({"float64 loss": {"unmirrored_crossing_step": 9}}, "Networks without such jumps came"),
         ({"no weight decay": {"n_spikes": 0}}, "too few sudden jumps"),

@@ -216,11 +216,15 @@ def test_too_few_runs_or_none_are_inconclusive():
 
 
 FOUND = {
-    MEMORY: ("needs larger weights the more", "did not need larger", "of them stays open;"),
-    RULE: ("needs the same for any number.", "depend on their number", "any number stays open"),
-    FORGETTING: ("kept it on 900 examples", "did not come out", "on many stays open"),
-    BY_NORM: ("examples, near the", "examples, and not near the", "confident answers stays open"),
-    BY_LOGIT: ("is near the middle of forgetting;", "is not near the", "of forgetting stays open"),
+    MEMORY: ("needs larger weights the more", "did not need larger", "of them stays open."),
+    RULE: ("needs the same weights for any", "depend on their number", "any number stays open"),
+    FORGETTING: ("kept it on 900 examples", "It was not found", "on many stays open"),
+    BY_NORM: (
+        "examples, near the",
+        "examples, and not near the",
+        "forgetting sets in there stays open",
+    ),
+    BY_LOGIT: ("is near the middle of forgetting.", "is not near the", "of forgetting stays open"),
     DECAY: ("moves none of these", "moves by more than", "moves these numbers stays open"),
 }
 WORLDS = {
@@ -248,7 +252,7 @@ def test_what_was_found_follows_every_verdict(world):
             assert verdict == order[changed.get(claim, 0)], claim
         said = [text in findings.found for text in words]
         assert said == [verdict == one for one in order], (claim, verdict, findings.found)
-    assert "{" not in findings.found and findings.found.count(". ") <= 4
+    assert "{" not in findings.found and findings.found.count(". ") <= 7
 
 
 def test_the_quick_version_says_nothing_of_weight_decay():

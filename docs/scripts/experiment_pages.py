@@ -65,17 +65,20 @@ def page(result: Reproduction, figures: Path) -> str:
     lines = [
         f"# {experiment.name}: {verdict['verdict']}",
         "",
-        result.findings.found,
+        "After this page you know how the claim below fared in our runs, by which criterion, and "
+        "what limits the answer.",
         "",
-        f"The claim: {experiment.claim}",
+        f"**The claim.** {experiment.claim}",
         "",
-        f"Paper: {experiment.paper}.",
+        f"**What was found.** {result.findings.found}",
         "",
-        f"`{verdict['command']}`: {verdict['n_runs']} runs, {verdict['n_censored']} of them "
-        f"censored (not generalized by their last step), {len(verdict['failures'])} failed; "
-        f"{training_seconds(result) / 60:.0f} minutes of training in all, one thread per run, on "
-        f"{machine['cpu_count']} cores ({machine['platform']}, torch {machine['torch']}), beside "
-        "other work.",
+        f"**Paper.** {experiment.paper.rstrip('.')}.",
+        "",
+        f"**Runs.** `{verdict['command']}`: {verdict['n_runs']} runs. {verdict['n_censored']} of "
+        "them are censored, which means that they had not generalized by their last step; "
+        f"{len(verdict['failures'])} failed. Training took {training_seconds(result) / 60:.0f} "
+        f"minutes in all, one thread per run, on {machine['cpu_count']} cores "
+        f"({machine['platform']}, torch {machine['torch']}), beside other work.",
         "",
         "This page is written by `docs/scripts/experiment_pages.py` from the runs.",
         "",

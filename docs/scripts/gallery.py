@@ -80,6 +80,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "(analysis)",
         ),
         "plot_representations": ("Representations along training.", "(group_analysis)"),
+        "plot_logit_power": (
+            "How the logits' power is shared among the representations.",
+            "(group_analysis)",
+        ),
     },
     "The circuit": {
         "plot_restricted_and_excluded_loss": (

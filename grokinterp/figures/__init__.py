@@ -52,7 +52,7 @@ from grokinterp.figures.live import LiveFigure, live_figure as live_figure
 from grokinterp.figures.mode_families import plot_mode_families
 from grokinterp.figures.neuron_phases import plot_neuron_phases
 from grokinterp.figures.pair import plot_characters, plot_pair_logits, plot_waves
-from grokinterp.figures.representations import plot_representations
+from grokinterp.figures.representations import plot_logit_power, plot_representations
 from grokinterp.figures.story import plot_story
 from grokinterp.figures.style import set_theme
 from grokinterp.figures.weights import plot_gini, plot_sum_squared_weights
@@ -90,6 +90,7 @@ __all__ = [
     "plot_learning_coefficient",
     "plot_learning_coefficient_curve",
     "plot_league",
+    "plot_logit_power",
     "plot_logits_explained",
     "plot_losses",
     "plot_mirrored_accuracies",

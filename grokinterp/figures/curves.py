@@ -10,6 +10,7 @@ from grokinterp.figures.absence import nothing_to_draw
 from grokinterp.figures.drawn import FIELDS_OF_FIGURES
 from grokinterp.figures.forecast import add_forecast
 from grokinterp.figures.lines import Line, add_lines, figure_of_lines, finite_points
+from grokinterp.figures.log_steps import set_log_steps
 from grokinterp.figures.style import LOSS_TITLE, MARK_COLOR, SPLIT_COLORS, traces
 from grokinterp.trajectory.analysis import Analysis
 
@@ -19,12 +20,20 @@ _MIRRORED = (
 )
 
 
-def plot_losses(analysis: Analysis) -> go.Figure:
+def plot_losses(analysis: Analysis, *, log_steps: bool = False) -> go.Figure:
     """Train and test loss at every recorded step, on a logarithmic axis.
 
     Long curves are thinned for the screen in a way that keeps every peak; the losses
     themselves stay in ``analysis.run.curves``. For a run under way a band shows where it is
     expected to grok (:func:`grokinterp.forecast`), if anything can be said.
+
+    Parameters
+    ----------
+    analysis
+        Its run's curves are drawn; its checkpoints, if the run came without curves.
+    log_steps
+        Draw the steps on a logarithmic axis too, as Power et al. 2022 (arXiv:2201.02177) do.
+        Step 0 has no place there.
 
     Returns
     -------
@@ -34,12 +43,14 @@ def plot_losses(analysis: Analysis) -> go.Figure:
     Raises
     ------
     FitError
-        If no finite loss was recorded.
+        If no finite loss was recorded, or none after step 0 for a logarithmic axis of steps.
 
     Examples
     --------
     >>> plot_losses(analysis).layout.yaxis.title.text
     'loss (nats)'
+    >>> plot_losses(analysis, log_steps=True).layout.xaxis.type
+    'log'
     """
     lines = (
         Line("train_loss", "train", SPLIT_COLORS["train"]),
@@ -57,6 +68,9 @@ def plot_losses(analysis: Analysis) -> go.Figure:
     )
     if analysis.forecast is not None:
         add_forecast(figure, analysis.forecast)
+    if log_steps:
+        points = {line.name: finite_points(table, line.column) for line in lines}
+        set_log_steps(figure, points)
     return figure
 
 

@@ -46,7 +46,8 @@ def found_in_words(claims: Sequence[Claim]) -> str:
     of = {claim.name: claim for claim in claims}
     sentences = [
         "A network groks when it knows its training examples early and learns the rule behind "
-        "them only long after; the literature says under which conditions that is likely.",
+        "them only long after.",
+        "The literature says under which conditions that is likely.",
         _agreement(of),
     ]
     unclear = next(row for row in ROWS if row.answer == "unclear")
@@ -62,8 +63,8 @@ def found_in_words(claims: Sequence[Claim]) -> str:
 
 
 def _agreement(of: Mapping[str, Claim]) -> str:
-    """One sentence: with which rows the runs agree, with which not, and which stay open."""
-    parts = []
+    """A sentence each: with which rows the runs agree, with which not, and which stay open."""
+    sentences: list[str] = []
     for verdict, words in _AGREEMENT.items():
         rows = [row for row in ROWS if row.answer != "unclear" and of[row.name].verdict == verdict]
         named = [
@@ -72,8 +73,11 @@ def _agreement(of: Mapping[str, Claim]) -> str:
             for row in rows
         ]
         if named:
-            parts.append(f"{words} {', '.join(named)}")
-    return "These runs " + "; they ".join(parts) + "."
+            who = "They" if sentences else "These runs"
+            *before, last = named
+            listed = f"{', '.join(before)} and {last}" if before else last
+            sentences.append(f"{who} {words} {listed}.")
+    return " ".join(sentences)
 
 
 _AGREEMENT: Mapping[Verdict, str] = {
@@ -85,16 +89,16 @@ _AGREEMENT: Mapping[Verdict, str] = {
 _REASON_FOUND: Mapping[str, Mapping[Verdict, str]] = {
     TOO_SMALL: {
         "confirmed": "As the literature says, networks with too few examples could not even "
-        "memorize these ({n_not_fitted} of {n_conclusive}).",
-        "not confirmed": "The literature's reason for too few examples, that a network cannot even "
-        "memorize these, does not hold here: {n_fitted} of {n_conclusive} did.",
-        "inconclusive": "Whether a network cannot even memorize too few examples, which is "
-        "the literature's reason, is left open.",
+        "memorize them ({n_not_fitted} of {n_conclusive}).",
+        "not confirmed": "With too few examples, {n_fitted} of {n_conclusive} networks memorized "
+        "them. So the literature's reason, that they cannot, does not hold here.",
+        "inconclusive": "The literature's reason for too few examples is that a network cannot "
+        "even memorize them. That is left open.",
     },
     VERY_HIGH: {
-        "confirmed": "With very high weight decay {n_not_fitted} of {n_conclusive} networks did "
+        "confirmed": "With very high weight decay, {n_not_fitted} of {n_conclusive} networks did "
         "not even learn their training examples, as the literature says.",
-        "not confirmed": "With very high weight decay {n_fitted} of {n_conclusive} networks did "
+        "not confirmed": "With very high weight decay, {n_fitted} of {n_conclusive} networks did "
         "learn their training examples, which the literature does not expect.",
         "inconclusive": "Whether networks with very high weight decay fail to learn even their "
         "training examples is left open.",

@@ -24,18 +24,18 @@ def _of(claim: Claim) -> str:
 
 def _ahead(claim: Claim) -> str:
     measures = (
-        "Two progress measures are made from the circuit that a network ends with: the loss "
-        "without that circuit, and the loss of that circuit alone. Both moved before the loss on "
-        "new examples fell"
+        "Two progress measures follow the circuit that a network ends with: the loss without "
+        "that circuit, and the loss of that circuit alone. Both moved before the loss on new "
+        "examples fell"
     )
     if claim.verdict == "confirmed":
         return f"{measures} {_of(claim)}."
     if claim.verdict == "not confirmed":
         return (
-            f"{measures} only {_of(claim)}: they show no earlier than that loss itself that a "
+            f"{measures} only {_of(claim)}. They show no earlier than that loss itself that a "
             "network will generalize."
         )
-    return f"{measures} {_of(claim)}: whether they do so in general stays open."
+    return f"{measures} {_of(claim)}. Whether they do so in general stays open."
 
 
 def _random(claim: Claim) -> str:
@@ -49,10 +49,10 @@ def _random(claim: Claim) -> str:
 def _phases(claim: Claim) -> str:
     what = "memorization, then a circuit, then a cleanup of the weights"
     if claim.verdict == "confirmed":
-        return f"Training went in three phases, {what}, {_of(claim)}."
+        return f"Training went through three phases {_of(claim)}: {what}."
     if claim.verdict == "not confirmed":
-        return f"Three phases, {what}, were there only {_of(claim)}."
-    return f"Whether training goes in three phases, {what}, stays open."
+        return f"Three phases were there only {_of(claim)}: {what}."
+    return f"Whether training goes through three phases stays open: {what}."
 
 
 def _sparse(claim: Claim) -> str:

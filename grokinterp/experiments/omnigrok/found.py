@@ -31,31 +31,31 @@ def found_sentences(main: Sequence[Claim], vanishing: Claim) -> str:
 
 
 _LANDSCAPE: dict[Verdict, str] = {
-    "confirmed": "Networks that read handwritten digits, with the size of all their weights "
-    "together (the norm) held fixed, did best at a middle size: smaller ones could not learn "
-    "their examples, larger ones learned them and did worse on new images.",
-    "not confirmed": "Networks that read handwritten digits, with the size of all their weights "
-    "together (the norm) held fixed, did not show what was claimed: a middle size that is best for "
-    "new images while every larger one still learns its examples.",
+    "confirmed": "Networks that read handwritten digits did best at a middle size of their "
+    "weights (the norm), which was held fixed. Smaller ones could not learn their examples. Larger "
+    "ones learned them and did worse on new images.",
+    "not confirmed": "Networks that read handwritten digits, with the size of their weights (the "
+    "norm) held fixed, did not show what was claimed: a middle size that is best for new images "
+    "while every larger one still learns its examples.",
     "inconclusive": "Whether networks that read handwritten digits do best at a middle size of "
     "their weights (the norm) stayed open.",
 }
 
 _DELAY: dict[Verdict, str] = {
     "confirmed": "Networks that began with eight times the usual weights did well on new images "
-    "only long after they knew their examples; with the usual weights they did not.",
-    "not confirmed": "That networks which begin with large weights, and only they, do well on new "
-    "images long after they know their examples did not come out.",
+    "only long after they knew their examples. With the usual weights there was no such delay.",
+    "not confirmed": "It was not found that networks with large initial weights, and only they, "
+    "do well on new images long after they know their examples.",
     "inconclusive": "Whether large weights at the start delay what networks do on new images "
     "stayed open.",
 }
 
 _CLAMP: dict[Verdict, str] = {
-    "confirmed": "On addition, networks whose norm was held at its usual first value learned the "
-    "rule about when they knew their examples, while free networks with weight decay learned it "
-    "later.",
-    "not confirmed": "On addition, holding the norm at its usual first value did not remove the "
-    "wait between knowing the examples and learning the rule.",
+    "confirmed": "On addition, networks whose norm was held at that of the usual initial weights "
+    "learned the rule about when they knew their examples. Free networks with weight decay learned "
+    "it later.",
+    "not confirmed": "On addition, holding the norm at that of the usual initial weights did not "
+    "remove the wait between knowing the examples and learning the rule.",
     "inconclusive": "Whether holding the norm removes the wait on addition stayed open.",
 }
 
@@ -73,8 +73,8 @@ _USUAL = {
     "even at the largest norm that was tried",
     "gate": "From some norm on none had learned the rule long after an exponential delay would "
     "have been over",
-    "later than the law": "Held at larger norms they learned the rule late, and at the largest "
-    "later than an exponential delay predicts",
+    "later than the law": "Held at larger norms they learned the rule late. At the largest they "
+    "learned it later than an exponential delay predicts",
     "another law": "Held at larger norms they learned the rule at times that do not grow "
     "exponentially with the norm",
     "no delay": "Held at larger norms they were not seen to learn the rule later",
@@ -88,7 +88,7 @@ def _kept_sentence(kept: Claim) -> str:
 
 _KEPT = {
     "clock": "With an optimizer whose updates do not fade with the gradient, half of them or more "
-    "learned it even at the largest norm, and the delay grows exponentially with the norm.",
+    "learned it even at the largest norm. With it the delay grows exponentially with the norm.",
     "gate": "Even with an optimizer whose updates do not fade with the gradient, none had learned "
     "the rule at the largest norms that were judged.",
     "later than the law": "Even with an optimizer whose updates do not fade with the gradient, the "

@@ -16,14 +16,14 @@ def in_plain_words(claims: Sequence[Claim]) -> str:
 def _plateau(claim: Claim) -> str:
     n = claim.numbers
     if claim.verdict == "inconclusive":
-        return "Whether networks generalize long after they memorize stays open by these runs."
+        return "Whether networks generalize long after they memorize stays open in these runs."
     seen = (
-        f"Networks that learn to add from few examples know those by step "
-        f"{n['median_memorization_step']:,.0f} and answer new ones {n['ratio']:.1f} times later"
+        "Networks that learn to add from few examples know these by step "
+        f"{n['median_memorization_step']:,.0f} and answer new ones {n['ratio']:.1f} times as late"
     )
     if claim.verdict == "confirmed":
-        return f"{seen}, suddenly, after a long time without progress: they grok."
-    return f"{seen}, which is not the long wait and sudden change of grokking."
+        return f"{seen}. The change is sudden and follows a long time without progress: they grok."
+    return f"{seen}. That is not the long wait and sudden change of grokking."
 
 
 def _fraction(claim: Claim) -> str:
@@ -48,7 +48,8 @@ def _cubic(claim: Claim) -> str:
     n = claim.numbers
     if claim.verdict == "confirmed":
         return (
-            "Cubic polynomials are memorized and, within the steps of these runs, never generalize."
+            "Networks memorize cubic polynomials and do not generalize within the steps of these "
+            "runs."
         )
     if claim.verdict == "not confirmed":
         return f"A cubic polynomial was learned, in {n['n_cubic_crossed']} of {n['n_cubic']} runs."

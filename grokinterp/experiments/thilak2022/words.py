@@ -17,8 +17,8 @@ def in_plain_words(claims: Sequence[Claim]) -> str:
         )
     return " ".join(
         [
-            "Networks that are trained on without weight decay, long after they know their "
-            "examples, suddenly lose and regain them, again and again." + _cycles(cycles),
+            "Networks that know their examples and are trained on without weight decay suddenly "
+            "lose those examples and regain them, again and again." + _cycles(cycles),
             _removed(epsilon, "a larger epsilon in Adam"),
             _removed(decay, "the paper's weight decay"),
             _removed(float64, "a loss that is computed in double precision"),
@@ -37,10 +37,10 @@ def _cycles(claim: Claim) -> str:
 
 def _removed(claim: Claim, by: str) -> str:
     if claim.verdict == "confirmed":
-        return f"With {by} this did not happen within the steps of these runs."
+        return f"With {by}, no network did so within the steps of these runs."
     if claim.verdict == "not confirmed":
-        return f"With {by} it still happened."
-    return f"Whether {by} prevents it stays open."
+        return f"With {by}, they still did."
+    return f"Whether {by} prevents this stays open."
 
 
 def _generalization(claim: Claim) -> str:
@@ -53,7 +53,7 @@ def _generalization(claim: Claim) -> str:
         return "Networks without such jumps came to answer new examples as well."
     if claim.verdict == "not confirmed":
         return (
-            "Not even many of them brought a network to answer new examples within the steps of "
+            "Not even many such jumps brought a network to answer new examples within the steps of "
             "these runs."
         )
-    return "Whether they bring a network to answer new examples stays open."
+    return "Whether such jumps bring a network to answer new examples stays open."

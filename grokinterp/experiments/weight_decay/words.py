@@ -22,8 +22,8 @@ def _law(claim: Claim) -> str:
         )
     power = f"as the weight decay to the power {n['slope']:.2f} ({n['low']:.2f} to {n['high']:.2f})"
     seen = (
-        "Weight decay shrinks the weights of a network while it trains. The time until the network "
-        f"generalizes, and not only memorizes, varies {power}."
+        "Weight decay shrinks the weights of a network while it trains. The time until a network "
+        f"generalizes, rather than memorizes, varies {power}."
     )
     if claim.verdict == "confirmed":
         return f"{seen} So half the weight decay takes about twice as long, as predicted."
@@ -50,7 +50,7 @@ def _none(claim: Claim) -> str:
         return "No run was without weight decay."
     if claim.verdict == "confirmed":
         return (
-            f"Without weight decay none of {n['n_runs']} networks generalized within "
+            f"Without weight decay, none of {n['n_runs']} networks generalized within "
             f"{n['last_step']:,.0f} steps."
         )
     if claim.verdict == "not confirmed":
@@ -64,7 +64,7 @@ def _too_much(claim: Claim) -> str:
         return "The strongest weight decay was not tried."
     if claim.verdict == "confirmed":
         return (
-            "With the strongest weight decay none learned even its training examples within "
+            "With the strongest weight decay, none learned even its training examples within "
             f"{n['last_step']:,.0f} steps."
         )
     if claim.verdict == "not confirmed":
