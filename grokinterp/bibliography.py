@@ -215,6 +215,12 @@ BIBLIOGRAPHY: dict[str, Paper] = {
         arxiv="2210.01117",
         conference=_ICLR,
     ),
+    "truong2026weight": Paper(
+        ("Truong, Xuan Khanh", "Doan, Hoang Viet", "Luu, Duc Trung", "Phan, Thanh Duc"),
+        "The Weight Norm Sets the Grokking Timescale: A Causal Delay Law",
+        2026,
+        arxiv="2606.13753",
+    ),
     "kumar2023grokking": Paper(
         ("Kumar, Tanishq", "Bordelon, Blake", "Gershman, Samuel J.", "Pehlevan, Cengiz"),
         "Grokking as the Transition from Lazy to Rich Training Dynamics",
