@@ -13,6 +13,7 @@ from tests import explored
 from tests.browser import EXECUTABLE, Browser
 
 pytestmark = [
+    pytest.mark.long,  # A browser to start.
     pytest.mark.browser,
     pytest.mark.skipif(EXECUTABLE is None, reason="no chromium, no google-chrome"),
 ]

@@ -469,6 +469,7 @@ def test_a_checkpoint_without_a_neuron_of_the_frequencies_has_no_row_of_level_tw
 # In an analysis
 
 
+@pytest.mark.long
 def test_an_analysis_has_the_closed_forms_of_its_last_checkpoint_on_disk_and_in_its_report(
     tmp_path,
 ):

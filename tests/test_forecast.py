@@ -236,6 +236,7 @@ def test_no_run_is_forecast_from_its_own_configuration(monkeypatch):
         assert setting not in others and len(others) == 7
 
 
+@pytest.mark.long
 def test_where_a_forecast_would_be_refused_none_is_judged_and_the_runs_are_counted():
     runs = planted_bank(24)
     judged = judge_forecasts(runs, METHODS[:1], horizon=4000, marks=TWICE)

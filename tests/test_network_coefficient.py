@@ -1,5 +1,6 @@
 """The learning coefficient of networks: any kind with weights, its table, figure and section."""
 
+import inspect
 import math
 
 import numpy as np
@@ -101,9 +102,19 @@ def test_minibatches_estimate_the_same(snapshot):
 
 
 def test_inverse_temperatures_are_fractions_of_n_over_log_n():
-    assert default_n_betas(1000) == pytest.approx(
-        [f * 1000 / math.log(1000) for f in (0.1, 0.3, 1)]
-    )
+    assert default_n_betas(1000) == pytest.approx([f * 1000 / math.log(1000) for f in (0.3, 1, 3)])
+
+
+def test_with_the_defaults_a_flat_direction_mixes_within_the_burn_in():
+    # Under the localization alone: x <- (1 - step * localization / 2) x + noise.
+    options = inspect.signature(gi.local_learning_coefficient).parameters
+    pull, burn_in = options["localization"].default, options["n_burn_in"].default
+    slowest = 2 / (min(options["step_sizes"].default) * pull)
+    assert 2 * slowest <= burn_in
+    # With a pull of 1 it does not.
+    assert 2 * slowest * pull > 10 * burn_in
+    along = inspect.signature(gi.learning_coefficient_curve).parameters
+    assert along["localization"].default == pull
 
 
 def test_a_run_with_an_unknown_split_takes_all_pairs():

@@ -8,6 +8,7 @@ from tests import synthetic
 from tests.browser import EXECUTABLE, Browser
 
 pytestmark = [
+    pytest.mark.long,  # A browser to start.
     pytest.mark.browser,
     pytest.mark.skipif(EXECUTABLE is None, reason="no chromium, no google-chrome"),
 ]

@@ -33,8 +33,9 @@ def certificate_section(analysis: Analysis) -> Section:
 
 def _best(rows: pd.DataFrame) -> str:
     """The bound that exceeds its cost by most, in a sentence."""
-    best = max(rows.to_dict(orient="records"), key=lambda row: row["bound_minus_cost"])
-    if best["bound_minus_cost"] <= 0:
+    known = rows.to_dict(orient="records")
+    best = max(known, key=lambda row: row["bound_minus_cost"], default=None)
+    if best is None or best["bound_minus_cost"] <= 0:
         return "<strong>No strategy proves more than its cost.</strong>"
     return (
         f"<strong>The strategy “{escape(best['strategy'])}” proves that the network is right on "
