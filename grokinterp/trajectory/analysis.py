@@ -97,7 +97,7 @@ class Analysis:
     closed_form_terms: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What these closed forms are made of, a row per wave or neuron."""
     closed_form_curve: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """How well the closed forms of up to 40 checkpoints along the run do, and of those around the
+    """How well the closed forms of up to 24 checkpoints along the run do, and of those around the
     step from which one describes the network; the columns are those of
     :func:`~grokinterp.extraction_curve`. Empty where there is none."""
     events: tuple[Event, ...] = ()
@@ -267,8 +267,8 @@ def analyze_run(
         Take every k-th checkpoint; the last is always taken.
     deep
         Also follow the circuit through the last checkpoint, ablate all of its parts, list its
-        neurons, extract its closed forms and split it into families of modes: some ten seconds at p
-        = 113. Otherwise only the logits are ablated.
+        neurons, split it into families of modes, extract its closed forms and those of checkpoints
+        along the run: some twenty seconds at p = 113. Otherwise only the logits are ablated.
     thresholds
         What counts as memorized and as generalized.
     cache_folder

@@ -14,7 +14,7 @@ from grokinterp.extraction.extraction import Level
 from grokinterp.runs.run import Run
 from grokinterp.trajectory.cache import NumberCache, cache_key, remembered_table
 
-MOST_CHECKPOINTS = 40
+MOST_CHECKPOINTS = 24
 """Checkpoints that are looked at, before those around the step from which a formula exists."""
 N_SHUFFLED = 2
 """Draws of shuffled phases at each; the last checkpoint has more in closed_form.csv."""
