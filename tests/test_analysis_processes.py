@@ -223,7 +223,7 @@ def test_a_number_of_processes_is_checked(tiny_run):
 def test_the_log_says_how_many_processes_were_chosen(tiny_run, monkeypatch, caplog):
     seen = []
     monkeypatch.setattr(
-        "grokinterp.trajectory.analysis.choose_jobs", lambda *_: seen.append(1) or 3
+        "grokinterp.trajectory.measuring.choose_jobs", lambda *_: seen.append(1) or 3
     )
 
     def measured(self, steps, n_jobs):
